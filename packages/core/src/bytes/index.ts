@@ -1,0 +1,3 @@
+export { compare, concat, equal, fromHex, fromUtf8, hex, isHex, utf8 } from './bytes.ts'
+export { ByteReader, TruncatedError } from './reader.ts'
+export { ByteWriter } from './writer.ts'

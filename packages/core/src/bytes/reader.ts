@@ -1,0 +1,67 @@
+/**
+ * Exact big-endian reading, as TPM structures and hashed tuples want it. Every decoder ends with
+ * `end()`: bytes that nobody reads are bytes that nobody checked.
+ */
+
+export class TruncatedError extends Error {
+  override readonly name = 'TruncatedError'
+}
+
+export class ByteReader {
+  readonly bytes: Uint8Array
+  readonly #view: DataView
+  offset = 0
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  get remainingBytes(): number {
+    return this.bytes.length - this.offset
+  }
+
+  #take(lengthBytes: number): number {
+    if (lengthBytes > this.remainingBytes) {
+      throw new TruncatedError(`${lengthBytes} bytes wanted at offset ${this.offset}, ${this.remainingBytes} left`)
+    }
+    const at = this.offset
+    this.offset += lengthBytes
+    return at
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1))
+  }
+
+  u16(): number {
+    return this.#view.getUint16(this.#take(2))
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4))
+  }
+
+  u64(): bigint {
+    return this.#view.getBigUint64(this.#take(8))
+  }
+
+  /** A view of the next bytes, not a copy. */
+  raw(lengthBytes: number): Uint8Array {
+    const at = this.#take(lengthBytes)
+    return this.bytes.subarray(at, at + lengthBytes)
+  }
+
+  /** TPM2B: a 16-bit length, then that many bytes. */
+  tpm2b(): Uint8Array {
+    return this.raw(this.u16())
+  }
+
+  rest(): Uint8Array {
+    return this.raw(this.remainingBytes)
+  }
+
+  end(): void {
+    if (this.remainingBytes > 0) throw new TruncatedError(`${this.remainingBytes} bytes too many at offset ${this.offset}`)
+  }
+}

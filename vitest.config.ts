@@ -1,0 +1,21 @@
+/**
+ * Three tiers by file name: `*.test.ts` is the inner loop, `*.slow.test.ts` joins in `npm test`,
+ * `*.nightly.test.ts` only in `npm run nightly`.
+ */
+import { defineConfig } from 'vitest/config'
+
+const tier = process.env['REPRISE_TESTS'] ?? 'check'
+const exclude = ['**/node_modules/**', '**/dist/**']
+if (tier === 'check') exclude.push('**/*.slow.test.ts')
+if (tier !== 'nightly') exclude.push('**/*.nightly.test.ts')
+
+export default defineConfig({
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts'],
+    exclude,
+    pool: 'threads',
+    isolate: false,
+    testTimeout: tier === 'check' ? 30_000 : 300_000,
+    hookTimeout: 120_000,
+  },
+})

@@ -55,7 +55,7 @@ export function equal(a: Uint8Array, b: Uint8Array): boolean {
 export function compare(a: Uint8Array, b: Uint8Array): number {
   const shared = Math.min(a.length, b.length)
   for (let i = 0; i < shared; i++) {
-    const difference = (a[i] as number) - (b[i] as number)
+    const difference = a[i] - b[i]
     if (difference !== 0) return difference
   }
   return a.length - b.length

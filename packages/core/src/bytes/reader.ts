@@ -62,6 +62,7 @@ export class ByteReader {
   }
 
   end(): void {
-    if (this.remainingBytes > 0) throw new TruncatedError(`${this.remainingBytes} bytes too many at offset ${this.offset}`)
+    if (this.remainingBytes > 0)
+      throw new TruncatedError(`${this.remainingBytes} bytes too many at offset ${this.offset}`)
   }
 }

@@ -1,0 +1,188 @@
+/**
+ * Hash trees in the shape of RFC 9162 §2.1: split at the largest power of two below n, no padding.
+ * Paired level by level, an odd last node moves up unchanged, which is the same shape.
+ *
+ * Format: spec/measurement.md §2. Every kind of tree has its own tags, and a root commits to the
+ * number of leaves, so a tree of one kind or size can never pass for another.
+ */
+import { ByteWriter, concat, equal, utf8 } from '../bytes/index.ts'
+import type { Sha256 } from '../crypto.ts'
+
+export const DIGEST_BYTES = 32
+
+/** The kinds of tree, as they stand in the tags. */
+export type TreeKind = 'pages' | 'outputs' | 'inodes' | 'batch'
+
+export interface TreeHash {
+  leaf(data: Uint8Array): Uint8Array
+  node(left: Uint8Array, right: Uint8Array): Uint8Array
+  root(leafCount: number, top: Uint8Array | undefined): Uint8Array
+}
+
+/** The three hash functions of one kind of tree. */
+export function treeHash(kind: TreeKind, sha256: Sha256): TreeHash {
+  const leafTag = utf8(`reprise/${kind}/leaf\0`)
+  const rootTag = utf8(`reprise/${kind}/root\0`)
+  const nodeTag = utf8(`reprise/${kind}/node\0`)
+  // One buffer for all nodes: they are the hot path of a checkpoint, and SHA-256 reads it at once.
+  const nodeInput = new Uint8Array(nodeTag.length + 2 * DIGEST_BYTES)
+  nodeInput.set(nodeTag)
+  return {
+    leaf: (data) => sha256(concat(leafTag, data)),
+    node(left, right) {
+      nodeInput.set(left, nodeTag.length)
+      nodeInput.set(right, nodeTag.length + DIGEST_BYTES)
+      return sha256(nodeInput)
+    },
+    root(leafCount, top) {
+      const input = new ByteWriter().raw(rootTag).u64(BigInt(leafCount))
+      return sha256((top === undefined ? input : input.raw(top)).done())
+    },
+  }
+}
+
+/** Root over leaf digests that are already there; the one-shot counterpart of {@link HashTree}. */
+export function treeRoot(hash: TreeHash, leaves: readonly Uint8Array[]): Uint8Array {
+  let level: readonly Uint8Array[] = leaves
+  while (level.length > 1) level = nextLevel(hash, level)
+  return hash.root(leaves.length, level[0])
+}
+
+function nextLevel(hash: TreeHash, level: readonly Uint8Array[]): Uint8Array[] {
+  const next: Uint8Array[] = []
+  for (let i = 0; i < level.length; i += 2) {
+    const left = level[i] as Uint8Array
+    const right = level[i + 1]
+    next.push(right === undefined ? left : hash.node(left, right))
+  }
+  return next
+}
+
+/** The sibling digests from leaf to top, nearest first (RFC 9162 §2.1.3). */
+export function inclusionPath(hash: TreeHash, leaves: readonly Uint8Array[], index: number): Uint8Array[] {
+  const path: Uint8Array[] = []
+  let level: readonly Uint8Array[] = leaves
+  for (let at = index; level.length > 1; at >>= 1) {
+    const sibling = level[at ^ 1]
+    if (sibling !== undefined) path.push(sibling)
+    level = nextLevel(hash, level)
+  }
+  return path
+}
+
+/** All inclusion paths of one tree, each as {@link inclusionPath} gives it. */
+export function inclusionPaths(
+  hash: TreeHash,
+  leaves: readonly Uint8Array[],
+): { root: Uint8Array; paths: Uint8Array[][] } {
+  const paths: Uint8Array[][] = leaves.map(() => [])
+  let level: readonly Uint8Array[] = leaves
+  for (let shift = 0; level.length > 1; shift++) {
+    for (let i = 0; i < leaves.length; i++) {
+      const sibling = level[(i >>> shift) ^ 1]
+      if (sibling !== undefined) paths[i]?.push(sibling)
+    }
+    level = nextLevel(hash, level)
+  }
+  return { root: hash.root(leaves.length, level[0]), paths }
+}
+
+/**
+ * The root that a leaf and its path lead to, or undefined when the path has not exactly the length
+ * that this index and count demand.
+ */
+export function rootFromPath(
+  hash: TreeHash,
+  proof: { leaf: Uint8Array; index: number; leafCount: number; path: readonly Uint8Array[] },
+): Uint8Array | undefined {
+  const { leaf, leafCount, path } = proof
+  if (!(Number.isSafeInteger(proof.index) && proof.index >= 0 && proof.index < leafCount)) return undefined
+  let digest = leaf
+  let used = 0
+  let at = proof.index
+  for (let width = leafCount; width > 1; width = (width + 1) >>> 1, at >>>= 1) {
+    if ((at ^ 1) >= width) continue
+    const sibling = path[used++]
+    if (sibling === undefined) return undefined
+    digest = at & 1 ? hash.node(sibling, digest) : hash.node(digest, sibling)
+  }
+  return used === path.length ? hash.root(leafCount, digest) : undefined
+}
+
+/**
+ * A tree that is kept: leaves change, the root is brought up to date by hashing only the paths
+ * above changed leaves. Costs 64 bytes a leaf.
+ */
+export class HashTree {
+  readonly #hash: TreeHash
+  /** levels[0] are the leaves; each level is one flat array of digests. */
+  #levels: Uint8Array[] = [new Uint8Array(0)]
+  #leafCount = 0
+  readonly #changed = new Set<number>()
+
+  constructor(hash: TreeHash) {
+    this.#hash = hash
+  }
+
+  get leafCount(): number {
+    return this.#leafCount
+  }
+
+  /** Sets the number of leaves; new ones must be set before the next `root()`. */
+  resize(leafCount: number): void {
+    if (leafCount === this.#leafCount) return
+    const old = this.#leafCount
+    this.#leafCount = leafCount
+    for (const index of this.#changed) if (index >= leafCount) this.#changed.delete(index)
+    for (let depth = 0, width = leafCount; ; depth++, width = (width + 1) >>> 1) {
+      this.#levels[depth] = resized(this.#levels[depth] ?? new Uint8Array(0), width * DIGEST_BYTES)
+      if (width <= 1) {
+        this.#levels.length = depth + 1
+        break
+      }
+    }
+    // The right edge changes shape on both sides of the cut: hash the last common leaf's path again.
+    const edge = Math.min(old, leafCount) - 1
+    if (edge >= 0) this.#changed.add(edge)
+  }
+
+  setLeaf(index: number, digest: Uint8Array): void {
+    if (index >= this.#leafCount) throw new RangeError(`leaf ${index} of ${this.#leafCount}`)
+    const level = this.#levels[0] as Uint8Array
+    const at = index * DIGEST_BYTES
+    if (equal(level.subarray(at, at + DIGEST_BYTES), digest)) return
+    level.set(digest, at)
+    this.#changed.add(index)
+  }
+
+  leafAt(index: number): Uint8Array {
+    return (this.#levels[0] as Uint8Array).slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
+  }
+
+  root(): Uint8Array {
+    let changed: Iterable<number> = this.#changed
+    for (let depth = 0; depth + 1 < this.#levels.length; depth++) changed = this.#raise(depth, changed)
+    this.#changed.clear()
+    const top = this.#levels[this.#levels.length - 1] as Uint8Array
+    return this.#hash.root(this.#leafCount, top.length === 0 ? undefined : top)
+  }
+
+  #raise(depth: number, changed: Iterable<number>): Set<number> {
+    const level = this.#levels[depth] as Uint8Array
+    const above = this.#levels[depth + 1] as Uint8Array
+    const parents = new Set<number>()
+    for (const index of changed) parents.add(index >>> 1)
+    for (const parent of parents) {
+      const left = level.subarray(2 * parent * DIGEST_BYTES, (2 * parent + 1) * DIGEST_BYTES)
+      const right = level.subarray((2 * parent + 1) * DIGEST_BYTES, (2 * parent + 2) * DIGEST_BYTES)
+      above.set(right.length === 0 ? left : this.#hash.node(left, right), parent * DIGEST_BYTES)
+    }
+    return parents
+  }
+}
+
+function resized(bytes: Uint8Array, lengthBytes: number): Uint8Array {
+  const copy = new Uint8Array(lengthBytes)
+  copy.set(bytes.subarray(0, Math.min(bytes.length, lengthBytes)))
+  return copy
+}

@@ -1,0 +1,96 @@
+/**
+ * Bundles the command into dist/: it then starts in a tenth of the time that it needs from source.
+ *
+ *     dist/reprise.js             the entry: switches V8's compile cache on, then imports the build
+ *     dist/build-<digest>/        one build: main.js, every *.worker.js and *.daemon.js, shared chunks
+ *
+ * A build is written under a temporary name and renamed; dist/reprise.js comes last, also by rename.
+ * So nobody sees half a bundle, and a process that is running keeps finding workers of its own build.
+ *
+ * A room that starts a worker or a daemon names it relative to the module, which is the same in both
+ * worlds except for the ending (all files of a build lie in one folder):
+ *
+ *     new URL(import.meta.url.endsWith('.ts') ? './page.worker.ts' : './page.worker.js', import.meta.url)
+ */
+
+import { createHash } from 'node:crypto'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { rolldown } from 'rolldown'
+
+/** The entry points of a build by name: the command, workers and daemons. Two of one name are an error. */
+export function entryPoints(root: string): Record<string, string> {
+  const entries: Record<string, string> = { main: join(root, 'packages/cli/src/main.ts') }
+  for (const file of globSync('packages/*/src/**/*.{worker,daemon}.ts', { cwd: root }).toSorted()) {
+    const name = basename(file, '.ts')
+    if (entries[name] !== undefined) throw new Error(`${file} and ${entries[name]} would both become ${name}.js`)
+    entries[name] = join(root, file)
+  }
+  return entries
+}
+
+/** Bundles the sources under `root` into `dist` and returns the folder of the build. */
+export async function bundle(root: string, dist: string): Promise<string> {
+  mkdirSync(dist, { recursive: true })
+  const unfinished = mkdtempSync(join(dist, 'unfinished-'))
+  const build = await rolldown({ input: entryPoints(root), platform: 'node', cwd: root, logLevel: 'warn' })
+  await build.write({
+    dir: unfinished,
+    format: 'esm',
+    entryFileNames: '[name].js',
+    chunkFileNames: 'shared-[hash].js',
+    comments: { legal: true, annotation: false, jsdoc: false },
+  })
+  await build.close()
+
+  const name = `build-${digestOf(unfinished)}`
+  if (existsSync(join(dist, name))) rmSync(unfinished, { recursive: true })
+  else renameSync(unfinished, join(dist, name))
+  const entry = join(dist, `entry-${process.pid}`)
+  writeFileSync(entry, entryOf(name))
+  renameSync(entry, join(dist, 'reprise.js'))
+  removeOldBuilds(dist, name)
+  return join(dist, name)
+}
+
+/** The compile cache lives in the build's folder, so it goes when the build goes. */
+function entryOf(name: string): string {
+  return `import { enableCompileCache } from 'node:module'
+enableCompileCache(new URL('./${name}/compiled', import.meta.url).pathname)
+await import('./${name}/main.js')
+`
+}
+
+function digestOf(folder: string): string {
+  const hash = createHash('sha256')
+  for (const name of readdirSync(folder).toSorted()) {
+    hash.update(`${name}\0`).update(readFileSync(join(folder, name)))
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/** Removes what is a day old: until then a process of an older build may still want to start a worker. */
+function removeOldBuilds(dist: string, current: string): void {
+  const dayMs = 24 * 60 * 60 * 1000
+  for (const name of readdirSync(dist)) {
+    if (!/^(build|unfinished)-/.test(name) || name === current) continue
+    const path = join(dist, name)
+    if (Date.now() - statSync(path).mtimeMs > dayMs) rmSync(path, { recursive: true, force: true })
+  }
+}
+
+if (import.meta.main) {
+  const root = resolve(import.meta.dirname, '..')
+  await bundle(root, join(root, 'dist'))
+}

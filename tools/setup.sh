@@ -1,0 +1,127 @@
+#!/bin/sh
+# Brings what a fresh Debian-like machine lacks, and says on stderr what and why.
+#
+#   sh tools/setup.sh packages    the npm packages of package-lock.json, the pinned Node among them
+#   sh tools/setup.sh command     those, and the bundled command in dist/
+#   sh tools/setup.sh tpm         the software TPM
+#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip
+#
+# Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
+# a second one waits for the first and then finds the work done. stdout and stdin are left alone.
+# With REPRISE_NO_INSTALL set it installs nothing. Exit 125: it could not, and has printed the command to run.
+set -eu
+exec >&2 </dev/null
+
+say() {
+  printf 'reprise: %s\n' "$*"
+}
+
+# give_up WHY COMMAND
+give_up() {
+  say "$1"
+  say 'run this, then try again:'
+  printf '  %s\n' "$2"
+  exit 125
+}
+
+# debian WHY PACKAGE…
+debian() {
+  why=$1
+  shift
+  apt_get='env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300'
+  advice="sudo apt-get install $*"
+  if [ "$(id -u)" = 0 ]; then
+    advice="apt-get install $*"
+  elif command -v sudo >/dev/null; then
+    apt_get="sudo $apt_get"
+  else
+    apt_get=
+  fi
+  command -v apt-get >/dev/null || give_up "$why, and there is no apt-get here to install it" "install with this system's own package manager: $*"
+  [ -z "${REPRISE_NO_INSTALL-}" ] || give_up "$why" "$advice"
+  [ -n "$apt_get" ] || give_up "$why, and installing it needs root" "$advice"
+
+  say "$why: installing $* with apt-get"
+  log=.cache/apt.log
+  $apt_get update >"$log" 2>&1 || say "apt-get update failed, going on with the package lists that are here"
+  if ! $apt_get install --no-install-recommends "$@" >>"$log" 2>&1; then
+    tail -n 5 "$log"
+    give_up "apt-get could not install $*; all it said is in $PWD/$log" "$advice"
+  fi
+}
+
+# lacks PROGRAM…: is one of them not there?
+lacks() {
+  for program in "$@"; do
+    command -v "$program" >/dev/null || return 0
+  done
+  return 1
+}
+
+# Debian's folders of programs are not all on every user's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+
+packages() {
+  stamp=node_modules/.reprise-lock
+  if [ -x node_modules/.bin/node ] && cmp -s package-lock.json "$stamp"; then return; fi
+  advice="cd $PWD && npm ci --include=optional"
+  [ -z "${REPRISE_NO_INSTALL-}" ] || give_up 'the npm packages of package-lock.json are not installed' "$advice && cp package-lock.json $stamp"
+
+  npm --version >/dev/null 2>&1 || debian 'npm, which fetches the pinned Node and the packages, is missing' npm
+  say 'installing the npm packages of package-lock.json into node_modules (npm ci)'
+  # A machine's own settings must not leave out the bundler (dev) or the pinned Node (optional).
+  npm ci --include=dev --include=optional --ignore-scripts --no-audit --no-fund --loglevel=error >.cache/npm.log 2>&1 || {
+    tail -n 5 .cache/npm.log
+    give_up "npm ci failed; all it said is in $PWD/.cache/npm.log" "$advice"
+  }
+  [ -x node_modules/.bin/node ] || give_up 'there is no pinned Node for this kind of machine (see optionalDependencies in package.json)' "$advice"
+  cp package-lock.json "$stamp.new"
+  mv "$stamp.new" "$stamp"
+}
+
+command_() {
+  packages
+  mkdir -p dist
+  # The stamp's time is that before the build: a source that changes meanwhile is newer than the stamp.
+  : >dist/.built.new
+  node_modules/.bin/node tools/bundle.ts || give_up 'the command could not be built' "cd $PWD && npm run bundle"
+  mv dist/.built.new dist/.built
+}
+
+tpm() {
+  if lacks swtpm swtpm_setup; then
+    debian 'no usable TPM here (/dev/tpmrm0), and the software TPM is missing' swtpm swtpm-tools
+  fi
+}
+
+tests() {
+  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip; then
+    debian 'the tests need a software TPM, other TPM tools to compare with, openssl and unzip' \
+      swtpm swtpm-tools tpm2-tools openssl unzip
+  fi
+  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip; do
+    command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
+  done
+}
+
+cd "$(dirname "$0")/.."
+mkdir -p .cache || give_up "cannot write to $PWD" "sudo chown -R $(id -un) $PWD"
+# The lock goes with the process, however that ends. Without flock (macOS) two first starts may collide.
+if command -v flock >/dev/null; then
+  exec 9>.cache/setup.lock
+  flock -n 9 || {
+    say 'waiting for another set-up in this folder'
+    flock 9
+  }
+fi
+
+case ${1-} in
+  packages) packages ;;
+  command) command_ ;;
+  tpm) tpm ;;
+  tests) tests ;;
+  *)
+    say 'usage: sh tools/setup.sh packages|command|tpm|tests'
+    exit 2
+    ;;
+esac

@@ -1,0 +1,16 @@
+#!/bin/sh
+# npm test and npm run nightly: sets this machine up, then runs every check and every test.
+#
+#   sh tools/test.sh [all|nightly]
+#
+# The machine's own npm starts this, perhaps on an old Node and without node_modules: hence plain sh.
+set -eu
+cd "$(dirname "$0")/.."
+started=$(date +%s)
+tier=${1:-all}
+
+sh tools/setup.sh packages
+sh tools/setup.sh tests
+sh tools/check.sh static
+REPRISE_TESTS=$tier PATH=$PWD/node_modules/.bin:$PATH vitest run
+echo "passed: every check and every test ($tier), $(($(date +%s) - started)) s in all"

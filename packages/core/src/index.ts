@@ -1,3 +1,6 @@
+export * from './record/index.ts'
+export * from './measure/index.ts'
+export * from './canon/index.ts'
 export * from './bytes/index.ts'
 export * from './merkle/index.ts'
 export type { Crypto, HashAlgorithm, PublicKey, Sha256, SignatureScheme } from './crypto.ts'

@@ -1,0 +1,139 @@
+/** What is hashed for a run: checkpoints, chains, heads and batches. Format: spec/measurement.md. */
+import { ByteWriter, compare, fromHex, utf8 } from '../bytes/index.ts'
+import { canonical } from '../canon/index.ts'
+import type { Sha256 } from '../crypto.ts'
+import { DIGEST_BYTES, treeHash, treeRoot } from '../merkle/index.ts'
+import type { CheckpointKind, Computation, Environment, Outcome } from '../record/types.ts'
+
+export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
+
+/** A hashed tuple: the tag, a zero byte, then the fields (spec/measurement.md §1.1). */
+function tuple(tag: string): ByteWriter {
+  return new ByteWriter().raw(utf8(tag)).u8(0)
+}
+
+function digestOfJson(tag: string, value: unknown, sha256: Sha256): Uint8Array {
+  return sha256(tuple(tag).raw(utf8(canonical(value))).done())
+}
+
+export function computationId(computation: Computation, sha256: Sha256): Uint8Array {
+  return digestOfJson('reprise/computation/v1', computation, sha256)
+}
+
+export function environmentDigest(environment: Environment, sha256: Sha256): Uint8Array {
+  return digestOfJson('reprise/environment/v1', environment, sha256)
+}
+
+export function outcomeDigest(outcome: Outcome, sha256: Sha256): Uint8Array {
+  return digestOfJson('reprise/outcome/v1', outcome, sha256)
+}
+
+/** @param engineState - All that decides the rest of the run besides the memory; bytes fixed by the semantics. */
+export function stateRoot(memoryRoot: Uint8Array, engineState: Uint8Array, sha256: Sha256): Uint8Array {
+  return sha256(tuple('reprise/state/v1').raw(memoryRoot).sized(engineState).done())
+}
+
+export interface OutputLeaf {
+  readonly path: string
+  readonly lengthBytes: number
+  readonly pagesRoot: Uint8Array
+}
+
+/** The `outputs` tree; sorts by the bytes of the paths (spec/measurement.md §3). */
+export function outputsRoot(outputs: readonly OutputLeaf[], sha256: Sha256): Uint8Array {
+  const hash = treeHash('outputs', sha256)
+  const sorted = outputs.map((output) => ({ output, path: utf8(output.path) })).sort((a, b) => compare(a.path, b.path))
+  return treeRoot(
+    hash,
+    sorted.map(({ output, path }) =>
+      hash.leaf(new ByteWriter().sized(path).u64(BigInt(output.lengthBytes)).raw(output.pagesRoot).done()),
+    ),
+  )
+}
+
+export function outcomeOutputsRoot(outcome: Outcome, sha256: Sha256): Uint8Array {
+  const leaves = outcome.outputs.map(({ path, length, pages }) => ({ path, lengthBytes: length, pagesRoot: fromHex(pages) }))
+  return outputsRoot(leaves, sha256)
+}
+
+export interface CheckpointLeaf {
+  readonly seq: number
+  readonly position: bigint
+  readonly kind: CheckpointKind
+  readonly stateRoot: Uint8Array
+  readonly outputsRoot: Uint8Array
+  /** {@link outcomeDigest} in the final checkpoint, {@link ZERO_DIGEST} in every other. */
+  readonly outcome: Uint8Array
+}
+
+/** The chain C over checkpoints (spec/measurement.md §5). */
+export interface CumulativeChain {
+  readonly start: (computationId: Uint8Array) => Uint8Array
+  readonly next: (cumulative: Uint8Array, leaf: CheckpointLeaf) => Uint8Array
+}
+
+/** Keeps its input buffers, because a verifier walks this a hundred thousand times. */
+export function cumulativeChain(sha256: Sha256): CumulativeChain {
+  const leafTag = utf8('reprise/checkpoint/v1\0')
+  const leafInput = new Uint8Array(leafTag.length + 8 + 8 + 1 + 3 * DIGEST_BYTES)
+  leafInput.set(leafTag)
+  const view = new DataView(leafInput.buffer)
+  const linkTag = utf8('reprise/cumulative/v1\0')
+  const linkInput = new Uint8Array(linkTag.length + 2 * DIGEST_BYTES)
+  linkInput.set(linkTag)
+  return {
+    start: (id) => sha256(tuple('reprise/start/v1').raw(id).done()),
+    next(cumulative, leaf) {
+      let at = leafTag.length
+      view.setBigUint64(at, BigInt(leaf.seq))
+      view.setBigUint64((at += 8), leaf.position)
+      view.setUint8((at += 8), leaf.kind)
+      leafInput.set(leaf.stateRoot, (at += 1))
+      leafInput.set(leaf.outputsRoot, (at += DIGEST_BYTES))
+      leafInput.set(leaf.outcome, at + DIGEST_BYTES)
+      linkInput.set(cumulative, linkTag.length)
+      linkInput.set(sha256(leafInput), linkTag.length + DIGEST_BYTES)
+      return sha256(linkInput)
+    },
+  }
+}
+
+/** S before any snapshot (spec/measurement.md §5). */
+export function snapshotsStart(computation: Uint8Array, sha256: Sha256): Uint8Array {
+  return sha256(tuple('reprise/snapshots/start/v1').raw(computation).done())
+}
+
+export interface Head {
+  readonly runId: Uint8Array
+  readonly attempt: number
+  readonly firstSeq: number
+  readonly seq: number
+  readonly cumulative: Uint8Array
+  readonly snapshots: Uint8Array
+  readonly environmentDigest: Uint8Array
+  /** {@link attestationDigest} of the run's attestation before, {@link ZERO_DIGEST} at first. */
+  readonly previous: Uint8Array
+}
+
+export function headDigest(head: Head, sha256: Sha256): Uint8Array {
+  const counts = tuple('reprise/head/v1').raw(head.runId)
+  counts.u64(BigInt(head.attempt)).u64(BigInt(head.firstSeq)).u64(BigInt(head.seq))
+  return sha256(counts.raw(head.cumulative).raw(head.snapshots).raw(head.environmentDigest).raw(head.previous).done())
+}
+
+export function attestationDigest(attest: Uint8Array, signature: Uint8Array, sha256: Sha256): Uint8Array {
+  return sha256(tuple('reprise/attestation/v1').sized(attest).sized(signature).done())
+}
+
+/** @param akName - The TPM's Name of the attestation key: nameAlg, then the digest of its public area. */
+export function hostId(akName: Uint8Array, sha256: Sha256): Uint8Array {
+  return sha256(tuple('reprise/host/v1').sized(akName).done())
+}
+
+/** The qualifying data of a quote over a batch of heads (spec/measurement.md §6). */
+export function batchDigest(
+  batch: { readonly hostId: Uint8Array; readonly seq: bigint; readonly root: Uint8Array },
+  sha256: Sha256,
+): Uint8Array {
+  return sha256(tuple('reprise/batch/v1').raw(batch.hostId).u64(batch.seq).raw(batch.root).done())
+}

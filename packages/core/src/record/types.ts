@@ -1,0 +1,149 @@
+/** The shapes of computation, record and journal. Formats: spec/computation.md, spec/record.md. */
+
+export interface BlobRef {
+  readonly lengthBytes: number
+  /** Lower-case hex. */
+  readonly sha256: string
+}
+
+export interface InputFile extends BlobRef {
+  /** Relative to the mount, `/` between names. */
+  readonly path: string
+}
+
+export type MountSource =
+  | { readonly kind: 'files'; readonly files: readonly InputFile[] }
+  | { readonly kind: 'archive'; readonly format: 'tar.gz'; readonly blob: BlobRef }
+
+export interface ComputationMount {
+  readonly at: string
+  readonly output: boolean
+  readonly source: MountSource
+  readonly writable: boolean
+}
+
+export type CheckpointPolicy =
+  | { readonly kind: 'grid'; readonly fuel: string; readonly strideBytes: number; readonly strideMax: number }
+  | { readonly kind: 'outputs' }
+  | { readonly kind: 'none' }
+
+export type Compare =
+  | { readonly kind: 'bytes' }
+  | { readonly kind: 'text' }
+  | { readonly kind: 'numbers'; readonly abs: number; readonly rel: number }
+  | { readonly kind: 'json'; readonly abs: number; readonly rel: number }
+
+export type Criterion =
+  { readonly checkpoints: 'exact' } | { readonly output: string; readonly compare: Compare }
+
+/** What is run; its id is the SHA-256 of its canonical JSON under a tag. */
+export interface Computation {
+  readonly schema: 'reprise/computation/v1'
+  readonly semantics: string
+  readonly program: BlobRef
+  readonly arguments: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  readonly stdin: BlobRef
+  readonly mounts: readonly ComputationMount[]
+  /** Nanoseconds since 1970-01-01T00:00:00Z, decimal. */
+  readonly clock: string
+  /** Below 2^64, decimal. */
+  readonly seed: string
+  readonly floats: 'canonical' | 'host'
+  readonly limits: { readonly memoryPages: number; readonly stackSlots: number }
+  readonly checkpoints: CheckpointPolicy
+  readonly success: readonly Criterion[]
+}
+
+export type TrapReason = string
+
+export type Exit = { readonly code: number } | { readonly trap: TrapReason }
+
+export interface OutcomeOutput {
+  readonly length: number
+  /** Page root, hex. */
+  readonly pages: string
+  readonly path: string
+  readonly sha256: string
+}
+
+export interface Outcome {
+  readonly exit: Exit
+  readonly outputs: readonly OutcomeOutput[]
+}
+
+export interface Environment {
+  readonly schema: 'reprise/environment/v1'
+  readonly architecture: string
+  readonly bootId: string | null
+  readonly cpu: string
+  /** SHA-256 of the DER, hex. */
+  readonly ekCertificate: string | null
+  readonly follows: readonly string[]
+  readonly kernel: string
+  readonly node: string
+  readonly platform: string
+  readonly repeats: string | null
+  readonly reprise: string
+  readonly rewriter: string
+  /** ISO 8601, UTC, whole seconds; the host's own clock. */
+  readonly startedAt: string
+  readonly tpm: { readonly firmware: string; readonly manufacturer: string; readonly transport: 'swtpm' | 'device' }
+  readonly v8: string
+}
+
+export interface Attempt {
+  readonly attempt: number
+  readonly environment: Environment
+  readonly firstSeq: number
+  /** Index into the record's hosts. */
+  readonly host: number
+}
+
+export interface RecordHost {
+  /** Entry name of the TPMT_PUBLIC. */
+  readonly ak: string
+  /** Entry name of the EK certificate. */
+  readonly ek: string | null
+}
+
+/** record.json */
+export interface RecordDocument {
+  readonly schema: 'reprise/record/v1'
+  readonly attempts: readonly Attempt[]
+  readonly computation: Computation
+  readonly hosts: readonly RecordHost[]
+  readonly outcome: Outcome | null
+  /** 32 random bytes, hex. */
+  readonly run: string
+}
+
+export const CHECKPOINT_GRID = 1
+export const CHECKPOINT_REQUESTED = 2
+export const CHECKPOINT_FINAL = 3
+export type CheckpointKind = typeof CHECKPOINT_GRID | typeof CHECKPOINT_REQUESTED | typeof CHECKPOINT_FINAL
+
+/** A line of checkpoints.jsonl. */
+export interface Checkpoint {
+  readonly kind: CheckpointKind
+  /** outputsRoot, hex. */
+  readonly outputs: string
+  /** Decimal. */
+  readonly position: string
+  readonly seq: number
+  /** stateRoot, hex. */
+  readonly state: string
+}
+
+/** A line of attestations.jsonl. */
+export interface Attestation {
+  readonly attempt: number
+  /** TPMS_ATTEST, hex. */
+  readonly attest: string
+  readonly batch: { readonly count: number; readonly index: number; readonly path: readonly string[]; readonly seq: string }
+  /** PCR values by bank and index, hex. */
+  readonly pcrs: { readonly sha256: Readonly<Record<string, string>> }
+  readonly seq: number
+  /** TPMT_SIGNATURE, hex. */
+  readonly signature: string
+}

@@ -15,6 +15,7 @@ export default defineConfig({
     exclude,
     pool: 'threads',
     isolate: false,
+    reporters: ['dot'],
     testTimeout: tier === 'check' ? 30_000 : 300_000,
     hookTimeout: 120_000,
   },

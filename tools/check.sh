@@ -37,5 +37,5 @@ step 'the pinned Node' pinned_node
 step 'format' oxfmt --check
 step 'lint, with types' oxlint
 step 'types' types
-step 'nothing unused' knip --no-progress
+step 'nothing unused' knip --no-progress --no-config-hints
 [ "${1-}" = static ] || REPRISE_TESTS=check vitest run

@@ -20,7 +20,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -42,26 +41,30 @@ export function entryPoints(root: string): Record<string, string> {
 
 /** Bundles the sources under `root` into `dist` and returns the folder of the build. */
 export async function bundle(root: string, dist: string): Promise<string> {
-  mkdirSync(dist, { recursive: true })
-  const unfinished = mkdtempSync(join(dist, 'unfinished-'))
-  const build = await rolldown({ input: entryPoints(root), platform: 'node', cwd: root, logLevel: 'warn' })
-  await build.write({
-    dir: unfinished,
+  await using build = await rolldown({ input: entryPoints(root), platform: 'node', cwd: root, logLevel: 'warn' })
+  const { output } = await build.generate({
     format: 'esm',
     entryFileNames: '[name].js',
     chunkFileNames: 'shared-[hash].js',
     comments: { legal: true, annotation: false, jsdoc: false },
   })
-  await build.close()
+  const files = output.map((file) => ({ name: file.fileName, body: file.type === 'chunk' ? file.code : file.source }))
+  const hash = createHash('sha256')
+  for (const { name, body } of files) hash.update(`${name}\0${body.length}\0`).update(body)
+  const name = `build-${hash.digest('hex').slice(0, 16)}`
 
-  const name = `build-${digestOf(unfinished)}`
-  if (existsSync(join(dist, name))) rmSync(unfinished, { recursive: true })
-  else renameSync(unfinished, join(dist, name))
-  const entry = join(dist, `entry-${process.pid}`)
+  const target = join(dist, name)
+  if (!existsSync(target)) {
+    mkdirSync(dist, { recursive: true })
+    const unfinished = mkdtempSync(join(dist, 'unfinished-'))
+    for (const file of files) writeFileSync(join(unfinished, file.name), file.body)
+    renameSync(unfinished, target)
+  }
+  const entry = join(dist, `unfinished-${process.pid}.js`)
   writeFileSync(entry, entryOf(name))
   renameSync(entry, join(dist, 'reprise.js'))
   removeOldBuilds(dist, name)
-  return join(dist, name)
+  return target
 }
 
 /** The compile cache lives in the build's folder, so it goes when the build goes. */
@@ -70,14 +73,6 @@ function entryOf(name: string): string {
 enableCompileCache(new URL('./${name}/compiled', import.meta.url).pathname)
 await import('./${name}/main.js')
 `
-}
-
-function digestOf(folder: string): string {
-  const hash = createHash('sha256')
-  for (const name of readdirSync(folder).toSorted()) {
-    hash.update(`${name}\0`).update(readFileSync(join(folder, name)))
-  }
-  return hash.digest('hex').slice(0, 16)
 }
 
 /** Removes what is a day old: until then a process of an older build may still want to start a worker. */

@@ -1,4 +1,5 @@
 export * from './record/index.ts'
+export * from './engine/index.ts'
 export * from './measure/index.ts'
 export * from './canon/index.ts'
 export * from './bytes/index.ts'

@@ -1,0 +1,62 @@
+/**
+ * The engine contract: all that `runner` knows of a machine. Same computation, same position ⇒ same
+ * stateRoot, on any host.
+ */
+import type { TrapReason } from '../record/types.ts'
+
+/** Where a machine stopped; `position` counts as the engine's semantics says. */
+export type Stop = {
+  readonly position: bigint
+  /** Of the machine's memory at the stop; decides the stride of the grid. */
+  readonly memoryBytes: number
+} & (
+  | { readonly kind: 'due' }
+  | { readonly kind: 'requested'; readonly label: string }
+  | { readonly kind: 'exited'; readonly code: number }
+  | { readonly kind: 'trapped'; readonly reason: TrapReason; readonly message: string }
+  | { readonly kind: 'interrupted' }
+)
+
+export interface Measurement {
+  readonly position: bigint
+  /** 32 bytes each. */
+  readonly stateRoot: Uint8Array
+  readonly outputsRoot: Uint8Array
+}
+
+/** What the guest has written so far, by its path (spec/measurement.md §3.4). */
+export interface MachineOutput {
+  readonly path: string
+  readonly lengthBytes: number
+  readonly bytes: Uint8Array
+}
+
+/** Something the guest asked for and did not get. */
+export interface MachineNote {
+  readonly code: string
+  readonly detail: string
+  readonly count: number
+}
+
+/** The whole state that a stateRoot stands for. */
+export interface MachineState {
+  readonly memory: Uint8Array
+  readonly engineState: Uint8Array
+}
+
+export interface Machine extends AsyncDisposable {
+  /** Runs to the first stop at or after `position`; a requested checkpoint, the end or an interrupt come sooner. */
+  runTo(position: bigint): Promise<Stop>
+  /**
+   * Measures the stopped machine. What must stand still is taken before the next `runTo`; the
+   * hashing goes on beside the running machine, so await the result late.
+   */
+  measure(): Promise<Measurement>
+  state(): Promise<MachineState>
+  outputs(): Promise<readonly MachineOutput[]>
+  /** Inputs that the guest deleted. */
+  removed(): Promise<readonly string[]>
+  notes(): Promise<readonly MachineNote[]>
+  /** Makes a running `runTo` stop with `interrupted` at the next poll. */
+  interrupt(): void
+}

@@ -1,0 +1,1 @@
+export { ArchiveError, readTar, type ArchiveErrorCode, type ArchiveFile } from './tar.ts'

@@ -3,10 +3,11 @@ export {
   HashTree,
   inclusionPath,
   inclusionPaths,
+  PAGE_BYTES,
   rootFromPath,
   treeHash,
   treeRoot,
   type TreeHash,
   type TreeKind,
 } from './tree.ts'
-export { PAGE_BYTES, pageCount, pagesRoot, PageTree } from './pages.ts'
+export { pageCount, pagesRoot, PageTree } from './pages.ts'

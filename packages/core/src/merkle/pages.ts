@@ -3,9 +3,7 @@
  * true length. An all-zero page is an ordinary leaf. Format: spec/measurement.md §2.2.
  */
 import type { Sha256 } from '../crypto.ts'
-import { HashTree, treeHash, type TreeHash } from './tree.ts'
-
-export const PAGE_BYTES = 4096
+import { HashTree, PAGE_BYTES, treeHash, type TreeHash } from './tree.ts'
 
 export function pageCount(lengthBytes: number): number {
   return Math.ceil(lengthBytes / PAGE_BYTES)

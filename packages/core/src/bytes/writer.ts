@@ -5,6 +5,7 @@ export class ByteWriter {
   #view = new DataView(this.#bytes.buffer)
   #length = 0
 
+  /** May replace the view: take the offset first, then write. */
   #reserve(lengthBytes: number): number {
     const at = this.#length
     this.#length += lengthBytes
@@ -18,22 +19,26 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#reserve(1), value)
+    const at = this.#reserve(1)
+    this.#view.setUint8(at, value)
     return this
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#reserve(2), value)
+    const at = this.#reserve(2)
+    this.#view.setUint16(at, value)
     return this
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#reserve(4), value)
+    const at = this.#reserve(4)
+    this.#view.setUint32(at, value)
     return this
   }
 
   u64(value: bigint): this {
-    this.#view.setBigUint64(this.#reserve(8), value)
+    const at = this.#reserve(8)
+    this.#view.setBigUint64(at, value)
     return this
   }
 

@@ -13,7 +13,7 @@ export interface AuditedExchange {
   readonly commandCode: number
   /** Names of the entities in the handle area, in order. */
   readonly names: readonly Uint8Array[]
-  /** The parameter area of the command and of the answer, unencrypted. */
+  /** The parameter area of the command and of the answer, as they were sent. */
   readonly parameters: Uint8Array
   readonly responseParameters: Uint8Array
 }

@@ -35,7 +35,7 @@ export function encodePcrSelection(selection: readonly PcrSelection[]): Uint8Arr
     const bits = new Uint8Array(sizeofSelect)
     for (const pcr of pcrs) {
       if (!Number.isInteger(pcr) || pcr < 0 || pcr >= 8 * sizeofSelect) throw structureError(`there is no PCR ${pcr}`)
-      bits[pcr >> 3] = (bits[pcr >> 3] as number) | (1 << (pcr & 7))
+      bits[pcr >> 3] |= 1 << (pcr & 7)
     }
     writer.u16(hash).u8(sizeofSelect).raw(bits)
   }
@@ -58,7 +58,7 @@ export function readPcrSelection(reader: ByteReader): readonly PcrSelection[] {
       throw structureError(`sizeofSelect of ${sizeofSelect} bytes`)
     const bits = reader.raw(sizeofSelect)
     const pcrs: number[] = []
-    for (let pcr = 0; pcr < 8 * sizeofSelect; pcr++) if (((bits[pcr >> 3] as number) >> (pcr & 7)) & 1) pcrs.push(pcr)
+    for (let pcr = 0; pcr < 8 * sizeofSelect; pcr++) if ((bits[pcr >> 3] >> (pcr & 7)) & 1) pcrs.push(pcr)
     selection.push({ hash, pcrs, sizeofSelect })
   }
   return selection

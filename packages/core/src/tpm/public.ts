@@ -179,7 +179,7 @@ export function qualifiedName(qualified: {
 }): Uint8Array {
   const { parent, name, hash } = qualified
   if (name.length < 2) throw structureError(`a Name of ${name.length} bytes`)
-  const nameAlg = ((name[0] as number) << 8) | (name[1] as number)
+  const nameAlg = (name[0] << 8) | name[1]
   const parentName = typeof parent === 'number' ? new ByteWriter().u32(parent).done() : parent
   return nameOf(nameAlg, concat(parentName, name), hash)
 }

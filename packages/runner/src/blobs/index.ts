@@ -1,0 +1,1 @@
+export { openBlobStore, refOf, type BlobSource, type BlobStore } from './store.ts'

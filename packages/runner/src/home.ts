@@ -1,0 +1,33 @@
+/** What a runner keeps below `$REPRISE_HOME`; where that is, and what a host keeps there, says `@reprise/host`. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeFailure } from './error.ts'
+
+export interface RunnerFolders {
+  /** Content-addressed files, see blobs/. */
+  readonly blobs: string
+  readonly runs: string
+  /** May be deleted at any time. */
+  readonly cache: string
+}
+
+export function runnerFolders(home: string): RunnerFolders {
+  return { blobs: join(home, 'blobs', 'sha256'), cache: join(home, 'cache'), runs: join(home, 'runs') }
+}
+
+/**
+ * Makes the folders, for this user alone (0700).
+ *
+ * @throws RunnerError `WRITE` or `DISK_FULL`.
+ */
+export async function createHome(home: string): Promise<RunnerFolders> {
+  const folders = runnerFolders(home)
+  for (const folder of [folders.blobs, folders.runs, folders.cache]) {
+    try {
+      await mkdir(folder, { mode: 0o700, recursive: true })
+    } catch (error) {
+      throw writeFailure(error, folder, 'state (REPRISE_HOME says where it is kept)')
+    }
+  }
+  return folders
+}

@@ -1,0 +1,297 @@
+/**
+ * Runs a rewritten module: hands out fuel slices, stops at positions, and turns every end into an outcome.
+ *
+ * Synchronous and free of Node: the same code runs in a worker and in a page. Rules: spec/wasm-machine.md §5 (fuel and
+ * positions), §9 (stops and outcomes).
+ */
+
+import { fromUtf8 } from '@reprise/core'
+import { WasmError } from './error.ts'
+import type { ValueType } from './module/opcodes.ts'
+import { CHECKPOINT, REPRISE_MODULE } from './module/wasi-names.ts'
+import type { HostImport } from './passes/gate.ts'
+import { MACHINE_MODULE } from './passes/layout.ts'
+import type { ModuleFacts } from './passes/rewrite.ts'
+import { FUEL_EXPORT, globalExport, MEMORY_EXPORT, START_EXPORT } from './passes/sections.ts'
+import { type TrapReason, trapReason } from './trap.ts'
+
+/** `resourceLimits.stackSizeMb` of the worker that a guest runs in: the engine's stack must outlast the machine's. */
+export const WORKER_STACK_MB = 256
+/** A slice never holds more fuel, so that no charge can wrap the 32-bit counter. */
+export const SLICE_MAX = 1n << 30n
+/** Bytes of UTF-8 that `reprise.checkpoint` takes. */
+export const LABEL_BYTES_MAX = 1024
+const ENOSYS = 52
+
+export interface GlobalState {
+  readonly type: ValueType
+  /** The exact bits, as an unsigned integer of the type's width. */
+  readonly bits: bigint
+}
+
+export interface Guest {
+  /** Fuel used so far; exact at stops and during host calls. */
+  position(): bigint
+  /** A fresh view: memory.grow detaches older ones. Empty for a module without memory. */
+  memory(): Uint8Array
+  memoryPages(): number
+  /** The mutable globals, in the order of their indices. */
+  globals(): readonly GlobalState[]
+  /** During a host call: stop with this label as soon as the call returns. */
+  requestCheckpoint(label: string): void
+}
+
+/** Where the guest pauses and may be measured. */
+export type Stop =
+  | { readonly kind: 'due'; readonly position: bigint }
+  | { readonly kind: 'requested'; readonly position: bigint; readonly label: string }
+
+/** How the run ended. The position of a trap is that of the last host call or stop. */
+export type GuestStop =
+  | { readonly kind: 'exited'; readonly position: bigint; readonly code: number }
+  | { readonly kind: 'trapped'; readonly position: bigint; readonly reason: TrapReason; readonly message: string }
+  | { readonly kind: 'suspended'; readonly position: bigint }
+
+// Host functions take numbers and bigints as WebAssembly passes them.
+export type HostFunction = (...values: never[]) => unknown
+
+export interface GuestOptions {
+  readonly module: WebAssembly.Module
+  readonly facts: ModuleFacts
+  /** Called once per import when linking; `undefined` answers every call with ENOSYS. */
+  readonly hostImport: (moduleName: string, name: string) => HostFunction | undefined
+  /** The position of the next wanted stop; asked before the guest starts and after every stop. */
+  readonly nextDue: () => bigint
+  /** After instantiation, before the guest's first instruction: position 0. */
+  readonly onReady: (guest: Guest) => void
+  readonly onStop: (stop: Stop, guest: Guest) => 'go' | 'suspend'
+  /** The exit code, if a host function threw this to end the guest. */
+  readonly isExit: (thrown: unknown) => number | undefined
+}
+
+/** Ends the guest from inside an import. */
+class Unwind extends Error {
+  readonly end: 'suspended' | TrapReason
+
+  constructor(end: 'suspended' | TrapReason) {
+    super(end)
+    this.end = end
+  }
+}
+
+/**
+ * Runs a guest to its end or suspension.
+ *
+ * @throws {@link WasmError} `HOST_STACK`, `HOST_MEMORY`, `HOST_TRAP`, `COMPILE` when the host fails the guest; and
+ * whatever a host function throws that is no exit.
+ */
+export function runGuest(options: GuestOptions): GuestStop {
+  return new Machine(options).run()
+}
+
+class Machine implements Guest {
+  readonly #options: GuestOptions
+  readonly #exports: WebAssembly.Exports
+  readonly #fuel: WebAssembly.Global<'i32'>
+  /** Position that belongs to a counter of zero. */
+  #base = 0n
+  /** Counter at the last host call or stop. */
+  #seenFuel = 0
+  #due = 0n
+  #label: string | undefined
+
+  constructor(options: GuestOptions) {
+    this.#options = options
+    let instance: WebAssembly.Instance
+    try {
+      instance = new WebAssembly.Instance(options.module, this.#imports())
+    } catch (error) {
+      throw translated(error)
+    }
+    this.#exports = instance.exports
+    this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
+  }
+
+  run(): GuestStop {
+    const { onReady, isExit } = this.#options
+    onReady(this)
+    try {
+      this.#refill()
+      if (this.#options.facts.hasStart) this.#call(START_EXPORT)
+      this.#call('_start')
+      return { kind: 'exited', position: this.position(), code: 0 }
+    } catch (error) {
+      if (error instanceof Unwind) {
+        return error.end === 'suspended'
+          ? { kind: 'suspended', position: this.position() }
+          : this.#trapped(error.end, error.message)
+      }
+      const code = isExit(error)
+      if (code !== undefined) return { kind: 'exited', position: this.position(), code }
+      if (!(error instanceof WebAssembly.RuntimeError)) throw translated(error)
+      const reason = trapReason(error.message)
+      if (reason === undefined) throw unknownTrap(error)
+      return this.#trapped(reason, error.message)
+    }
+  }
+
+  position(): bigint {
+    return this.#base - BigInt(this.#fuel.value)
+  }
+
+  memory(): Uint8Array {
+    const memory = this.#exports[MEMORY_EXPORT]
+    return memory instanceof WebAssembly.Memory ? new Uint8Array(memory.buffer) : new Uint8Array()
+  }
+
+  memoryPages(): number {
+    return this.memory().length / 0x1_0000
+  }
+
+  globals(): readonly GlobalState[] {
+    return this.#options.facts.globals.map(({ index, type }) => ({
+      type,
+      bits: globalBits(type, this.#exports[globalExport(index)]),
+    }))
+  }
+
+  requestCheckpoint(label: string): void {
+    this.#label = label
+  }
+
+  #call(name: string): void {
+    ;(this.#exports[name] as () => void)()
+  }
+
+  #trapped(reason: TrapReason, message: string): GuestStop {
+    return { kind: 'trapped', position: this.#base - BigInt(this.#seenFuel), reason, message }
+  }
+
+  /** A new slice, so that the counter first falls below zero at the first site at or after the next due position. */
+  #refill(): void {
+    this.#due = this.#options.nextDue()
+    this.#slice()
+  }
+
+  #slice(): void {
+    const position = this.position()
+    const wanted = this.#due - 1n - position
+    const slice = wanted < -1n ? -1n : wanted > SLICE_MAX ? SLICE_MAX : wanted
+    this.#base = position + slice
+    this.#fuel.value = this.#seenFuel = Number(slice)
+  }
+
+  #stop(stop: Stop): void {
+    this.#seenFuel = this.#fuel.value
+    if (this.#options.onStop(stop, this) === 'suspend') throw new Unwind('suspended')
+    this.#refill()
+  }
+
+  #poll(): void {
+    const position = this.position()
+    if (position >= this.#due) this.#stop({ kind: 'due', position })
+    else this.#slice()
+  }
+
+  #imports(): WebAssembly.Imports {
+    const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {
+      [MACHINE_MODULE]: {
+        poll: () => this.#poll(),
+        exhausted: () => {
+          throw new Unwind('stack-exhausted')
+        },
+        out_of_memory: () => {
+          throw new WasmError('HOST_MEMORY', {
+            message: 'The host has no memory for the guest, within the limit that the computation allows.',
+            hint: 'Run it on a host with more free memory, or lower the memory limit (which changes the computation).',
+          })
+        },
+      },
+    }
+    for (const wanted of this.#options.facts.imports) {
+      imports[wanted.module] ??= {}
+      imports[wanted.module][wanted.name] = this.#hostCall(this.#hostFunction(wanted))
+    }
+    return imports
+  }
+
+  #hostFunction({ module, name, signature }: HostImport): HostFunction {
+    const given = this.#options.hostImport(module, name)
+    if (given !== undefined) return given
+    if (module === REPRISE_MODULE && name === CHECKPOINT.name) return this.#checkpoint
+    const results = signature.slice(signature.indexOf('>') + 1)
+    const error = [...results].map((type) => (type === 'I' ? BigInt(ENOSYS) : ENOSYS))
+    const answer = error.length > 1 ? error : error[0]
+    return () => answer
+  }
+
+  /** Around every host call: notes the position, and stops after it when the call asked for a checkpoint. */
+  #hostCall(call: HostFunction): HostFunction {
+    const target = call as (...values: unknown[]) => unknown
+    return (...values: unknown[]) => {
+      this.#seenFuel = this.#fuel.value
+      const result = target(...values)
+      if (this.#label !== undefined) {
+        const label = this.#label
+        this.#label = undefined
+        this.#stop({ kind: 'requested', position: this.position(), label })
+      }
+      return result
+    }
+  }
+
+  readonly #checkpoint = (at: number, lengthBytes: number): void => {
+    const start = at >>> 0
+    const length = lengthBytes >>> 0
+    const memory = this.memory()
+    if (length > LABEL_BYTES_MAX || start + length > memory.length) throw new Unwind('invalid-checkpoint-label')
+    try {
+      this.#label = fromUtf8(memory.slice(start, start + length))
+    } catch {
+      throw new Unwind('invalid-checkpoint-label')
+    }
+  }
+}
+
+function globalBits(type: ValueType, exported: WebAssembly.ExportValue): bigint {
+  const value: unknown = typeof exported === 'function' ? exported() : (exported as WebAssembly.Global).value
+  if (type === 'v128') {
+    const [low, high] = value as [bigint, bigint]
+    return BigInt.asUintN(64, low) | (BigInt.asUintN(64, high) << 64n)
+  }
+  return BigInt.asUintN(type === 'i32' || type === 'f32' ? 32 : 64, BigInt(value as number | bigint))
+}
+
+function translated(error: unknown): unknown {
+  if (error instanceof RangeError && error.message.includes('call stack')) {
+    return new WasmError('HOST_STACK', {
+      message: "The engine's stack ran out before the machine's limit was reached.",
+      hint: `Run the guest in a worker with resourceLimits.stackSizeMb of at least ${WORKER_STACK_MB}.`,
+      cause: error,
+    })
+  }
+  if (error instanceof RangeError && error.message.includes('memory')) {
+    return new WasmError('HOST_MEMORY', {
+      message: "The host could not reserve the guest's memory.",
+      hint: 'Run it on a host with more free memory.',
+      cause: error,
+    })
+  }
+  // A RuntimeError arrives here from instantiation only: a data or element segment that does not fit.
+  if ([WebAssembly.CompileError, WebAssembly.LinkError, WebAssembly.RuntimeError].some((kind) => error instanceof kind)) {
+    return new WasmError('COMPILE', {
+      message: `The engine refused the module: ${(error as Error).message}`,
+      hint: 'The program is no valid WebAssembly. Try: wasm-tools validate FILE',
+      cause: error,
+    })
+  }
+  return error
+}
+
+function unknownTrap(error: WebAssembly.RuntimeError): WasmError {
+  return new WasmError('HOST_TRAP', {
+    message: `The engine reported a trap that this version does not know: ${error.message}`,
+    cause: error,
+  })
+}
+

@@ -1,0 +1,320 @@
+/**
+ * Decodes one function body into flat arrays: no object per instruction, because modules have millions.
+ *
+ * Checked here is what rewriting relies on: nesting, index ranges, label depths, and that every instruction
+ * belongs to semantics `wasm/1`. Types are left to the engine's own validation of the rewritten module; the index
+ * ranges are not, because rewriting adds functions, globals and locals that an invalid index could then reach.
+ */
+
+import { WasmError } from '../error.ts'
+import { Cursor, malformed } from './cursor.ts'
+import { readValueType, unsupported, type WasmModule } from './module.ts'
+import { IMMEDIATE, immediates, OP, REFUSED } from './opcodes.ts'
+
+export const LOCALS_MAX = 49_900
+export const NESTING_MAX = 10_000
+
+/** Bits of {@link Body.loopFlags}. */
+export const LOOP = {
+  /** Holds another loop. */
+  outer: 1,
+  /** A branch or return leaves it from inside. */
+  exits: 2,
+  /** Holds a call or memory.grow. */
+  calls: 4,
+} as const
+
+/** Block types in {@link Body.immediate}: a type index, or these negative values. */
+const EMPTY_BLOCK = -1
+const VALUE_BLOCK = -2
+
+/** The arrays are reused from function to function: only the first `count` (or `loops`) entries hold. */
+export class Body {
+  bytes: Uint8Array = new Uint8Array()
+  /** Instructions. */
+  count = 0
+  opcode = new Uint16Array(0)
+  /** Offset of each instruction in `bytes`; one more entry holds the end of the last. */
+  at = new Uint32Array(0)
+  /** First immediate: index, label depth, number of labels, i32 constant, block type. */
+  immediate = new Int32Array(0)
+  /** For block, loop, if and else the instruction that ends them; for end and else their opener (-1: the function). */
+  mate = new Int32Array(0)
+  /** Innermost loop around each instruction as an index into the loop arrays; -1: none. For `loop`: itself. */
+  loopOf = new Int32Array(0)
+
+  loops = 0
+  loopAt = new Uint32Array(0)
+  loopParent = new Int32Array(0)
+  loopFlags = new Uint8Array(0)
+  /** Branches to the loop's header. */
+  loopBackEdges = new Uint32Array(0)
+  /** Instructions of its region: its own without those of nested loops. */
+  loopWeight = new Uint32Array(0)
+  /** Instructions outside of all loops. */
+  entryWeight = 0
+
+  params = 0
+  /** Parameters and locals. */
+  locals = 0
+  localGroups = 0
+  /** Where the groups of local declarations stand in `bytes`, without their number. */
+  groupsStart = 0
+  groupsEnd = 0
+
+  #open = new Int32Array(64)
+  #depth = 0
+  #loop = -1
+
+  /** @throws {@link WasmError} `MALFORMED`, `FEATURE`, `LIMIT`. */
+  decode(module: WasmModule, functionIndex: number): void {
+    const { start, end } = module.bodies[functionIndex - module.imports.length]
+    const cursor = new Cursor(module.bytes, start, end)
+    this.bytes = module.bytes
+    this.#readLocals(cursor, module, functionIndex)
+    this.#ensure(end - cursor.at + 1)
+    this.count = this.loops = this.entryWeight = this.#depth = 0
+    this.#loop = -1
+    this.#push(-1)
+    while (this.#depth > 0) {
+      if (cursor.at >= end) throw malformed(`function ${functionIndex} ends too early`, cursor.at)
+      this.#readInstruction(cursor, module, functionIndex)
+    }
+    if (cursor.at !== end) throw malformed(`function ${functionIndex} has code after its end`, cursor.at)
+    this.at[this.count] = end
+  }
+
+  /** Number of operands a block takes. */
+  blockParams(instruction: number, module: WasmModule): number {
+    const type = this.immediate[instruction]
+    return type < 0 ? 0 : module.types[type].params.length
+  }
+
+  blockResults(instruction: number, module: WasmModule): number {
+    const type = this.immediate[instruction]
+    return type < 0 ? EMPTY_BLOCK - type : module.types[type].results.length
+  }
+
+  #readLocals(cursor: Cursor, module: WasmModule, functionIndex: number): void {
+    this.params = module.types[module.functions[functionIndex]].params.length
+    this.locals = this.params
+    this.localGroups = cursor.count()
+    this.groupsStart = cursor.at
+    for (let i = 0; i < this.localGroups; i++) {
+      this.locals += cursor.u32()
+      readValueType(cursor, `locals of function ${functionIndex}`)
+      if (this.locals > LOCALS_MAX) {
+        throw new WasmError('LIMIT', { message: `Function ${functionIndex} has more than ${LOCALS_MAX} locals.` })
+      }
+    }
+    this.groupsEnd = cursor.at
+  }
+
+  #ensure(instructions: number): void {
+    if (instructions < this.at.length) return
+    const capacity = 2 * instructions
+    this.opcode = new Uint16Array(capacity)
+    this.at = new Uint32Array(capacity)
+    this.immediate = new Int32Array(capacity)
+    this.mate = new Int32Array(capacity)
+    this.loopOf = new Int32Array(capacity)
+    this.loopAt = new Uint32Array(capacity)
+    this.loopParent = new Int32Array(capacity)
+    this.loopFlags = new Uint8Array(capacity)
+    this.loopBackEdges = new Uint32Array(capacity)
+    this.loopWeight = new Uint32Array(capacity)
+  }
+
+  #push(opener: number): void {
+    if (this.#depth === this.#open.length) {
+      if (this.#depth > NESTING_MAX) throw new WasmError('LIMIT', { message: `Blocks nest more than ${NESTING_MAX} deep.` })
+      const larger = new Int32Array(2 * this.#open.length)
+      larger.set(this.#open)
+      this.#open = larger
+    }
+    this.#open[this.#depth++] = opener
+  }
+
+  #readInstruction(cursor: Cursor, module: WasmModule, functionIndex: number): void {
+    const n = this.count++
+    this.at[n] = cursor.at
+    let op = cursor.u8()
+    if (op === 0xfc || op === 0xfd) {
+      const sub = cursor.u32()
+      if (op === 0xfd && sub > 0xff) this.#refuse('relaxed SIMD', functionIndex, n)
+      if (sub > 0xff) throw malformed(`unknown instruction in function ${functionIndex}`, this.at[n])
+      op = (op === 0xfc ? 0x100 : 0x200) + sub
+    }
+    this.opcode[n] = op
+    this.#weigh(op, n)
+    switch (immediates[op]) {
+      case IMMEDIATE.none:
+        if (op === OP.end || op === OP.else) this.#close(op, n, functionIndex)
+        else if (op === OP.return) this.#leave(0)
+        return
+      case IMMEDIATE.local:
+        return this.#index(cursor, n, this.locals, 'local')
+      case IMMEDIATE.i32:
+        this.immediate[n] = readSigned32(cursor)
+        return
+      case IMMEDIATE.memory:
+      case IMMEDIATE.memoryLane:
+        if ((cursor.u32() & 0x40) !== 0) throw unsupported('several memories', this.#where(functionIndex), this.at[n])
+        cursor.u32()
+        if (immediates[op] === IMMEDIATE.memoryLane) cursor.u8()
+        return
+      case IMMEDIATE.blockType:
+        this.immediate[n] = this.#blockType(cursor, module, functionIndex)
+        return this.#openBlock(op, n)
+      case IMMEDIATE.label:
+        this.immediate[n] = cursor.u32()
+        return this.#branch(this.immediate[n], n)
+      case IMMEDIATE.labels:
+        this.immediate[n] = cursor.count()
+        for (let i = 0; i <= this.immediate[n]; i++) this.#branch(cursor.u32(), n)
+        return
+      case IMMEDIATE.function:
+        this.#flagCall()
+        return this.#index(cursor, n, module.functions.length, 'function')
+      case IMMEDIATE.indirect:
+        this.#flagCall()
+        this.#index(cursor, n, module.types.length, 'type')
+        cursor.u32()
+        return
+      case IMMEDIATE.global:
+        return this.#index(cursor, n, module.globals.length, 'global')
+      case IMMEDIATE.index:
+        if (op === OP.memoryGrow) this.#flagCall()
+        cursor.u32()
+        return
+      default:
+        return this.#readRareImmediate(cursor, op, n, functionIndex)
+    }
+  }
+
+  #readRareImmediate(cursor: Cursor, op: number, n: number, functionIndex: number): void {
+    switch (immediates[op]) {
+      case IMMEDIATE.twoIndices:
+        cursor.u32()
+        cursor.u32()
+        return
+      case IMMEDIATE.i64:
+        return cursor.skipSigned(64)
+      case IMMEDIATE.bytes4:
+        return cursor.skip(4)
+      case IMMEDIATE.bytes8:
+        return cursor.skip(8)
+      case IMMEDIATE.bytes16:
+        return cursor.skip(16)
+      case IMMEDIATE.lane:
+        return cursor.skip(1)
+      case IMMEDIATE.types:
+        for (let count = cursor.count(); count > 0; count--) readValueType(cursor, this.#where(functionIndex))
+        return
+      default: {
+        const feature = REFUSED[immediates[op] - IMMEDIATE.refused]
+        if (feature === 'an unknown instruction') {
+          throw malformed(`unknown instruction in function ${functionIndex}`, this.at[n])
+        }
+        this.#refuse(feature, functionIndex, n)
+      }
+    }
+  }
+
+  /** Every instruction but `else` and `end` counts one, a `loop` for the region around it (spec §5.2). */
+  #weigh(op: number, n: number): void {
+    this.loopOf[n] = this.#loop
+    if (op === OP.end || op === OP.else) return
+    if (this.#loop < 0) this.entryWeight++
+    else this.loopWeight[this.#loop]++
+  }
+
+  #index(cursor: Cursor, n: number, size: number, what: string): void {
+    const index = cursor.u32()
+    if (index >= size) throw malformed(`unknown ${what} ${index}`, this.at[n])
+    this.immediate[n] = index
+  }
+
+  #blockType(cursor: Cursor, module: WasmModule, functionIndex: number): number {
+    const byte = cursor.bytes[cursor.at]
+    if (byte === 0x40) {
+      cursor.u8()
+      return EMPTY_BLOCK
+    }
+    if (byte >= 0x40 && byte < 0x80) {
+      readValueType(cursor, this.#where(functionIndex))
+      return VALUE_BLOCK
+    }
+    const index = readSigned32(cursor)
+    if (index < 0 || index >= module.types.length) throw malformed(`unknown type ${index}`, cursor.at)
+    return index
+  }
+
+  #openBlock(op: number, n: number): void {
+    this.#push(n)
+    if (op !== OP.loop) return
+    const loop = this.loops++
+    if (this.#loop >= 0) this.loopFlags[this.#loop] |= LOOP.outer
+    this.loopAt[loop] = n
+    this.loopParent[loop] = this.#loop
+    this.loopFlags[loop] = 0
+    this.loopBackEdges[loop] = 0
+    this.loopWeight[loop] = 0
+    this.loopOf[n] = this.#loop = loop
+  }
+
+  #close(op: number, n: number, functionIndex: number): void {
+    const opener = this.#open[--this.#depth]
+    this.mate[n] = opener
+    if (op === OP.else) {
+      if (opener < 0 || this.opcode[opener] !== OP.if) {
+        throw malformed(`else without if in function ${functionIndex}`, this.at[n])
+      }
+      this.mate[opener] = n
+      this.#push(n)
+      return
+    }
+    if (opener < 0) return
+    this.mate[opener] = n
+    if (this.opcode[opener] === OP.loop) this.#loop = this.loopParent[this.#loop]
+  }
+
+  /** Notes what a branch means for the innermost loop; the outer ones are never counted loops. */
+  #branch(depth: number, n: number): void {
+    if (depth >= this.#depth) throw malformed(`unknown label ${depth}`, this.at[n])
+    this.#leave(this.#depth - 1 - depth)
+  }
+
+  #leave(level: number): void {
+    const target = this.#open[level]
+    if (this.#loop < 0) return
+    if (target === this.loopAt[this.#loop]) this.loopBackEdges[this.#loop]++
+    else if (target < this.loopAt[this.#loop]) this.loopFlags[this.#loop] |= LOOP.exits
+  }
+
+  #flagCall(): void {
+    for (let loop = this.#loop; loop >= 0 && (this.loopFlags[loop] & LOOP.calls) === 0; loop = this.loopParent[loop]) {
+      this.loopFlags[loop] |= LOOP.calls
+    }
+  }
+
+  #where(functionIndex: number): string {
+    return `function ${functionIndex}`
+  }
+
+  #refuse(feature: string, functionIndex: number, n: number): never {
+    throw unsupported(feature, this.#where(functionIndex), this.at[n])
+  }
+}
+
+/** Signed LEB128 of at most 33 bits (block types), cut to 32. */
+function readSigned32(cursor: Cursor): number {
+  const start = cursor.at
+  let value = 0
+  for (let shift = 0; shift < 35; shift += 7) {
+    const byte = cursor.u8()
+    value |= (byte & 0x7f) << shift
+    if (byte < 0x80) return shift < 28 ? (value << (25 - shift)) >> (25 - shift) : value
+  }
+  throw malformed('a number has more than 32 bits', start)
+}

@@ -1,0 +1,49 @@
+/** Where the machine's own imports, globals and functions stand in a rewritten module. */
+
+import type { WasmModule } from '../module/module.ts'
+
+/** Imported from this module name; guests cannot import from it. */
+export const MACHINE_MODULE = 'reprise:machine'
+/** In the order of their indices, after the guest's own imports; none has parameters or results. */
+export const MACHINE_IMPORTS = ['poll', 'exhausted', 'out_of_memory'] as const
+
+export interface Layout {
+  readonly poll: number
+  readonly exhausted: number
+  readonly outOfMemory: number
+  /** What a defined function's index grows by. */
+  readonly shift: number
+  /** (i32 counter) → i32: writes the counter back, polls, reads it again. */
+  readonly refill: number
+  /** Called at an entry where the slice or the stack is used up. */
+  readonly enter: number
+  /** (i32 pages) → i32: memory.grow within the machine's limit. */
+  readonly grow: number
+  /** The first of the functions that read float and vector globals bit for bit. */
+  readonly readers: number
+  readonly fuelGlobal: number
+  readonly slotsGlobal: number
+}
+
+export function layoutOf(module: WasmModule): Layout {
+  const poll = module.imports.length
+  const shift = MACHINE_IMPORTS.length
+  const refill = module.functions.length + shift
+  return {
+    poll,
+    exhausted: poll + 1,
+    outOfMemory: poll + 2,
+    shift,
+    refill,
+    enter: refill + 1,
+    grow: refill + 2,
+    readers: refill + 3,
+    fuelGlobal: module.globals.length,
+    slotsGlobal: module.globals.length + 1,
+  }
+}
+
+/** A guest's function index in the rewritten module. */
+export function movedFunction(module: WasmModule, layout: Layout, index: number): number {
+  return index < module.imports.length ? index : index + layout.shift
+}

@@ -1,0 +1,224 @@
+/**
+ * Makes a WASI command deterministic and stoppable: semantics `wasm/1`, spec/wasm-machine.md.
+ *
+ * Two passes over the code: the first decodes every function and builds the call graph, the second writes.
+ */
+
+import { addTypeEdges, analyseCalls, Edges, typeNodes, type CallGraph } from '../analysis/call-graph.ts'
+import { WasmError } from '../error.ts'
+import { Body } from '../module/body.ts'
+import { readModule, SECTION, type FunctionType, type WasmModule } from '../module/module.ts'
+import { OP, VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
+import { ByteSink } from '../module/sink.ts'
+import { FunctionWriter, type CounterPlace, type Statistics } from './function.ts'
+import { checkImports, type HostImport } from './gate.ts'
+import { layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
+import { writeExports, writeGlobals, writeMoved, type Synthesized, synthesize } from './sections.ts'
+
+/** Part of the key of every cache of rewritten modules: changes with each change of the output. */
+export const REWRITER_VERSION = '1'
+/** Slots that the activations on call-graph cycles may take together. */
+export const STACK_LIMIT_SLOTS_DEFAULT = 1 << 20
+export const MEMORY_LIMIT_PAGES_DEFAULT = 1 << 16
+
+export interface RewriteOptions {
+  /** `canonical`: every NaN that the guest can see has one bit pattern; `host`: the engine's own. */
+  readonly floats: 'canonical' | 'host'
+  readonly stackLimitSlots: number
+  /** 64 KiB each, at most 65,536. */
+  readonly memoryLimitPages: number
+  /** False leaves out fuel and the stack limit: only to measure what they cost. */
+  readonly fuel?: boolean
+}
+
+export interface MutableGlobal {
+  readonly index: number
+  readonly type: ValueType
+}
+
+/** What the host has to know of a rewritten module; plain JSON. */
+export interface ModuleFacts {
+  readonly imports: readonly HostImport[]
+  readonly exports: readonly string[]
+  readonly globals: readonly MutableGlobal[]
+  /** Absent in a module without memory. `maxPages` holds the limit already. */
+  readonly memory?: { readonly minPages: number; readonly maxPages: number }
+  /** The module has a start function; the machine calls it right before `_start`. */
+  readonly hasStart: boolean
+  readonly statistics: Readonly<Statistics>
+}
+
+export interface Rewritten {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly facts: ModuleFacts
+}
+
+/**
+ * @param bytes - A WASI command module.
+ * @throws {@link WasmError} when it is none, or uses what `wasm/1` leaves out; the message says what and where.
+ */
+export function rewrite(bytes: Uint8Array, options: RewriteOptions): Rewritten {
+  return rewriteWith(bytes, options, 'measured')
+}
+
+/** `rewrite` with the counter's place chosen: tests compare them, as no position may depend on it. */
+export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter: CounterPlace): Rewritten {
+  const module = readModule(bytes)
+  const imports = checkImports(module)
+  const memory = limitMemory(module, options.memoryLimitPages)
+  const layout = layoutOf(module)
+  const body = new Body()
+  const graph = buildGraph(module, body)
+
+  const types = new TypeTable(module)
+  const globals = module.globals.flatMap(({ type, mutable }, index) =>
+    mutable && type !== undefined ? [{ index, type }] : [],
+  )
+  const synthesized = synthesize(layout, globals, memory?.maxPages)
+  const code = new ByteSink(Math.ceil(1.25 * bytes.length) + 1024)
+  code.unsigned(module.bodies.length + synthesized.length)
+  const writer = new FunctionWriter({
+    sink: code,
+    module,
+    layout,
+    graph,
+    options: { floats: options.floats, fuel: options.fuel ?? true, counter },
+    body,
+    resultTypes: ({ results }) => types.index([], results),
+  })
+  for (let f = module.imports.length; f < module.functions.length; f++) writer.write(f)
+  for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
+
+  return {
+    bytes: assemble({ module, layout, types, synthesized, globals, memory, code, options }),
+    facts: {
+      imports,
+      exports: module.exports.map((item) => item.name),
+      globals,
+      ...(memory === undefined ? {} : { memory }),
+      hasStart: module.start !== undefined,
+      statistics: writer.statistics,
+    },
+  }
+}
+
+function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memory'] {
+  if (module.memory === undefined) return undefined
+  const { minPages, maxPages = limitPages } = module.memory
+  if (minPages > limitPages) {
+    throw new WasmError('LIMIT', {
+      message: `The module begins with ${minPages} pages of memory; the limit is ${limitPages}.`,
+      hint: 'Raise the memory limit of the computation.',
+    })
+  }
+  return { minPages, maxPages: Math.min(maxPages, limitPages) }
+}
+
+function buildGraph(module: WasmModule, body: Body): CallGraph {
+  const nodes = typeNodes(module)
+  const edges = new Edges(module.functions.length + module.types.length)
+  const hasSite = new Uint8Array(module.functions.length).fill(1, 0, module.imports.length)
+  for (let f = 0; f < module.imports.length; f++) edges.close()
+  for (let f = module.imports.length; f < module.functions.length; f++) {
+    body.decode(module, f)
+    if (body.loops > 0) hasSite[f] = 1
+    for (let n = 0; n < body.count; n++) {
+      if (body.opcode[n] === OP.call) edges.add(body.immediate[n])
+      else if (body.opcode[n] === OP.callIndirect) edges.add(nodes[body.immediate[n]])
+    }
+    edges.close()
+  }
+  addTypeEdges(edges, module, nodes)
+  return analyseCalls(edges, module, hasSite, nodes)
+}
+
+/** The type section: the guest's types, then those that the machine adds. */
+export class TypeTable {
+  readonly #known = new Map<string, number>()
+  readonly #added: { readonly params: readonly ValueType[]; readonly results: readonly ValueType[] }[] = []
+  readonly #module: WasmModule
+
+  constructor(module: WasmModule) {
+    this.#module = module
+    for (const [index, type] of module.types.entries()) if (!this.#known.has(type.key)) this.#known.set(type.key, index)
+  }
+
+  index(params: readonly ValueType[], results: readonly ValueType[]): number {
+    const key = `${params.join()}>${results.join()}`
+    const known = this.#known.get(key)
+    if (known !== undefined) return known
+    const index = this.#module.types.length + this.#added.length
+    this.#added.push({ params, results })
+    this.#known.set(key, index)
+    return index
+  }
+
+  write(sink: ByteSink): void {
+    const all: Pick<FunctionType, 'params' | 'results'>[] = [...this.#module.types, ...this.#added]
+    sink.unsigned(all.length)
+    for (const { params, results } of all) {
+      sink.u8(0x60)
+      for (const list of [params, results]) sink.vector(Uint8Array.from(list, (type) => VALUE_TYPES[type]))
+    }
+  }
+}
+
+interface Parts {
+  readonly module: WasmModule
+  readonly layout: Layout
+  readonly types: TypeTable
+  readonly synthesized: readonly Synthesized[]
+  readonly globals: readonly MutableGlobal[]
+  readonly memory: ModuleFacts['memory']
+  readonly code: ByteSink
+  readonly options: RewriteOptions
+}
+
+/** Puts the sections together in their order; custom sections are left out. */
+function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
+  const { module, layout, types, synthesized, memory, code } = parts
+  const out = new ByteSink(code.length + module.bytes.length)
+  out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
+  const machineType = types.index([], [])
+  const functionTypes = synthesized.map(({ params, results }) => types.index(params, results))
+  const section = (id: number, write: () => void): void => {
+    out.u8(id)
+    const size = out.openSize()
+    write()
+    out.closeSize(size)
+  }
+  const copied = (id: number): void => {
+    const range = module.sections.get(id)
+    if (range !== undefined) section(id, () => out.copy(module.bytes, range.start, range.end))
+  }
+  section(SECTION.type, () => types.write(out))
+  section(SECTION.import, () => {
+    out.unsigned(module.imports.length + MACHINE_IMPORTS.length)
+    for (const { module: from, name, type } of module.imports) writeImport(out, from, name, type)
+    for (const name of MACHINE_IMPORTS) writeImport(out, MACHINE_MODULE, name, machineType)
+  })
+  section(SECTION.function, () => {
+    const own = module.functions.slice(module.imports.length)
+    out.unsigned(own.length + functionTypes.length)
+    for (const type of own) out.unsigned(type)
+    for (const type of functionTypes) out.unsigned(type)
+  })
+  copied(SECTION.table)
+  if (memory !== undefined) {
+    section(SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
+  }
+  section(SECTION.global, () => writeGlobals(out, module, layout, parts.options.stackLimitSlots))
+  section(SECTION.export, () => writeExports(out, module, layout, parts.globals))
+  if (module.sections.has(SECTION.element)) section(SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
+  copied(SECTION.dataCount)
+  section(SECTION.code, () => out.copy(code.bytes, 0, code.length))
+  copied(SECTION.data)
+  return out.bytes.slice(0, out.length)
+}
+
+const encoder = new TextEncoder()
+
+function writeImport(out: ByteSink, from: string, name: string, type: number): void {
+  out.vector(encoder.encode(from)).vector(encoder.encode(name)).u8(0).unsigned(type)
+}
+

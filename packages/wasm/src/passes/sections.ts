@@ -1,0 +1,138 @@
+/** The sections that rewriting changes, and the functions it adds (spec/wasm-machine.md §8). */
+
+import { Cursor } from '../module/cursor.ts'
+import { type ByteRange, SECTION, type WasmModule } from '../module/module.ts'
+import { OP, type ValueType } from '../module/opcodes.ts'
+import { ByteSink } from '../module/sink.ts'
+import { movedFunction, type Layout } from './layout.ts'
+
+export const FUEL_EXPORT = 'reprise:fuel'
+export const MEMORY_EXPORT = 'reprise:memory'
+export const START_EXPORT = 'reprise:start'
+
+/** Integers are exported as globals; floats and vectors as functions that give their bits (two i64 for v128). */
+export function globalExport(index: number): string {
+  return `reprise:global:${index}`
+}
+
+export interface Synthesized {
+  readonly params: readonly ValueType[]
+  readonly results: readonly ValueType[]
+  /** Locals and instructions, as the code section has them without the size. */
+  readonly code: Uint8Array
+}
+
+interface ReadableGlobal {
+  readonly index: number
+  readonly type: ValueType
+}
+
+const EMPTY_BLOCK_TYPE = 0x40
+
+/** The functions of {@link Layout}: refill, enter, grow, then one reader per float or vector global. */
+export function synthesize(
+  layout: Layout,
+  globals: readonly ReadableGlobal[],
+  maxPages: number | undefined,
+): Synthesized[] {
+  const { fuelGlobal: fuel, slotsGlobal: slots, poll, exhausted } = layout
+  const negative = (code: ByteSink, global: number, callee: number): ByteSink =>
+    code
+      .u8(OP.globalGet)
+      .unsigned(global)
+      .u8(OP.i32Const)
+      .signed(0)
+      .u8(OP.i32LtS)
+      .u8(OP.if)
+      .u8(EMPTY_BLOCK_TYPE)
+      .u8(OP.call)
+      .unsigned(callee)
+      .u8(OP.end)
+  const refill = new ByteSink(32).u8(0).u8(OP.localGet).unsigned(0).u8(OP.globalSet).unsigned(fuel)
+  refill.u8(OP.call).unsigned(poll).u8(OP.globalGet).unsigned(fuel).u8(OP.end)
+  const enter = negative(negative(new ByteSink(32).u8(0), slots, exhausted), fuel, poll).u8(OP.end)
+  return [
+    { params: ['i32'], results: ['i32'], code: refill.done() },
+    { params: [], results: [], code: enter.done() },
+    { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
+    ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
+  ]
+}
+
+/** A host without memory is a failure of the host; only the machine's limit may answer -1. */
+function growCode(layout: Layout, maxPages: number | undefined): Uint8Array {
+  const code = new ByteSink(64)
+  if (maxPages === undefined) return code.u8(0).u8(OP.unreachable).u8(OP.end).done()
+  code.u8(0)
+  code.u8(OP.localGet).unsigned(0).u8(OP.i32Const).signed(maxPages).u8(OP.memorySize).u8(0).u8(OP.i32Sub)
+  code.u8(OP.i32GtU).u8(OP.if).u8(EMPTY_BLOCK_TYPE).u8(OP.i32Const).signed(-1).u8(OP.return).u8(OP.end)
+  code.u8(OP.localGet).unsigned(0).u8(OP.memoryGrow).u8(0).u8(OP.localTee).unsigned(0)
+  code.u8(OP.i32Const).signed(-1).u8(OP.i32Eq).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
+  code.u8(OP.call).unsigned(layout.outOfMemory).u8(OP.end)
+  return code.u8(OP.localGet).unsigned(0).u8(OP.end).done()
+}
+
+function isInteger(type: ValueType): boolean {
+  return type === 'i32' || type === 'i64'
+}
+
+function reader({ index, type }: ReadableGlobal): Synthesized {
+  const code = new ByteSink(32).u8(0).u8(OP.globalGet).unsigned(index)
+  if (type === 'f32') return { params: [], results: ['i32'], code: code.u8(OP.i32ReinterpretF32).u8(OP.end).done() }
+  if (type === 'f64') return { params: [], results: ['i64'], code: code.u8(OP.i64ReinterpretF64).u8(OP.end).done() }
+  const lane = (n: number): ByteSink => code.u8(0xfd).unsigned(OP.i64x2ExtractLane - 0x200).u8(n)
+  lane(0).u8(OP.globalGet).unsigned(index)
+  return { params: [], results: ['i64', 'i64'], code: lane(1).u8(OP.end).done() }
+}
+
+/** Copies a section, with the function indices in it moved. */
+export function writeMoved(out: ByteSink, module: WasmModule, layout: Layout, id: number): void {
+  const range = module.sections.get(id)
+  if (range !== undefined) copyMoved(out, module, layout, id, range)
+}
+
+function copyMoved(out: ByteSink, module: WasmModule, layout: Layout, id: number, { start, end }: ByteRange): void {
+  let at = start
+  for (const reference of module.functionReferences) {
+    if (reference.section !== id) continue
+    out.copy(module.bytes, at, reference.range.start).unsigned(movedFunction(module, layout, reference.index))
+    at = reference.range.end
+  }
+  out.copy(module.bytes, at, end)
+}
+
+/** The guest's globals, then the fuel counter (0: the host fills it before anything runs) and the free slots. */
+export function writeGlobals(out: ByteSink, module: WasmModule, layout: Layout, stackLimitSlots: number): void {
+  const range = module.sections.get(SECTION.global)
+  out.unsigned(module.globals.length + 2)
+  if (range !== undefined) {
+    const cursor = new Cursor(module.bytes, range.start, range.end)
+    cursor.u32() // their number, which was written above
+    copyMoved(out, module, layout, SECTION.global, { start: cursor.at, end: range.end })
+  }
+  for (const initial of [0, stackLimitSlots]) out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
+}
+
+const encoder = new TextEncoder()
+
+export function writeExports(
+  out: ByteSink,
+  module: WasmModule,
+  layout: Layout,
+  globals: readonly ReadableGlobal[],
+): void {
+  const rows: [name: string, kind: number, index: number][] = module.exports.map(({ name, kind, index }) => [
+    name,
+    kind,
+    kind === 0 ? movedFunction(module, layout, index) : index,
+  ])
+  rows.push([FUEL_EXPORT, 3, layout.fuelGlobal])
+  if (module.memory !== undefined) rows.push([MEMORY_EXPORT, 2, 0])
+  if (module.start !== undefined) rows.push([START_EXPORT, 0, movedFunction(module, layout, module.start)])
+  let readers = layout.readers
+  for (const { index, type } of globals) {
+    rows.push(isInteger(type) ? [globalExport(index), 3, index] : [globalExport(index), 0, readers++])
+  }
+  out.unsigned(rows.length)
+  for (const [name, kind, index] of rows) out.vector(encoder.encode(name)).u8(kind).unsigned(index)
+}

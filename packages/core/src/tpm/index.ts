@@ -1,9 +1,9 @@
 export {
-  type TpmsAttestFields,
   decodeTpmsAttest,
   encodeTpmsAttest,
   readTimeInfo,
   type TpmsAttest,
+  type TpmsAttestFields,
   type TpmsCertifyInfo,
   type TpmsClockInfo,
   type TpmsNvCertifyInfo,

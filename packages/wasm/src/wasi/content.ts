@@ -1,0 +1,172 @@
+/**
+ * The bytes of a file or stream, with their page tree. Input bytes belong to the caller and are copied on the first
+ * change; from then on the content owns a buffer that grows by doubling, and only changed pages are hashed again.
+ */
+import { PAGE_BYTES, pageCount, PageTree, type Sha256 } from '@reprise/core'
+import { WasmError } from '../error.ts'
+import { Errno, refuse } from './abi.ts'
+import type { Notes } from './notes.ts'
+
+/** The bytes that all owned contents of one host may hold together. */
+export class Budget {
+  readonly #maxBytes: number
+  readonly #notes: Notes
+  #usedBytes = 0
+
+  constructor(maxBytes: number, notes: Notes) {
+    this.#maxBytes = maxBytes
+    this.#notes = notes
+  }
+
+  /** @throws Refusal NOSPC when the limit would be passed; nothing is taken then. */
+  take(lengthBytes: number): void {
+    if (this.#usedBytes + lengthBytes > this.#maxBytes) {
+      this.#notes.add('LIMIT', 'content bytes')
+      refuse(Errno.NOSPC)
+    }
+    this.#usedBytes += lengthBytes
+  }
+
+  give(lengthBytes: number): void {
+    this.#usedBytes -= lengthBytes
+  }
+}
+
+export class Content {
+  readonly #budget: Budget
+  readonly #sha256: Sha256
+  #bytes: Uint8Array
+  #length: number
+  #owned: boolean
+  #tree: PageTree | undefined
+  #root: Uint8Array | undefined
+  /** Pages that differ from the tree, and the shortest length since the tree was brought up to date. */
+  readonly #changed = new Set<number>()
+  #shortest = 0
+
+  /** @param input - Bytes of the caller, never changed; without them the content is empty and owned. */
+  constructor(budget: Budget, sha256: Sha256, input?: Uint8Array) {
+    this.#budget = budget
+    this.#sha256 = sha256
+    this.#bytes = input ?? new Uint8Array(0)
+    this.#length = this.#bytes.length
+    this.#owned = input === undefined
+  }
+
+  get lengthBytes(): number {
+    return this.#length
+  }
+
+  /** Whether these are no longer the caller's bytes. */
+  get owned(): boolean {
+    return this.#owned
+  }
+
+  /** A view, valid until the next change. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length)
+  }
+
+  read(offset: number, target: Uint8Array): number {
+    if (offset >= this.#length) return 0
+    const source = this.#bytes.subarray(offset, Math.min(this.#length, offset + target.length))
+    target.set(source)
+    return source.length
+  }
+
+  /**
+   * Writes the parts one behind the other; a gap before them is zeros.
+   *
+   * @throws Refusal NOSPC, before anything has changed.
+   */
+  write(offset: number, parts: readonly Uint8Array[]): void {
+    const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0)
+    if (lengthBytes === 0) return
+    const end = offset + lengthBytes
+    if (end > this.#length) this.resize(end)
+    else this.#own(this.#length)
+    let at = offset
+    for (const part of parts) {
+      this.#bytes.set(part, at)
+      at += part.length
+    }
+    this.#mark(offset, end)
+  }
+
+  /** Cuts, or grows with zeros. @throws Refusal NOSPC, before anything has changed. */
+  resize(lengthBytes: number): void {
+    const whole = this.#length
+    this.#own(Math.min(whole, lengthBytes))
+    const before = this.#length
+    if (lengthBytes > before) this.#budget.take(lengthBytes - before)
+    else this.#budget.give(before - lengthBytes)
+    if (lengthBytes > this.#bytes.length) {
+      const larger = allocate(Math.max(lengthBytes, 2 * before))
+      larger.set(this.view())
+      this.#bytes = larger
+    } else if (lengthBytes < before) {
+      // What is behind the end must read as zero when the content grows again.
+      this.#bytes.fill(0, lengthBytes, before)
+    }
+    this.#length = lengthBytes
+    this.#shortest = Math.min(this.#shortest, lengthBytes)
+    // The pages in which old and new content end change their length.
+    for (const length of [whole, lengthBytes]) if (length > 0) this.#mark(length - 1, length)
+  }
+
+  /** Gives the bytes back to the budget; the content is not used afterwards. */
+  drop(): void {
+    if (this.#owned) this.#budget.give(this.#length)
+    this.#bytes = new Uint8Array(0)
+    this.#length = 0
+  }
+
+  /** The page root, spec/measurement.md §2.2. */
+  root(): Uint8Array {
+    if (this.#root !== undefined) return this.#root
+    const bytes = this.view()
+    if (this.#tree === undefined) {
+      this.#tree = new PageTree(this.#sha256)
+      for (let page = 0; page < pageCount(bytes.length); page++) this.#changed.add(page)
+    } else if (this.#shortest < bytes.length) {
+      // Growth after a cut: let the tree forget the pages that were cut off.
+      this.#tree.update(bytes.subarray(0, this.#shortest), [])
+    }
+    this.#tree.update(bytes, this.#changed)
+    this.#changed.clear()
+    this.#shortest = bytes.length
+    return (this.#root = this.#tree.root())
+  }
+
+  /** Copies the caller's bytes, as many as will be kept. */
+  #own(keptBytes: number): void {
+    if (this.#owned) return
+    this.#budget.take(keptBytes)
+    const copy = allocate(keptBytes)
+    copy.set(this.#bytes.subarray(0, keptBytes))
+    this.#bytes = copy
+    this.#length = keptBytes
+    this.#owned = true
+    this.#root = undefined
+  }
+
+  #mark(from: number, to: number): void {
+    this.#root = undefined
+    if (this.#tree === undefined) return
+    const last = Math.floor((to - 1) / PAGE_BYTES)
+    for (let page = Math.floor(from / PAGE_BYTES); page <= last; page++) this.#changed.add(page)
+  }
+}
+
+/** The limit is the guest's; that the host has less is not an outcome of the run but its failure. */
+function allocate(lengthBytes: number): Uint8Array {
+  try {
+    return new Uint8Array(lengthBytes)
+  } catch (cause) {
+    throw new WasmError('HOST_MEMORY', {
+      message: `The host has no ${lengthBytes} bytes for a file of the guest.`,
+      hint: 'Run it where more memory is free, or let the guest write smaller files.',
+      cause,
+    })
+  }
+}

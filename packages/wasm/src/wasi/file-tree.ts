@@ -1,0 +1,313 @@
+/**
+ * The guest's file system: mounted trees of inodes, all in memory. Errors and effects are those of Linux, so that
+ * guests find what they were written for. Format: spec/wasi-host.md §3 to §5.
+ */
+import { compare, utf8, type Sha256 } from '@reprise/core'
+import { Errno, refuse } from './abi.ts'
+import { Content, type Budget } from './content.ts'
+import { linkCountOf, type Directory, type Entry, type File, type Inode, type Mount, type Stream } from './inode.ts'
+import type { Notes } from './notes.ts'
+import type { WasiLimits, WasiOptions } from './options.ts'
+import { resolve, type Last, type NamedPlace, type Place } from './resolve.ts'
+
+interface Parts {
+  readonly options: WasiOptions
+  readonly limits: WasiLimits
+  readonly budget: Budget
+  readonly notes: Notes
+  /** Virtual realtime, in nanoseconds. */
+  readonly now: () => bigint
+}
+
+export class FileTree {
+  readonly streams: { readonly stdin: Stream; readonly stdout: Stream; readonly stderr: Stream }
+  /** The roots of the mounts, in their order. */
+  readonly roots: readonly Directory[]
+  /** The inode numbers whose record may have changed since the reader cleared this. */
+  readonly changed = new Set<number>()
+  /** Counts the changes of names, and of which files are the guest's own. */
+  namesRevision = 0
+  readonly #parts: Parts
+  readonly #sha256: Sha256
+  /** By number less one. */
+  readonly #inodes: (Inode | undefined)[] = []
+  #lowestFree = 0
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    const { options, budget } = parts
+    this.#sha256 = options.sha256
+    const stream = (name: Stream['name'], input?: Uint8Array) =>
+      this.#add((number) => ({
+        kind: 'stream',
+        ...this.#common(number),
+        name,
+        content: new Content(budget, this.#sha256, input),
+      }))
+    this.streams = { stdin: stream('stdin', options.stdin), stdout: stream('stdout'), stderr: stream('stderr') }
+    this.roots = options.mounts.map(({ at, writable, output, files }, index) => {
+      const root = this.#addDirectory({ index, at, writable, output }, true)
+      const paths = new Map(files.map((file) => [file.path, file.bytes]))
+      const sorted = [...paths].map(([path, bytes]) => ({ path, bytes, key: utf8(path) }))
+      sorted.sort((a, b) => compare(a.key, b.key))
+      for (const { path, bytes } of sorted) this.#addInput(root, path, bytes)
+      if (paths.size < files.length) throw new RangeError(`mount ${at} names a file twice`)
+      return root
+    })
+  }
+
+  /** One more than the highest inode number in use, ever; numbers without an inode are free. */
+  get inodeCount(): number {
+    return this.#inodes.length
+  }
+
+  inodeAt(number: number): Inode | undefined {
+    return this.#inodes[number - 1]
+  }
+
+  resolve(start: Directory, path: string, last: Last): Place {
+    return resolve(start, path, last, this.#parts.limits)
+  }
+
+  /** @throws Refusal ROFS */
+  mustBeWritable(mount: Mount): void {
+    if (mount.writable) return
+    this.#parts.notes.add('READ_ONLY', mount.at)
+    refuse(Errno.ROFS)
+  }
+
+  /** The mount path and names that lead to an entry now; undefined when nothing does any more. */
+  pathOf(inode: Entry): string | undefined {
+    const names: string[] = []
+    for (let at = inode; ;) {
+      if (at.kind === 'directory' && at.root) return names.reverse().join('/')
+      const link = at.links[0]
+      if (link === undefined) return undefined
+      names.push(link.name)
+      at = link.directory
+    }
+  }
+
+  createFile(place: NamedPlace): File {
+    this.#mustBeFree(place)
+    const { mount } = place.directory
+    return this.#enter(place, (number) => ({
+      kind: 'file',
+      ...this.#common(number),
+      mount,
+      content: new Content(this.#parts.budget, this.#sha256),
+      inputPath: undefined,
+      links: [],
+      // An empty new file is an output too.
+      unsettled: true,
+    }))
+  }
+
+  createDirectory(place: Place): void {
+    const free = this.#freeEntry(place)
+    this.#enter(free, (number) => this.#directory(number, free.directory.mount, false))
+  }
+
+  createSymlink(place: Place, target: string): void {
+    const free = this.#freeEntry(place)
+    if (free.slash) refuse(Errno.NOENT)
+    const { mount } = free.directory
+    this.#enter(free, (number) => ({ kind: 'symlink', ...this.#common(number), mount, target, links: [] }))
+  }
+
+  /** A further name for a file or symbolic link. */
+  link(inode: Entry, place: Place): void {
+    const free = this.#freeEntry(place)
+    if (free.slash) refuse(Errno.NOENT)
+    if (inode.mount !== free.directory.mount) refuse(Errno.XDEV)
+    if (inode.kind === 'directory') refuse(Errno.PERM)
+    this.#mustBeFree(free)
+    // A file that has lost its last name stays without one.
+    if (inode.links.length === 0) refuse(Errno.NOENT)
+    this.#attach(inode, free)
+    this.#stamp(inode, 'changed')
+  }
+
+  unlink(place: Place): void {
+    if (place.directory === undefined) refuse(Errno.ISDIR)
+    const inode = place.inode ?? refuse(Errno.NOENT)
+    if (inode.kind === 'directory') refuse(Errno.ISDIR)
+    if (place.slash) refuse(Errno.NOTDIR)
+    this.mustBeWritable(inode.mount)
+    this.#detach(inode, place)
+    this.#stamp(inode, 'changed')
+    this.releaseIfUnused(inode)
+  }
+
+  removeDirectory(place: Place): void {
+    if (place.directory === undefined) refuse(Errno.INVAL)
+    const inode = place.inode ?? refuse(Errno.NOENT)
+    if (inode.kind !== 'directory') refuse(Errno.NOTDIR)
+    this.mustBeWritable(inode.mount)
+    if (inode.entries.size > 0) refuse(Errno.NOTEMPTY)
+    this.#detach(inode, place)
+    this.releaseIfUnused(inode)
+  }
+
+  rename(source: Place, target: Place): void {
+    if (source.directory === undefined || target.directory === undefined) refuse(Errno.BUSY)
+    const inode = source.inode ?? refuse(Errno.NOENT)
+    if (source.directory.mount !== target.directory.mount) refuse(Errno.XDEV)
+    this.mustBeWritable(inode.mount)
+    if (inode.kind !== 'directory' && (source.slash || target.slash)) refuse(Errno.NOTDIR)
+    if (isInside(target.directory, inode)) refuse(Errno.INVAL)
+    if (!isAttached(target.directory)) refuse(Errno.NOENT)
+    const over = target.inode
+    if (over === inode) return
+    if (over !== undefined) {
+      if (isInside(source.directory, over)) refuse(Errno.NOTEMPTY)
+      if (inode.kind === 'directory' && over.kind !== 'directory') refuse(Errno.NOTDIR)
+      if (inode.kind !== 'directory' && over.kind === 'directory') refuse(Errno.ISDIR)
+      if (over.kind === 'directory' && over.entries.size > 0) refuse(Errno.NOTEMPTY)
+      this.#detach(over, target)
+      this.#stamp(over, 'changed')
+    }
+    this.#detach(inode, source)
+    this.#attach(inode, target)
+    this.#stamp(inode, 'changed')
+    if (over !== undefined) this.releaseIfUnused(over)
+  }
+
+  /** Prepares a change of a file's content, and stamps it. @throws Refusal NOSPC from `change`. */
+  write(file: File, change: (content: Content) => void): void {
+    const { owned } = file.content
+    change(file.content)
+    if (owned !== file.content.owned) this.namesRevision++
+    file.unsettled = true
+    file.times.modified = this.#parts.now()
+    this.#stamp(file, 'changed')
+  }
+
+  /** Gives an inode's number and bytes back once no name and no descriptor is left. */
+  releaseIfUnused(inode: Inode): void {
+    if (inode.opens > 0 || linkCountOf(inode) > 0) return
+    if (inode.kind === 'file') inode.content.drop()
+    this.#inodes[inode.number - 1] = undefined
+    this.#lowestFree = Math.min(this.#lowestFree, inode.number - 1)
+    this.changed.add(inode.number)
+  }
+
+  /** A change of an inode at the virtual time: of its content or entries, or only of what describes it. */
+  #stamp(inode: Inode, what: 'modified' | 'changed'): void {
+    const now = this.#parts.now()
+    inode.times.changed = now
+    if (what === 'modified') inode.times.modified = now
+    this.changed.add(inode.number)
+  }
+
+  setTimes(inode: Entry, times: { readonly accessed?: bigint; readonly modified?: bigint }): void {
+    Object.assign(inode.times, times)
+    this.#stamp(inode, 'changed')
+  }
+
+  #freeEntry(place: Place): NamedPlace {
+    if (place.directory === undefined || place.inode !== undefined) refuse(Errno.EXIST)
+    this.#mustBeFree(place)
+    return place
+  }
+
+  /** Whether a new name may be made here. */
+  #mustBeFree(place: NamedPlace): void {
+    this.mustBeWritable(place.directory.mount)
+    if (!isAttached(place.directory)) refuse(Errno.NOENT)
+  }
+
+  #enter<T extends Entry>(place: NamedPlace, make: (number: number) => T): T {
+    const inode = this.#add(make)
+    this.#attach(inode, place)
+    return inode
+  }
+
+  #attach(inode: Entry, { directory, name }: NamedPlace): void {
+    directory.entries.set(name, inode)
+    inode.links.push({ directory, name })
+    this.namesRevision++
+    this.#stamp(directory, 'modified')
+  }
+
+  #detach(inode: Entry, { directory, name }: NamedPlace): void {
+    directory.entries.delete(name)
+    const index = inode.links.findIndex((link) => link.directory === directory && link.name === name)
+    inode.links.splice(index, 1)
+    this.namesRevision++
+    this.changed.add(inode.number)
+    this.#stamp(directory, 'modified')
+  }
+
+  #add<T extends Inode>(make: (number: number) => T): T {
+    let index = this.#lowestFree
+    while (this.#inodes[index] !== undefined) index++
+    if (index >= this.#parts.limits.inodes) {
+      this.#parts.notes.add('LIMIT', 'inodes')
+      refuse(Errno.NOSPC)
+    }
+    const inode = make(index + 1)
+    this.#inodes[index] = inode
+    this.#lowestFree = index + 1
+    this.changed.add(inode.number)
+    return inode
+  }
+
+  #common(number: number): Pick<Inode, 'number' | 'times' | 'opens'> {
+    const now = this.#parts.now()
+    return { number, times: { accessed: now, modified: now, changed: now }, opens: 0 }
+  }
+
+  #directory(number: number, mount: Mount, root: boolean): Directory {
+    return { kind: 'directory', ...this.#common(number), mount, root, entries: new Map(), links: [] }
+  }
+
+  #addDirectory(mount: Mount, root: boolean): Directory {
+    return this.#add((number) => this.#directory(number, mount, root))
+  }
+
+  #addInput(root: Directory, path: string, bytes: Uint8Array): void {
+    const names = path.split('/')
+    const last = names.pop() as string
+    let directory = root
+    for (const name of names) {
+      let next = directory.entries.get(name)
+      if (next === undefined) {
+        next = this.#addDirectory(root.mount, false)
+        this.#put(next, directory, name)
+      }
+      if (next.kind !== 'directory') throw new RangeError(`${path} of mount ${root.mount.at} runs through a file`)
+      directory = next
+    }
+    if (directory.entries.has(last)) throw new RangeError(`${path} of mount ${root.mount.at} is also a folder`)
+    const file = this.#add((number) => ({
+      kind: 'file',
+      ...this.#common(number),
+      mount: root.mount,
+      content: new Content(this.#parts.budget, this.#sha256, bytes),
+      inputPath: path,
+      links: [],
+      unsettled: false,
+    }))
+    this.#put(file, directory, last)
+  }
+
+  /** Enters an input: unlike a guest's change it leaves the times as they are. */
+  #put(inode: Entry, directory: Directory, name: string): void {
+    directory.entries.set(name, inode)
+    inode.links.push({ directory, name })
+  }
+}
+
+/** Whether a path leads to a directory: to one that was removed while open none does. */
+function isAttached(directory: Directory): boolean {
+  return directory.root || directory.links.length > 0
+}
+
+/** Whether `inode` is `directory` or above it. */
+function isInside(directory: Directory, inode: Entry): boolean {
+  for (let at: Directory | undefined = directory; at !== undefined; at = at.links[0]?.directory) {
+    if (at === inode) return true
+  }
+  return false
+}

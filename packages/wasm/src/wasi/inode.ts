@@ -1,0 +1,110 @@
+/** What stands in the file system of the guest. Plain data; `file-tree.ts` keeps it consistent. */
+import { compare, utf8 } from '@reprise/core'
+import { FileType } from './abi.ts'
+import type { Content } from './content.ts'
+
+/** A mounted tree. */
+export interface Mount {
+  readonly index: number
+  readonly at: string
+  readonly writable: boolean
+  readonly output: boolean
+}
+
+/** Nanoseconds since 1970. */
+export interface Times {
+  accessed: bigint
+  modified: bigint
+  changed: bigint
+}
+
+interface Common {
+  readonly number: number
+  readonly times: Times
+  /** How many open descriptors refer to it. */
+  opens: number
+}
+
+/** A name under which a directory holds an inode. */
+export interface Link {
+  directory: Directory
+  name: string
+}
+
+export interface File extends Common {
+  readonly kind: 'file'
+  readonly mount: Mount
+  readonly content: Content
+  /** Where its content came from, as long as the guest has not written it: the path inside its mount. */
+  readonly inputPath: string | undefined
+  readonly links: Link[]
+  /** Written since it was last closed or synced. */
+  unsettled: boolean
+}
+
+export interface Directory extends Common {
+  readonly kind: 'directory'
+  readonly mount: Mount
+  /** The root of its mount. */
+  readonly root: boolean
+  readonly entries: Map<string, Entry>
+  /** At most one; none for the root of a mount and for a removed directory. */
+  readonly links: Link[]
+}
+
+export interface Symlink extends Common {
+  readonly kind: 'symlink'
+  readonly mount: Mount
+  readonly target: string
+  readonly links: Link[]
+}
+
+/** Standard input, output or error. */
+export interface Stream extends Common {
+  readonly kind: 'stream'
+  readonly name: 'stdin' | 'stdout' | 'stderr'
+  readonly content: Content
+}
+
+/** What a directory can hold. */
+export type Entry = File | Directory | Symlink
+export type Inode = Entry | Stream
+
+export function fileTypeOf(inode: Inode): number {
+  switch (inode.kind) {
+    case 'file':
+      return FileType.REGULAR_FILE
+    case 'directory':
+      return FileType.DIRECTORY
+    case 'symlink':
+      return FileType.SYMBOLIC_LINK
+    case 'stream':
+      return FileType.CHARACTER_DEVICE
+  }
+}
+
+/** A directory counts as one link, as on btrfs: nobody may conclude a number of subdirectories from it. */
+export function linkCountOf(inode: Inode): number {
+  if (inode.kind === 'stream' || (inode.kind === 'directory' && inode.root)) return 1
+  return inode.links.length
+}
+
+/** A stream has no size, as a pipe. */
+export function sizeOf(inode: Inode): number {
+  switch (inode.kind) {
+    case 'file':
+      return inode.content.lengthBytes
+    case 'symlink':
+      return utf8(inode.target).length
+    case 'directory':
+    case 'stream':
+      return 0
+  }
+}
+
+/** The entries in the order of their names' bytes. */
+export function sortedEntries(directory: Directory): { name: string; bytes: Uint8Array; inode: Entry }[] {
+  return [...directory.entries]
+    .map(([name, inode]) => ({ name, bytes: utf8(name), inode }))
+    .sort((a, b) => compare(a.bytes, b.bytes))
+}

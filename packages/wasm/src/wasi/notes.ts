@@ -1,0 +1,32 @@
+/** What the guest asked for and did not get. For people only: no note changes how a run goes on. */
+
+export type NoteCode =
+  | 'NO_SOCKETS' // a socket call
+  | 'NO_SUCH_CALL' // a call that this host does not know
+  | 'READ_ONLY' // a change in a read-only mount
+  | 'LIMIT' // one of the host's limits
+
+export interface Note {
+  readonly code: NoteCode
+  /** The call, the mount or the limit. */
+  readonly detail: string
+  readonly count: number
+}
+
+export const NOTES_MAX = 256
+
+export class Notes {
+  readonly #counts = new Map<string, { code: NoteCode; detail: string; count: number }>()
+
+  /** Beyond {@link NOTES_MAX} different ones only those that are already there are counted. */
+  add(code: NoteCode, detail: string): void {
+    const key = `${code} ${detail}`
+    const note = this.#counts.get(key)
+    if (note !== undefined) note.count++
+    else if (this.#counts.size < NOTES_MAX) this.#counts.set(key, { code, detail, count: 1 })
+  }
+
+  list(): readonly Note[] {
+    return [...this.#counts.values()].map((note) => ({ ...note }))
+  }
+}

@@ -1,0 +1,98 @@
+/** What a host is made of. Everything outside comes in here, so that two hosts of the same options behave the same. */
+import { utf8, type Sha256 } from '@reprise/core'
+
+export interface WasiFile {
+  /** Relative to the mount, `/` between names. */
+  readonly path: string
+  /** Stays the caller's and is never changed. */
+  readonly bytes: Uint8Array
+}
+
+export interface WasiMount {
+  /** `/` is the guest's working folder; every other mount has an absolute guest path. */
+  readonly at: string
+  /** Without it every change is refused with EROFS. */
+  readonly writable: boolean
+  /** Whether its new and changed files are outputs. */
+  readonly output: boolean
+  readonly files: readonly WasiFile[]
+}
+
+/** Maxima that a guest can reach; part of semantics `wasm/1` (spec/wasi-host.md §9). */
+export interface WasiLimits {
+  readonly openFiles: number
+  readonly pathBytes: number
+  readonly nameBytes: number
+  /** Contents that the guest wrote, streams among them, all together. */
+  readonly contentBytes: number
+  readonly inodes: number
+  readonly iovecs: number
+  readonly subscriptions: number
+  readonly symlinks: number
+}
+
+export const WASI_LIMITS: WasiLimits = {
+  openFiles: 1024,
+  pathBytes: 4096,
+  nameBytes: 255,
+  contentBytes: 2 ** 32,
+  inodes: 2 ** 20,
+  iovecs: 1024,
+  subscriptions: 4096,
+  symlinks: 40,
+}
+
+export interface WasiOptions {
+  /** The program's own name first. */
+  readonly arguments: readonly string[]
+  readonly environment: readonly (readonly [name: string, value: string])[]
+  readonly stdin: Uint8Array
+  /** The first one is at `/`. Guests get them in this order. */
+  readonly mounts: readonly WasiMount[]
+  /** Nanoseconds since 1970-01-01T00:00:00Z at which the virtual clock starts. */
+  readonly clockStartNs: bigint
+  /** Below 2^64. */
+  readonly seed: bigint
+  /** The position of the execution, exact during host calls. */
+  readonly position: () => bigint
+  readonly sha256: Sha256
+  /** Smaller limits are for tests: others than the defaults are another semantics. */
+  readonly limits?: Partial<WasiLimits>
+  /** What the guest writes to its streams, as it writes it; valid during the call. */
+  readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
+  /** A file of an output mount that was written since it was last closed or synced is closed or synced now. */
+  readonly onOutputClosed?: (path: string) => void
+}
+
+/** @throws RangeError naming the first option that cannot be. A caller has checked what came from outside. */
+export function checkOptions(options: WasiOptions, limits: WasiLimits): void {
+  const strings = [...options.arguments, ...options.environment.flat()]
+  for (const text of strings) must(text.isWellFormed() && !text.includes('\0'), 'argument or environment value', text)
+  for (const [name] of options.environment) must(name !== '' && !name.includes('='), 'environment name', name)
+  for (const value of [options.clockStartNs, options.seed]) {
+    must(value === BigInt.asUintN(64, value), 'clock start or seed', String(value))
+  }
+  const places = new Set<string>()
+  must(options.mounts[0]?.at === '/', 'first mount', options.mounts[0]?.at ?? 'none')
+  for (const mount of options.mounts) {
+    must(mount.at === '/' || (mount.at.startsWith('/') && isPath(mount.at.slice(1), limits)), 'mount', mount.at)
+    must(!places.has(mount.at), 'second mount', mount.at)
+    must(!(mount.output && /^\/dev(\/|$)/.test(mount.at)), 'output mount', mount.at)
+    places.add(mount.at)
+    for (const file of mount.files) must(isPath(file.path, limits), `file of mount ${mount.at}`, file.path)
+  }
+}
+
+function isPath(path: string, limits: WasiLimits): boolean {
+  const names = path.split('/')
+  return (
+    path.isWellFormed() &&
+    !path.includes('\0') &&
+    utf8(path).length <= limits.pathBytes &&
+    names.every((name) => name !== '' && name !== '.' && name !== '..' && utf8(name).length <= limits.nameBytes)
+  )
+}
+
+function must(condition: boolean, what: string, value: string): void {
+  if (!condition) throw new RangeError(`${what} cannot be ${JSON.stringify(value)}`)
+}

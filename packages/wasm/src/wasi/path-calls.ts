@@ -1,0 +1,116 @@
+/** The calls that take a path, which they resolve inside an open directory. */
+import { utf8 } from '@reprise/core'
+import { Errno, LOOKUP_SYMLINK_FOLLOW, refuse, Rights, type Abi } from './abi.ts'
+import type { Calls, CallsOf, Host } from './calls.ts'
+import { openCalls } from './open-call.ts'
+import type { Last, Place } from './resolve.ts'
+import { checkTimeFlags, setTimes, writeFilestat } from './stat.ts'
+
+export const pathCalls: CallsOf = (host, abi) => ({
+  ...openCalls(host, abi),
+  ...onePathCalls(host, abi),
+  ...twoPathCalls(host),
+})
+
+function lookups({ memory, tree, descriptors, limits }: Host) {
+  return {
+    text: (at: number, lengthBytes: number) => memory.text(at, lengthBytes, limits.pathBytes),
+    place: (fd: number, rights: number, path: string, last: Last): Place =>
+      tree.resolve(descriptors.directory(fd, rights).inode, path, last),
+  }
+}
+
+function lastOf(lookup: number): Last {
+  return (lookup & LOOKUP_SYMLINK_FOLLOW) !== 0 ? 'follow' : 'keep'
+}
+
+function onePathCalls(host: Host, abi: Abi): Calls {
+  const { memory, tree } = host
+  const { text, place } = lookups(host)
+
+  return {
+    path_create_directory(fd: number, pathAt: number, pathBytes: number) {
+      tree.createDirectory(place(fd, Rights.PATH_CREATE_DIRECTORY, text(pathAt, pathBytes), 'entry'))
+    },
+
+    path_filestat_get(fd: number, lookup: number, pathAt: number, pathBytes: number, resultAt: number) {
+      memory.check(resultAt, abi.filestat.lengthBytes)
+      const { inode } = place(fd, Rights.PATH_FILESTAT_GET, text(pathAt, pathBytes), lastOf(lookup))
+      writeFilestat(host, abi, inode ?? refuse(Errno.NOENT), resultAt)
+    },
+
+    path_filestat_set_times(
+      fd: number,
+      lookup: number,
+      pathAt: number,
+      pathBytes: number,
+      accessed: bigint,
+      modified: bigint,
+      flags: number,
+    ) {
+      checkTimeFlags(flags)
+      const { inode } = place(fd, Rights.PATH_FILESTAT_SET_TIMES, text(pathAt, pathBytes), lastOf(lookup))
+      setTimes(host, inode ?? refuse(Errno.NOENT), { accessed, modified, flags })
+    },
+
+    path_readlink(fd: number, pathAt: number, pathBytes: number, at: number, lengthBytes: number, usedAt: number) {
+      const buffer = memory.bytes(at, lengthBytes)
+      memory.check(usedAt, 4)
+      const { inode } = place(fd, Rights.PATH_READLINK, text(pathAt, pathBytes), 'keep')
+      if (inode === undefined) refuse(Errno.NOENT)
+      if (inode.kind !== 'symlink') refuse(Errno.INVAL)
+      const target = utf8(inode.target).subarray(0, buffer.length)
+      buffer.set(target)
+      memory.setU32(usedAt, target.length)
+    },
+
+    path_remove_directory(fd: number, pathAt: number, pathBytes: number) {
+      tree.removeDirectory(place(fd, Rights.PATH_REMOVE_DIRECTORY, text(pathAt, pathBytes), 'entry'))
+    },
+
+    path_symlink(targetAt: number, targetBytes: number, fd: number, pathAt: number, pathBytes: number) {
+      const target = text(targetAt, targetBytes)
+      if (target === '') refuse(Errno.NOENT)
+      tree.createSymlink(place(fd, Rights.PATH_SYMLINK, text(pathAt, pathBytes), 'entry'), target)
+    },
+
+    path_unlink_file(fd: number, pathAt: number, pathBytes: number) {
+      tree.unlink(place(fd, Rights.PATH_UNLINK_FILE, text(pathAt, pathBytes), 'entry'))
+    },
+  }
+}
+
+function twoPathCalls(host: Host): Calls {
+  const { tree } = host
+  const { text, place } = lookups(host)
+
+  return {
+    path_link(
+      sourceFd: number,
+      lookup: number,
+      sourceAt: number,
+      sourceBytes: number,
+      targetFd: number,
+      targetAt: number,
+      targetBytes: number,
+    ) {
+      const [sourcePath, targetPath] = [text(sourceAt, sourceBytes), text(targetAt, targetBytes)]
+      const source = place(sourceFd, Rights.PATH_LINK_SOURCE, sourcePath, lastOf(lookup))
+      const target = place(targetFd, Rights.PATH_LINK_TARGET, targetPath, 'entry')
+      tree.link(source.inode ?? refuse(Errno.NOENT), target)
+    },
+
+    path_rename(
+      sourceFd: number,
+      sourceAt: number,
+      sourceBytes: number,
+      targetFd: number,
+      targetAt: number,
+      targetBytes: number,
+    ) {
+      const [sourcePath, targetPath] = [text(sourceAt, sourceBytes), text(targetAt, targetBytes)]
+      const source = place(sourceFd, Rights.PATH_RENAME_SOURCE, sourcePath, 'entry')
+      tree.rename(source, place(targetFd, Rights.PATH_RENAME_TARGET, targetPath, 'entry'))
+    },
+  }
+}

@@ -11,7 +11,7 @@ import { Budget } from './content.ts'
 import { DescriptorTable } from './descriptor.ts'
 import { fdCalls } from './fd-calls.ts'
 import { FileTree } from './file-tree.ts'
-import { GuestMemory } from './memory.ts'
+import { GuestMemory, type MemoryHolder } from './memory.ts'
 import { Notes, type Note } from './notes.ts'
 import { checkOptions, WASI_LIMITS, type WasiOptions } from './options.ts'
 import { outputPath, Outputs, type WasiOutput } from './outputs.ts'
@@ -31,7 +31,7 @@ export interface WasiHost {
    */
   readonly function: (moduleName: string, name: string) => WasiFunction | undefined
   /** Gives the host the guest's memory, before its first call. */
-  readonly bind: (memory: WebAssembly.Memory) => void
+  readonly bind: (memory: MemoryHolder) => void
   /** The exit code when `thrown` is how `proc_exit` leaves the guest; else undefined. */
   readonly isExit: (thrown: unknown) => number | undefined
   /** All that decides the rest of the run, spec/wasi-host.md §10. */

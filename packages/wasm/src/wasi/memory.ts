@@ -10,12 +10,17 @@ export interface Region {
   readonly lengthBytes: number
 }
 
+/** Where the guest's bytes are now: a `WebAssembly.Memory`, or whoever watches one. */
+export interface MemoryHolder {
+  readonly buffer: ArrayBuffer
+}
+
 export class GuestMemory {
-  #memory: WebAssembly.Memory | undefined
-  #bytes = new Uint8Array(0)
+  #memory: MemoryHolder | undefined
+  #bytes: Uint8Array = new Uint8Array(0)
   #view = new DataView(this.#bytes.buffer)
 
-  bind(memory: WebAssembly.Memory): void {
+  bind(memory: MemoryHolder): void {
     this.#memory = memory
     this.#bytes = new Uint8Array(0)
   }
@@ -25,7 +30,7 @@ export class GuestMemory {
     if (this.#bytes.length > 0) return
     assert(this.#memory !== undefined, 'a memory is bound before the guest calls')
     this.#bytes = new Uint8Array(this.#memory.buffer)
-    this.#view = new DataView(this.#memory.buffer)
+    this.#view = new DataView(this.#bytes.buffer)
   }
 
   /** @throws Refusal FAULT unless the whole region lies inside. */

@@ -5,6 +5,13 @@
 
 export type Sha256 = (data: Uint8Array) => Uint8Array
 
+/** SHA-256 over bytes that come in pieces. */
+export interface Sha256Stream {
+  readonly update: (data: Uint8Array) => void
+  /** Ends the stream. */
+  readonly digest: () => Uint8Array
+}
+
 export type HashAlgorithm = 'sha1' | 'sha256' | 'sha384' | 'sha512'
 
 /** A public key as its numbers, big-endian without leading zeros being required. */
@@ -20,6 +27,7 @@ export type SignatureScheme =
 
 export interface Crypto {
   readonly sha256: Sha256
+  readonly sha256Stream: () => Sha256Stream
   readonly hash: (algorithm: HashAlgorithm, data: Uint8Array) => Uint8Array
   /** False for a signature that does not hold and for a key that cannot be used. */
   readonly verify: (request: {

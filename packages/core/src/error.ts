@@ -28,6 +28,7 @@ export type CoreErrorCode =
   | 'CANON_VALUE' // a value that RFC 8785 cannot carry
   | 'STRUCTURE' // bytes that are not the structure they should be
   | 'LIMIT' // larger than the named maximum
+  | 'CONTAINER' // a ZIP file that is not exactly as spec/record.md §1 wants it
   | 'NOT_A_RECORD' // the input is no record at all
 
 /** What `core` throws: the input was not evidence. A failed check is a finding instead. */

@@ -29,8 +29,14 @@ export function isHex(text: string): boolean {
 export function fromHex(text: string): Uint8Array {
   if (!isHex(text)) throw new TypeError('not lower-case hex')
   const bytes = new Uint8Array(text.length / 2)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (nibble(text, 2 * i) << 4) | nibble(text, 2 * i + 1)
   return bytes
+}
+
+/** '0' to '9' are 0x30 to 0x39, 'a' to 'f' are 0x61 to 0x66. */
+function nibble(text: string, index: number): number {
+  const code = text.charCodeAt(index)
+  return code < 0x60 ? code - 0x30 : code - 0x57
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {

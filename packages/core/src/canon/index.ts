@@ -1,1 +1,2 @@
 export { canonical } from './canonical.ts'
+export { parseCanonical, parseCanonicalBytes } from './parse.ts'

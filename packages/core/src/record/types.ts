@@ -33,8 +33,7 @@ export type Compare =
   | { readonly kind: 'numbers'; readonly abs: number; readonly rel: number }
   | { readonly kind: 'json'; readonly abs: number; readonly rel: number }
 
-export type Criterion =
-  { readonly checkpoints: 'exact' } | { readonly output: string; readonly compare: Compare }
+export type Criterion = { readonly checkpoints: 'exact' } | { readonly output: string; readonly compare: Compare }
 
 /** What is run; its id is the SHA-256 of its canonical JSON under a tag. */
 export interface Computation {
@@ -140,7 +139,12 @@ export interface Attestation {
   readonly attempt: number
   /** TPMS_ATTEST, hex. */
   readonly attest: string
-  readonly batch: { readonly count: number; readonly index: number; readonly path: readonly string[]; readonly seq: string }
+  readonly batch: {
+    readonly count: number
+    readonly index: number
+    readonly path: readonly string[]
+    readonly seq: string
+  }
   /** PCR values by bank and index, hex. */
   readonly pcrs: { readonly sha256: Readonly<Record<string, string>> }
   readonly seq: number

@@ -1,0 +1,112 @@
+/** Decodes the lines of checkpoints.jsonl and attestations.jsonl, exactly. Format: spec/record.md §3, §4. */
+import { canonical, parseCanonical } from '../canon/index.ts'
+import { EvidenceError } from '../error.ts'
+import { decodeLength } from './computation.ts'
+import * as limits from './limits.ts'
+import { decimal, digest, fields, integer, isObject, list, wrong } from './shape.ts'
+import type { Attestation, Checkpoint, CheckpointKind } from './types.ts'
+
+/** @throws {@link EvidenceError} `STRUCTURE`, with the path of what is wrong. */
+export function decodeCheckpoint(value: unknown, path = '$'): Checkpoint {
+  const checkpoint = fields(value, path, ['kind', 'outputs', 'position', 'seq', 'state'])
+  return {
+    kind: integer(checkpoint.kind, `${path}.kind`, { min: 1, max: 3 }) as CheckpointKind,
+    outputs: digest(checkpoint.outputs, `${path}.outputs`),
+    position: decimal(checkpoint.position, `${path}.position`),
+    seq: decodeLength(checkpoint.seq, `${path}.seq`),
+    state: digest(checkpoint.state, `${path}.state`),
+  }
+}
+
+const CHECKPOINT_LINE =
+  /^\{"kind":([123]),"outputs":"([0-9a-f]{64})","position":"(0|[1-9][0-9]{0,18})","seq":(0|[1-9][0-9]{0,14}),"state":"([0-9a-f]{64})"\}$/
+
+/**
+ * @param line - Without its line feed.
+ * @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong.
+ */
+export function decodeCheckpointLine(line: string, path = '$'): Checkpoint {
+  // A hundred thousand lines come this way. What the expression takes is canonical and in range by
+  // its very form; the rest, rare or wrong, takes the long way.
+  const match = CHECKPOINT_LINE.exec(line)
+  if (match === null) return decodeCheckpoint(parseCanonical(line, limits.LINE_BYTES_MAX, path), path)
+  return {
+    kind: Number(match[1]) as CheckpointKind,
+    outputs: match[2],
+    position: match[3],
+    seq: Number(match[4]),
+    state: match[5],
+  }
+}
+
+/** @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong. */
+export function decodeAttestation(value: unknown, path = '$'): Attestation {
+  const attestation = fields(value, path, ['attempt', 'attest', 'batch', 'pcrs', 'seq', 'signature'])
+  const batch = fields(attestation.batch, `${path}.batch`, ['count', 'index', 'path', 'seq'])
+  const count = integer(batch.count, `${path}.batch.count`, { min: 1, max: limits.BATCH_COUNT_MAX })
+  const banks = fields(attestation.pcrs, `${path}.pcrs`, ['sha256'])
+  return {
+    attempt: integer(attestation.attempt, `${path}.attempt`, { min: 1, max: limits.ATTEMPTS_MAX }),
+    attest: hexBytes(attestation.attest, `${path}.attest`),
+    batch: {
+      count,
+      index: integer(batch.index, `${path}.batch.index`, { min: 0, max: count - 1 }),
+      path: list(batch.path, `${path}.batch.path`, limits.BATCH_PATH_MAX, digest),
+      seq: decimal(batch.seq, `${path}.batch.seq`),
+    },
+    pcrs: { sha256: decodeBank(banks.sha256, `${path}.pcrs.sha256`) },
+    seq: decodeLength(attestation.seq, `${path}.seq`),
+    signature: hexBytes(attestation.signature, `${path}.signature`),
+  }
+}
+
+/** @param line - Without its line feed. */
+export function decodeAttestationLine(line: string, path = '$'): Attestation {
+  return decodeAttestation(parseCanonical(line, limits.LINE_BYTES_MAX, path), path)
+}
+
+function hexBytes(value: unknown, path: string): string {
+  if (typeof value !== 'string' || !/^([0-9a-f]{2})+$/.test(value)) throw wrong(path, 'is not lower-case hex')
+  return value
+}
+
+function decodeBank(value: unknown, path: string): Readonly<Record<string, string>> {
+  if (!isObject(value)) throw wrong(path, 'is not an object')
+  for (const [name, each] of Object.entries(value)) {
+    if (!/^(0|[1-9]|[12][0-9]|3[01])$/.test(name))
+      throw wrong(`${path}.${name.slice(0, 64)}`, 'is not a PCR from 0 to 31')
+    digest(each, `${path}.${name}`)
+  }
+  return value as Readonly<Record<string, string>>
+}
+
+/** The line of a checkpoint or an attestation, with its line feed. */
+export function encodeLine(value: Checkpoint | Attestation): string {
+  return `${canonical(value)}\n`
+}
+
+/**
+ * Splits text that comes in pieces into its lines, many at a time.
+ *
+ * @throws {@link EvidenceError} `STRUCTURE` when it is not UTF-8 or its last line has no line feed,
+ *   `LIMIT` for a line above {@link limits.LINE_BYTES_MAX}.
+ */
+export async function* readLines(chunks: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<readonly string[]> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  let rest = ''
+  const decode = (chunk?: Uint8Array): string => {
+    try {
+      return chunk === undefined ? decoder.decode() : decoder.decode(chunk, { stream: true })
+    } catch (cause) {
+      throw new EvidenceError('STRUCTURE', { message: `${name} is not UTF-8`, cause })
+    }
+  }
+  for await (const chunk of chunks) {
+    const lines = (rest + decode(chunk)).split('\n')
+    rest = lines.pop() as string
+    if (rest.length > limits.LINE_BYTES_MAX)
+      throw new EvidenceError('LIMIT', { message: `${name} has a line of more than ${limits.LINE_BYTES_MAX} bytes` })
+    if (lines.length > 0) yield lines
+  }
+  if (rest + decode() !== '') throw new EvidenceError('STRUCTURE', { message: `${name} does not end with a line feed` })
+}

@@ -1,0 +1,208 @@
+/** Checks the attestations of a record, each one and their order. Format: spec/record.md §4, §6; spec/measurement.md §6. */
+import { equal, fromHex } from '../bytes/index.ts'
+import type { Crypto } from '../crypto.ts'
+import {
+  attestationDigest,
+  batchDigest,
+  environmentDigest,
+  headDigest,
+  snapshotsStart,
+  ZERO_DIGEST,
+} from '../measure/index.ts'
+import { rootFromPath, treeHash, type TreeHash } from '../merkle/index.ts'
+import { ATTESTATIONS_ENTRY, type Attestation, type RecordDocument } from '../record/index.ts'
+import {
+  decodeTpmsAttest,
+  decodeTpmtSignature,
+  pcrDigest,
+  TPM_ALG,
+  TPM_ST,
+  type TpmsAttest,
+  type TpmsQuoteInfo,
+} from '../tpm/index.ts'
+import type { CheckpointWalk } from './checkpoints.ts'
+import type { FindingCode, Findings } from './findings.ts'
+import type { AttestationKey } from './host.ts'
+import { AttestationOrder } from './order.ts'
+
+/** Signatures that are under way at once, when `Crypto.verify` answers later. */
+const PENDING_MAX = 256
+
+/** The registers that every quote must cover: firmware, its configuration and boot. */
+const PCRS_AT_LEAST = [0, 1, 2, 3, 4, 5, 6, 7]
+
+export class AttestationChecks {
+  readonly #document: RecordDocument
+  readonly #keys: readonly (AttestationKey | undefined)[]
+  readonly #crypto: Crypto
+  readonly #findings: Findings
+  readonly #walk: CheckpointWalk
+  readonly #batchTree: TreeHash
+  readonly #runId: Uint8Array
+  readonly #snapshots: Uint8Array
+  readonly #environmentDigests: readonly Uint8Array[]
+  readonly #order: AttestationOrder
+  #pending: Promise<void>[] = []
+  #previous: Uint8Array = ZERO_DIGEST
+  count = 0
+  first: Attestation | undefined
+  last: Attestation | undefined
+
+  constructor(from: {
+    readonly document: RecordDocument
+    readonly computationId: Uint8Array
+    readonly keys: readonly (AttestationKey | undefined)[]
+    readonly crypto: Crypto
+    readonly findings: Findings
+    readonly walk: CheckpointWalk
+  }) {
+    const { document, crypto } = from
+    this.#document = document
+    this.#keys = from.keys
+    this.#crypto = crypto
+    this.#findings = from.findings
+    this.#walk = from.walk
+    this.#batchTree = treeHash('batch', crypto.sha256)
+    this.#runId = fromHex(document.run)
+    this.#snapshots = snapshotsStart(from.computationId, crypto.sha256)
+    this.#environmentDigests = document.attempts.map(({ environment }) => environmentDigest(environment, crypto.sha256))
+    this.#order = new AttestationOrder(document.attempts)
+  }
+
+  /** Walks the checkpoints as far as the attestation covers them, and checks all that can be checked of it. */
+  async check(attestation: Attestation): Promise<void> {
+    const path = `${ATTESTATIONS_ENTRY}:${this.count + 1}`
+    const add = (code: FindingCode, message: string): void => this.#findings.add(code, path, message)
+    const attestBytes = fromHex(attestation.attest)
+    const signatureBytes = fromHex(attestation.signature)
+    const key = this.#keys[this.#document.attempts[attestation.attempt - 1]?.host]
+    await this.#checkSignature(attestBytes, signatureBytes, key, add)
+    const attest = this.#decode(attestBytes, path)
+    if (attest !== undefined && key !== undefined && !equal(attest.qualifiedSigner, key.qualifiedName))
+      add('ATTEST', "the signer is not the host's key in the endorsement hierarchy")
+    for (const message of this.#order.check(attestation, attest?.clockInfo)) add('ATTESTATION_ORDER', message)
+    if (attest !== undefined) this.#checkPcrs(attest.attested, attestation, add)
+    await this.#checkBatch(attestation, { attest, key, add })
+    this.#previous = attestationDigest(attestBytes, signatureBytes, this.#crypto.sha256)
+    this.first ??= attestation
+    this.last = attestation
+    this.count++
+  }
+
+  /** To be called after the last attestation. */
+  async end(): Promise<void> {
+    await Promise.all(this.#pending)
+    for (const message of this.#order.end()) this.#findings.add('ATTESTATION_ORDER', ATTESTATIONS_ENTRY, message)
+  }
+
+  #decode(bytes: Uint8Array, path: string): (TpmsAttest & { readonly attested: TpmsQuoteInfo }) | undefined {
+    try {
+      const attest = decodeTpmsAttest(bytes)
+      if (attest.type === TPM_ST.ATTEST_QUOTE) return attest
+      this.#findings.add('ATTEST', path, `the attestation has type 0x${attest.type.toString(16)}, not that of a quote`)
+    } catch (error) {
+      this.#findings.addError(error, 'ATTEST', path)
+    }
+    return undefined
+  }
+
+  async #checkSignature(
+    message: Uint8Array,
+    signatureBytes: Uint8Array,
+    attestationKey: AttestationKey | undefined,
+    add: (code: FindingCode, message: string) => void,
+  ): Promise<void> {
+    if (attestationKey === undefined) return
+    const { key, scheme: expected } = attestationKey
+    const { scheme, signature } = decodeSignature(signatureBytes)
+    if (scheme?.kind !== expected.kind || scheme.hash !== expected.hash)
+      return add('SIGNATURE', "the signature is not of the key's scheme")
+    const answer = this.#crypto.verify({ key, scheme, message, signature })
+    const judge = (holds: boolean): void => {
+      if (!holds) add('SIGNATURE', "the signature is not that of the host's key over this attestation")
+    }
+    // Awaiting each one would leave a page's worker pool idle; Node answers at once.
+    if (typeof answer === 'boolean') return judge(answer)
+    this.#pending.push(answer.then(judge))
+    if (this.#pending.length < PENDING_MAX) return undefined
+    await Promise.all(this.#pending)
+    this.#pending = []
+  }
+
+  #checkPcrs(quote: TpmsQuoteInfo, { pcrs }: Attestation, add: (code: FindingCode, message: string) => void): void {
+    const named = Object.keys(pcrs.sha256)
+      .map(Number)
+      .sort((a, b) => a - b)
+    const [selection, ...others] = quote.pcrSelect
+    const isExact = others.length === 0 && selection?.hash === TPM_ALG.SHA256 && selection.pcrs.join() === named.join()
+    if (!isExact) return add('PCRS', 'the quote selects other registers than those whose values are shown')
+    const missing = PCRS_AT_LEAST.filter((pcr) => !named.includes(pcr))
+    if (missing.length > 0) return add('PCRS', `the quote does not cover PCR ${missing.join(', ')}`)
+    const sha256 = Object.fromEntries(named.map((pcr) => [pcr, fromHex(pcrs.sha256[pcr])]))
+    const digest = pcrDigest({
+      hash: this.#crypto.hash,
+      algorithm: 'sha256',
+      selection: quote.pcrSelect,
+      banks: { sha256 },
+    })
+    if (digest === undefined || !equal(digest, quote.pcrDigest))
+      add('PCRS', 'the values shown do not hash to the digest that was quoted')
+  }
+
+  async #checkBatch(
+    attestation: Attestation,
+    {
+      attest,
+      key,
+      add,
+    }: {
+      readonly attest: TpmsAttest | undefined
+      readonly key: AttestationKey | undefined
+      readonly add: (code: FindingCode, message: string) => void
+    },
+  ): Promise<void> {
+    const { batch, seq } = attestation
+    const attempt = this.#document.attempts[attestation.attempt - 1]
+    if (!(await this.#walk.walkTo(seq + 1))) {
+      if (this.#walk.count <= seq && !this.#walk.isBroken)
+        add('ATTESTATION_ORDER', `checkpoint ${seq}, which it covers, is not there`)
+      return
+    }
+    if (attempt === undefined || attest === undefined || key === undefined) return
+    const { sha256 } = this.#crypto
+    const head = headDigest(
+      {
+        runId: this.#runId,
+        attempt: attempt.attempt,
+        firstSeq: attempt.firstSeq,
+        seq,
+        cumulative: this.#walk.cumulative,
+        snapshots: this.#snapshots,
+        environmentDigest: this.#environmentDigests[attestation.attempt - 1],
+        previous: this.#previous,
+      },
+      sha256,
+    )
+    const root = rootFromPath(this.#batchTree, {
+      leaf: this.#batchTree.leaf(head),
+      index: batch.index,
+      leafCount: batch.count,
+      path: batch.path.map(fromHex),
+    })
+    if (root === undefined) return add('BATCH', 'the path does not have the length that index and count demand')
+    const expected = batchDigest({ hostId: key.hostId, seq: BigInt(batch.seq), root }, sha256)
+    if (!equal(attest.extraData, expected))
+      add('BATCH', `what was signed is not checkpoint ${seq} of this run with all that comes before it`)
+  }
+}
+
+/** A signature that does not decode has no scheme, which no key has either. */
+function decodeSignature(
+  bytes: Uint8Array,
+): Partial<ReturnType<typeof decodeTpmtSignature>> & { readonly signature: Uint8Array } {
+  try {
+    return decodeTpmtSignature(bytes)
+  } catch {
+    return { signature: bytes }
+  }
+}

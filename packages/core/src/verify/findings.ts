@@ -1,0 +1,94 @@
+/** What a verifier answers with. Format: spec/record.md §6. */
+import { EvidenceError } from '../error.ts'
+
+/** `refutes`: a check failed. `withholds`: nothing failed, and something is missing. `warns`: for the reader to judge. */
+export type Severity = 'refutes' | 'withholds' | 'warns'
+
+const SEVERITIES = {
+  CONTAINER: 'refutes',
+  SCHEMA: 'refutes',
+  CRATE: 'refutes',
+  SEMANTICS_UNKNOWN: 'withholds',
+  AK_PUBLIC: 'refutes',
+  EK_CERTIFICATE: 'refutes',
+  SIGNATURE: 'refutes',
+  ATTEST: 'refutes',
+  BATCH: 'refutes',
+  PCRS: 'refutes',
+  ATTESTATION_ORDER: 'refutes',
+  CHECKPOINT_ORDER: 'refutes',
+  OUTCOME: 'refutes',
+  BLOB: 'refutes',
+  FIRST_UNSIGNED: 'withholds',
+  UNSIGNED_TAIL: 'withholds',
+  INCOMPLETE: 'withholds',
+  SELF_ENROLLED: 'warns',
+} as const satisfies Record<string, Severity>
+
+export type FindingCode = keyof typeof SEVERITIES
+
+export interface Finding {
+  readonly code: FindingCode
+  readonly severity: Severity
+  /** The entry, and the place in it: `attestations.jsonl:12`, `record.json $.computation.seed`. */
+  readonly path: string
+  readonly message: string
+  readonly hint: string
+}
+
+const HINTS: Readonly<Record<FindingCode, string>> = {
+  CONTAINER: 'the file was damaged or edited: ask for it again',
+  SCHEMA: 'the record was edited, or written by a version of Reprise that this one does not know',
+  CRATE: 'the metadata for other tools was edited; do not believe what they show',
+  SEMANTICS_UNKNOWN: 'verify it with the version of Reprise that knows it',
+  AK_PUBLIC: 'the key is no attestation key of a TPM: nothing that it signed counts',
+  EK_CERTIFICATE: 'the certificate belongs to another TPM than the one that the environment names',
+  SIGNATURE: 'the attestation or the key was exchanged',
+  ATTEST: 'the attestation is not a quote made by the key of this record',
+  BATCH:
+    'a checkpoint, the computation, the environment, the outcome or an attestation before this one was changed, left out or taken from elsewhere',
+  PCRS: 'the values shown are not those that the TPM quoted',
+  ATTESTATION_ORDER: 'attestations were left out, put in another order or taken from another run',
+  CHECKPOINT_ORDER: 'checkpoints were left out, put in another order or taken from another run',
+  OUTCOME: 'the outcome shown is not the one that was measured',
+  BLOB: 'an attached file was exchanged',
+  FIRST_UNSIGNED: 'nothing shows that the run began when and where it says',
+  UNSIGNED_TAIL: 'only what comes before the last attestation is signed; reprise resume finishes the run',
+  INCOMPLETE: 'the run did not end; reprise resume finishes it',
+  SELF_ENROLLED:
+    'this shows that nothing changed since it was made, not who made it; name the key with --trust if you know it',
+}
+
+/** Findings of one code beyond these say nothing new. */
+const FINDINGS_OF_A_CODE_MAX = 10
+
+export class Findings {
+  readonly #findings: Finding[] = []
+  readonly #counts = new Map<FindingCode, number>()
+
+  add(code: FindingCode, path: string, message: string, severity: Severity = SEVERITIES[code]): void {
+    const count = (this.#counts.get(code) ?? 0) + 1
+    this.#counts.set(code, count)
+    if (count > FINDINGS_OF_A_CODE_MAX) return
+    this.#findings.push({ code, severity, path, message, hint: HINTS[code] })
+  }
+
+  /**
+   * Takes what a decoder threw: `CONTAINER` stays that, anything else about the bytes becomes `code`.
+   * What is no {@link EvidenceError} is no finding, and is thrown on.
+   */
+  addError(error: unknown, code: FindingCode, path: string): void {
+    if (!(error instanceof EvidenceError)) throw error
+    this.add(error.code === 'CONTAINER' ? 'CONTAINER' : code, path, error.message)
+  }
+
+  /** In the order of the checks; beyond ten of a code only their number. */
+  list(): Finding[] {
+    const more = [...this.#counts].flatMap(([code, count]): Finding[] => {
+      const first = this.#findings.find((finding) => finding.code === code)
+      if (first === undefined || count <= FINDINGS_OF_A_CODE_MAX) return []
+      return [{ ...first, path: '', message: `${count - FINDINGS_OF_A_CODE_MAX} more findings of this kind` }]
+    })
+    return [...this.#findings, ...more]
+  }
+}

@@ -1,0 +1,5 @@
+export { type Finding, type FindingCode, Findings, type Severity } from './findings.ts'
+export { attestationKey, type AttestationKey } from './host.ts'
+export type { NotChecked } from './not-checked.ts'
+export { openRecord, type OpenedRecord } from './open.ts'
+export { type Evidence, type Tier, verifyRecord, type VerifyOptions, type VerifyResult } from './verify.ts'

@@ -1,0 +1,32 @@
+/** What verification leaves open, said in every answer. */
+import type { RecordDocument } from '../record/index.ts'
+
+export interface NotChecked {
+  readonly what: string
+  readonly why: string
+}
+
+/** @param blobs - The only part that tells of the file rather than of the run. */
+export function notCheckedIn(
+  document: RecordDocument,
+  blobs: { readonly named: number; readonly attached: number },
+): NotChecked[] {
+  const list: NotChecked[] = [
+    { what: 'repetition', why: 'the states were not computed again; reprise repeat does it' },
+    { what: 'the host', why: 'who controls it may have invented the states: no measured boot is checked' },
+    { what: 'other runs', why: 'the host may have run it more than once and shown one' },
+    { what: 'revocation', why: 'no list of revoked keys was given' },
+    { what: 'time', why: "the times are the host's own; no time stamp shows when the computation was sealed" },
+  ]
+  if (document.computation.checkpoints.kind === 'grid')
+    list.push({
+      what: 'upper bounds of positions',
+      why: 'they depend on the size of the memory, which only a repetition knows',
+    })
+  if (document.attempts.length > 1)
+    list.push({ what: 'between attempts', why: 'no boot statement tells how the host went down' })
+  const missing = blobs.named - blobs.attached
+  if (missing > 0)
+    list.push({ what: 'contents', why: `${missing} of ${blobs.named} files are named by digest and not attached` })
+  return list
+}

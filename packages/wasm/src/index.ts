@@ -14,3 +14,12 @@ export {
   type WasiOutput,
 } from './wasi/index.ts'
 export { encodeEngineState, pageDiffers, takeChangedPages, type PageDiffers } from './state/index.ts'
+export { runGuest, WORKER_STACK_MB, type Guest, type GuestOptions, type GuestStop, type Stop as PauseStop } from './machine.ts'
+export {
+  MEMORY_LIMIT_PAGES_DEFAULT,
+  rewrite,
+  REWRITER_VERSION,
+  STACK_LIMIT_SLOTS_DEFAULT,
+  type ModuleFacts,
+  type RewriteOptions,
+} from './passes/rewrite.ts'

@@ -24,10 +24,9 @@ export interface Measurement {
   readonly outputsRoot: Uint8Array
 }
 
-/** What the guest has written so far, by its path (spec/measurement.md §3.4). */
+/** One output so far, by its path (spec/measurement.md §3.4). */
 export interface MachineOutput {
   readonly path: string
-  readonly lengthBytes: number
   readonly bytes: Uint8Array
 }
 
@@ -36,6 +35,14 @@ export interface MachineNote {
   readonly code: string
   readonly detail: string
   readonly count: number
+}
+
+export interface MachineResults {
+  /** Sorted by path bytes. */
+  readonly outputs: readonly MachineOutput[]
+  /** Inputs that the guest deleted. */
+  readonly removed: readonly string[]
+  readonly notes: readonly MachineNote[]
 }
 
 /** The whole state that a stateRoot stands for. */
@@ -53,10 +60,8 @@ export interface Machine extends AsyncDisposable {
    */
   measure(): Promise<Measurement>
   state(): Promise<MachineState>
-  outputs(): Promise<readonly MachineOutput[]>
-  /** Inputs that the guest deleted. */
-  removed(): Promise<readonly string[]>
-  notes(): Promise<readonly MachineNote[]>
+  /** What the guest has written, deleted and asked for in vain so far. */
+  results(): Promise<MachineResults>
   /** Makes a running `runTo` stop with `interrupted` at the next poll. */
   interrupt(): void
 }

@@ -1,0 +1,44 @@
+/** How a command ends when it cannot answer: what happened, what to do, and the exit code for it. */
+import { EvidenceError, RepriseError } from '@reprise/core'
+import { HostError } from '@reprise/host'
+import { RunnerError } from '@reprise/runner'
+import { EXIT_RUN_FAILED, EXIT_UNKNOWN, EXIT_USAGE } from '../exit.ts'
+import { paint, safe } from './format.ts'
+
+export interface Failure {
+  readonly code: string
+  readonly message: string
+  readonly hint: string | undefined
+  readonly exitCode: number
+}
+
+/** @param command - Reprise's own failure in `run` is 125, because 1 to 124 are the guest's. */
+export function describeFailure(error: unknown, command: string): Failure {
+  const own = command === 'run' ? EXIT_RUN_FAILED : EXIT_UNKNOWN
+  if (error instanceof RunnerError) {
+    const exitCode = error.kind === 'usage' || error.kind === 'input' ? EXIT_USAGE : own
+    return { code: error.code, message: error.message, hint: error.hint, exitCode }
+  }
+  if (error instanceof EvidenceError) return { code: error.code, message: error.message, hint: error.hint, exitCode: EXIT_USAGE }
+  if (error instanceof HostError) return { code: error.code, message: error.message, hint: error.hint, exitCode: own }
+  if (error instanceof RepriseError) return { code: String(error.code), message: error.message, hint: error.hint, exitCode: own }
+  const { message, stack } = error instanceof Error ? error : new Error(String(error))
+  const shown = process.env['REPRISE_DEBUG'] === undefined ? message : (stack ?? message)
+  return {
+    code: 'UNEXPECTED',
+    message: shown,
+    hint: 'this is a mistake in Reprise; run it again with REPRISE_DEBUG=1 and report what it says',
+    exitCode: own,
+  }
+}
+
+export function printFailure(failure: Failure, json: boolean): void {
+  if (json) {
+    const { code, message, hint } = failure
+    process.stdout.write(`${JSON.stringify({ schema: 'reprise/error/v1', code, message, ...(hint !== undefined && { hint }) })}\n`)
+    return
+  }
+  const { stderr } = process
+  stderr.write(`${paint('red', 'error', stderr)}   ${failure.code}   ${safe(failure.message)}\n`)
+  if (failure.hint !== undefined) stderr.write(`  try: ${safe(failure.hint)}\n`)
+}

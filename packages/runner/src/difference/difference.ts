@@ -1,0 +1,152 @@
+/**
+ * What differs between two runs: their definitions, the first checkpoint at which they part, the
+ * memory there (by running both again up to that point), and their outputs, to the value.
+ */
+import { nextGridPosition, type Checkpoint, type MachineState, type RecordDocument } from '@reprise/core'
+import type { BlobStore } from '../blobs/index.ts'
+import {
+  diffComputations,
+  diffEnvironments,
+  diffOutputs,
+  diffPages,
+  likelyCause,
+  type Cause,
+  type OutputDifference,
+  type PageDifferences,
+} from '../compare/index.ts'
+import { RunnerError } from '../error.ts'
+import { startWasmMachine } from '../machine/index.ts'
+import type { LoadedRecord } from '../record/index.ts'
+import { compareCheckpoint, gatherBlobs, type FirstDivergence } from '../repeat/index.ts'
+import { blobPaths, drive } from '../run/index.ts'
+
+const PAGES_MAX = 64
+const BYTES_MAX = 64
+
+export interface DifferenceRequest {
+  readonly a: LoadedRecord
+  readonly b: LoadedRecord
+  readonly store: BlobStore
+  readonly home: string
+  /** Folder in which inputs that are missing elsewhere are looked for by path. */
+  readonly inputsFolder: string
+  /** Whether to run both again to see the memory at the first difference. */
+  readonly rerun: boolean
+  readonly signal?: AbortSignal
+  readonly onPhase?: (phase: string) => void
+}
+
+/** The memories at the first difference, or why they could not be had. */
+export type MemoryDifference = ({ readonly kind: 'compared' } & PageDifferences) | { readonly kind: 'not-compared'; readonly why: string }
+
+export interface Difference {
+  readonly equal: boolean
+  readonly definitions: readonly string[]
+  readonly environments: readonly string[]
+  /** Undefined when every checkpoint that both have is equal and both have as many. */
+  readonly firstDivergence: (FirstDivergence & { readonly lastEqualSeq: number | undefined }) | undefined
+  readonly memory: MemoryDifference
+  readonly outputs: readonly OutputDifference[]
+  /** Undefined when the runs are equal. */
+  readonly cause: { readonly cause: Cause; readonly sentence: string } | undefined
+}
+
+export async function difference(request: DifferenceRequest): Promise<Difference> {
+  const { a, b } = request
+  const equal = a.cumulative === b.cumulative
+  const firstDivergence = firstDifference(a.checkpoints, b.checkpoints)
+  const definitions = diffComputations(a.document.computation, b.document.computation)
+  const environments = diffEnvironments(environmentOf(a.document), environmentOf(b.document))
+  const outputs = await diffOutputs(outputsOf(a, request.store), outputsOf(b, request.store))
+  return {
+    equal,
+    definitions: definitions.map(({ text }) => text),
+    environments: environments.map(({ text }) => text),
+    firstDivergence,
+    memory: await memoryDifference(request, firstDivergence),
+    outputs: outputs.filter(({ kind }) => kind !== 'equal'),
+    cause: equal ? undefined : likelyCause({ computations: definitions, environments }),
+  }
+}
+
+function environmentOf({ attempts }: RecordDocument) {
+  const last = attempts.at(-1)
+  if (last === undefined) throw new Error('a record has an attempt')
+  return last.environment
+}
+
+function firstDifference(a: readonly Checkpoint[], b: readonly Checkpoint[]): Difference['firstDivergence'] {
+  for (const checkpoint of b) {
+    const found = compareCheckpoint(a, checkpoint)
+    if (found !== undefined) return { ...found, lastEqualSeq: found.seq === 0 ? undefined : found.seq - 1 }
+  }
+  const missing = a[b.length]
+  if (missing === undefined) return undefined
+  return {
+    seq: missing.seq,
+    position: { original: missing.position, repetition: null },
+    differs: ['length'],
+    lastEqualSeq: missing.seq === 0 ? undefined : missing.seq - 1,
+  }
+}
+
+function outputsOf(record: LoadedRecord, store: BlobStore) {
+  const outputs = record.document.outcome?.outputs ?? []
+  return {
+    outputs,
+    async read(path: string): Promise<Uint8Array | undefined> {
+      const found = outputs.find((output) => output.path === path)
+      if (found === undefined) return undefined
+      return (await record.blob(found.sha256)) ?? ((await store.has(found.sha256)) ? await store.read(found.sha256) : undefined)
+    },
+  }
+}
+
+async function memoryDifference(request: DifferenceRequest, divergence: Difference['firstDivergence']): Promise<MemoryDifference> {
+  if (divergence === undefined) return { kind: 'not-compared', why: 'every checkpoint is equal' }
+  if (!request.rerun) return { kind: 'not-compared', why: 'not asked for (--no-rerun)' }
+  const states: MachineState[] = []
+  for (const record of [request.a, request.b]) {
+    request.onPhase?.(`running ${record.path} again to checkpoint ${divergence.seq}`)
+    // oxlint-disable-next-line no-await-in-loop -- One machine at a time is enough memory.
+    const state = await stateAt(request, record, divergence.seq)
+    if (typeof state === 'string') return { kind: 'not-compared', why: state }
+    states.push(state)
+  }
+  const [a, b] = states as [MachineState, MachineState]
+  return { kind: 'compared', ...diffPages(a.memory, b.memory, { maxPages: PAGES_MAX, maxBytes: BYTES_MAX }) }
+}
+
+/** The machine's state at a checkpoint, or why it cannot be had. */
+async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: number): Promise<MachineState | string> {
+  const { computation } = record.document
+  if (record.checkpoints[seq] === undefined) return `${record.path} ended before checkpoint ${seq}`
+  try {
+    await gatherBlobs({ computation, original: record, store: request.store, folder: request.inputsFolder })
+  } catch (error) {
+    if (error instanceof RunnerError && error.code === 'BLOB_MISSING') return error.message
+    throw error
+  }
+  await using machine = await startWasmMachine({
+    computation,
+    blobs: blobPaths(computation, request.store),
+    cacheFolder: `${request.home}/cache/wasm`,
+  })
+  const interrupt = (): void => machine.interrupt()
+  request.signal?.addEventListener('abort', interrupt)
+  let found: MachineState | string = `${record.path} did not reach checkpoint ${seq} again`
+  try {
+    await drive(machine, {
+      nextDue: (position, memoryBytes) => nextGridPosition(computation.checkpoints, position, memoryBytes),
+      async onCheckpoint(measured) {
+        if (measured.seq < seq) return 'go'
+        found = await machine.state()
+        await measured.measurement
+        return 'stop'
+      },
+    })
+  } finally {
+    request.signal?.removeEventListener('abort', interrupt)
+  }
+  return found
+}

@@ -1,0 +1,1 @@
+export { difference, type Difference, type DifferenceRequest, type MemoryDifference } from './difference.ts'

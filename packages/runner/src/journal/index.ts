@@ -1,0 +1,1 @@
+export { createJournal, journalPath, readJournal, type JournalEntry, type JournalWriter, type ReadJournal } from './journal.ts'

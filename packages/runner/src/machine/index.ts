@@ -1,0 +1,1 @@
+export { startWasmMachine, type MachineOptions, type MachineProgress, type WasmMachine } from './wasm-machine.ts'

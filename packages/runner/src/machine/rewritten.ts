@@ -1,0 +1,67 @@
+/**
+ * Rewritten modules, kept by what decides them: the module, the rewriter's version and its options.
+ * An entry is one file, named by that key and checked by its own digest, because a wrong one would
+ * be a wrong machine.
+ */
+import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
+import { REWRITER_VERSION, rewrite, type ModuleFacts } from '@reprise/wasm'
+
+export interface LoadedModule {
+  readonly module: WebAssembly.Module
+  readonly facts: ModuleFacts
+  readonly cached: boolean
+  readonly elapsedMs: number
+}
+
+/** Entry: 32 bytes digest of the rest, 4 bytes length of the facts (big-endian), facts as JSON, the module. */
+const HEADER_BYTES = 36
+
+export function loadRewritten(program: Uint8Array, computation: Computation, folder: string, sha256: Sha256): LoadedModule {
+  const startedMs = performance.now()
+  const options = {
+    floats: computation.floats,
+    stackLimitSlots: computation.limits.stackSlots,
+    memoryLimitPages: computation.limits.memoryPages,
+  }
+  const key = sha256(utf8(canonical({ options, program: computation.program.sha256, rewriter: REWRITER_VERSION })))
+  const path = join(folder, `${hex(key)}.rewritten`)
+  const kept = readEntry(path, sha256)
+  const rewritten = kept ?? rewrite(program, options)
+  if (kept === undefined) writeEntry(folder, path, rewritten, sha256)
+  const module = new WebAssembly.Module(rewritten.bytes)
+  return { module, facts: rewritten.facts, cached: kept !== undefined, elapsedMs: performance.now() - startedMs }
+}
+
+interface Entry {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly facts: ModuleFacts
+}
+
+/** Undefined when there is none or it is damaged: rewriting again mends both. */
+function readEntry(path: string, sha256: Sha256): Entry | undefined {
+  let file: Uint8Array<ArrayBuffer>
+  try {
+    file = readFileSync(path)
+  } catch {
+    return undefined
+  }
+  if (file.length < HEADER_BYTES || !equal(file.subarray(0, 32), sha256(file.subarray(32)))) return undefined
+  const factsEnd = HEADER_BYTES + new DataView(file.buffer, file.byteOffset).getUint32(32)
+  return { bytes: file.subarray(factsEnd), facts: JSON.parse(fromUtf8(file.subarray(HEADER_BYTES, factsEnd))) as ModuleFacts }
+}
+
+function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha256: Sha256): void {
+  const factsText = utf8(JSON.stringify(facts))
+  const length = new Uint8Array(4)
+  new DataView(length.buffer).setUint32(0, factsText.length)
+  const body = concat(length, factsText, bytes)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const temporary = `${path}.${process.pid}.${Math.trunc(performance.timeOrigin)}`
+  writeFileSync(temporary, concat(sha256(body), body))
+  const file = openSync(temporary, 'r')
+  fsyncSync(file)
+  closeSync(file)
+  renameSync(temporary, path)
+}

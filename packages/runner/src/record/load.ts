@@ -1,0 +1,96 @@
+/** A record, read so that it can be repeated, compared or exported. Whether it holds is for `verifyRecord`. */
+import {
+  cumulativeChain,
+  computationId,
+  EvidenceError,
+  fromHex,
+  hex,
+  openRecord,
+  outcomeDigest,
+  ZERO_DIGEST,
+  CHECKPOINT_FINAL,
+  type Attestation,
+  type Checkpoint,
+  type RecordDocument,
+} from '@reprise/core'
+import { nodeCrypto } from '../crypto.ts'
+import { openFileSource, type FileSource } from './source.ts'
+
+export interface LoadedRecord extends AsyncDisposable {
+  readonly path: string
+  readonly document: RecordDocument
+  readonly checkpoints: readonly Checkpoint[]
+  readonly attestations: readonly Attestation[]
+  /** C after the last checkpoint, recomputed, hex. */
+  readonly cumulative: string
+  /** An entry below evidence/. */
+  evidence(name: string): Promise<Uint8Array | undefined>
+  /** An attached blob, checked; undefined when it is not attached. */
+  blob(sha256: string): Promise<Uint8Array | undefined>
+}
+
+const BLOB_BYTES_MAX = 2 ** 32
+const EVIDENCE_ENTRY_BYTES_MAX = 16 << 20
+
+/**
+ * @throws RunnerError when the file cannot be read; {@link EvidenceError} when it is no record, or is too
+ *   damaged to be read as one.
+ */
+export async function loadRecord(path: string): Promise<LoadedRecord> {
+  const source = await openFileSource(path)
+  try {
+    return await load(path, source)
+  } catch (error) {
+    await source[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function load(path: string, source: FileSource): Promise<LoadedRecord> {
+  const opened = await openRecord(source)
+  const { document } = opened
+  if (document === undefined) {
+    throw new EvidenceError('NOT_A_RECORD', {
+      message: `${path} is damaged: its definition cannot be read`,
+      hint: `see what is wrong with: reprise verify ${path}`,
+    })
+  }
+  const checkpoints = (await Array.fromAsync(opened.checkpoints())).flat()
+  const attestations = (await Array.fromAsync(opened.attestations())).flat()
+  return {
+    path,
+    document,
+    checkpoints,
+    attestations,
+    cumulative: hex(cumulativeOf(document, checkpoints)),
+    async evidence(name) {
+      return await opened.entries.get(name)?.bytes(EVIDENCE_ENTRY_BYTES_MAX)
+    },
+    async blob(sha256) {
+      const bytes = await opened.blob(sha256)?.bytes(BLOB_BYTES_MAX)
+      if (bytes !== undefined && hex(nodeCrypto.sha256(bytes)) !== sha256) {
+        throw new EvidenceError('STRUCTURE', { message: `the blob ${sha256} in ${path} has another content`, hint: `see: reprise verify ${path}` })
+      }
+      return bytes
+    },
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  }
+}
+
+function cumulativeOf({ computation, outcome }: RecordDocument, checkpoints: readonly Checkpoint[]): Uint8Array {
+  const { sha256 } = nodeCrypto
+  const chain = cumulativeChain(sha256)
+  const final = outcome === null ? ZERO_DIGEST : outcomeDigest(outcome, sha256)
+  return checkpoints.reduce(
+    (cumulative, { seq, kind, position, state, outputs }) =>
+      chain.next(cumulative, {
+        seq,
+        kind,
+        position: BigInt(position),
+        stateRoot: fromHex(state),
+        outputsRoot: fromHex(outputs),
+        outcome: kind === CHECKPOINT_FINAL ? final : ZERO_DIGEST,
+      }),
+    chain.start(computationId(computation, sha256)),
+  )
+}

@@ -1,0 +1,62 @@
+/** Writing the record of a run: whole or not at all. */
+import { rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { assembleRecord, blobsOf, writeZip, type Attestation, type AttachedBlob, type Checkpoint, type RecordDocument } from '@reprise/core'
+import type { BlobStore } from '../blobs/index.ts'
+import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
+import { writeFailure } from '../error.ts'
+
+/**
+ * What a record carries besides its evidence: nothing, the outputs, the program and its library too,
+ * or everything that a repetition needs. The rest is named by digest.
+ */
+export const ATTACH_LEVELS = ['none', 'outputs', 'runtime', 'all'] as const
+export type AttachLevel = (typeof ATTACH_LEVELS)[number]
+
+export interface RecordRequest {
+  readonly path: string
+  readonly document: RecordDocument
+  readonly evidence: { readonly checkpoints: readonly Checkpoint[]; readonly attestations: readonly Attestation[] }
+  readonly host: { readonly akPublic: Uint8Array; readonly ekCertificate: Uint8Array | null }
+  readonly attach: AttachLevel
+  readonly store: BlobStore
+}
+
+/** @returns Size of the record in bytes. */
+export async function writeRecord({ path, document, evidence, host, attach, store }: RecordRequest): Promise<number> {
+  const [named] = document.hosts
+  if (named === undefined) throw new Error('a record has a host')
+  const files = new Map([[named.ak, host.akPublic]])
+  if (named.ek !== null && host.ekCertificate !== null) files.set(named.ek, host.ekCertificate)
+  const entries = assembleRecord({
+    document,
+    checkpoints: () => evidence.checkpoints,
+    attestations: () => evidence.attestations,
+    evidence: files,
+    blobs: attachedBlobs(document, attach, store),
+  })
+  const temporary = temporaryName(dirname(path))
+  try {
+    await writeSynced(temporary, writeZip(entries))
+    await rename(temporary, path)
+    await syncFolder(dirname(path))
+    return (await stat(path)).size
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw writeFailure(error, path, 'the record')
+  }
+}
+
+function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: BlobStore): AttachedBlob[] {
+  const level = ATTACH_LEVELS.indexOf(attach)
+  const { computation, outcome } = document
+  const wanted = new Set<string>()
+  if (level >= 1) for (const { sha256 } of outcome?.outputs ?? []) wanted.add(sha256)
+  if (level >= 2) {
+    wanted.add(computation.program.sha256)
+    for (const { source } of computation.mounts) if (source.kind === 'archive') wanted.add(source.blob.sha256)
+  }
+  return [...blobsOf(document)]
+    .filter(([sha256]) => level >= 3 || wanted.has(sha256))
+    .map(([sha256, { lengthBytes }]) => ({ sha256, lengthBytes, open: () => store.stream(sha256) }))
+}

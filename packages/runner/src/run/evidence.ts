@@ -1,0 +1,102 @@
+/**
+ * The evidence of a run as it grows: checkpoints into the chain and the journal, heads to the
+ * signer, receipts back into the journal. It alone knows what is signed and what is not yet.
+ */
+import {
+  CHECKPOINT_FINAL,
+  cumulativeChain,
+  hex,
+  outcomeDigest,
+  snapshotsStart,
+  ZERO_DIGEST,
+  type Attestation,
+  type Checkpoint,
+  type CheckpointKind,
+  type Measurement,
+  type Outcome,
+  type Sha256,
+} from '@reprise/core'
+import type { RunSigner } from '@reprise/host'
+import type { JournalWriter } from '../journal/index.ts'
+
+export interface EvidenceOptions {
+  readonly computationId: Uint8Array
+  readonly journal: JournalWriter
+  readonly sha256: Sha256
+  /** Milliseconds that only go forward. */
+  readonly clock: () => number
+}
+
+export interface EvidenceState {
+  readonly checkpoints: number
+  readonly attestations: number
+  /** The last checkpoint that a quote covers; -1 before the first. */
+  readonly signedSeq: number
+  /** Age of the oldest checkpoint that is not signed. */
+  readonly lagMs: number
+  readonly cumulative: Uint8Array
+}
+
+export interface Evidence {
+  readonly checkpoints: readonly Checkpoint[]
+  readonly attestations: readonly Attestation[]
+  state(): EvidenceState
+  /** Adds a measured checkpoint; a final one comes with its outcome. */
+  add(checkpoint: { readonly seq: number; readonly kind: CheckpointKind; readonly measurement: Measurement; readonly outcome?: Outcome }): void
+  onReceipt(attestation: Attestation): void
+  /** Connects the signer; heads go to it from now on, the newest one at once. */
+  attach(signer: RunSigner): void
+  /** Resolves when a quote covers `seq` and the journal holds it on disk. */
+  waitSigned(seq: number, signal?: AbortSignal): Promise<void>
+}
+
+export function createEvidence({ computationId, journal, sha256, clock }: EvidenceOptions): Evidence {
+  const chain = cumulativeChain(sha256)
+  const snapshots = snapshotsStart(computationId, sha256)
+  const checkpoints: Checkpoint[] = []
+  const attestations: Attestation[] = []
+  /** When each unsigned checkpoint was added, oldest first. */
+  const unsigned: { readonly seq: number; readonly atMs: number }[] = []
+  let cumulative = chain.start(computationId)
+  let signer: RunSigner | undefined
+
+  const submit = (urgent: boolean): void => {
+    if (checkpoints.length > 0) signer?.submit({ seq: checkpoints.length - 1, cumulative, snapshots }, { urgent })
+  }
+  return {
+    checkpoints,
+    attestations,
+    state: () => ({
+      checkpoints: checkpoints.length,
+      attestations: attestations.length,
+      signedSeq: attestations.at(-1)?.seq ?? -1,
+      lagMs: unsigned[0] === undefined ? 0 : clock() - unsigned[0].atMs,
+      cumulative,
+    }),
+    add({ seq, kind, measurement, outcome }) {
+      const { position, stateRoot, outputsRoot } = measurement
+      const outcomeHash = outcome === undefined ? ZERO_DIGEST : outcomeDigest(outcome, sha256)
+      cumulative = chain.next(cumulative, { seq, position, kind, stateRoot, outputsRoot, outcome: outcomeHash })
+      const checkpoint = { kind, outputs: hex(outputsRoot), position: position.toString(), seq, state: hex(stateRoot) }
+      checkpoints.push(checkpoint)
+      unsigned.push({ seq, atMs: clock() })
+      if (outcome !== undefined) journal.append({ kind: 'outcome', outcome })
+      journal.append({ kind: 'checkpoint', checkpoint })
+      submit(seq === 0 || kind === CHECKPOINT_FINAL)
+    },
+    onReceipt(attestation) {
+      attestations.push(attestation)
+      while (unsigned[0] !== undefined && unsigned[0].seq <= attestation.seq) unsigned.shift()
+      journal.append({ kind: 'attestation', attestation })
+    },
+    attach(runSigner) {
+      signer = runSigner
+      submit(true)
+    },
+    async waitSigned(seq, signal) {
+      if (signer === undefined) throw new Error('nothing signs this run')
+      await signer.waitFor(seq, signal === undefined ? {} : { signal })
+      await journal.sync()
+    },
+  }
+}

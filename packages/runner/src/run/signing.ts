@@ -1,0 +1,77 @@
+/**
+ * Waiting for signatures: the machine may run ahead of the TPM by a bounded time, never past it for
+ * good. When signing is lost the run goes on and says so; it never pretends.
+ */
+import { RepriseError } from '@reprise/core'
+import type { OpenRun, Signer } from '@reprise/host'
+import type { Evidence } from './evidence.ts'
+
+export interface SigningOptions {
+  readonly signer: Signer
+  readonly evidence: Evidence
+  readonly run: OpenRun
+  readonly maxLagMs: number
+  readonly onTrouble: ((message: string) => void) | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+export interface Signing extends AsyncDisposable {
+  /** Resolves when `seq` is signed, or when signing is lost. */
+  waitFor(seq: number): Promise<void>
+  /** Resolves at once unless the oldest unsigned checkpoint is older than the bound. */
+  waitForLag(): Promise<void>
+  isWaiting(): boolean
+  waitedMs(): number
+  /** Why nothing more will be signed; undefined while all is well. */
+  lost(): string | undefined
+}
+
+/** After an interrupt, a TPM that does not answer is waited for this long. */
+const INTERRUPT_GRACE_MS = 5000
+
+export async function createSigning(options: SigningOptions): Promise<Signing> {
+  const { signer, evidence, maxLagMs, onTrouble } = options
+  let lost: string | undefined
+  let waiting = 0
+  let waitedMs = 0
+  const giveUp = new AbortController()
+  let grace: NodeJS.Timeout | undefined
+  const onAbort = (): void => {
+    grace = setTimeout(() => giveUp.abort(new Error('interrupted while waiting for the TPM')), INTERRUPT_GRACE_MS)
+  }
+  options.signal?.addEventListener('abort', onAbort)
+  const runSigner = await signer.openRun(options.run, { onReceipt: (receipt) => evidence.onReceipt(receipt), onTrouble })
+  evidence.attach(runSigner)
+
+  const waitFor = async (seq: number): Promise<void> => {
+    if (lost !== undefined || seq <= evidence.state().signedSeq) return
+    const startedMs = performance.now()
+    waiting += 1
+    try {
+      await evidence.waitSigned(seq, giveUp.signal)
+    } catch (error) {
+      // A journal that cannot be written is the run's failure; a TPM that is gone is an unsigned tail.
+      if (error instanceof RepriseError && error.code === 'JOURNAL_WRITE') throw error
+      lost = (error as Error).message
+      onTrouble?.(`signing has ended: ${lost}`)
+    } finally {
+      waiting -= 1
+      waitedMs += performance.now() - startedMs
+    }
+  }
+  return {
+    waitFor,
+    async waitForLag() {
+      const { lagMs, checkpoints } = evidence.state()
+      if (lagMs > maxLagMs) await waitFor(checkpoints - 1)
+    },
+    isWaiting: () => waiting > 0,
+    waitedMs: () => waitedMs,
+    lost: () => lost,
+    async [Symbol.asyncDispose]() {
+      clearTimeout(grace)
+      options.signal?.removeEventListener('abort', onAbort)
+      await runSigner.close()
+    },
+  }
+}

@@ -1,0 +1,28 @@
+import { RepriseError } from '@reprise/core'
+
+const HOST_ERROR_CODES = [
+  'HOME', // the state folder cannot be used
+  'TPM_MISSING', // there is no TPM of the kind that is asked for, or no right to use it
+  'TPM_CHANGED', // the TPM was cleared or replaced since this host got its identity
+  'TPM_FAILED', // the TPM or swtpm went away or refused
+  'TPM_WAS_RESET', // the TPM was reset or restarted since the run's last receipt
+  'IDENTITY_DAMAGED', // files of the identity are missing or wrong
+  'SIGNER_START', // the signer could not be started
+  'SIGNER_LOST', // the signer went away and did not come back
+  'HOST_CHANGED', // the signer came back with another identity
+  'RUN_TAKEN', // the same run was opened again by somebody else
+  'PROTOCOL', // a message that is none, or a signer of another version
+  'BUSY', // runs are open
+  'LIMIT', // more runs or connections than the signer takes
+  'TIMEOUT', // no answer in time
+  'CLOSED', // the caller closed it itself
+] as const
+
+export type HostErrorCode = (typeof HOST_ERROR_CODES)[number]
+
+export function isHostErrorCode(code: string): code is HostErrorCode {
+  return (HOST_ERROR_CODES as readonly string[]).includes(code)
+}
+
+/** What `@reprise/host` throws. */
+export class HostError extends RepriseError<HostErrorCode> {}

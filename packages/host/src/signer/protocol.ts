@@ -1,0 +1,230 @@
+/**
+ * What is said over the signer's socket: one JSON value a line, requests up, answers down.
+ *
+ * Requests carry typed fields only. There is none that has bytes signed: the signer builds every
+ * qualifying data itself (spec/measurement.md §6).
+ */
+
+import { type Attestation, hex, RepriseError } from '@reprise/core'
+import { TpmError } from '@reprise/tpm'
+import { HostError, isHostErrorCode } from '../error.ts'
+import type { HostReport } from '../identity/report.ts'
+import {
+  boolean,
+  bytes,
+  decimal,
+  type Decode,
+  dictionary,
+  hexText,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  refused,
+  text,
+} from './decode.ts'
+
+export const PROTOCOL_VERSION = 1
+/** Longest request and longest answer, in bytes with their line feed. */
+export const REQUEST_BYTES_MAX = 4096
+export const ANSWER_BYTES_MAX = 1 << 20
+
+/** resetCount and restartCount: while both stay, the TPM's clock and PCRs have one continuous history. */
+export interface TpmCounts {
+  readonly resetCount: number
+  readonly restartCount: number
+}
+
+/** A run as the signer knows it. */
+export interface OpenRun {
+  /** 32 bytes. */
+  readonly runId: Uint8Array
+  readonly attempt: number
+  readonly firstSeq: number
+  readonly environmentDigest: Uint8Array
+  /** Digest of the run's last attestation; 32 zero bytes when there is none. */
+  readonly previous: Uint8Array
+  /** Of that attestation, when this host made it. */
+  readonly since: TpmCounts | null
+}
+
+/** What a run wants signed next. */
+export interface RunHead {
+  readonly seq: number
+  /** C_seq. */
+  readonly cumulative: Uint8Array
+  /** S. */
+  readonly snapshots: Uint8Array
+}
+
+export type Request =
+  | { readonly type: 'hello'; readonly version: number }
+  | ({ readonly type: 'openRun'; readonly request: number } & OpenRun)
+  | ({ readonly type: 'head'; readonly runId: Uint8Array; readonly urgent: boolean } & RunHead)
+  | { readonly type: 'closeRun'; readonly runId: Uint8Array }
+  | { readonly type: 'show'; readonly request: number }
+  | { readonly type: 'stop'; readonly request: number }
+
+/** What the signer says about its host at once. */
+export interface HostFacts {
+  readonly hostId: Uint8Array
+  /** TPMT_PUBLIC as the TPM gave it. */
+  readonly akPublic: Uint8Array
+  readonly akName: Uint8Array
+  /** X.509 DER; null when the TPM carries none that fits its EK. */
+  readonly ekCertificate: Uint8Array | null
+  readonly tpm: {
+    /** Four characters of the TCG vendor registry without padding, such as `IBM`, `INTC`. */
+    readonly manufacturer: string
+    /** firmwareVersion as attestations carry it: 16 hex digits. */
+    readonly firmware: string
+    readonly transport: 'swtpm' | 'device'
+  }
+  /** What the user should know, such as why it is a software TPM. */
+  readonly notices: readonly string[]
+}
+
+export interface SaidError {
+  readonly code: string
+  readonly message: string
+  readonly hint: string | null
+}
+
+export type Answer =
+  | { readonly type: 'hello'; readonly version: number; readonly pid: number; readonly host: HostFacts }
+  | { readonly type: 'done'; readonly request: number }
+  | { readonly type: 'report'; readonly request: number; readonly report: HostReport }
+  | { readonly type: 'receipt'; readonly runId: Uint8Array; readonly attestation: Attestation }
+  /** About a request, about a run, or (with neither) about the connection, which then ends. */
+  | {
+      readonly type: 'error'
+      readonly request: number | null
+      readonly runId: Uint8Array | null
+      readonly error: SaidError
+    }
+
+const digest = bytes(32)
+const count32 = integer(0, 0xffffffff)
+const counts = object<TpmCounts>({ resetCount: count32, restartCount: count32 })
+const requestNumber = integer(0)
+
+const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonly type: Type }> } = {
+  hello: object({ type: oneOf('hello'), version: integer(0) }),
+  openRun: object({
+    type: oneOf('openRun'),
+    request: requestNumber,
+    runId: digest,
+    attempt: integer(1),
+    firstSeq: integer(0),
+    environmentDigest: digest,
+    previous: digest,
+    since: nullable(counts),
+  }),
+  head: object({
+    type: oneOf('head'),
+    runId: digest,
+    seq: integer(0),
+    cumulative: digest,
+    snapshots: digest,
+    urgent: boolean,
+  }),
+  closeRun: object({ type: oneOf('closeRun'), runId: digest }),
+  show: object({ type: oneOf('show'), request: requestNumber }),
+  stop: object({ type: oneOf('stop'), request: requestNumber }),
+}
+
+/** No attestation or signature of a TPM is longer, in bytes. */
+const TPM_BYTES_MAX = 4096
+const BATCH_PATH_MAX = 64
+
+const attestation = object<Attestation>({
+  attempt: integer(1),
+  attest: hexText(1, TPM_BYTES_MAX),
+  batch: object<Attestation['batch']>({
+    count: integer(1),
+    index: integer(0),
+    path: list(hexText(32), BATCH_PATH_MAX),
+    seq: decimal,
+  }),
+  pcrs: object<Attestation['pcrs']>({ sha256: dictionary(/^(\d|1\d|2[0-3])$/, hexText(32)) }),
+  seq: integer(0),
+  signature: hexText(1, TPM_BYTES_MAX),
+})
+
+const CERTIFICATE_BYTES_MAX = 16_384
+const hostFacts = object<HostFacts>({
+  hostId: digest,
+  akPublic: bytes(1, TPM_BYTES_MAX),
+  akName: bytes(34),
+  ekCertificate: nullable(bytes(1, CERTIFICATE_BYTES_MAX)),
+  tpm: object<HostFacts['tpm']>({
+    manufacturer: text(4),
+    firmware: hexText(8),
+    transport: oneOf('swtpm', 'device'),
+  }),
+  notices: list(text(1000), 16),
+})
+
+/** The report goes to whoever asked as it is: it is for showing, and nothing is decided by it. */
+const report: Decode<HostReport> = (value, path) => {
+  if (typeof value !== 'object' || value === null) throw refused(path, 'an object')
+  return value as HostReport
+}
+
+const ANSWERS: { readonly [Type in Answer['type']]: Decode<Answer & { readonly type: Type }> } = {
+  hello: object({ type: oneOf('hello'), version: integer(0), pid: integer(1), host: hostFacts }),
+  done: object({ type: oneOf('done'), request: requestNumber }),
+  report: object({ type: oneOf('report'), request: requestNumber, report }),
+  receipt: object({ type: oneOf('receipt'), runId: digest, attestation }),
+  error: object({
+    type: oneOf('error'),
+    request: nullable(requestNumber),
+    runId: nullable(digest),
+    error: object<SaidError>({ code: text(100), message: text(10_000), hint: nullable(text(10_000)) }),
+  }),
+}
+
+/** @throws {@link HostError} `PROTOCOL` unless the value is exactly one request. */
+export function decodeRequest(value: unknown): Request {
+  return decodeByType<Request>(REQUESTS, value, 'request')
+}
+
+/** @throws {@link HostError} `PROTOCOL` unless the value is exactly one answer. */
+export function decodeAnswer(value: unknown): Answer {
+  return decodeByType<Answer>(ANSWERS, value, 'answer')
+}
+
+function decodeByType<T>(decoders: Readonly<Record<string, Decode<T>>>, value: unknown, path: string): T {
+  const type = (value as { readonly type?: unknown } | null | undefined)?.type
+  if (typeof type !== 'string' || !Object.hasOwn(decoders, type))
+    throw refused(`${path}.type`, Object.keys(decoders).join(' or '))
+  return decoders[type](value, path)
+}
+
+/** The JSON of a message: bytes as hex, the rest as it is. The report is JSON already. */
+export function encodeMessage(message: Request | Answer): unknown {
+  return encodeValue(message)
+}
+
+function encodeValue(value: unknown): unknown {
+  if (value instanceof Uint8Array) return hex(value)
+  if (Array.isArray(value)) return value.map(encodeValue)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, encodeValue(member)]))
+}
+
+/** An error as it is said; what is not ours becomes `TPM_FAILED`, because the TPM is all the signer works with. */
+export function sayError(error: unknown): SaidError {
+  const missing = error instanceof TpmError && error.code === 'SWTPM_MISSING'
+  return {
+    code: error instanceof HostError ? error.code : missing ? 'TPM_MISSING' : 'TPM_FAILED',
+    message: error instanceof Error ? error.message : String(error),
+    hint: (error instanceof RepriseError ? error.hint : undefined) ?? null,
+  }
+}
+
+export function heardError(said: SaidError): HostError {
+  const code = isHostErrorCode(said.code) ? said.code : 'PROTOCOL'
+  return new HostError(code, { message: said.message, ...(said.hint === null ? {} : { hint: said.hint }) })
+}

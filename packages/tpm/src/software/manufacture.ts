@@ -33,10 +33,10 @@ const CA_CERTIFICATES = ['issuercert.pem', 'swtpm-localca-rootca-cert.pem']
  * @throws {@link TpmError} `STATE_EXISTS` when `folder` is there and not empty, `SWTPM_MISSING`, `SWTPM_FAILED`, `PATH_TOO_LONG`.
  */
 export async function manufacture(folder: string, options: ManufactureOptions = {}): Promise<void> {
-  const searchPath = options.searchPath ?? process.env['PATH'] ?? ''
-  const [setup, localca] = await findPrograms(['swtpm_setup', 'swtpm_localca', 'swtpm'], searchPath)
   const target = swtpmPaths(folder).folder
   if (await isManufactured(target)) throw stateExists(target)
+  const searchPath = options.searchPath ?? process.env['PATH'] ?? ''
+  const [, setup, localca] = await findPrograms(['swtpm', 'swtpm_setup', 'swtpm_localca'], searchPath)
   await mkdir(dirname(target), { recursive: true })
   await removeAbandoned(target)
 

@@ -28,7 +28,7 @@ export function checkSocketPath(path: string): void {
 }
 
 /** @throws {@link TpmError} `TRANSPORT` when nobody listens, `PATH_TOO_LONG`. */
-export function openSocketTransport(address: SocketAddress, limits: TransportLimits = {}): Promise<Transport> {
+export async function openSocketTransport(address: SocketAddress, limits: TransportLimits = {}): Promise<Transport> {
   const where = 'path' in address ? address.path : `${address.host}:${address.port}`
   if ('path' in address) checkSocketPath(address.path)
   return new Promise((resolve, reject) => {

@@ -1,0 +1,55 @@
+/** A software TPM for one test file, in a folder of its own. */
+
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { connect, type Tpm } from '../tpm.ts'
+import { manufacture } from './manufacture.ts'
+import { start, stop, type Swtpm } from './supervise.ts'
+
+export interface TestTpm {
+  readonly swtpm: Swtpm
+  tpm: Tpm
+  /** For files of a test. */
+  readonly scratch: string
+  /** Runs a program of tpm2-tools, which needs the only connection for itself. */
+  tool(program: string, ...args: readonly string[]): Promise<string>
+  dispose(): Promise<void>
+}
+
+export async function testTpm(): Promise<TestTpm> {
+  const scratch = mkdtempSync(join(tmpdir(), 'reprise-tpm-'))
+  const folder = join(scratch, 'tpm')
+  await manufacture(folder)
+  const swtpm = await start(folder)
+  const relay = join(scratch, 'relay.cjs')
+  const socket = JSON.stringify(swtpm.socketPath)
+  writeFileSync(relay, `const s = require('net').connect(${socket}); process.stdin.pipe(s); s.pipe(process.stdout)\n`)
+  const env = { ...process.env, TPM2TOOLS_TCTI: `cmd:${process.execPath} ${relay}` }
+  const self: TestTpm = {
+    swtpm,
+    tpm: connect(await swtpm.open()),
+    scratch,
+    async tool(program, ...args) {
+      await self.tpm.close()
+      try {
+        return (await promisify(execFile)(program, args, { cwd: scratch, env })).stdout
+      } finally {
+        self.tpm = connect(await swtpm.open())
+      }
+    },
+    async dispose() {
+      await stop(swtpm, { tpm: self.tpm })
+      rmSync(scratch, { recursive: true })
+    },
+  }
+  return self
+}
+
+/** Ends a process at once, as a loss of power would, and waits until it is gone. */
+export async function killNow(pid: number, gone: () => Promise<boolean>): Promise<void> {
+  process.kill(pid, 'SIGKILL')
+  while (!(await gone())) await new Promise((resolve) => setTimeout(resolve, 2))
+}

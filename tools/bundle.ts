@@ -14,18 +14,9 @@
  */
 
 import { createHash } from 'node:crypto'
-import {
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, globSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { rolldown } from 'rolldown'
 
 /** The entry points of a build by name: the command, workers and daemons. Two of one name are an error. */
@@ -55,8 +46,9 @@ export async function bundle(root: string, dist: string): Promise<string> {
 
   const target = join(dist, name)
   if (!existsSync(target)) {
-    mkdirSync(dist, { recursive: true })
-    const unfinished = mkdtempSync(join(dist, 'unfinished-'))
+    // Not mkdtemp: a build that root makes is for every user.
+    const unfinished = join(dist, `unfinished-${process.pid}`)
+    mkdirSync(unfinished, { recursive: true })
     for (const file of files) writeFileSync(join(unfinished, file.name), file.body)
     renameSync(unfinished, target)
   }
@@ -87,5 +79,10 @@ function removeOldBuilds(dist: string, current: string): void {
 
 if (import.meta.main) {
   const root = resolve(import.meta.dirname, '..')
-  await bundle(root, join(root, 'dist'))
+  try {
+    await bundle(root, join(root, 'dist'))
+  } catch (error) {
+    console.error(stripVTControlCharacters((error as Error).message))
+    process.exitCode = 1
+  }
 }

@@ -29,10 +29,11 @@ debian() {
   why=$1
   shift
   apt_get='env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300'
-  advice="sudo apt-get install $*"
+  advice="su -c 'apt-get install $*'"
   if [ "$(id -u)" = 0 ]; then
     advice="apt-get install $*"
   elif command -v sudo >/dev/null; then
+    advice="sudo apt-get install $*"
     apt_get="sudo $apt_get"
   else
     apt_get=

@@ -1,10 +1,9 @@
-/** The command. Answers on stdout, advice on stderr; exit 2 for bad usage. */
-
+/** The command. What is asked for most often answers before anything else is loaded. */
 import manifest from '../package.json' with { type: 'json' }
 
-if (process.argv[2] === '--version') {
+if (process.argv.length === 3 && process.argv[2] === '--version') {
   process.stdout.write(`${manifest.version}\n`)
 } else {
-  process.stderr.write('usage: reprise --version\n')
-  process.exitCode = 2
+  const { main } = await import('./program.ts')
+  await main(process.argv, manifest.version)
 }

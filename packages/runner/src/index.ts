@@ -1,1 +1,12 @@
-export {}
+export { openBlobStore, type BlobStore } from './blobs/index.ts'
+export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
+export { nodeCrypto } from './crypto.ts'
+export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
+export { difference, type Difference, type MemoryDifference } from './difference/index.ts'
+export { RunnerError, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
+export { exportRecord } from './export/index.ts'
+export { ATTACH_LEVELS, loadRecord, openFileSource, type AttachLevel, type LoadedRecord } from './record/index.ts'
+export { repeat, type FirstDivergence, type RepeatResult } from './repeat/index.ts'
+export { run, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
+export { REPRISE_VERSION } from './version.ts'
+export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'

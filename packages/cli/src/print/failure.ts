@@ -19,9 +19,11 @@ export function describeFailure(error: unknown, command: string): Failure {
     const exitCode = error.kind === 'usage' || error.kind === 'input' ? EXIT_USAGE : own
     return { code: error.code, message: error.message, hint: error.hint, exitCode }
   }
-  if (error instanceof EvidenceError) return { code: error.code, message: error.message, hint: error.hint, exitCode: EXIT_USAGE }
+  if (error instanceof EvidenceError)
+    return { code: error.code, message: error.message, hint: error.hint, exitCode: EXIT_USAGE }
   if (error instanceof HostError) return { code: error.code, message: error.message, hint: error.hint, exitCode: own }
-  if (error instanceof RepriseError) return { code: String(error.code), message: error.message, hint: error.hint, exitCode: own }
+  if (error instanceof RepriseError)
+    return { code: String(error.code), message: error.message, hint: error.hint, exitCode: own }
   const { message, stack } = error instanceof Error ? error : new Error(String(error))
   const shown = process.env['REPRISE_DEBUG'] === undefined ? message : (stack ?? message)
   return {
@@ -35,7 +37,9 @@ export function describeFailure(error: unknown, command: string): Failure {
 export function printFailure(failure: Failure, json: boolean): void {
   if (json) {
     const { code, message, hint } = failure
-    process.stdout.write(`${JSON.stringify({ schema: 'reprise/error/v1', code, message, ...(hint !== undefined && { hint }) })}\n`)
+    process.stdout.write(
+      `${JSON.stringify({ schema: 'reprise/error/v1', code, message, ...(hint !== undefined && { hint }) })}\n`,
+    )
     return
   }
   const { stderr } = process

@@ -51,5 +51,19 @@ export function paint(colour: Colour, text: string, stream: NodeJS.WriteStream):
 
 /** Text from outside, safe for a terminal: control characters are shown, not obeyed. */
 export function safe(text: string): string {
-  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return text.replaceAll(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+}
+
+/** One line of advice on stderr. */
+export function advise(line: string): void {
+  process.stderr.write(`${paint('yellow', 'note', process.stderr)}   ${safe(line)}\n`)
+}
+
+/** A path below the current folder without that folder. */
+export function shortPath(path: string): string {
+  const folder = `${process.cwd()}/`
+  return path.startsWith(folder) ? path.slice(folder.length) : path
 }

@@ -12,7 +12,13 @@ describe('stride', () => {
 
 describe('nextGridPosition', () => {
   test('is the next multiple, never the position itself', () => {
-    expect([0n, 999n, 1000n, 1001n, 5999n].map((p) => nextGridPosition(grid, p, 0))).toEqual([1000n, 1000n, 2000n, 2000n, 6000n])
+    expect([0n, 999n, 1000n, 1001n, 5999n].map((p) => nextGridPosition(grid, p, 0))).toEqual([
+      1000n,
+      1000n,
+      2000n,
+      2000n,
+      6000n,
+    ])
   })
 
   test('keeps to multiples of the stretched step when the memory has grown', () => {

@@ -5,7 +5,10 @@ import type { CheckpointPolicy } from '../record/types.ts'
 export const NEVER: bigint = (1n << 64n) - 1n
 
 /** The smallest power of two s with memoryBytes ≤ strideBytes · s, at most strideMax. */
-export function stride(policy: { readonly strideBytes: number; readonly strideMax: number }, memoryBytes: number): number {
+export function stride(
+  policy: { readonly strideBytes: number; readonly strideMax: number },
+  memoryBytes: number,
+): number {
   let s = 1
   while (s < policy.strideMax && memoryBytes > policy.strideBytes * s) s *= 2
   return s

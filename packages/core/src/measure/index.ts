@@ -3,6 +3,7 @@ export {
   batchDigest,
   computationId,
   cumulativeChain,
+  cumulatives,
   environmentDigest,
   headDigest,
   hostId,

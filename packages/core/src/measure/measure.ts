@@ -3,7 +3,15 @@ import { ByteWriter, compare, fromHex, utf8 } from '../bytes/index.ts'
 import { canonical } from '../canon/index.ts'
 import type { Sha256 } from '../crypto.ts'
 import { DIGEST_BYTES, treeHash, treeRoot } from '../merkle/index.ts'
-import type { CheckpointKind, Computation, Environment, Outcome } from '../record/types.ts'
+import {
+  CHECKPOINT_FINAL,
+  type Checkpoint,
+  type CheckpointKind,
+  type Computation,
+  type Environment,
+  type Outcome,
+  type RecordDocument,
+} from '../record/types.ts'
 
 export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
@@ -13,7 +21,11 @@ function tuple(tag: string): ByteWriter {
 }
 
 function digestOfJson(tag: string, value: unknown, sha256: Sha256): Uint8Array {
-  return sha256(tuple(tag).raw(utf8(canonical(value))).done())
+  return sha256(
+    tuple(tag)
+      .raw(utf8(canonical(value)))
+      .done(),
+  )
 }
 
 export function computationId(computation: Computation, sha256: Sha256): Uint8Array {
@@ -52,7 +64,11 @@ export function outputsRoot(outputs: readonly OutputLeaf[], sha256: Sha256): Uin
 }
 
 export function outcomeOutputsRoot(outcome: Outcome, sha256: Sha256): Uint8Array {
-  const leaves = outcome.outputs.map(({ path, length, pages }) => ({ path, lengthBytes: length, pagesRoot: fromHex(pages) }))
+  const leaves = outcome.outputs.map(({ path, length, pages }) => ({
+    path,
+    lengthBytes: length,
+    pagesRoot: fromHex(pages),
+  }))
   return outputsRoot(leaves, sha256)
 }
 
@@ -96,6 +112,28 @@ export function cumulativeChain(sha256: Sha256): CumulativeChain {
       return sha256(linkInput)
     },
   }
+}
+
+/** C after each checkpoint of a record, in order, whatever it says of itself. */
+export function cumulatives(
+  document: Pick<RecordDocument, 'computation' | 'outcome'>,
+  checkpoints: readonly Checkpoint[],
+  sha256: Sha256,
+): Uint8Array[] {
+  const chain = cumulativeChain(sha256)
+  const final = document.outcome === null ? ZERO_DIGEST : outcomeDigest(document.outcome, sha256)
+  let cumulative = chain.start(computationId(document.computation, sha256))
+  return checkpoints.map(({ seq, kind, position, state, outputs }) => {
+    cumulative = chain.next(cumulative, {
+      seq,
+      kind,
+      position: BigInt(position),
+      stateRoot: fromHex(state),
+      outputsRoot: fromHex(outputs),
+      outcome: kind === CHECKPOINT_FINAL ? final : ZERO_DIGEST,
+    })
+    return cumulative
+  })
 }
 
 /** S before any snapshot (spec/measurement.md §5). */

@@ -1,6 +1,6 @@
 export { defineCommand, defineYaml, type Definition, type DefinitionContext, type DefinitionRequest } from './define.ts'
 export type { Flags } from './flags.ts'
-export { runtimeFiles, runtimeNames } from './runtime-files.ts'
+export { runtimeFiles, runtimeNames, runtimeOf } from './runtime-files.ts'
 export { RUNTIMES, type Runtime } from './runtimes.ts'
 export { publishedSchema } from './schema.ts'
 export { DEFAULT_GRID_FUEL, DEFAULT_MEMORY_PAGES, DEFAULT_STACK_SLOTS, type Draws } from './settings.ts'

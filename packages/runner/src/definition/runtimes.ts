@@ -9,6 +9,8 @@ export interface Runtime {
   readonly title: string
   /** Below the package's `dist/langs`. */
   readonly module: string
+  /** Of the module. */
+  readonly sha256: string
   /** Its library: an archive of `dist/langs`, and the read-only mount where the guest has it. */
   readonly library: { readonly archive: string; readonly at: string } | undefined
   /** The first arguments; what the user gives follows. */
@@ -26,6 +28,7 @@ export const RUNTIMES: readonly Runtime[] = [
     name: 'python',
     title: 'CPython 3.11.3',
     module: 'python-3.11.3.wasm',
+    sha256: '658cb6add2bbf8dfe84d67fb85430956d5a8b2b1d694d33432d654cdf048f813',
     // The archive holds usr/local/lib/python311.zip. It cannot lie over the working folder, hence PYTHONHOME.
     library: { archive: 'python-3.11.3.tar.gz', at: '/python' },
     argv: ['python'],
@@ -38,6 +41,7 @@ export const RUNTIMES: readonly Runtime[] = [
     title: 'Ruby 3.2.0',
     // The library is inside the module.
     module: 'ruby-3.2.0.wasm',
+    sha256: 'abe348fba157a756f86194be445c77c99e8ed64ca76495ea07ed984f09eb66ae',
     library: undefined,
     argv: ['ruby'],
     environment: {},
@@ -48,6 +52,7 @@ export const RUNTIMES: readonly Runtime[] = [
     name: 'php',
     title: 'PHP 8.2.0 (CGI)',
     module: 'php-cgi-8.2.0.wasm',
+    sha256: '68c96239a9b8095f21dd80af1714e5f270e4e08ef516821d90290da72d829a0e',
     library: undefined,
     // The CGI build made to behave as the command: no HTTP headers, plain-text errors, no time limit.
     argv: ['php', '-q', '-d', 'html_errors=0', '-d', 'max_execution_time=0'],
@@ -59,6 +64,7 @@ export const RUNTIMES: readonly Runtime[] = [
     name: 'qjs',
     title: 'QuickJS (WasmEdge build)',
     module: 'wasmedge_quickjs.wasm',
+    sha256: '85922baafd4385bc908d766989948df9ab28f8f0c8afd2ab6b35a4950570d0f6',
     library: undefined,
     argv: ['qjs'],
     environment: {},
@@ -69,6 +75,7 @@ export const RUNTIMES: readonly Runtime[] = [
     name: 'sqlite',
     title: 'SQLite 3.26.0',
     module: 'sqlite.wasm',
+    sha256: '992205b67977f9c7a0d1ea7568d745e055fa3015d1ab70428feed6d8da60d060',
     library: undefined,
     // The build takes every input for a terminal; -batch keeps it from greeting and prompting.
     argv: ['sqlite', '-batch'],

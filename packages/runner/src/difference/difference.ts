@@ -37,7 +37,9 @@ export interface DifferenceRequest {
 }
 
 /** The memories at the first difference, or why they could not be had. */
-export type MemoryDifference = ({ readonly kind: 'compared' } & PageDifferences) | { readonly kind: 'not-compared'; readonly why: string }
+export type MemoryDifference =
+  | ({ readonly kind: 'compared' } & PageDifferences)
+  | { readonly kind: 'not-compared'; readonly why: string }
 
 export interface Difference {
   readonly equal: boolean
@@ -97,12 +99,18 @@ function outputsOf(record: LoadedRecord, store: BlobStore) {
     async read(path: string): Promise<Uint8Array | undefined> {
       const found = outputs.find((output) => output.path === path)
       if (found === undefined) return undefined
-      return (await record.blob(found.sha256)) ?? ((await store.has(found.sha256)) ? await store.read(found.sha256) : undefined)
+      return (
+        (await record.blob(found.sha256)) ??
+        ((await store.has(found.sha256)) ? await store.read(found.sha256) : undefined)
+      )
     },
   }
 }
 
-async function memoryDifference(request: DifferenceRequest, divergence: Difference['firstDivergence']): Promise<MemoryDifference> {
+async function memoryDifference(
+  request: DifferenceRequest,
+  divergence: Difference['firstDivergence'],
+): Promise<MemoryDifference> {
   if (divergence === undefined) return { kind: 'not-compared', why: 'every checkpoint is equal' }
   if (!request.rerun) return { kind: 'not-compared', why: 'not asked for (--no-rerun)' }
   const states: MachineState[] = []

@@ -1,1 +1,8 @@
-export { createJournal, journalPath, readJournal, type JournalEntry, type JournalWriter, type ReadJournal } from './journal.ts'
+export {
+  createJournal,
+  journalPath,
+  readJournal,
+  type JournalEntry,
+  type JournalWriter,
+  type ReadJournal,
+} from './journal.ts'

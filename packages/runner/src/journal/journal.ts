@@ -5,7 +5,15 @@
 import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { canonical, fromUtf8, type Attempt, type Attestation, type Checkpoint, type Computation, type Outcome } from '@reprise/core'
+import {
+  canonical,
+  fromUtf8,
+  type Attempt,
+  type Attestation,
+  type Checkpoint,
+  type Computation,
+  type Outcome,
+} from '@reprise/core'
 import { RunnerError } from '../error.ts'
 
 export type JournalEntry =
@@ -95,7 +103,10 @@ function journalFailure(path: string, cause: unknown): RunnerError {
   const { code, message } = cause as NodeJS.ErrnoException
   return new RunnerError('JOURNAL_WRITE', {
     message: `the journal ${path} cannot be written: ${message}`,
-    hint: code === 'ENOSPC' ? 'free some space, or set REPRISE_HOME to a folder on a larger disk' : 'check the rights of REPRISE_HOME',
+    hint:
+      code === 'ENOSPC'
+        ? 'free some space, or set REPRISE_HOME to a folder on a larger disk'
+        : 'check the rights of REPRISE_HOME',
     cause,
   })
 }

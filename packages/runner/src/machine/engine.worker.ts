@@ -7,7 +7,18 @@ import { readFileSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { gunzipSync } from 'node:zlib'
 import { PAGE_BYTES, RepriseError, type Computation, type ComputationMount, type Stop } from '@reprise/core'
-import { createWasi, encodeEngineState, readTar, runGuest, takeChangedPages, type Guest, type GuestStop, type PauseStop, type PageDiffers, type WasiMount } from '@reprise/wasm'
+import {
+  createWasi,
+  encodeEngineState,
+  readTar,
+  runGuest,
+  takeChangedPages,
+  type Guest,
+  type GuestStop,
+  type PauseStop,
+  type PageDiffers,
+  type WasiMount,
+} from '@reprise/wasm'
 import {
   CONTROL_COMMANDS,
   CONTROL_HASHING,
@@ -55,7 +66,7 @@ function mountOf(mount: ComputationMount): WasiMount {
 }
 
 function sendStream(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
-  for (let waiting; (waiting = Atomics.load(flags, CONTROL_STREAM_BYTES)) > STREAM_BYTES_MAX; ) {
+  for (let waiting; (waiting = Atomics.load(flags, CONTROL_STREAM_BYTES)) > STREAM_BYTES_MAX;) {
     Atomics.wait(flags, CONTROL_STREAM_BYTES, waiting, 1000)
   }
   Atomics.add(flags, CONTROL_STREAM_BYTES, bytes.length)
@@ -88,7 +99,12 @@ function createWasiHost(definition: Computation, guestOf: () => Guest) {
 }
 
 function main(): void {
-  const { module, facts, cached, elapsedMs } = loadRewritten(readBlob(computation.program.sha256), computation, cacheFolder, sha256)
+  const { module, facts, cached, elapsedMs } = loadRewritten(
+    readBlob(computation.program.sha256),
+    computation,
+    cacheFolder,
+    sha256,
+  )
   let guest: Guest | undefined
   const guestOf = (): Guest => {
     if (guest === undefined) throw new Error('the guest is asked for before it is there')
@@ -171,7 +187,10 @@ function main(): void {
       Atomics.store(counters, CONTROL_MEMORY, BigInt(guestOf().memory().length))
       if (stop.kind === 'due' && stop.position < due) {
         if (Atomics.load(flags, CONTROL_INTERRUPT) === 0) return 'go'
-        post({ kind: 'stop', stop: { kind: 'interrupted', position: stop.position, memoryBytes: guestOf().memory().length } })
+        post({
+          kind: 'stop',
+          stop: { kind: 'interrupted', position: stop.position, memoryBytes: guestOf().memory().length },
+        })
       } else {
         report(stop)
       }

@@ -25,7 +25,11 @@ export type Command =
 
 /** From the engine thread. */
 export type EngineMessage =
-  | { readonly kind: 'ready'; readonly memoryBytes: number; readonly rewrite: { readonly cached: boolean; readonly elapsedMs: number } }
+  | {
+      readonly kind: 'ready'
+      readonly memoryBytes: number
+      readonly rewrite: { readonly cached: boolean; readonly elapsedMs: number }
+    }
   | { readonly kind: 'stop'; readonly stop: Stop }
   | { readonly kind: 'state'; readonly memory: Uint8Array; readonly engineState: Uint8Array }
   | { readonly kind: 'results'; readonly results: MachineResults }

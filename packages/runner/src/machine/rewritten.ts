@@ -18,7 +18,12 @@ export interface LoadedModule {
 /** Entry: 32 bytes digest of the rest, 4 bytes length of the facts (big-endian), facts as JSON, the module. */
 const HEADER_BYTES = 36
 
-export function loadRewritten(program: Uint8Array, computation: Computation, folder: string, sha256: Sha256): LoadedModule {
+export function loadRewritten(
+  program: Uint8Array,
+  computation: Computation,
+  folder: string,
+  sha256: Sha256,
+): LoadedModule {
   const startedMs = performance.now()
   const options = {
     floats: computation.floats,
@@ -49,7 +54,10 @@ function readEntry(path: string, sha256: Sha256): Entry | undefined {
   }
   if (file.length < HEADER_BYTES || !equal(file.subarray(0, 32), sha256(file.subarray(32)))) return undefined
   const factsEnd = HEADER_BYTES + new DataView(file.buffer, file.byteOffset).getUint32(32)
-  return { bytes: file.subarray(factsEnd), facts: JSON.parse(fromUtf8(file.subarray(HEADER_BYTES, factsEnd))) as ModuleFacts }
+  return {
+    bytes: file.subarray(factsEnd),
+    facts: JSON.parse(fromUtf8(file.subarray(HEADER_BYTES, factsEnd))) as ModuleFacts,
+  }
 }
 
 function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha256: Sha256): void {

@@ -63,7 +63,14 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
   const control = new SharedArrayBuffer(CONTROL_BYTES)
   const shadow = new SharedArrayBuffer(0, { maxByteLength: computation.limits.memoryPages * WASM_PAGE_BYTES })
   const { port1: enginePort, port2: hashPort } = new MessageChannel()
-  const engineData: EngineWorkerData = { computation, blobs: options.blobs, cacheFolder: options.cacheFolder, control, shadow, hashPort }
+  const engineData: EngineWorkerData = {
+    computation,
+    blobs: options.blobs,
+    cacheFolder: options.cacheFolder,
+    control,
+    shadow,
+    hashPort,
+  }
   const hashData: HashWorkerData = { control, shadow, enginePort }
   const hasher = new Worker(workerUrl('hash'), { workerData: hashData, transferList: [enginePort] })
   const engine = new Worker(workerUrl('engine'), {
@@ -127,10 +134,14 @@ async function connect({ engine, hasher, control, onStream }: Threads): Promise<
       fail(new RunnerError('ENGINE_FAILED', { message: `the engine thread said «${message.kind}» unasked` }))
     }
   })
-  hasher.on('message', ({ position, stateRoot, outputsRoot }: HashResult) => measurements.shift()?.resolve({ position, stateRoot, outputsRoot }))
+  hasher.on('message', ({ position, stateRoot, outputsRoot }: HashResult) =>
+    measurements.shift()?.resolve({ position, stateRoot, outputsRoot }),
+  )
   for (const worker of [engine, hasher]) {
     worker.on('error', (error) => fail(threadFailure(error)))
-    worker.on('exit', (code) => fail(new RunnerError('ENGINE_FAILED', { message: `a machine thread ended by itself (code ${code})` })))
+    worker.on('exit', (code) =>
+      fail(new RunnerError('ENGINE_FAILED', { message: `a machine thread ended by itself (code ${code})` })),
+    )
   }
 
   const ready = await expectMessage('ready').catch(async (error: unknown) => {

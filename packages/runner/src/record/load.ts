@@ -1,14 +1,10 @@
 /** A record, read so that it can be repeated, compared or exported. Whether it holds is for `verifyRecord`. */
 import {
-  cumulativeChain,
-  computationId,
+  cumulatives,
   EvidenceError,
-  fromHex,
   hex,
   openRecord,
-  outcomeDigest,
   ZERO_DIGEST,
-  CHECKPOINT_FINAL,
   type Attestation,
   type Checkpoint,
   type RecordDocument,
@@ -62,35 +58,20 @@ async function load(path: string, source: FileSource): Promise<LoadedRecord> {
     document,
     checkpoints,
     attestations,
-    cumulative: hex(cumulativeOf(document, checkpoints)),
+    cumulative: hex(cumulatives(document, checkpoints, nodeCrypto.sha256).at(-1) ?? ZERO_DIGEST),
     async evidence(name) {
       return await opened.entries.get(name)?.bytes(EVIDENCE_ENTRY_BYTES_MAX)
     },
     async blob(sha256) {
       const bytes = await opened.blob(sha256)?.bytes(BLOB_BYTES_MAX)
       if (bytes !== undefined && hex(nodeCrypto.sha256(bytes)) !== sha256) {
-        throw new EvidenceError('STRUCTURE', { message: `the blob ${sha256} in ${path} has another content`, hint: `see: reprise verify ${path}` })
+        throw new EvidenceError('STRUCTURE', {
+          message: `the blob ${sha256} in ${path} has another content`,
+          hint: `see: reprise verify ${path}`,
+        })
       }
       return bytes
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   }
-}
-
-function cumulativeOf({ computation, outcome }: RecordDocument, checkpoints: readonly Checkpoint[]): Uint8Array {
-  const { sha256 } = nodeCrypto
-  const chain = cumulativeChain(sha256)
-  const final = outcome === null ? ZERO_DIGEST : outcomeDigest(outcome, sha256)
-  return checkpoints.reduce(
-    (cumulative, { seq, kind, position, state, outputs }) =>
-      chain.next(cumulative, {
-        seq,
-        kind,
-        position: BigInt(position),
-        stateRoot: fromHex(state),
-        outputsRoot: fromHex(outputs),
-        outcome: kind === CHECKPOINT_FINAL ? final : ZERO_DIGEST,
-      }),
-    chain.start(computationId(computation, sha256)),
-  )
 }

@@ -1,7 +1,15 @@
 /** Writing the record of a run: whole or not at all. */
 import { rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { assembleRecord, blobsOf, writeZip, type Attestation, type AttachedBlob, type Checkpoint, type RecordDocument } from '@reprise/core'
+import {
+  assembleRecord,
+  blobsOf,
+  writeZip,
+  type Attestation,
+  type AttachedBlob,
+  type Checkpoint,
+  type RecordDocument,
+} from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { writeFailure } from '../error.ts'

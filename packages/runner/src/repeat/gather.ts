@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { hex, type BlobRef, type Computation } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
+import { runtimeFiles } from '../definition/index.ts'
 import type { LoadedRecord } from '../record/index.ts'
 
 export interface GatherRequest {
@@ -45,12 +46,17 @@ export async function gatherBlobs(request: GatherRequest): Promise<void> {
 function wantedBlobs(computation: Computation, folder: string): readonly Wanted[] {
   const runtime = runtimeFiles()
   const wanted: Wanted[] = [
-    { ...computation.program, name: computation.arguments[0] ?? 'program', candidates: [...runtime, join(folder, computation.arguments[0] ?? '')] },
+    {
+      ...computation.program,
+      name: computation.arguments[0] ?? 'program',
+      candidates: [...runtime, join(folder, computation.arguments[0] ?? '')],
+    },
     { ...computation.stdin, name: 'stdin', candidates: [] },
   ]
   for (const { at, source } of computation.mounts) {
     if (source.kind === 'archive') wanted.push({ ...source.blob, name: `library at ${at}`, candidates: runtime })
-    else wanted.push(...source.files.map((file) => ({ ...file, name: file.path, candidates: [join(folder, file.path)] })))
+    else
+      wanted.push(...source.files.map((file) => ({ ...file, name: file.path, candidates: [join(folder, file.path)] })))
   }
   return wanted
 }

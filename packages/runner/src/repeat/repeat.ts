@@ -10,7 +10,16 @@ import { gatherBlobs } from './gather.ts'
 
 export interface RepeatRequest extends Pick<
   RunRequest,
-  'attach' | 'home' | 'maxLagMs' | 'onProgress' | 'onStream' | 'onTrouble' | 'recordPath' | 'signal' | 'signer' | 'store'
+  | 'attach'
+  | 'home'
+  | 'maxLagMs'
+  | 'onProgress'
+  | 'onStream'
+  | 'onTrouble'
+  | 'recordPath'
+  | 'signal'
+  | 'signer'
+  | 'store'
 > {
   readonly original: LoadedRecord
   /** Folder in which inputs that are missing elsewhere are looked for by path. */
@@ -61,7 +70,13 @@ export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
     output: outputReader(request, { original: outcome, repetition: repetition.outcome }),
   })
   const isReproduced = repetition.outcome !== undefined && criteria.every(({ met }) => met === true)
-  return { repetition: isReproduced ? 'reproduced' : 'diverged', criteria, firstDivergence, checkpointsEqual, run: repetition }
+  return {
+    repetition: isReproduced ? 'reproduced' : 'diverged',
+    criteria,
+    firstDivergence,
+    checkpointsEqual,
+    run: repetition,
+  }
 }
 
 /** The grid positions as they were recorded, so that a repetition measures where the original did. */
@@ -75,18 +90,26 @@ function recordedPositions(checkpoints: readonly Checkpoint[]): (position: bigin
 }
 
 /** The difference between a checkpoint of the repetition and its original; undefined when they are equal. */
-export function compareCheckpoint(original: readonly Checkpoint[], checkpoint: Checkpoint): FirstDivergence | undefined {
+export function compareCheckpoint(
+  original: readonly Checkpoint[],
+  checkpoint: Checkpoint,
+): FirstDivergence | undefined {
   const { seq } = checkpoint
   const expected = original[seq]
   if (expected === undefined) {
     return { seq, position: { original: null, repetition: checkpoint.position }, differs: ['length'] }
   }
-  const differs = (['position', 'kind', 'state', 'outputs'] as const).filter((field) => expected[field] !== checkpoint[field])
+  const differs = (['position', 'kind', 'state', 'outputs'] as const).filter(
+    (field) => expected[field] !== checkpoint[field],
+  )
   if (differs.length === 0) return undefined
   return { seq, position: { original: expected.position, repetition: checkpoint.position }, differs }
 }
 
-function compareLength(original: readonly Checkpoint[], { checkpoints, outcome }: RunResult): FirstDivergence | undefined {
+function compareLength(
+  original: readonly Checkpoint[],
+  { checkpoints, outcome }: RunResult,
+): FirstDivergence | undefined {
   const missing = original[checkpoints.length]
   if (missing === undefined || outcome === undefined) return undefined
   return { seq: missing.seq, position: { original: missing.position, repetition: null }, differs: ['length'] }

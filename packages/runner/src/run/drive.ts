@@ -37,9 +37,17 @@ export interface Driver {
  *
  * @returns How it ended; undefined when the driver said `stop`.
  */
-export async function drive(machine: Machine & { readonly memoryBytesAtStart: number }, driver: Driver): Promise<Ended | undefined> {
+export async function drive(
+  machine: Machine & { readonly memoryBytesAtStart: number },
+  driver: Driver,
+): Promise<Ended | undefined> {
   let seq = 0
-  const first = await driver.onCheckpoint({ seq, kind: CHECKPOINT_GRID, stop: undefined, measurement: machine.measure() })
+  const first = await driver.onCheckpoint({
+    seq,
+    kind: CHECKPOINT_GRID,
+    stop: undefined,
+    measurement: machine.measure(),
+  })
   if (first === 'stop') return undefined
   let due = driver.nextDue(0n, machine.memoryBytesAtStart)
   for (;;) {

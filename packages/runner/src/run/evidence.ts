@@ -42,7 +42,12 @@ export interface Evidence {
   readonly attestations: readonly Attestation[]
   state(): EvidenceState
   /** Adds a measured checkpoint; a final one comes with its outcome. */
-  add(checkpoint: { readonly seq: number; readonly kind: CheckpointKind; readonly measurement: Measurement; readonly outcome?: Outcome }): void
+  add(checkpoint: {
+    readonly seq: number
+    readonly kind: CheckpointKind
+    readonly measurement: Measurement
+    readonly outcome?: Outcome
+  }): void
   onReceipt(attestation: Attestation): void
   /** Connects the signer; heads go to it from now on, the newest one at once. */
   attach(signer: RunSigner): void

@@ -18,7 +18,6 @@ import {
   type Outcome,
   type OutcomeOutput,
   type RecordDocument,
-  ZERO_DIGEST,
 } from '@reprise/core'
 import type { HostFacts, Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
@@ -83,9 +82,15 @@ export interface RunResult {
   /** Why signing ended before the run did. */
   readonly signingLost: string | undefined
   readonly cumulative: string
+  readonly follows: readonly string[]
   readonly removed: readonly string[]
   readonly notes: readonly MachineNote[]
-  readonly overhead: { readonly prepareMs: number; readonly measureMs: number; readonly signWaitMs: number; readonly runMs: number }
+  readonly overhead: {
+    readonly prepareMs: number
+    readonly measureMs: number
+    readonly signWaitMs: number
+    readonly runMs: number
+  }
 }
 
 /**
@@ -119,10 +124,10 @@ export async function run(request: RunRequest): Promise<RunResult> {
 
   const id = computationId(request.computation, sha256)
   const evidence = createEvidence({ computationId: id, journal, sha256, clock: () => performance.now() })
-  await using signing = await createSigning({
+  using signing = await createSigning({
     signer,
     evidence,
-    run: { runId, attempt: 1, firstSeq: 0, environmentDigest: environmentDigest(environment, sha256), previous: ZERO_DIGEST },
+    run: { runId, attempt: 1, firstSeq: 0, environmentDigest: environmentDigest(environment, sha256), previous: null },
     maxLagMs: request.maxLagMs ?? MAX_LAG_MS,
     onTrouble: request.onTrouble,
     signal: request.signal,
@@ -140,7 +145,14 @@ export async function run(request: RunRequest): Promise<RunResult> {
     outcome: outcome ?? null,
     run: hex(runId),
   }
-  const recordBytes = await writeRecord({ path: request.recordPath, document, evidence, host, attach: request.attach, store: request.store })
+  const recordBytes = await writeRecord({
+    path: request.recordPath,
+    document,
+    evidence,
+    host,
+    attach: request.attach,
+    store: request.store,
+  })
   const state = evidence.state()
   return {
     run: hex(runId),
@@ -155,6 +167,7 @@ export async function run(request: RunRequest): Promise<RunResult> {
     signedSeq: state.signedSeq,
     signingLost: signing.lost(),
     cumulative: hex(state.cumulative),
+    follows: environment.follows,
     removed: finished.removed,
     notes: finished.notes,
     overhead: {
@@ -249,7 +262,8 @@ async function runToEnd(request: RunRequest, parts: Parts): Promise<Finished> {
 
 /** Puts the outputs into the store and says what came out. */
 async function finishOutputs(request: RunRequest, machine: WasmMachine, { stop }: Measured): Promise<Finished> {
-  if (stop === undefined || (stop.kind !== 'exited' && stop.kind !== 'trapped')) throw new Error('a final checkpoint is at an end')
+  if (stop === undefined || (stop.kind !== 'exited' && stop.kind !== 'trapped'))
+    throw new Error('a final checkpoint is at an end')
   const { outputs, removed, notes } = await machine.results()
   const listed: OutcomeOutput[] = []
   for (const { path, bytes } of outputs) {
@@ -267,10 +281,14 @@ function progressOf(phase: RunProgress['phase'], { machine, evidence }: Parts): 
 }
 
 /** Waits for the last signature, then closes the journal with what became of the run. */
-async function finish(parts: { journal: JournalWriter; evidence: Evidence; signing: Signing; ended: boolean }): Promise<void> {
+async function finish(parts: {
+  journal: JournalWriter
+  evidence: Evidence
+  signing: Signing
+  ended: boolean
+}): Promise<void> {
   const { journal, evidence, signing, ended } = parts
   await signing.waitFor(evidence.checkpoints.length - 1)
   journal.append({ kind: 'end', reason: ended ? 'finished' : 'interrupted' })
   await journal.sync()
 }
-

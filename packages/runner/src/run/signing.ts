@@ -3,19 +3,19 @@
  * good. When signing is lost the run goes on and says so; it never pretends.
  */
 import { RepriseError } from '@reprise/core'
-import type { OpenRun, Signer } from '@reprise/host'
+import type { RunToSign, Signer } from '@reprise/host'
 import type { Evidence } from './evidence.ts'
 
 export interface SigningOptions {
   readonly signer: Signer
   readonly evidence: Evidence
-  readonly run: OpenRun
+  readonly run: Omit<RunToSign, 'onReceipt'>
   readonly maxLagMs: number
   readonly onTrouble: ((message: string) => void) | undefined
   readonly signal: AbortSignal | undefined
 }
 
-export interface Signing extends AsyncDisposable {
+export interface Signing extends Disposable {
   /** Resolves when `seq` is signed, or when signing is lost. */
   waitFor(seq: number): Promise<void>
   /** Resolves at once unless the oldest unsigned checkpoint is older than the bound. */
@@ -40,7 +40,7 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
     grace = setTimeout(() => giveUp.abort(new Error('interrupted while waiting for the TPM')), INTERRUPT_GRACE_MS)
   }
   options.signal?.addEventListener('abort', onAbort)
-  const runSigner = await signer.openRun(options.run, { onReceipt: (receipt) => evidence.onReceipt(receipt), onTrouble })
+  const runSigner = await signer.openRun({ ...options.run, onReceipt: (receipt) => evidence.onReceipt(receipt) })
   evidence.attach(runSigner)
 
   const waitFor = async (seq: number): Promise<void> => {
@@ -68,10 +68,10 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
     isWaiting: () => waiting > 0,
     waitedMs: () => waitedMs,
     lost: () => lost,
-    async [Symbol.asyncDispose]() {
+    [Symbol.dispose]() {
       clearTimeout(grace)
       options.signal?.removeEventListener('abort', onAbort)
-      await runSigner.close()
+      runSigner.close()
     },
   }
 }

@@ -9,7 +9,7 @@ import { ArchiveError, readTar } from './index.ts'
 let folder = ''
 const contents: Record<string, string> = {
   'a.txt': 'alpha',
-  'empty': '',
+  empty: '',
   'deep/er/ü.txt': 'umlaut',
   [`long/${'x'.repeat(90)}/${'y'.repeat(90)}/${'z'.repeat(90)}.txt`]: 'long name',
 }
@@ -25,12 +25,16 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 function tar(format: string): Uint8Array {
-  return new Uint8Array(execFileSync('tar', ['-C', join(folder, 'tree'), `--format=${format}`, '-cf', '-', '.'], { maxBuffer: 1 << 26 }))
+  return new Uint8Array(
+    execFileSync('tar', ['-C', join(folder, 'tree'), `--format=${format}`, '-cf', '-', '.'], { maxBuffer: 1 << 26 }),
+  )
 }
 
 describe('readTar', () => {
   test.each(['gnu', 'pax', 'posix'])('reads what GNU tar writes as %s, links left out', (format) => {
-    const found = Object.fromEntries(readTar(tar(format)).map(({ path, bytes }) => [path, Buffer.from(bytes).toString()]))
+    const found = Object.fromEntries(
+      readTar(tar(format)).map(({ path, bytes }) => [path, Buffer.from(bytes).toString()]),
+    )
     expect(found).toEqual(contents)
   })
 

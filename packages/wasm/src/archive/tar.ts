@@ -50,7 +50,8 @@ export function readTar(archive: Uint8Array): readonly ArchiveFile[] {
       longPath = text(bytes, start)
       continue
     }
-    if (type === '0' || type === '\0') add(files, { path: safePath(longPath ?? headerPath(header, offset), offset), bytes })
+    if (type === '0' || type === '\0')
+      add(files, { path: safePath(longPath ?? headerPath(header, offset), offset), bytes })
     longPath = undefined
     longSize = undefined
   }
@@ -59,7 +60,10 @@ export function readTar(archive: Uint8Array): readonly ArchiveFile[] {
 
 function add(files: Map<string, ArchiveFile>, file: ArchiveFile): void {
   if (files.size >= FILES_MAX) {
-    throw new ArchiveError('ARCHIVE_LIMIT', { message: `the archive holds more than ${FILES_MAX} files`, hint: 'mount a smaller folder' })
+    throw new ArchiveError('ARCHIVE_LIMIT', {
+      message: `the archive holds more than ${FILES_MAX} files`,
+      hint: 'mount a smaller folder',
+    })
   }
   files.set(file.path, file)
 }
@@ -112,10 +116,14 @@ function paxFields(bytes: Uint8Array, offset: number): Map<string, string> {
 
 function safePath(path: string, offset: number): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.')
-  if (parts.length === 0 || parts.includes('..') || path.length > PATH_BYTES_MAX) throw malformed(offset, `the path ${JSON.stringify(path)} is not allowed`)
+  if (parts.length === 0 || parts.includes('..') || path.length > PATH_BYTES_MAX)
+    throw malformed(offset, `the path ${JSON.stringify(path)} is not allowed`)
   return parts.join('/')
 }
 
 function malformed(offset: number, what: string): ArchiveError {
-  return new ArchiveError('ARCHIVE_MALFORMED', { message: `not a readable tar archive: ${what} (offset ${offset})`, hint: 'check that the file is complete' })
+  return new ArchiveError('ARCHIVE_MALFORMED', {
+    message: `not a readable tar archive: ${what} (offset ${offset})`,
+    hint: 'check that the file is complete',
+  })
 }

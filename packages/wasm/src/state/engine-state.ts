@@ -15,7 +15,10 @@ export function encodeEngineState(
 ): Uint8Array {
   const writer = new ByteWriter().u64(BigInt(globals.length))
   for (const { type, bits } of globals) {
-    writer.u8(GLOBAL_KINDS[type]).u64(bits >> 64n).u64(bits & 0xffff_ffff_ffff_ffffn)
+    writer
+      .u8(GLOBAL_KINDS[type])
+      .u64(bits >> 64n)
+      .u64(bits & 0xffff_ffff_ffff_ffffn)
   }
   return writer.sized(hostState).done()
 }

@@ -1,0 +1,101 @@
+/** `reprise repeat`: run it again, compare every checkpoint, apply the sealed criteria. */
+import { existsSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
+import { loadRecord, repeat, type AttachLevel, type RepeatResult } from '@reprise/runner'
+import { createContext, openSigner, openStore } from '../context.ts'
+import { EXIT_INTERRUPTED, EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
+import { advise, count, paint, safe, short, shortPath } from '../print/format.ts'
+import { runProgress } from '../print/run-progress.ts'
+import { criterion, printVerdict, verifyFile } from './verify.ts'
+
+interface RepeatOptions {
+  readonly output?: string
+  readonly inputs: string
+  readonly continue?: boolean
+  readonly attach: AttachLevel
+  readonly json?: boolean
+}
+
+export async function action(options: object, [path = '']: readonly string[]): Promise<number> {
+  const { output, inputs, attach, json = false, continue: goesOn = false } = options as RepeatOptions
+  const context = createContext()
+  const evidence = await verifyFile(path)
+  if (evidence.evidence !== 'verified' && !json) printVerdict(path, evidence)
+  await using original = await loadRecord(path)
+  const store = await openStore(context)
+  const progress = runProgress()
+  const onTrouble = (message: string): void => {
+    progress.clear()
+    advise(message)
+  }
+  await using signer = openSigner(context, onTrouble)
+  const result = await repeat({
+    original,
+    store,
+    home: context.home,
+    signer: signer.ready,
+    attach,
+    inputsFolder: resolve(inputs),
+    continue: goesOn,
+    recordPath: output === undefined ? freeRecordPath(path) : resolve(output),
+    signal: context.signal,
+    onProgress: progress.show,
+    onTrouble,
+  }).finally(progress.clear)
+  if (json) process.stdout.write(`${JSON.stringify(answer(result, evidence.evidence))}\n`)
+  else printResult(path, result)
+  return exitCode(result, context.signal)
+}
+
+function freeRecordPath(original: string): string {
+  const stem = basename(original).replace(/\.reprise$/, '')
+  for (let n = 1; ; n++) {
+    const path = resolve(`${stem}.repeat${n === 1 ? '' : `-${n}`}.reprise`)
+    if (!existsSync(path)) return path
+  }
+}
+
+function exitCode({ repetition, criteria, firstDivergence }: RepeatResult, signal: AbortSignal): number {
+  if (repetition === 'reproduced') return EXIT_YES
+  if (signal.aborted) return EXIT_INTERRUPTED
+  const isUnknown = firstDivergence === undefined && criteria.every(({ met }) => met !== false)
+  return isUnknown ? EXIT_UNKNOWN : EXIT_NO
+}
+
+function answer(result: RepeatResult, evidence: string): object {
+  return {
+    schema: 'reprise/repeat-result/v1',
+    repetition: result.repetition,
+    evidence,
+    criteria: result.criteria,
+    segments: { total: 0, repeated: 0 },
+    checkpoints: result.run.checkpoints.length,
+    checkpointsEqual: result.checkpointsEqual,
+    cumulative: result.run.cumulative,
+    record: result.run.recordPath,
+    firstDivergence: result.firstDivergence ?? null,
+  }
+}
+
+function printResult(path: string, result: RepeatResult): void {
+  const { stdout } = process
+  const line = (text: string): void => void stdout.write(`${text}\n`)
+  const { repetition, firstDivergence, criteria, run } = result
+  line(
+    `${paint(repetition === 'reproduced' ? 'green' : 'red', repetition, stdout)}   ${safe(path)}   ${short(run.cumulative)}`,
+  )
+  if (firstDivergence === undefined) {
+    line(`  ${count(run.checkpoints.length, 'checkpoint')}, each equal to the original's`)
+  } else {
+    const { seq, differs, position } = firstDivergence
+    line(
+      `  checkpoint ${seq} is the first that differs, in ${differs.join(', ')} (position ${position.original ?? 'none'} then, ${position.repetition ?? 'none'} now)`,
+    )
+  }
+  for (const { criterion: item, met, detail } of criteria) {
+    const word = met === null ? 'not known' : met ? 'met' : 'not met'
+    line(`  ${criterion(item)}: ${word}: ${safe(detail)}`)
+  }
+  line(`  the repetition's own record: ${safe(shortPath(run.recordPath))}`)
+  if (repetition === 'diverged') line(`  next: reprise diff ${safe(path)} ${safe(shortPath(run.recordPath))}`)
+}

@@ -1,0 +1,72 @@
+/** `reprise show`: what a record says, and first of all whether to believe it. */
+import { computationId, hex, type Computation, type RecordDocument } from '@reprise/core'
+import { nodeCrypto, runtimeOf } from '@reprise/runner'
+import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
+import { bytes, count, safe, short } from '../print/format.ts'
+import { printVerdict, verifyFile } from './verify.ts'
+
+export async function action(options: object, [path = '']: readonly string[]): Promise<number> {
+  const { json = false } = options as { readonly json?: boolean }
+  const result = await verifyFile(path)
+  const { document, evidence } = result
+  if (json) {
+    const { findings, checkpoints, attestations, cumulative } = result
+    process.stdout.write(
+      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, document, findings })}\n`,
+    )
+  } else {
+    printVerdict(path, result)
+    // What a refuted record says is nobody's word.
+    if (document !== null && evidence !== 'refuted') printDocument(document)
+  }
+  return evidence === 'verified' ? EXIT_YES : evidence === 'refuted' ? EXIT_NO : EXIT_UNKNOWN
+}
+
+function printDocument(document: RecordDocument): void {
+  const { computation, outcome, attempts } = document
+  const rows: [string, string][] = [
+    ['computation', hex(computationId(computation, nodeCrypto.sha256))],
+    ['program', program(computation)],
+    ['arguments', computation.arguments.map((word) => JSON.stringify(word)).join(' ')],
+    ['inputs', inputs(computation)],
+    [
+      'virtual',
+      `clock ${new Date(Number(BigInt(computation.clock) / 1_000_000n)).toISOString()}, seed ${computation.seed}`,
+    ],
+    ['checkpoints', policy(computation)],
+  ]
+  for (const { attempt, environment: e } of attempts) {
+    const name = attempts.length === 1 ? 'host' : `attempt ${attempt}`
+    rows.push([name, `${e.cpu}, ${e.platform} ${e.kernel} ${e.architecture}, Node ${e.node}, Reprise ${e.reprise}`])
+    rows.push(['TPM', `${e.tpm.manufacturer} ${e.tpm.firmware} by ${e.tpm.transport}`])
+    if (e.repeats !== null) rows.push(['repeats', `run ${e.repeats}`])
+    for (const run of e.follows) rows.push(['follows', `run ${run}`])
+  }
+  rows.push(['run', document.run])
+  if (outcome !== null) {
+    rows.push(['outcome', 'code' in outcome.exit ? `exited ${outcome.exit.code}` : `trapped: ${outcome.exit.trap}`])
+    for (const { path, length, sha256 } of outcome.outputs)
+      rows.push(['output', `${path}  ${count(length, 'byte')}  ${short(sha256)}`])
+  }
+  for (const [name, value] of rows) process.stdout.write(`  ${name.padEnd(12)} ${safe(value)}\n`)
+}
+
+function program(computation: Computation): string {
+  const { sha256, lengthBytes } = computation.program
+  const known = runtimeOf(computation)?.title
+  return `${known ?? computation.arguments[0] ?? ''}  ${bytes(lengthBytes)}  sha256:${sha256}`
+}
+
+function inputs({ mounts }: Computation): string {
+  const files = mounts.flatMap(({ source }) => (source.kind === 'files' ? source.files : []))
+  const total = files.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
+  const named = files.slice(0, 5).map(({ path }) => path)
+  const more = files.length > named.length ? ` and ${files.length - named.length} more` : ''
+  return files.length === 0 ? 'none' : `${named.join(', ')}${more}  ${bytes(total)}`
+}
+
+function policy({ checkpoints }: Computation): string {
+  return checkpoints.kind === 'grid'
+    ? `every ${Number(checkpoints.fuel).toLocaleString('en-US')} fuel units`
+    : checkpoints.kind
+}

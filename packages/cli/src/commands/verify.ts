@@ -1,0 +1,112 @@
+/** `reprise verify`: offline, of one record or many. */
+import { verifyRecord, type Finding, type VerifyResult } from '@reprise/core'
+import { nodeCrypto, openFileSource } from '@reprise/runner'
+import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
+import { count, paint, safe, short } from '../print/format.ts'
+import { progressLine } from '../print/progress.ts'
+import { weakestLink } from '../print/tier.ts'
+
+interface VerifyCommandOptions {
+  readonly trust?: readonly string[]
+  readonly requireEnrolment?: boolean
+  readonly json?: boolean
+}
+
+const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN } as const
+
+export async function action(options: object, paths: readonly string[]): Promise<number> {
+  const { json = false, ...policy } = options as VerifyCommandOptions
+  const results: { readonly path: string; readonly result: VerifyResult }[] = []
+  for (const path of paths) {
+    // oxlint-disable-next-line no-await-in-loop -- One record at a time bounds the memory, and the answers keep their order.
+    const result = await verifyFile(path, policy)
+    results.push({ path, result })
+    if (!json) printVerdict(path, result)
+  }
+  if (json) {
+    const answers = results.map(({ path, result }) => answer(path, result))
+    const document = answers.length === 1 ? answers[0] : { schema: 'reprise/verify-results/v1', results: answers }
+    process.stdout.write(`${JSON.stringify(document)}\n`)
+  }
+  const codes = results.map(({ result }) => EXITS[result.evidence])
+  // One refuted record outweighs any number that could not be judged.
+  return codes.includes(EXIT_NO) ? EXIT_NO : codes.includes(EXIT_UNKNOWN) ? EXIT_UNKNOWN : EXIT_YES
+}
+
+export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions, 'json'> = {}): Promise<VerifyResult> {
+  const progress = progressLine()
+  await using source = await openFileSource(path)
+  try {
+    return await verifyRecord(source, {
+      crypto: nodeCrypto,
+      ...(policy.trust !== undefined && { trust: { akNames: policy.trust } }),
+      ...(policy.requireEnrolment === true && { requireEnrolment: true }),
+      onProgress: ({ checkpoints, attestations }) =>
+        progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
+    })
+  } finally {
+    progress.clear()
+  }
+}
+
+function answer(path: string, result: VerifyResult): object {
+  const { evidence, tier, measurer, enrolment, checkpoints, attestations, findings, notChecked, document } = result
+  return {
+    schema: 'reprise/verify-result/v1',
+    record: path,
+    evidence,
+    repetition: 'not-repeated',
+    tier,
+    measurer,
+    enrolment,
+    checkpoints,
+    attestations,
+    segments: { total: 0, repeated: 0 },
+    confidence: 0,
+    computation: result.computationId,
+    run: result.runId,
+    cumulative: result.cumulative,
+    attestationKeys: result.akNames,
+    exactness: result.exactness,
+    criteria: document?.computation.success ?? [],
+    findings,
+    notChecked,
+  }
+}
+
+const COLOURS = { verified: 'green', refuted: 'red', unverifiable: 'yellow' } as const
+
+export function printVerdict(path: string, result: VerifyResult): void {
+  const { stdout } = process
+  const line = (text: string): void => void stdout.write(`${text}\n`)
+  const { evidence, findings, document } = result
+  const word = paint(COLOURS[evidence], evidence, stdout)
+  if (evidence === 'refuted') {
+    const [first, ...others] = findings.filter(({ severity }) => severity === 'refutes')
+    line(`${word}   ${first?.code}   ${safe(path)}`)
+    for (const finding of first === undefined ? [] : [first, ...others]) printFinding(finding)
+    return
+  }
+  const self = findings.some(({ code }) => code === 'SELF_ENROLLED') ? '   SELF_ENROLLED' : ''
+  line(`${word}, not repeated${self}   ${safe(path)}   ${result.cumulative === null ? '' : short(result.cumulative)}`)
+  line(`  ${weakestLink(result.tier, result.enrolment)}`)
+  line(`  ${count(result.checkpoints, 'checkpoint')}, ${count(result.attestations, 'attestation')}${startedAt(result)}`)
+  for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
+  if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
+  line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+}
+
+export function criterion(
+  item: { readonly checkpoints: 'exact' } | { readonly output: string; readonly compare: { readonly kind: string } },
+): string {
+  return 'checkpoints' in item ? 'every checkpoint equal' : `${safe(item.output)} equal as ${item.compare.kind}`
+}
+
+function startedAt({ document }: VerifyResult): string {
+  const started = document?.attempts[0]?.environment.startedAt
+  return started === undefined ? '' : `, ${started} (the host's own clock)`
+}
+
+function printFinding({ code, message, path, hint }: Finding): void {
+  process.stdout.write(`  ${code}: ${safe(message)}${path === '' ? '' : ` (${safe(path)})`}\n    ${safe(hint)}\n`)
+}

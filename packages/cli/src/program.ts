@@ -1,0 +1,190 @@
+/** Commands and their options; what they do is loaded when it is asked for. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { EXIT_USAGE } from './exit.ts'
+import { describeFailure, printFailure } from './print/failure.ts'
+
+const ATTACH = ['none', 'outputs', 'runtime', 'all']
+
+type Action = (
+  options: Record<string, unknown> & { readonly json?: boolean },
+  words: readonly string[],
+) => Promise<number>
+
+/** Runs an action, prints its failure, and ends with its exit code. */
+function acting(name: string, load: () => Promise<{ readonly action: Action }>) {
+  return async function (this: Command): Promise<void> {
+    const options = this.opts() as Parameters<Action>[0]
+    try {
+      const { action } = await load()
+      process.exitCode = await action(options, this.args)
+    } catch (error) {
+      const failure = describeFailure(error, name)
+      printFailure(failure, options.json === true)
+      process.exitCode = failure.exitCode
+    }
+  }
+}
+
+function milliseconds(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError('a whole number of milliseconds is wanted')
+  return value
+}
+
+function list(value: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), value]
+}
+
+const json = (): Option => new Option('--json', 'answer with one JSON document on stdout')
+const trust = (): Option =>
+  new Option('--trust <key>', 'an attestation key that you know, by its Name in hex; may be given again').argParser(
+    list,
+  )
+
+export function createProgram(version: string): Command {
+  const program = new Command('reprise')
+    .description(
+      'Runs a computation so that anyone can run it again and get the same states bit for bit, signed by the TPM of the host.',
+    )
+    .version(version, '--version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError('(see: reprise --help)')
+
+  program
+    .command('demo')
+    .description('the whole story on this machine, in under a minute')
+    .option('--folder <path>', 'where to put its files', 'reprise-demo')
+    .action(acting('demo', () => import('./commands/demo.ts')))
+
+  program
+    .command('run')
+    .description('run a program and write its record')
+    .usage('[options] PROGRAM [ARGS...]')
+    .argument(
+      '<program>',
+      'a .wasm command module; python, ruby, php, qjs or sqlite and what follows; or a computation.yaml',
+    )
+    .argument('[args...]', 'arguments of the program')
+    .passThroughOptions()
+    .option('-o, --output <file>', 'the record to write (default: the name of the program, ending .reprise)')
+    .addOption(
+      new Option(
+        '--input <path[:guest]>',
+        'a file or folder for the program, instead of the current folder; may be given again',
+      ).argParser(list),
+    )
+    .addOption(
+      new Option('--env <name=value>', 'an environment variable for the program; may be given again').argParser(list),
+    )
+    .option('--stdin <file>', 'standard input of the program, - for that of this command (default: empty)')
+    .option('--seed <n|random>', 'seed of everything random (default: 0)')
+    .option('--time <iso|now>', 'the time at which the program believes to start (default: 2000-01-01T00:00:00Z)')
+    .option('--checkpoint <policy>', 'every=FUEL, outputs or none (default: about one a second)')
+    .option('--memory <size>', 'the most memory the program may have (default: 2GiB)')
+    .addOption(
+      new Option('--floats <kind>', 'NaNs: canonical, or as this host makes them').choices(['canonical', 'host']),
+    )
+    .addOption(
+      new Option(
+        '--compare <output=kind>',
+        'what counts as the same: bytes, text, numbers or json with ,abs=X,rel=Y; may be given again',
+      ).argParser(list),
+    )
+    .addOption(new Option('--attach <what>', 'what the record carries').choices(ATTACH).default('outputs'))
+    .option('--max-lag-ms <n>', 'how old an unsigned checkpoint may get before the program waits', milliseconds)
+    .option('--no-write-back', 'leave the outputs out of the working folder')
+    .addOption(json())
+    .action(acting('run', () => import('./commands/run.ts')))
+
+  program
+    .command('show')
+    .description('what ran, where, on what, with what outcome')
+    .argument('<record>')
+    .addOption(json())
+    .action(acting('show', () => import('./commands/show.ts')))
+
+  program
+    .command('verify')
+    .description('check the evidence of records; needs no TPM, network or state')
+    .argument('<record...>')
+    .addOption(trust())
+    .option('--require-enrolment', 'a host that enrolled itself is not enough')
+    .addOption(json())
+    .action(acting('verify', () => import('./commands/verify.ts')))
+
+  program
+    .command('repeat')
+    .description('run it again and compare every checkpoint')
+    .argument('<record>')
+    .option(
+      '-o, --output <file>',
+      "the repetition's own record (default: the name of the record, ending .repeat.reprise)",
+    )
+    .option('--inputs <folder>', 'where to look for files that are neither attached nor in the store', '.')
+    .option('--continue', 'go on after the first difference')
+    .addOption(new Option('--attach <what>', 'what the record carries').choices(ATTACH).default('outputs'))
+    .addOption(json())
+    .action(acting('repeat', () => import('./commands/repeat.ts')))
+
+  program
+    .command('diff')
+    .description('the first difference between two runs, to the byte')
+    .argument('<a>')
+    .argument('<b>')
+    .option('--inputs <folder>', 'where to look for files that are neither attached nor in the store', '.')
+    .option('--no-rerun', 'do not run them again to see the memory')
+    .addOption(json())
+    .action(acting('diff', () => import('./commands/diff.ts')))
+
+  program
+    .command('export')
+    .description('the evidence in the form of other tools')
+    .argument('<record>')
+    .addOption(
+      new Option('--format <format>', 'tpm2: a folder for tpm2_checkquote').choices(['tpm2']).makeOptionMandatory(),
+    )
+    .option('-o, --output <folder>', 'the folder to make (default: the name of the record, ending .tpm2)')
+    .addOption(json())
+    .action(acting('export', () => import('./commands/export.ts')))
+
+  const host = program.command('host').description("this host's TPM and identity")
+  host
+    .command('init')
+    .description('make the identity of this host')
+    .option('--new', 'make a new one, when the TPM was cleared or replaced')
+    .addOption(json())
+    .action(acting('host init', () => import('./commands/host-init.ts')))
+  host
+    .command('show')
+    .description('tier, EK certificate, AK, PCRs, clock, lockout state')
+    .addOption(json())
+    .action(acting('host show', () => import('./commands/host-show.ts')))
+
+  program
+    .command('bench')
+    .description("the project's own figures on this machine")
+    .argument('[group...]')
+    .option('--quick', 'a rough answer in under a minute')
+    .addOption(json())
+    .action(acting('bench', () => import('./commands/bench.ts')))
+  return program
+}
+
+export async function main(argv: readonly string[], version: string): Promise<void> {
+  // A reader that has had enough (`reprise show x | head`) is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit()
+  })
+  const program = createProgram(version)
+  try {
+    await program.parseAsync([...argv])
+  } catch (error) {
+    // commander has printed it already; help and version end here too.
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
+    else throw error
+  }
+}

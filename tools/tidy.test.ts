@@ -122,6 +122,9 @@ createRequire(import.meta.url).resolve('g')`
     expect(importsGoDown([core("import '@reprise/wasm'", 'packages/tpm/src/x.ts')])).toHaveLength(1)
     expect(importsGoDown([core("import '@reprise/core'", 'packages/tpm/src/x.ts')])).toEqual([])
     expect(importsGoDown([core('', 'packages/attic/src/x.ts')])).toHaveLength(1)
+    const vector = "new URL('../../../vectors/quote/', import.meta.url)"
+    expect(importsGoDown([core(vector)])).toHaveLength(1)
+    expect(importsGoDown([core(vector, 'packages/core/src/x.test.ts')])).toEqual([])
   })
 
   test('Node in a room that the browser runs', () => {

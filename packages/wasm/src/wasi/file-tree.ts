@@ -10,7 +10,7 @@ import type { Notes } from './notes.ts'
 import type { WasiLimits, WasiOptions } from './options.ts'
 import { resolve, type Last, type NamedPlace, type Place } from './resolve.ts'
 
-interface Parts {
+export interface FileTreeParts {
   readonly options: WasiOptions
   readonly limits: WasiLimits
   readonly budget: Budget
@@ -27,13 +27,13 @@ export class FileTree {
   readonly changed = new Set<number>()
   /** Counts the changes of names, and of which files are the guest's own. */
   namesRevision = 0
-  readonly #parts: Parts
+  readonly #parts: FileTreeParts
   readonly #sha256: Sha256
   /** By number less one. */
   readonly #inodes: (Inode | undefined)[] = []
   #lowestFree = 0
 
-  constructor(parts: Parts) {
+  constructor(parts: FileTreeParts) {
     this.#parts = parts
     const { options, budget } = parts
     this.#sha256 = options.sha256

@@ -10,7 +10,7 @@ import { VirtualClock } from './clock.ts'
 import { Budget } from './content.ts'
 import { DescriptorTable } from './descriptor.ts'
 import { fdCalls } from './fd-calls.ts'
-import { FileTree } from './file-tree.ts'
+import { FileTree, type FileTreeParts } from './file-tree.ts'
 import { GuestMemory, type MemoryHolder } from './memory.ts'
 import { Notes, type Note } from './notes.ts'
 import { checkOptions, WASI_LIMITS, type WasiOptions } from './options.ts'
@@ -55,7 +55,7 @@ export function createWasi(options: WasiOptions): WasiHost {
   // Inputs are there from the start of the clock, at whatever position the host is made.
   let started = false
   const now = () => (started ? clock.realtime() : options.clockStartNs)
-  const tree = new FileTree({ options, limits, notes, now, budget: new Budget(limits.contentBytes, notes) })
+  const tree = inputTree({ options, limits, notes, now, budget: new Budget(limits.contentBytes, notes) })
   started = true
   const host: Host = {
     options,
@@ -90,6 +90,15 @@ export function createWasi(options: WasiOptions): WasiHost {
     outputsRoot: () => outputs.root(),
     removed: () => outputs.removed(),
     notes: () => notes.list(),
+  }
+}
+
+function inputTree(parts: FileTreeParts): FileTree {
+  try {
+    return new FileTree(parts)
+  } catch (cause) {
+    if (!(cause instanceof Refusal)) throw cause
+    throw new RangeError(`the mounts hold more than ${parts.limits.inodes} files and folders`, { cause })
   }
 }
 

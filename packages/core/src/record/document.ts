@@ -86,7 +86,7 @@ function checkAttempts(attempts: readonly Attempt[], hosts: readonly RecordHost[
         'and the EK certificate of the host are not both there or both absent',
       )
   }
-  if (hostsSeen !== hosts.length) throw wrong(`${path}`, `name ${hostsSeen} of ${hosts.length} hosts`)
+  if (hostsSeen !== hosts.length) throw wrong(path, `name ${hostsSeen} of ${hosts.length} hosts`)
 }
 
 /** @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`. */

@@ -27,7 +27,7 @@ export function fields<const Names extends readonly string[]>(
   if (unknownName !== undefined) throw wrong(`${path}.${unknownName.slice(0, 64)}`, 'is not a field that is known here')
   const missing = names.find((name) => !Object.hasOwn(value, name))
   if (missing !== undefined) throw wrong(`${path}.${missing}`, 'is missing')
-  return value as Readonly<Record<Names[number], unknown>>
+  return value
 }
 
 export function list<T>(value: unknown, path: string, lengthMax: number, item: Decode<T>): readonly T[] {

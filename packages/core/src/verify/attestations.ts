@@ -47,6 +47,8 @@ export class AttestationChecks {
   count = 0
   first: Attestation | undefined
   last: Attestation | undefined
+  /** They could not be read to the end. */
+  isBroken = false
 
   constructor(from: {
     readonly document: RecordDocument
@@ -92,6 +94,7 @@ export class AttestationChecks {
   /** To be called after the last attestation. */
   async end(): Promise<void> {
     await Promise.all(this.#pending)
+    if (this.isBroken) return
     for (const message of this.#order.end()) this.#findings.add('ATTESTATION_ORDER', ATTESTATIONS_ENTRY, message)
   }
 

@@ -127,6 +127,7 @@ async function checkAttestations(
     }
   } catch (error) {
     record.findings.addError(error, 'SCHEMA', ATTESTATIONS_ENTRY)
+    checks.isBroken = true
   }
   await checks.end()
   await walk.walkToEnd()
@@ -144,6 +145,8 @@ function checkEnds(
   }: { readonly checks: AttestationChecks; readonly walk: CheckpointWalk; readonly crypto: Crypto },
 ): void {
   const { last } = walk
+  // What could not be read to its end has an end that nobody knows.
+  if (walk.isBroken || checks.isBroken) return
   if (checks.first?.seq !== 0) findings.add('FIRST_UNSIGNED', ATTESTATIONS_ENTRY, 'checkpoint 0 is not signed')
   if (last === undefined || checks.last === undefined || checks.last.seq < last.seq) {
     const signed = checks.last === undefined ? 'none' : `those up to ${checks.last.seq}`

@@ -1,0 +1,121 @@
+/** Records that verify, and records of which too little is signed. */
+import { decodeTpmtSignature, encodeTpmtSignature, fromHex, hex, utf8, type Outcome } from '@reprise/core'
+import { eccTpm, otherEcdsa, rsaTpm } from '../imitation-tpm.ts'
+import { nodeCrypto } from '../node-crypto.ts'
+import { RSA_TEST_KEY } from '../rsa-key.ts'
+import { clockAt, sampleEnvironment, type Draft } from '../sample.ts'
+import { unverifiable, verified, type RecordCase } from './case.ts'
+
+/** Goes on with a second attempt after the checkpoint 2, on a host of one's choice. */
+export function secondAttempt(draft: Draft, host: number, resetCount: number): void {
+  const environment = { ...sampleEnvironment(), startedAt: '2026-11-22T04:00:00Z' }
+  draft.attempts.push({ attempt: 2, environment, firstSeq: 2, host })
+  draft.quotes = [0, 2, 3, 4].map((seq, i) => ({
+    attempt: seq < 3 ? 1 : 2,
+    seq,
+    clockInfo: seq < 3 ? clockAt(60_000 + i) : clockAt(61_000 + i, resetCount),
+    batch: { others: 0, index: 0 },
+  }))
+}
+
+/** Cuts the run after checkpoint `seq`: no final checkpoint, no outcome. */
+export function stopAfter(draft: Draft, seq: number): void {
+  draft.checkpoints.length = seq + 1
+  draft.outcome = null
+  draft.contents.splice(2, 2)
+  draft.quotes = draft.quotes.filter((quote) => quote.seq <= seq)
+}
+
+export const EK_CERTIFICATE = utf8('stands for the DER of an EK certificate')
+
+export function withCertificate(draft: Draft): void {
+  draft.hosts[0].ek = EK_CERTIFICATE
+  draft.attempts[0].environment.ekCertificate = hex(nodeCrypto.sha256(EK_CERTIFICATE))
+}
+
+export const heldCases: readonly RecordCase[] = [
+  verified('whole', 'A whole run: five checkpoints, three attestations, everything attached.'),
+  verified('rsa-key', 'The attestation key is RSA-2048 with RSASSA.', {
+    draft: (draft) => (draft.hosts[0].tpm = rsaTpm(RSA_TEST_KEY)),
+  }),
+  verified('batch', 'Each head shares its quote with those of other runs: paths of different lengths.', {
+    draft: (draft) => draft.quotes.forEach((quote, i) => (quote.batch = { others: 2 * i + 1, index: i })),
+  }),
+  verified('two-attempts', 'The run went on after a reboot of its host.', {
+    draft: (draft) => secondAttempt(draft, 0, 8),
+  }),
+  verified('two-hosts', 'The run went on on another host, whose TPM knows nothing of the first one.', {
+    draft(draft) {
+      draft.hosts.push({ tpm: eccTpm('host 1'), ek: null })
+      secondAttempt(draft, 1, 3)
+    },
+  }),
+  verified('ek-certificate', 'The record carries the EK certificate that its environment names.', {
+    draft: withCertificate,
+  }),
+  verified('nothing-attached', 'All blobs are named by digest only; what was not checked says so.', {
+    draft: (draft) => (draft.contents = []),
+  }),
+  verified('trap', 'The guest ended by a trap.', {
+    draft: (draft) => ((draft.outcome as { exit: Outcome['exit'] }).exit = { trap: 'unreachable' }),
+  }),
+  verified('policy-none', 'Only the first checkpoint, a requested one and the final one.', {
+    draft(draft) {
+      draft.computation.checkpoints = { kind: 'none' }
+      for (const checkpoint of draft.checkpoints.slice(1, -1)) checkpoint.kind = 2
+    },
+  }),
+  verified('archive-mount', 'A library comes as an archive, and more PCRs are quoted than must be.', {
+    draft(draft) {
+      const blob = { lengthBytes: 123, sha256: '1'.repeat(64) }
+      draft.computation.mounts.push({
+        at: '/usr/lib/python3',
+        output: false,
+        source: { kind: 'archive', format: 'tar.gz', blob },
+        writable: false,
+      })
+      draft.pcrs['10'] = nodeCrypto.sha256(utf8('pcr 10'))
+    },
+  }),
+  verified(
+    'other-signature-same-key',
+    'ECDSA has two signatures for each message, and anyone can turn one into the other. Of the last attestation nothing that is shown depends on which one it is.',
+    {
+      signed({ attestations }) {
+        const last = attestations[attestations.length - 1]
+        const { scheme, signature } = decodeTpmtSignature(fromHex(last.signature))
+        last.signature = hex(encodeTpmtSignature({ scheme, signature: otherEcdsa(signature) }))
+      },
+    },
+  ),
+  unverifiable(
+    'unsigned-tail',
+    'The last attestation, and with it the signature over the outcome, is missing.',
+    ['UNSIGNED_TAIL'],
+    {
+      signed: (signed) => void signed.attestations.pop(),
+    },
+  ),
+  unverifiable(
+    'incomplete',
+    'The run was interrupted: all that is there is signed, and there is no end.',
+    ['INCOMPLETE'],
+    {
+      draft: (draft) => stopAfter(draft, 2),
+    },
+  ),
+  unverifiable(
+    'first-unsigned',
+    'The first quote covers checkpoint 2: nothing shows when the run began.',
+    ['FIRST_UNSIGNED'],
+    {
+      draft: (draft) => void draft.quotes.shift(),
+    },
+  ),
+  unverifiable('unsigned', 'No attestation at all.', ['FIRST_UNSIGNED', 'UNSIGNED_TAIL'], {
+    draft: (draft) => (draft.quotes = []),
+  }),
+  unverifiable('semantics-unknown', 'A semantics of the future: all other checks still run.', ['SEMANTICS_UNKNOWN'], {
+    draft: (draft) => (draft.computation.semantics = 'wasm/99'),
+  }),
+]

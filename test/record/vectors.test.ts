@@ -1,0 +1,44 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { bytesSource, EvidenceError, verifyRecord, type VerifyResult } from '@reprise/core'
+import { describe, expect, test } from 'vitest'
+import { recordCases } from './cases/index.ts'
+import { nodeCrypto } from './node-crypto.ts'
+
+const folder = resolve(import.meta.dirname, '../../vectors/record')
+
+interface Expected extends Partial<Omit<VerifyResult, 'findings'>> {
+  readonly error?: string
+  readonly codes?: readonly string[]
+}
+
+async function answer(bytes: Uint8Array): Promise<Expected> {
+  try {
+    const { findings, ...result } = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
+    const codes = new Set(findings.map(({ code }) => code).filter((code) => code !== 'SELF_ENROLLED'))
+    return { ...result, codes: [...codes].sort() }
+  } catch (error) {
+    if (error instanceof EvidenceError) return { error: error.code }
+    throw error
+  }
+}
+
+describe('verifyRecord', () => {
+  const names = readdirSync(folder)
+    .filter((name) => name !== 'README.md')
+    .sort()
+
+  test('has a vector for every case', () => {
+    expect(names).toEqual(recordCases.map(({ name }) => name).sort())
+  })
+
+  test.each(names)('answers as it should to %s', async (name) => {
+    const expected = JSON.parse(readFileSync(join(folder, name, 'expected.json'), 'utf8')) as Expected
+    expect(await answer(readFileSync(join(folder, name, 'input.reprise')))).toMatchObject(expected)
+  })
+
+  // The compressed bytes belong to a version of zlib; what they say does not.
+  test.each(recordCases)('$name is made the same again', async ({ make, name }) => {
+    expect(await answer(await make())).toEqual(await answer(readFileSync(join(folder, name, 'input.reprise'))))
+  })
+})

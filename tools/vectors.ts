@@ -1,0 +1,38 @@
+/**
+ * npm run vectors: writes the cases of `test/record/cases/` to `vectors/record/`. Read the diff before
+ * committing it: a vector that changes is a format that changes.
+ */
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { bytesSource, canonical, verifyRecord } from '@reprise/core'
+import { recordCases, type RecordCase } from '../test/record/cases/index.ts'
+import { nodeCrypto } from '../test/record/node-crypto.ts'
+
+const folder = resolve(import.meta.dirname, '../vectors/record')
+
+async function write(each: RecordCase): Promise<void> {
+  const bytes = await each.make()
+  const target = join(folder, each.name)
+  await mkdir(target, { recursive: true })
+  await writeFile(join(target, 'input.reprise'), bytes)
+  await writeFile(
+    join(target, 'README.md'),
+    `# ${each.name}\n\n${each.why}\n\nMade by \`npm run vectors\`; no TPM was involved.\n`,
+  )
+  await writeFile(join(target, 'expected.json'), `${canonical({ ...each.expected, ...(await shown(each, bytes)) })}\n`)
+}
+
+/** What a record that verifies shows: any other file of the same run must show the same. */
+async function shown({ expected }: RecordCase, bytes: Uint8Array): Promise<object> {
+  if (!('evidence' in expected) || expected.evidence !== 'verified') return {}
+  const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
+  const { akNames, attestations, checkpoints, computationId, cumulative, runId } = result
+  return { akNames, attestations, checkpoints, computationId, cumulative, runId }
+}
+
+for (const name of await readdir(folder).catch(() => [])) {
+  if (name !== 'README.md' && !recordCases.some((each) => each.name === name))
+    await rm(join(folder, name), { recursive: true })
+}
+for (const each of recordCases) await write(each)
+console.log(`${recordCases.length} cases in vectors/record`)

@@ -9,5 +9,5 @@ export function hash(algorithm: HashAlgorithm, data: Uint8Array): Uint8Array {
 
 /** One call without an object in between: a batch makes a dozen of them. */
 export function sha256(data: Uint8Array): Uint8Array {
-  return digest('sha256', data, 'buffer')
+  return new Uint8Array(digest('sha256', data, 'buffer'))
 }

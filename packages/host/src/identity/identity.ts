@@ -65,6 +65,9 @@ export type IdentityStep =
   | 'tpm synced'
   | 'complete'
 
+/** Called after each step; an identity is not begun before `begun`. */
+type AfterStep = (step: IdentityStep) => void | Promise<void>
+
 /**
  * Finds the identity in the TPM, or makes it, or finishes making it.
  *
@@ -75,7 +78,7 @@ export async function openIdentity(
   open: OpenTpm,
   stored: Stored | undefined,
   paths: HostPaths,
-  afterStep: (step: IdentityStep) => void = () => undefined,
+  afterStep: AfterStep = () => undefined,
 ): Promise<Identity> {
   const identity = stored?.state === 'complete' ? stored : await makeIdentity(open, stored, paths, afterStep)
   const akAuth = await readSecret(paths.akAuth)
@@ -90,7 +93,7 @@ async function makeIdentity(
   open: OpenTpm,
   begun: Stored | undefined,
   paths: HostPaths,
-  afterStep: (step: IdentityStep) => void,
+  afterStep: AfterStep,
 ): Promise<StoredIdentity> {
   const { tpm, transport } = open
   if (begun === undefined) {
@@ -99,19 +102,19 @@ async function makeIdentity(
     if ((await readIfThere(paths.lockoutAuth)) === undefined)
       await writeAtomically(paths.lockoutAuth, randomBytes(AUTH_BYTES))
     await BatchSeq.create(paths.batchSeq)
-    afterStep('secrets')
+    await afterStep('secrets')
   }
   const unique = begun?.unique ?? new Uint8Array(randomBytes(32))
   const start = { schema: 'reprise/identity/v1', transport, unique } as const
   await writeIdentity(paths.identity, { ...start, state: 'begun' })
-  afterStep('begun')
+  await afterStep('begun')
 
   if (transport === 'swtpm') await protectLockout(tpm, await readSecret(paths.lockoutAuth), afterStep)
   const ek = await readEndorsementKey(tpm)
-  afterStep('ek')
+  await afterStep('ek')
   const ak = await makeAk(tpm, { unique, authValue: await readSecret(paths.akAuth) }, afterStep)
   await open.persist()
-  afterStep('tpm synced')
+  await afterStep('tpm synced')
 
   const complete: StoredIdentity = {
     ...start,
@@ -122,35 +125,31 @@ async function makeIdentity(
     ekCertificate: ek.certificate,
   }
   await writeIdentity(paths.identity, complete)
-  afterStep('complete')
+  await afterStep('complete')
   return complete
 }
 
 /** A software TPM comes with an empty lockoutAuth, by which anybody could clear it. */
-async function protectLockout(
-  tpm: Tpm,
-  lockoutAuth: Uint8Array,
-  afterStep: (step: IdentityStep) => void,
-): Promise<void> {
+async function protectLockout(tpm: Tpm, lockoutAuth: Uint8Array, afterStep: AfterStep): Promise<void> {
   const permanent = (await readProperties(tpm, TPM_PT.PERMANENT)).get(TPM_PT.PERMANENT) ?? 0
   const isSet = (permanent & LOCKOUT_AUTH_SET) !== 0
   const lockHandle = isSet ? withAuth(LOCKOUT, lockoutAuth) : LOCKOUT
   await tpm.execute(DictionaryAttackParameters({ lockHandle, ...DICTIONARY_ATTACK }))
-  afterStep('dictionary attack')
+  await afterStep('dictionary attack')
   if (!isSet) await tpm.execute(HierarchyChangeAuth({ authHandle: LOCKOUT, newAuth: lockoutAuth }))
-  afterStep('lockout')
+  await afterStep('lockout')
 }
 
 /** The same `unique` gives the same key, so one that is persistent already is found by its Name. */
 async function makeAk(
   tpm: Tpm,
   key: { readonly unique: Uint8Array; readonly authValue: Uint8Array },
-  afterStep: (step: IdentityStep) => void,
+  afterStep: AfterStep,
 ): Promise<{ readonly handle: number; readonly name: Uint8Array }> {
   const inPublic = attestationKeyTemplate(key.unique)
   const inSensitive = { userAuth: key.authValue }
   await using made = await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic, inSensitive }))
-  afterStep('ak made')
+  await afterStep('ak made')
   const taken = (await readHandles(tpm, TPM_HT.PERSISTENT)).filter(
     (handle) => handle >= AK_HANDLES.first && handle <= AK_HANDLES.last,
   )
@@ -159,7 +158,7 @@ async function makeAk(
   let persistentHandle = AK_HANDLES.first
   while (taken.includes(persistentHandle)) persistentHandle++
   await tpm.execute(EvictControl({ auth: OWNER, objectHandle: made, persistentHandle }))
-  afterStep('ak persistent')
+  await afterStep('ak persistent')
   return { handle: persistentHandle, name: made.name }
 }
 

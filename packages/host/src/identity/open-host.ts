@@ -31,7 +31,8 @@ export interface OpenHostOptions {
   readonly paths: HostPaths
   readonly tpm: TpmChoice
   readonly devicePath?: string
-  readonly afterStep?: (step: IdentityStep) => void
+  /** For tests. */
+  readonly afterStep?: (step: IdentityStep) => void | Promise<void>
 }
 
 interface ClosableTpm extends OpenTpm {

@@ -75,11 +75,14 @@ interface Greeted {
 
 /** Reaches a signer and hears its hello; one that is just leaving is left for the next. */
 async function greet(settings: SignerSettings, signal: AbortSignal | undefined): Promise<Greeted> {
-  for (;;) {
+  const deadline = performance.now() + HELLO_MS
+  while (performance.now() < deadline) {
     const socket = await reachSigner(settings, signal)
     const host = await greetOn(socket, signal)
     if (host !== undefined) return { socket, host }
+    await sleep(BACKOFF_MIN_MS, undefined, { signal })
   }
+  throw new HostError('SIGNER_START', { message: 'Signer after signer ends without a word.' })
 }
 
 /** @returns Undefined when the connection ends before the signer said anything. */
@@ -99,31 +102,28 @@ async function greetOn(socket: Socket, signal: AbortSignal | undefined): Promise
 
 /** The first answer; undefined when the connection ends before. Leaves the socket paused. */
 function hear(socket: Socket): Promise<Answer | undefined> {
-  return new Promise((resolve, reject) => {
-    const reader = new LineReader(ANSWER_BYTES_MAX)
-    const done = (): void => {
+  const { promise, resolve } = Promise.withResolvers<readonly unknown[]>()
+  const reader = new LineReader(ANSWER_BYTES_MAX)
+  const closed = (): void => resolve([])
+  const data = (chunk: Buffer): void => {
+    try {
+      const values = [...reader.push(chunk)]
+      if (values.length === 0) return
+      // What comes next is for whoever listens then.
       socket.pause()
-      socket.removeAllListeners()
-      // An error that comes while nobody listens must not end the program; `close` tells it again.
-      socket.on('error', () => undefined)
+      resolve(values)
+    } catch (error) {
+      socket.destroy(error as Error)
     }
-    socket.on('error', () => undefined)
-    socket.on('close', () => {
-      done()
-      resolve(undefined)
-    })
-    socket.on('data', (chunk: Buffer) => {
-      try {
-        for (const value of reader.push(chunk)) {
-          done()
-          resolve(decodeAnswer(value))
-          return
-        }
-      } catch (error) {
-        done()
-        reject(error)
-      }
-    })
+  }
+  // An error ends the connection, and `close` tells it.
+  socket.on('error', () => undefined)
+  socket.on('close', closed)
+  socket.on('data', data)
+  return promise.then((values) => {
+    socket.off('close', closed)
+    socket.off('data', data)
+    return values.length === 0 ? undefined : decodeAnswer(values[0])
   })
 }
 

@@ -116,9 +116,11 @@ export class ClientRun implements RunSigner {
     this.#waiters.add(waiter)
     this.#sent = false
     this.#schedule()
-    return within(promise, { ...options, what: `a receipt for checkpoint ${seq} of run ${this.id}` }).finally(() =>
-      this.#waiters.delete(waiter),
-    )
+    const what = `a receipt for checkpoint ${seq} of run ${this.id}`
+    const waiting = within(promise, { ...options, what }).finally(() => this.#waiters.delete(waiter))
+    // A run that fails before its caller looks at this must not end the program; the caller still hears of it.
+    waiting.catch(() => undefined)
+    return waiting
   }
 
   close(): void {

@@ -1,0 +1,197 @@
+import { randomBytes } from 'node:crypto'
+import {
+  type Attestation,
+  attestationDigest,
+  batchDigest,
+  equal,
+  fromHex,
+  headDigest,
+  hex,
+  rootFromPath,
+  treeHash,
+  ZERO_DIGEST,
+} from '@reprise/core'
+import { describe, expect, test } from 'vitest'
+import { sha256 } from '../hashing.ts'
+import { type BatchedRun, Batcher } from './batcher.ts'
+import { eventually, FakeHost } from './fake-host.ts'
+import type { OpenRun, RunHead } from './protocol.ts'
+
+const digest = (): Uint8Array => new Uint8Array(randomBytes(32))
+const head = (seq: number): RunHead => ({ seq, cumulative: digest(), snapshots: digest() })
+const newRun = (more: Partial<OpenRun> = {}): OpenRun => ({
+  runId: digest(),
+  attempt: 1,
+  firstSeq: 0,
+  environmentDigest: digest(),
+  previous: ZERO_DIGEST,
+  since: null,
+  ...more,
+})
+
+/** A batcher over a fake TPM that answers when `answer` is called, or at once. */
+function setUp(batchesPerSecond: number | null = null) {
+  const host = new FakeHost()
+  const gates: (() => void)[] = []
+  const failures: unknown[] = []
+  const batcher = new Batcher({
+    hostId: host.facts.hostId,
+    sha256,
+    quote: (data) => host.quote(data),
+    nextBatchSeq: () => host.nextBatchSeq(),
+    batchesPerSecond,
+    onFailure: (error) => failures.push(error),
+  })
+  const hold = (): void => {
+    host.beforeQuote = () => new Promise((resolve) => gates.push(resolve))
+  }
+  const answer = async (): Promise<void> => {
+    await eventually(() => gates.length > 0)
+    gates.shift()!()
+  }
+  const open = (opened: OpenRun = newRun()) => {
+    const receipts: Attestation[] = []
+    const refusals: string[] = []
+    const run: BatchedRun = batcher.open(opened, {
+      onReceipt: (receipt) => receipts.push(receipt),
+      onRefused: (error) => refusals.push(error.code),
+    })
+    return { opened, run, receipts, refusals }
+  }
+  return { host, batcher, failures, hold, answer, open, gates }
+}
+
+/** The batch that a receipt's path leads to must be the one that was quoted. */
+function leadsTo(receipt: Attestation, signed: OpenRun & RunHead, host: FakeHost): boolean {
+  const hash = treeHash('batch', sha256)
+  const { index, count, path, seq } = receipt.batch
+  const leaf = hash.leaf(headDigest(signed, sha256))
+  const root = rootFromPath(hash, { leaf, index, leafCount: count, path: path.map(fromHex) })
+  if (root === undefined) return false
+  const expected = batchDigest({ hostId: host.facts.hostId, seq: BigInt(seq), root }, sha256)
+  return host.quoted.some((data) => equal(data, expected)) && receipt.attest.includes(hex(expected))
+}
+
+describe('Batcher', () => {
+  test('gives a receipt that leads to what was quoted', async () => {
+    const { host, open } = setUp()
+    const { opened, run, receipts } = open()
+    const first = head(0)
+    run.submit(first, true)
+    await eventually(() => receipts.length === 1)
+    expect(receipts[0]).toMatchObject({ attempt: 1, seq: 0, batch: { count: 1, index: 0, path: [], seq: '0' } })
+    expect(leadsTo(receipts[0], { ...opened, ...first }, host)).toBe(true)
+  })
+
+  test('chains the receipts of a run by previous', async () => {
+    const { host, open } = setUp()
+    const { opened, run, receipts } = open()
+    const heads = [head(0), head(1), head(5)]
+    let previous: Uint8Array = ZERO_DIGEST
+    for (const [i, next] of heads.entries()) {
+      run.submit(next, true)
+      await eventually(() => receipts.length === i + 1)
+      expect(leadsTo(receipts[i], { ...opened, ...next, previous }, host)).toBe(true)
+      previous = attestationDigest(fromHex(receipts[i].attest), fromHex(receipts[i].signature), sha256)
+    }
+  })
+
+  test('signs the newest heads of all runs at once while the TPM was busy', async () => {
+    const { host, hold, answer, open } = setUp()
+    const runs = [open(), open(), open(), open(), open()]
+    hold()
+    runs[0].run.submit(head(0), false)
+    await eventually(() => host.quoted.length === 1)
+    const newest = runs.map(() => head(9))
+    for (const [i, { run }] of runs.entries()) {
+      for (let seq = 1; seq < 9; seq++) run.submit(head(seq), false)
+      run.submit(newest[i], false)
+      run.submit(head(3), false)
+    }
+    await answer()
+    await answer()
+    await eventually(() => runs.every(({ receipts }) => receipts.at(-1)?.seq === 9))
+    expect(host.quoted).toHaveLength(2)
+    expect(new Set(runs.map(({ receipts }) => receipts.at(-1)?.batch.index))).toEqual(new Set([0, 1, 2, 3, 4]))
+    expect(
+      runs.slice(1).every(({ opened, receipts }, i) => leadsTo(receipts[0], { ...opened, ...newest[i + 1] }, host)),
+    ).toBe(true)
+  })
+
+  test('waits with a head that is not urgent, and takes it along with one that is', async () => {
+    const { host, open } = setUp(0.001)
+    const [patient, urgent] = [open(), open()]
+    patient.run.submit(head(0), false)
+    await eventually(() => patient.receipts.length === 1)
+    patient.run.submit(head(1), false)
+    patient.run.submit(head(2), false)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(host.quoted).toHaveLength(1)
+    urgent.run.submit(head(0), true)
+    await eventually(() => urgent.receipts.length === 1 && patient.receipts.length === 2)
+    expect(patient.receipts[1].seq).toBe(2)
+    expect(host.quoted).toHaveLength(2)
+  })
+
+  test('a head stays urgent when a newer one replaces it', async () => {
+    const { batcher, open } = setUp(0.001)
+    const { run, receipts } = open()
+    run.submit(head(0), true)
+    await eventually(() => receipts.length === 1)
+    run.submit(head(1), true)
+    run.submit(head(2), false)
+    await eventually(() => receipts.length === 2)
+    batcher.stop()
+  })
+
+  test('refuses to go on with the chain of a run when the TPM was reset, and begins new ones', async () => {
+    const { host, open } = setUp()
+    const [old, fresh] = [open(), open()]
+    old.run.submit(head(0), true)
+    await eventually(() => old.receipts.length === 1)
+    host.restartCount++
+    old.run.submit(head(1), true)
+    fresh.run.submit(head(0), true)
+    await eventually(() => old.refusals.length === 1 && fresh.receipts.length === 1)
+    expect(old.refusals).toEqual(['TPM_WAS_RESET'])
+    old.run.submit(head(2), true)
+    fresh.run.submit(head(1), true)
+    await eventually(() => fresh.receipts.length === 2)
+    expect(old.receipts).toHaveLength(1)
+  })
+
+  test('takes up a run with the counts of its last receipt', async () => {
+    const { open } = setUp()
+    const same = open(newRun({ since: { resetCount: 1, restartCount: 0 } }))
+    const other = open(newRun({ since: { resetCount: 0, restartCount: 0 } }))
+    same.run.submit(head(3), true)
+    other.run.submit(head(3), true)
+    await eventually(() => same.receipts.length === 1 && other.refusals.length === 1)
+  })
+
+  test('drops what comes back for a run that was closed', async () => {
+    const { host, hold, answer, open } = setUp()
+    const [closed, kept] = [open(), open()]
+    hold()
+    closed.run.submit(head(0), true)
+    kept.run.submit(head(0), true)
+    await eventually(() => host.quoted.length === 1)
+    closed.run.close()
+    await answer()
+    await eventually(() => kept.receipts.length === 1)
+    expect(closed.receipts).toHaveLength(0)
+  })
+
+  test('signs nothing after the TPM failed', async () => {
+    const { host, failures, open } = setUp()
+    const { run, receipts } = open()
+    host.beforeQuote = async () => {
+      throw new Error('gone')
+    }
+    run.submit(head(0), true)
+    await eventually(() => failures.length === 1)
+    run.submit(head(1), true)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect([host.quoted.length, receipts.length]).toEqual([1, 0])
+  })
+})

@@ -1,0 +1,64 @@
+/** For tests: a host in memory whose TPM signs nothing, as slowly as a test wants. */
+
+import { encodeTpmsAttest, hostId, qualifiedName, TPM_ALG, TPM_RH, TPM_ST } from '@reprise/core'
+import { hash, sha256 } from '../hashing.ts'
+import type { HostReport } from '../identity/report.ts'
+import type { Quote } from './batcher.ts'
+import type { SigningHost } from './server.ts'
+
+export class FakeHost implements SigningHost {
+  readonly akName: Uint8Array = Uint8Array.from({ length: 34 }, (_, i) => (i < 2 ? [0, 11][i] : i))
+  readonly facts: SigningHost['facts'] = {
+    hostId: hostId(this.akName, sha256),
+    akPublic: Uint8Array.of(1, 2, 3),
+    akName: this.akName,
+    ekCertificate: null,
+    tpm: { manufacturer: 'TEST', firmware: '0000000000000001', transport: 'swtpm' },
+    notices: [],
+  }
+  resetCount = 1
+  restartCount = 0
+  closed = false
+  /** The qualifying data of all quotes so far. */
+  readonly quoted: Uint8Array[] = []
+  /** Awaited before each quote: how a test makes the TPM slow, or fail. */
+  beforeQuote: () => Promise<void> = async () => undefined
+  #batches = 0n
+
+  async quote(extraData: Uint8Array): Promise<Quote> {
+    this.quoted.push(extraData)
+    await this.beforeQuote()
+    const { resetCount, restartCount } = this
+    const attest = encodeTpmsAttest({
+      type: TPM_ST.ATTEST_QUOTE,
+      qualifiedSigner: qualifiedName({ parent: TPM_RH.ENDORSEMENT, name: this.akName, hash }),
+      extraData,
+      clockInfo: { clock: BigInt(this.quoted.length), resetCount, restartCount, safe: true },
+      firmwareVersion: 1n,
+      attested: { pcrSelect: [{ hash: TPM_ALG.SHA256, pcrs: [0] }], pcrDigest: new Uint8Array(32) },
+    })
+    return { attest, signature: Uint8Array.of(9), pcrs: { '0': '00'.repeat(32) }, resetCount, restartCount }
+  }
+
+  async nextBatchSeq(): Promise<bigint> {
+    return this.#batches++
+  }
+
+  async counts(): Promise<{ resetCount: number; restartCount: number }> {
+    const { resetCount, restartCount } = this
+    return { resetCount, restartCount }
+  }
+
+  async report(): Promise<HostReport> {
+    return { schema: 'reprise/host-report/v1', signer: { pid: process.pid } } as HostReport
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+  }
+}
+
+/** Waits for something that other parts of the program bring about. */
+export async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2))
+}

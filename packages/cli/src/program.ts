@@ -52,7 +52,14 @@ export function createProgram(version: string): Command {
     .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError('(see: reprise --help)')
+  addRun(program)
+  addReaders(program)
+  addMachine(program)
+  return program
+}
 
+/** What makes records. */
+function addRun(program: Command): void {
   program
     .command('demo')
     .description('the whole story on this machine, in under a minute')
@@ -98,7 +105,10 @@ export function createProgram(version: string): Command {
     .option('--no-write-back', 'leave the outputs out of the working folder')
     .addOption(json())
     .action(acting('run', () => import('./commands/run.ts')))
+}
 
+/** What reads, repeats and compares them. */
+function addReaders(program: Command): void {
   program
     .command('show')
     .description('what ran, where, on what, with what outcome')
@@ -149,7 +159,10 @@ export function createProgram(version: string): Command {
     .option('-o, --output <folder>', 'the folder to make (default: the name of the record, ending .tpm2)')
     .addOption(json())
     .action(acting('export', () => import('./commands/export.ts')))
+}
 
+/** This machine. */
+function addMachine(program: Command): void {
   const host = program.command('host').description("this host's TPM and identity")
   host
     .command('init')
@@ -170,7 +183,6 @@ export function createProgram(version: string): Command {
     .option('--quick', 'a rough answer in under a minute')
     .addOption(json())
     .action(acting('bench', () => import('./commands/bench.ts')))
-  return program
 }
 
 export async function main(argv: readonly string[], version: string): Promise<void> {

@@ -12,7 +12,10 @@ import { action as run } from './run.ts'
 import { action as verify } from './verify.ts'
 
 const MARKER = '.reprise-demo'
+const SCRIPT = 'co2.py'
 const DATA = 'co2-concentration.csv'
+/** Where the same script gets a changed table. */
+const CHANGED = 'changed-table'
 /** Finer than the default, so that a second of computing has checkpoints to compare. */
 const CHECKPOINTS = 'every=100000000'
 
@@ -36,10 +39,9 @@ export async function action(options: object): Promise<number> {
       say('')
       for (const [line, text] of step.story.entries())
         say(line === 0 ? paint('bold', `${index + 1}. ${text}`, process.stdout) : `   ${text}`)
-      // oxlint-disable-next-line no-await-in-loop -- A story has an order.
+      // A story has an order.
       await step.before?.()
       say(paint('dim', `$ ${step.command}`, process.stdout))
-      // oxlint-disable-next-line no-await-in-loop
       const code = await step.run()
       if (code !== step.expected) {
         say(`This should have ended with ${step.expected} and ended with ${code}: please report it.`)
@@ -69,7 +71,7 @@ async function prepareFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, MARKER), '')
   const root = repositoryRoot()
-  await copyFile(join(root, 'packages/cli/demo/co2.py'), join(folder, 'co2.py'))
+  await copyFile(join(root, 'packages/cli/demo', SCRIPT), join(folder, SCRIPT))
   await copyFile(join(root, 'node_modules/vega-datasets/data', DATA), join(folder, DATA))
 }
 
@@ -111,14 +113,19 @@ function steps(): readonly Step[] {
     {
       story: ['Somebody changes one measurement by a tenth, and runs the script on that.'],
       before: changeInput,
-      command: `reprise run --checkpoint ${CHECKPOINTS} -o other.reprise python co2.py`,
-      run: () => run({ ...options, output: 'other.reprise' }, ['python', 'co2.py']),
+      command: `cd ${CHANGED}; reprise run --checkpoint ${CHECKPOINTS} python co2.py; cd ..`,
+      run: async () => {
+        process.chdir(CHANGED)
+        const code = await run(options, ['python', 'co2.py'])
+        process.chdir('..')
+        return code
+      },
       expected: EXIT_YES,
     },
     {
       story: ['Where do the two runs part? At this checkpoint, this byte of memory, this value of the table:'],
-      command: 'reprise diff co2.reprise other.reprise',
-      run: () => diff(options, ['co2.reprise', 'other.reprise']),
+      command: `reprise diff co2.reprise ${CHANGED}/co2.reprise`,
+      run: () => diff(options, ['co2.reprise', `${CHANGED}/co2.reprise`]),
       expected: EXIT_NO,
     },
   ]
@@ -128,20 +135,22 @@ function steps(): readonly Step[] {
 async function changeByte(source: string, target: string): Promise<void> {
   const bytes = await readFile(source)
   const at = bytes.length >> 1
-  bytes[at] = (bytes[at] as number) ^ 0x01
+  bytes[at] = bytes[at] ^ 0x01
   await writeFile(target, bytes)
   say(`   (byte ${at} of ${bytes.length})`)
 }
 
-/** Adds 0.10 ppm to one month of the table. */
+/** A second folder, with 0.10 ppm more in one month of the table. */
 async function changeInput(): Promise<void> {
   const lines = (await readFile(DATA, 'utf8')).split('\n')
   const at = 400
-  const cells = (lines[at] as string).split(',')
-  const before = cells[1] as string
+  const cells = lines[at].split(',')
+  const before = cells[1]
   cells[1] = (Number(before) + 0.1).toFixed(2)
   lines[at] = cells.join(',')
-  await writeFile(DATA, lines.join('\n'))
+  await mkdir(CHANGED)
+  await copyFile(SCRIPT, join(CHANGED, SCRIPT))
+  await writeFile(join(CHANGED, DATA), lines.join('\n'))
   say(`   (${cells[0]}: ${before} becomes ${cells[1]})`)
 }
 

@@ -18,7 +18,7 @@ export async function action(options: object, paths: readonly string[]): Promise
   const { json = false, ...policy } = options as VerifyCommandOptions
   const results: { readonly path: string; readonly result: VerifyResult }[] = []
   for (const path of paths) {
-    // oxlint-disable-next-line no-await-in-loop -- One record at a time bounds the memory, and the answers keep their order.
+    // One record at a time bounds the memory, and the answers keep their order.
     const result = await verifyFile(path, policy)
     results.push({ path, result })
     if (!json) printVerdict(path, result)

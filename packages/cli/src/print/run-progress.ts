@@ -4,8 +4,8 @@ import { bytes, count, duration, fuel } from './format.ts'
 import { progressLine } from './progress.ts'
 
 export interface RunProgressLine {
-  show(progress: RunProgress): void
-  clear(): void
+  readonly show: (progress: RunProgress) => void
+  readonly clear: () => void
 }
 
 export function runProgress(): RunProgressLine {

@@ -168,11 +168,8 @@ function kindOf(value: Value): string {
   if (isMap(value)) return 'a mapping'
   if (isSeq(value)) return 'a list'
   if (!isScalar(value) || value.value === null) return 'empty'
-  return typeof value.value === 'string'
-    ? 'text'
-    : typeof value.value === 'number'
-      ? `the number ${value.value}`
-      : JSON.stringify(value.value)
+  if (typeof value.value === 'string') return 'text'
+  return typeof value.value === 'number' ? String(value.value) : JSON.stringify(value.value)
 }
 
 function quotesHint(value: Value, schema: Schema): { readonly hint?: string } {

@@ -185,7 +185,11 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
   }
   const own = plan.program.kind === 'module' ? [program] : []
   return {
-    advice: [...placement.advice, ...started.advice, ...(await unseenArguments(plan, placement))],
+    advice: [
+      ...placement.advice,
+      ...started.advice,
+      ...(await unseenArguments(plan, placement, started.script?.hostPath)),
+    ],
     computation,
     inputs: [...new Set([...own, stdinRef, ...mounts.flatMap(filesOf)].map(({ sha256 }) => sha256))],
     program: { label: started.label, stem: started.stem },
@@ -239,11 +243,15 @@ function mountsOf({ root, folders }: Placement, { library, script }: Started): M
 }
 
 /** Notes about arguments that name files which the program will not find. */
-async function unseenArguments({ args, folder, settings, program }: Plan, placement: Placement): Promise<string[]> {
+async function unseenArguments(
+  { args, folder, settings }: Plan,
+  placement: Placement,
+  script: string | undefined,
+): Promise<string[]> {
   const notes: string[] = []
-  for (const [index, arg] of args.entries()) {
-    if (arg.startsWith('-') || arg === '/' || (index === 0 && program.kind === 'runtime')) continue
+  for (const arg of args) {
     const path = resolve(folder, arg)
+    if (arg.startsWith('-') || arg === '/' || path === script) continue
     const guest = `/${relative(folder, path)}`
     if (path === folder || isTaken(guest, placement) || placement.folders.some(({ at }) => isBelow(guest, at))) continue
     const found = await stat(path).catch(() => undefined)

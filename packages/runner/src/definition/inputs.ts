@@ -65,9 +65,9 @@ function tooMuch(folder: string, entries: readonly EntrySize[], { before, after 
   const line = [...before, ...named.map((name) => `--input ${name}`), ...after.map(shellWord)].join(' ')
   return new RunnerError('INPUT_TOO_MUCH', {
     message:
-      `${folder} holds ${total('files').toLocaleString('en')} files and ${sizeText(total('bytes'))}` +
-      `${entries.some(({ more }) => more) ? ' or more' : ''}; without --input at most ${FOLDER_FILES_MAX.toLocaleString('en')} files and ${sizeText(FOLDER_BYTES_MAX)} are taken ` +
-      `(largest: ${largest.map((entry) => `${entry.name} ${sizeText(entry.bytes)} in ${entry.files.toLocaleString('en')} files`).join(', ')})`,
+      `${folder} holds ${filesText(total('files'))} and ${sizeText(total('bytes'))}${entries.some(({ more }) => more) ? ' or more' : ''}` +
+      `; without --input at most ${filesText(FOLDER_FILES_MAX)} and ${sizeText(FOLDER_BYTES_MAX)} are taken` +
+      ` (largest: ${largest.map((entry) => `${entry.name} ${sizeText(entry.bytes)} in ${filesText(entry.files)}`).join(', ')})`,
     hint: `name what the program reads: ${line}`,
     data: { entries },
   })
@@ -91,12 +91,16 @@ function fitting(entries: readonly EntrySize[]): EntrySize[] {
   return sortedByPath(kept, ({ name }) => name)
 }
 
+const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
+
 function sizeText(bytes: number): string {
-  const unit = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'].findIndex(
-    (_, index, all) => bytes < 1024 ** (index + 1) || index === all.length - 1,
-  )
-  const amount = bytes / 1024 ** unit
-  return `${unit > 0 && amount < 10 ? amount.toFixed(1) : Math.round(amount)} ${['bytes', 'KiB', 'MiB', 'GiB', 'TiB'][unit]}`
+  let [amount, unit] = [bytes, 0]
+  for (; amount >= 1023.5 && unit < UNITS.length - 1; unit++) amount /= 1024
+  return `${unit > 0 && amount < 10 ? amount.toFixed(1) : Math.round(amount)} ${UNITS[unit]}`
+}
+
+function filesText(files: number): string {
+  return `${files.toLocaleString('en')} ${files === 1 ? 'file' : 'files'}`
 }
 
 /**
@@ -202,7 +206,7 @@ async function filesOf(folder: string, never: readonly string[], advice: string[
   const scan = await scanFolder({ folder, limits: { bytes: INPUT_BYTES_MAX, files: INPUT_FILES_MAX }, never })
   if (scan instanceof TooMuch) {
     throw new RunnerError('INPUT_TOO_MUCH', {
-      message: `${folder} holds more than ${INPUT_FILES_MAX.toLocaleString('en')} files`,
+      message: `${folder} holds more than ${filesText(INPUT_FILES_MAX)} or ${sizeText(INPUT_BYTES_MAX)}`,
       hint: 'pack them into one file, or name the ones that the program reads',
     })
   }

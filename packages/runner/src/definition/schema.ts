@@ -75,8 +75,8 @@ const compare: Schema = {
 const output: Schema = {
   description: 'A file that the program writes, relative to its working folder, or /dev/stdout or /dev/stderr.',
   anyOf: [
-    { enum: ['/dev/stdout', '/dev/stderr'] },
     { type: 'string', minLength: 1, maxLength: 4096, format: 'reprise-guest-path' },
+    { enum: ['/dev/stdout', '/dev/stderr'] },
   ],
 }
 

@@ -116,7 +116,7 @@ async function memoryDifference(
   const states: MachineState[] = []
   for (const record of [request.a, request.b]) {
     request.onPhase?.(`running ${record.path} again to checkpoint ${divergence.seq}`)
-    // oxlint-disable-next-line no-await-in-loop -- One machine at a time is enough memory.
+    // One machine at a time is enough memory.
     const state = await stateAt(request, record, divergence.seq)
     if (typeof state === 'string') return { kind: 'not-compared', why: state }
     states.push(state)

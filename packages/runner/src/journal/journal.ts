@@ -94,7 +94,11 @@ function journalWriter(file: FileHandle, path: string): JournalWriter {
     },
     sync: flush,
     async [Symbol.asyncDispose]() {
-      await flush().finally(() => file.close())
+      try {
+        await flush()
+      } finally {
+        await file.close()
+      }
     },
   }
 }

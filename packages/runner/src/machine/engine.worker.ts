@@ -6,7 +6,7 @@ import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { gunzipSync } from 'node:zlib'
-import { PAGE_BYTES, RepriseError, type Computation, type ComputationMount, type Stop } from '@reprise/core'
+import { PAGE_BYTES, RepriseError, type ComputationMount } from '@reprise/core'
 import {
   createWasi,
   encodeEngineState,
@@ -17,6 +17,7 @@ import {
   type GuestStop,
   type PauseStop,
   type PageDiffers,
+  type WasiHost,
   type WasiMount,
 } from '@reprise/wasm'
 import {
@@ -81,68 +82,85 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
     Buffer.from(b.buffer, b.byteOffset + offset, PAGE_BYTES),
   ) !== 0
 
-function createWasiHost(definition: Computation, guestOf: () => Guest) {
-  return createWasi({
-    arguments: definition.arguments,
-    environment: Object.entries(definition.environment),
-    stdin: readBlob(definition.stdin.sha256),
-    mounts: definition.mounts.map(mountOf),
-    clockStartNs: BigInt(definition.clock),
-    seed: BigInt(definition.seed),
-    position: () => guestOf().position(),
+/** The guest of this thread, and what the main thread may ask of it while it stands. */
+class EngineThread {
+  readonly #loaded = loadRewritten(readBlob(computation.program.sha256), computation, cacheFolder, sha256)
+  readonly #wasi: WasiHost = createWasi({
+    arguments: computation.arguments,
+    environment: Object.entries(computation.environment),
+    stdin: readBlob(computation.stdin.sha256),
+    mounts: computation.mounts.map(mountOf),
+    clockStartNs: BigInt(computation.clock),
+    seed: BigInt(computation.seed),
+    position: () => this.#guest.position(),
     sha256,
     onStream: sendStream,
-    ...(definition.checkpoints.kind === 'outputs' && {
-      onOutputClosed: (path: string) => guestOf().requestCheckpoint(`output ${path}`),
+    ...(computation.checkpoints.kind === 'outputs' && {
+      onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
   })
-}
+  #ready: Guest | undefined
+  #due = 0n
 
-function main(): void {
-  const { module, facts, cached, elapsedMs } = loadRewritten(
-    readBlob(computation.program.sha256),
-    computation,
-    cacheFolder,
-    sha256,
-  )
-  let guest: Guest | undefined
-  const guestOf = (): Guest => {
-    if (guest === undefined) throw new Error('the guest is asked for before it is there')
-    return guest
-  }
-  const wasi = createWasiHost(computation, guestOf)
-  let due = 0n
-
-  const measure = (): void => {
-    const startedMs = performance.now()
-    while (Atomics.load(flags, CONTROL_HASHING) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
-    const memory = guestOf().memory()
-    if (shadow.byteLength < memory.length) shadow.grow(memory.length)
-    const pages = takeChangedPages(memory, new Uint8Array(shadow, 0, memory.length), pageDiffersNative)
-    Atomics.store(flags, CONTROL_HASHING, 1)
-    const request: HashRequest = {
-      position: guestOf().position(),
-      memoryBytes: memory.length,
-      pages,
-      engineState: encodeEngineState(guestOf().globals(), wasi.encodeState()),
-      outputsRoot: wasi.outputsRoot(),
-    }
-    hashPort.postMessage(request, [pages.buffer as ArrayBuffer])
-    Atomics.add(counters, CONTROL_STALL_US, BigInt(Math.round(1000 * (performance.now() - startedMs))))
+  get #guest(): Guest {
+    if (this.#ready === undefined) throw new Error('the guest is asked for before it is there')
+    return this.#ready
   }
 
-  const answer = (command: Exclude<Command, { kind: 'run' }>): void => {
-    if (command.kind === 'measure') return measure()
-    if (command.kind === 'state') {
-      const engineState = encodeEngineState(guestOf().globals(), wasi.encodeState())
-      return post({ kind: 'state', memory: guestOf().memory().slice(), engineState })
+  /** Runs the guest to its end, then answers until the thread is terminated. */
+  run(): never {
+    const { module, facts } = this.#loaded
+    const end = runGuest({
+      module,
+      facts,
+      hostImport: (moduleName, name) => this.#wasi.function(moduleName, name),
+      isExit: (thrown) => this.#wasi.isExit(thrown),
+      nextDue: () => this.#nextDue(),
+      onReady: (guest) => this.#begin(guest),
+      onStop: (stop) => this.#stopped(stop),
+    })
+    this.#report(end)
+    for (;;) this.#serve()
+  }
+
+  #begin(guest: Guest): void {
+    this.#ready = guest
+    this.#wasi.bind({
+      get buffer() {
+        return guest.memory().buffer as ArrayBuffer
+      },
+    })
+    const { cached, elapsedMs } = this.#loaded
+    post({ kind: 'ready', memoryBytes: guest.memory().length, rewrite: { cached, elapsedMs } })
+    this.#serve()
+  }
+
+  #nextDue(): bigint {
+    const slice = this.#guest.position() + SLICE_FUEL
+    return slice < this.#due ? slice : this.#due
+  }
+
+  #stopped(stop: PauseStop): 'go' {
+    const memoryBytes = this.#guest.memory().length
+    Atomics.store(counters, CONTROL_POSITION, stop.position)
+    Atomics.store(counters, CONTROL_MEMORY, BigInt(memoryBytes))
+    if (stop.kind !== 'due' || stop.position >= this.#due) {
+      this.#report(stop)
+    } else {
+      if (Atomics.load(flags, CONTROL_INTERRUPT) === 0) return 'go'
+      post({ kind: 'stop', stop: { kind: 'interrupted', position: stop.position, memoryBytes } })
     }
-    const outputs = wasi.outputs().map((output) => ({ path: output.path, bytes: output.read() }))
-    post({ kind: 'results', results: { outputs, removed: wasi.removed(), notes: wasi.notes() } })
+    this.#serve()
+    return 'go'
+  }
+
+  #report(stop: GuestStop | PauseStop): void {
+    if (stop.kind === 'suspended') throw new Error('the engine never suspends a guest')
+    post({ kind: 'stop', stop: { ...stop, memoryBytes: this.#guest.memory().length } })
   }
 
   /** Stands still and answers commands until one says to run. */
-  const serve = (): void => {
+  #serve(): void {
     for (;;) {
       const seen = Atomics.load(flags, CONTROL_COMMANDS)
       const received = parentPort === null ? undefined : receiveMessageOnPort(parentPort)
@@ -152,63 +170,48 @@ function main(): void {
       }
       const command = received.message as Command
       if (command.kind === 'run') {
-        due = command.position
+        this.#due = command.position
         return
       }
-      answer(command)
+      this.#answer(command.kind)
     }
   }
 
-  const report = (stop: Parameters<typeof withMemory>[0]): void => {
-    post({ kind: 'stop', stop: withMemory(stop, guestOf().memory().length) })
+  #answer(kind: Exclude<Command['kind'], 'run'>): void {
+    if (kind === 'measure') return this.#measure()
+    if (kind === 'state') {
+      return post({ kind: 'state', memory: this.#guest.memory().slice(), engineState: this.#engineState() })
+    }
+    const outputs = this.#wasi.outputs().map((output) => ({ path: output.path, bytes: output.read() }))
+    post({ kind: 'results', results: { outputs, removed: this.#wasi.removed(), notes: this.#wasi.notes() } })
   }
 
-  const last = runGuest({
-    module,
-    facts,
-    hostImport: (moduleName, name) => wasi.function(moduleName, name),
-    isExit: (thrown) => wasi.isExit(thrown),
-    nextDue: () => {
-      const slice = (guest?.position() ?? 0n) + SLICE_FUEL
-      return slice < due ? slice : due
-    },
-    onReady(ready) {
-      guest = ready
-      wasi.bind({
-        get buffer() {
-          return ready.memory().buffer as ArrayBuffer
-        },
-      })
-      post({ kind: 'ready', memoryBytes: ready.memory().length, rewrite: { cached, elapsedMs } })
-      serve()
-    },
-    onStop(stop) {
-      Atomics.store(counters, CONTROL_POSITION, stop.position)
-      Atomics.store(counters, CONTROL_MEMORY, BigInt(guestOf().memory().length))
-      if (stop.kind === 'due' && stop.position < due) {
-        if (Atomics.load(flags, CONTROL_INTERRUPT) === 0) return 'go'
-        post({
-          kind: 'stop',
-          stop: { kind: 'interrupted', position: stop.position, memoryBytes: guestOf().memory().length },
-        })
-      } else {
-        report(stop)
-      }
-      serve()
-      return 'go'
-    },
-  })
-  report(last)
-  for (;;) serve()
-}
+  /** Takes what must stand still; the hash thread does the rest while the guest goes on. */
+  #measure(): void {
+    const startedMs = performance.now()
+    while (Atomics.load(flags, CONTROL_HASHING) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
+    const memory = this.#guest.memory()
+    if (shadow.byteLength < memory.length) shadow.grow(memory.length)
+    const pages = takeChangedPages(memory, new Uint8Array(shadow, 0, memory.length), pageDiffersNative)
+    Atomics.store(flags, CONTROL_HASHING, 1)
+    const request: HashRequest = {
+      position: this.#guest.position(),
+      memoryBytes: memory.length,
+      pages,
+      engineState: this.#engineState(),
+      outputsRoot: this.#wasi.outputsRoot(),
+    }
+    hashPort.postMessage(request, [pages.buffer as ArrayBuffer])
+    Atomics.add(counters, CONTROL_STALL_US, BigInt(Math.round(1000 * (performance.now() - startedMs))))
+  }
 
-function withMemory(stop: GuestStop | PauseStop, memoryBytes: number): Stop {
-  if (stop.kind === 'suspended') throw new Error('the engine never suspends a guest')
-  return { ...stop, memoryBytes }
+  #engineState(): Uint8Array {
+    return encodeEngineState(this.#guest.globals(), this.#wasi.encodeState())
+  }
 }
 
 try {
-  main()
+  new EngineThread().run()
 } catch (error) {
   const { name, message } = error as Error
   const known = error instanceof RepriseError ? error : undefined

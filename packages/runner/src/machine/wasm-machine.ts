@@ -78,105 +78,134 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
     transferList: [hashPort],
     resourceLimits: { stackSizeMb: WORKER_STACK_MB },
   })
-  return await connect({ engine, hasher, control, onStream: options.onStream })
-}
-
-interface Threads {
-  readonly engine: Worker
-  readonly hasher: Worker
-  readonly control: SharedArrayBuffer
-  readonly onStream: MachineOptions['onStream']
+  const threads = new Threads({ engine, hasher, control, onStream: options.onStream })
+  try {
+    return machineOf(threads, control, await threads.expect('ready'))
+  } catch (error) {
+    await threads.terminate()
+    throw error
+  }
 }
 
 type Answer<Kind extends EngineMessage['kind']> = Extract<EngineMessage, { kind: Kind }>
-type Waiting<Value> = { readonly resolve: (value: Value) => void; readonly reject: (error: unknown) => void }
+interface Waiting<Value> {
+  readonly resolve: (value: Value) => void
+  readonly reject: (error: Error) => void
+}
 
-async function connect({ engine, hasher, control, onStream }: Threads): Promise<WasmMachine> {
-  const flags = new Int32Array(control)
-  const counters = new BigInt64Array(control)
-  const measurements: Waiting<Measurement>[] = []
-  let waiting: (Waiting<EngineMessage> & { readonly kind: EngineMessage['kind'] }) | undefined
-  let failure: unknown
-  let streaming = Promise.resolve()
+/** The two threads as the main thread reaches them: one question at a time, and one failure for all. */
+class Threads {
+  readonly #engine: Worker
+  readonly #hasher: Worker
+  readonly #flags: Int32Array
+  readonly #onStream: MachineOptions['onStream']
+  readonly #measurements: Waiting<Measurement>[] = []
+  #waiting: (Waiting<EngineMessage> & { readonly kind: EngineMessage['kind'] }) | undefined
+  #failure: Error | undefined
+  #streaming: Promise<void> = Promise.resolve()
 
-  const fail = (error: unknown): void => {
-    failure ??= error
-    waiting?.reject(failure)
-    waiting = undefined
-    for (const { reject } of measurements.splice(0)) reject(failure)
+  constructor(options: {
+    readonly engine: Worker
+    readonly hasher: Worker
+    readonly control: SharedArrayBuffer
+    readonly onStream: MachineOptions['onStream']
+  }) {
+    this.#engine = options.engine
+    this.#hasher = options.hasher
+    this.#flags = new Int32Array(options.control)
+    this.#onStream = options.onStream
+    this.#engine.on('message', (message: EngineMessage) => this.#heard(message))
+    this.#hasher.on('message', (result: HashResult) => this.#measurements.shift()?.resolve(result))
+    for (const worker of [this.#engine, this.#hasher]) {
+      worker.on('error', (cause) => this.#fail(failed(`a machine thread failed: ${(cause as Error).message}`, cause)))
+      worker.on('exit', (code) => this.#fail(failed(`a machine thread ended by itself (code ${code})`)))
+    }
   }
-  const expectMessage = <Kind extends EngineMessage['kind']>(kind: Kind): Promise<Answer<Kind>> =>
-    new Promise((resolve, reject) => {
-      if (failure !== undefined) reject(failure)
-      else waiting = { kind, resolve: resolve as (value: EngineMessage) => void, reject }
+
+  /** What the guest wrote so far has been shown. */
+  get streamed(): Promise<void> {
+    return this.#streaming
+  }
+
+  expect<Kind extends EngineMessage['kind']>(kind: Kind): Promise<Answer<Kind>> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) reject(this.#failure)
+      else this.#waiting = { kind, resolve: resolve as (value: EngineMessage) => void, reject }
     })
-  const command = (message: Command): void => {
-    engine.postMessage(message)
-    Atomics.add(flags, CONTROL_COMMANDS, 1)
-    Atomics.notify(flags, CONTROL_COMMANDS)
-  }
-  const stream = async (message: Answer<'stream'>): Promise<void> => {
-    await onStream?.(message.stream, message.bytes)
-    Atomics.sub(flags, CONTROL_STREAM_BYTES, message.bytes.length)
-    Atomics.notify(flags, CONTROL_STREAM_BYTES)
   }
 
-  engine.on('message', (message: EngineMessage) => {
+  ask<Kind extends EngineMessage['kind']>(command: Command, kind: Kind): Promise<Answer<Kind>> {
+    const answered = this.expect(kind)
+    this.#command(command)
+    return answered
+  }
+
+  measure(): Promise<Measurement> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure)
+      this.#measurements.push({ resolve, reject })
+      this.#command({ kind: 'measure' })
+    })
+  }
+
+  async terminate(): Promise<void> {
+    for (const worker of [this.#engine, this.#hasher]) worker.removeAllListeners('exit')
+    await Promise.all([this.#engine.terminate(), this.#hasher.terminate()])
+  }
+
+  #command(command: Command): void {
+    this.#engine.postMessage(command)
+    Atomics.add(this.#flags, CONTROL_COMMANDS, 1)
+    Atomics.notify(this.#flags, CONTROL_COMMANDS)
+  }
+
+  #heard(message: EngineMessage): void {
     if (message.kind === 'stream') {
-      streaming = streaming.then(() => stream(message)).catch(fail)
+      this.#streaming = this.#streaming
+        .then(() => this.#stream(message))
+        .catch((error: unknown) => this.#fail(error as Error))
     } else if (message.kind === 'failed') {
-      fail(engineFailure(message.error))
-    } else if (waiting?.kind === message.kind) {
-      const { resolve } = waiting
-      waiting = undefined
+      this.#fail(engineFailure(message.error))
+    } else if (this.#waiting?.kind === message.kind) {
+      const { resolve } = this.#waiting
+      this.#waiting = undefined
       resolve(message)
     } else {
-      fail(new RunnerError('ENGINE_FAILED', { message: `the engine thread said «${message.kind}» unasked` }))
+      this.#fail(failed(`the engine thread said «${message.kind}» unasked`))
     }
-  })
-  hasher.on('message', ({ position, stateRoot, outputsRoot }: HashResult) =>
-    measurements.shift()?.resolve({ position, stateRoot, outputsRoot }),
-  )
-  for (const worker of [engine, hasher]) {
-    worker.on('error', (error) => fail(threadFailure(error)))
-    worker.on('exit', (code) =>
-      fail(new RunnerError('ENGINE_FAILED', { message: `a machine thread ended by itself (code ${code})` })),
-    )
   }
 
-  const ready = await expectMessage('ready').catch(async (error: unknown) => {
-    await Promise.all([engine.terminate(), hasher.terminate()])
-    throw error
-  })
+  async #stream({ stream, bytes }: Answer<'stream'>): Promise<void> {
+    await this.#onStream?.(stream, bytes)
+    Atomics.sub(this.#flags, CONTROL_STREAM_BYTES, bytes.length)
+    Atomics.notify(this.#flags, CONTROL_STREAM_BYTES)
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    this.#waiting?.reject(this.#failure)
+    this.#waiting = undefined
+    for (const { reject } of this.#measurements.splice(0)) reject(this.#failure)
+  }
+}
+
+function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'ready'>): WasmMachine {
+  const flags = new Int32Array(control)
+  const counters = new BigInt64Array(control)
   return {
     memoryBytesAtStart: ready.memoryBytes,
     rewrite: ready.rewrite,
     async runTo(position): Promise<Stop> {
-      const stopped = expectMessage('stop')
-      command({ kind: 'run', position })
-      const { stop } = await stopped
-      // What the guest wrote before the stop has been shown when the stop is.
-      await streaming
+      const { stop } = await threads.ask({ kind: 'run', position }, 'stop')
+      await threads.streamed
       return stop
     },
-    measure(): Promise<Measurement> {
-      return new Promise((resolve, reject) => {
-        if (failure !== undefined) return reject(failure)
-        measurements.push({ resolve, reject })
-        command({ kind: 'measure' })
-      })
-    },
+    measure: () => threads.measure(),
     async state(): Promise<MachineState> {
-      const answered = expectMessage('state')
-      command({ kind: 'state' })
-      const { memory, engineState } = await answered
+      const { memory, engineState } = await threads.ask({ kind: 'state' }, 'state')
       return { memory, engineState }
     },
-    async results(): Promise<MachineResults> {
-      const answered = expectMessage('results')
-      command({ kind: 'results' })
-      return (await answered).results
-    },
+    results: async (): Promise<MachineResults> => (await threads.ask({ kind: 'results' }, 'results')).results,
     interrupt(): void {
       Atomics.store(flags, CONTROL_INTERRUPT, 1)
     },
@@ -185,24 +214,18 @@ async function connect({ engine, hasher, control, onStream }: Threads): Promise<
       memoryBytes: Number(Atomics.load(counters, CONTROL_MEMORY)),
       measureMs: Number(Atomics.load(counters, CONTROL_STALL_US)) / 1000,
     }),
-    async [Symbol.asyncDispose](): Promise<void> {
-      engine.removeAllListeners('exit')
-      hasher.removeAllListeners('exit')
-      await Promise.all([engine.terminate(), hasher.terminate()])
-    },
+    [Symbol.asyncDispose]: () => threads.terminate(),
   }
 }
 
 function engineFailure(error: SerializedError): RunnerError {
-  const hint = error.hint === undefined ? {} : { hint: error.hint }
-  const refused = error.code !== undefined
-  return new RunnerError(refused ? 'ENGINE_REFUSED' : 'ENGINE_FAILED', {
+  return new RunnerError(error.code === undefined ? 'ENGINE_FAILED' : 'ENGINE_REFUSED', {
     message: error.message,
-    ...hint,
+    ...(error.hint !== undefined && { hint: error.hint }),
     data: { code: error.code, name: error.name },
   })
 }
 
-function threadFailure(cause: unknown): RunnerError {
-  return new RunnerError('ENGINE_FAILED', { message: `a machine thread failed: ${(cause as Error).message}`, cause })
+function failed(message: string, cause?: unknown): RunnerError {
+  return new RunnerError('ENGINE_FAILED', { message, ...(cause !== undefined && { cause }) })
 }

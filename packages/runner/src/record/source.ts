@@ -16,7 +16,7 @@ export async function openFileSource(path: string): Promise<FileSource> {
         const bytes = new Uint8Array(lengthBytes)
         let filled = 0
         while (filled < lengthBytes) {
-          // oxlint-disable-next-line no-await-in-loop -- The next read begins where this one ended.
+          // The next read begins where this one ended.
           const { bytesRead } = await file.read(bytes, filled, lengthBytes - filled, offset + filled)
           if (bytesRead === 0) throw new Error(`${path} became shorter while it was read`)
           filled += bytesRead

@@ -84,7 +84,7 @@ function recordedPositions(checkpoints: readonly Checkpoint[]): (position: bigin
   const grid = checkpoints.filter(({ kind }) => kind === CHECKPOINT_GRID).map(({ position }) => BigInt(position))
   let next = 0
   return (position) => {
-    while (next < grid.length && (grid[next] as bigint) <= position) next += 1
+    while (next < grid.length && grid[next] <= position) next += 1
     return grid[next] ?? NEVER
   }
 }

@@ -41,7 +41,8 @@ describe('the index of outputs', () => {
   test('does not grow beyond its limit and keeps the newest', async () => {
     const home = await homeForTest()
     const digests = Array.from({ length: OUTPUTS_NOTED_MAX + 5 }, (_, index) => digest(index + 1))
-    for (let number = 1; number <= 16; number++) await noteOutputs(home, run(number), [digest(1e6 + number), ...digests])
+    for (let number = 1; number <= 16; number++)
+      await noteOutputs(home, run(number), [digest(1e6 + number), ...digests])
     const path = join(home, 'runs', 'outputs.jsonl')
     expect((await stat(path)).size).toBeLessThan(OUTPUT_INDEX_BYTES_MAX)
     expect((await readFile(path, 'utf8')).startsWith('{"outputs"')).toBe(true)

@@ -17,7 +17,11 @@ function output(path: string, text: string): WrittenOutput {
   return { lengthBytes: bytes.length, open, path, sha256: digestOf(text) }
 }
 
-function back(folder: string, outputs: readonly WrittenOutput[], started: Readonly<Record<string, string>> = {}): Promise<WriteBackResult> {
+function back(
+  folder: string,
+  outputs: readonly WrittenOutput[],
+  started: Readonly<Record<string, string>> = {},
+): Promise<WriteBackResult> {
   const digests = Object.entries(started).map(([path, text]) => [path, digestOf(text)] as const)
   return writeBack({ folder, outputs, started: new Map(digests) })
 }
@@ -27,7 +31,12 @@ describe('writeBack', () => {
     const folder = await folderForTest()
     await writeFile(join(folder, 'in.csv'), 'old')
     await writeFile(join(folder, 'kept.csv'), 'kept')
-    const outputs = [output('in.csv', 'new'), output('kept.csv', 'kept'), output('deep/er/out.txt', 'out'), output('empty', '')]
+    const outputs = [
+      output('in.csv', 'new'),
+      output('kept.csv', 'kept'),
+      output('deep/er/out.txt', 'out'),
+      output('empty', ''),
+    ]
     const result = await back(folder, outputs, { 'in.csv': 'old', 'kept.csv': 'kept' })
     expect(result).toEqual({ conflicts: [], same: [], written: ['in.csv', 'deep/er/out.txt', 'empty'] })
     expect(await readFile(join(folder, 'in.csv'), 'utf8')).toBe('new')
@@ -48,7 +57,9 @@ describe('writeBack', () => {
     await writeFile(join(folder, 'a'), 'edited')
     await writeFile(join(folder, 'b'), 'mine')
     await writeFile(join(folder, 'c'), 'result')
-    const result = await back(folder, [output('a', 'result'), output('b', 'result'), output('c', 'result')], { a: 'old' })
+    const result = await back(folder, [output('a', 'result'), output('b', 'result'), output('c', 'result')], {
+      a: 'old',
+    })
     const sha256 = digestOf('result')
     expect(result).toEqual({
       conflicts: [
@@ -73,7 +84,10 @@ describe('writeBack', () => {
     await mkdir(join(folder, 'real'))
     await symlink('real', join(folder, 'inside'))
     const paths = ['../out', '/etc/out', 'a/../../out', 'a//b', '', 'away/out', 'away/deep/out', 'link', 'inside/out']
-    const result = await back(folder, paths.map((path) => output(path, 'x')))
+    const result = await back(
+      folder,
+      paths.map((path) => output(path, 'x')),
+    )
     const reasons = Object.fromEntries(result.conflicts.map(({ path, reason }) => [path, reason]))
     expect(reasons).toEqual({ ...Object.fromEntries(paths.slice(0, 7).map((path) => [path, 'outside'])), link: 'link' })
     expect(result.written).toEqual(['inside/out'])
@@ -86,7 +100,10 @@ describe('writeBack', () => {
     await mkdir(join(folder, 'dir'))
     await writeFile(join(folder, 'file'), '')
     const long = 'n'.repeat(300)
-    const result = await back(folder, ['dir', 'file/below', long, `${long}/below`].map((path) => output(path, 'x')))
+    const result = await back(
+      folder,
+      ['dir', 'file/below', long, `${long}/below`].map((path) => output(path, 'x')),
+    )
     expect(result.conflicts.map(({ reason }) => reason)).toEqual(['not-a-file', 'not-a-file', 'name', 'name'])
     expect(result.written).toEqual([])
   })
@@ -101,7 +118,10 @@ describe('writeBack', () => {
         throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
       },
     }
-    await expect(back(folder, [output('a', 'new'), failing], { a: 'old' })).rejects.toMatchObject({ code: 'DISK_FULL', kind: 'failure' })
+    await expect(back(folder, [output('a', 'new'), failing], { a: 'old' })).rejects.toMatchObject({
+      code: 'DISK_FULL',
+      kind: 'failure',
+    })
     expect(await readdir(folder)).toEqual(['a'])
     expect(await readFile(join(folder, 'a'), 'utf8')).toBe('old')
   })
@@ -117,7 +137,10 @@ describe('writeBack', () => {
         await writeFile(join(folder, 'a'), 'there')
         // Of two outputs one may be the other's folder: a guest cannot have made that.
         const possible = paths.filter((one) => !paths.some((other) => other.startsWith(`${one}/`)))
-        const result = await back(folder, possible.map((one) => output(one, one)))
+        const result = await back(
+          folder,
+          possible.map((one) => output(one, one)),
+        )
         for (const one of result.written) expect(await readFile(join(folder, one), 'utf8')).toBe(one)
         expect(result.written.length + result.conflicts.length).toBe(possible.length)
         expect(await readdir(outer)).toEqual(['folder'])

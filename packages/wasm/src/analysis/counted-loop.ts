@@ -16,6 +16,8 @@ export const COUNTED_TRIPS_MAX = 1 << 20
 export interface CountedLoop {
   readonly counter: number
   readonly step: number
+  /** The local that holds the step, where it is no literal; it may still hold zero. */
+  readonly stepLocal: number | undefined
   /** A local that the loop does not change, or a constant. */
   readonly bound: { readonly local: number } | { readonly constant: number }
 }
@@ -31,10 +33,11 @@ export function countedLoop(body: Body, loop: number): CountedLoop | undefined {
   const condition = readCondition(body, branch - 1, first)
   if (condition === undefined) return undefined
   const step = readStep(body, first, end, condition.counter)
-  if (step === undefined || step === 0 || !compares(condition.comparison, step)) return undefined
-  const { bound } = condition
-  if ('local' in bound && (bound.local === condition.counter || isSet(body, first, end, bound.local))) return undefined
-  return { counter: condition.counter, step, bound }
+  if (step === undefined || step.value === 0 || !compares(condition.comparison, step.value)) return undefined
+  const { bound, counter } = condition
+  if ('local' in bound && (bound.local === counter || isSet(body, first, end, bound.local))) return undefined
+  if (step.local !== undefined && isSet(body, first, end, step.local)) return undefined
+  return { counter, step: step.value, stepLocal: step.local, bound }
 }
 
 interface Condition {
@@ -88,21 +91,29 @@ function isCounter(body: Body, first: number, local: number): boolean {
   return isSet(body, first, body.mate[first], local)
 }
 
-/** The constant of `local.get i, i32.const c, i32.add` before the local.set or local.tee of i at `set`. */
-function stepAt(body: Body, set: number): number | undefined {
+interface Step {
+  readonly value: number
+  readonly local: number | undefined
+}
+
+/**
+ * The step of `local.get i, STEP, i32.add` before the local.set or local.tee of i at `set`. STEP is an i32.const, or a
+ * local that the function sets in one place only, to an i32.const: clang keeps repeated constants in locals.
+ */
+function stepAt(body: Body, set: number): Step | undefined {
   const { opcode, immediate } = body
-  const isStep =
-    opcode[set - 1] === OP.i32Add &&
-    opcode[set - 2] === OP.i32Const &&
-    opcode[set - 3] === OP.localGet &&
-    immediate[set - 3] === immediate[set]
-  return isStep ? immediate[set - 2] : undefined
+  if (opcode[set - 1] !== OP.i32Add || opcode[set - 3] !== OP.localGet) return undefined
+  if (immediate[set - 3] !== immediate[set]) return undefined
+  const operand = immediate[set - 2]
+  if (opcode[set - 2] === OP.i32Const) return { value: operand, local: undefined }
+  if (opcode[set - 2] !== OP.localGet || operand < body.params || body.localSets[operand] !== 1) return undefined
+  return { value: body.localConstants[operand], local: operand }
 }
 
 /** The step of a counter that is set exactly once, outside of the blocks in the loop. */
-function readStep(body: Body, first: number, end: number, counter: number): number | undefined {
+function readStep(body: Body, first: number, end: number, counter: number): Step | undefined {
   const { opcode, immediate } = body
-  let step: number | undefined
+  let step: Step | undefined
   let sets = 0
   let blockEnd = first
   for (let n = first + 1; n < end; n++) {
@@ -110,7 +121,7 @@ function readStep(body: Body, first: number, end: number, counter: number): numb
     if (op >= OP.block && op <= OP.else && n > blockEnd) blockEnd = outerEnd(body, n)
     if ((op !== OP.localSet && op !== OP.localTee) || immediate[n] !== counter) continue
     sets++
-    if (n > blockEnd && n - 3 > first) step = stepAt(body, n)
+    if (n - 3 > blockEnd) step = stepAt(body, n)
   }
   return sets === 1 ? step : undefined
 }

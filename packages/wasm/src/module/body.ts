@@ -54,6 +54,11 @@ export class Body {
   /** Instructions outside of all loops. */
   entryWeight = 0
 
+  /** By local: how many instructions set it. */
+  localSets = new Uint32Array(0)
+  /** By local: the constant that the last of them sets, if an i32.const stands right before it; else 0. */
+  localConstants = new Int32Array(0)
+
   params = 0
   /** Parameters and locals. */
   locals = 0
@@ -108,6 +113,11 @@ export class Body {
       }
     }
     this.groupsEnd = cursor.at
+    if (this.localSets.length < this.locals) {
+      this.localSets = new Uint32Array(2 * this.locals)
+      this.localConstants = new Int32Array(2 * this.locals)
+    }
+    this.localSets.fill(0, 0, this.locals)
   }
 
   #ensure(instructions: number): void {
@@ -153,7 +163,9 @@ export class Body {
         else if (op === OP.return) this.#leave(0)
         return
       case IMMEDIATE.local:
-        return this.#index(cursor, n, this.locals, 'local')
+        this.#index(cursor, n, this.locals, 'local')
+        if (op !== OP.localGet) this.#noteSet(n)
+        return
       case IMMEDIATE.i32:
         this.immediate[n] = readSigned32(cursor)
         return
@@ -233,6 +245,12 @@ export class Body {
     const index = cursor.u32()
     if (index >= size) throw malformed(`unknown ${what} ${index}`, this.at[n])
     this.immediate[n] = index
+  }
+
+  #noteSet(n: number): void {
+    const local = this.immediate[n]
+    this.localSets[local]++
+    this.localConstants[local] = n > 0 && this.opcode[n - 1] === OP.i32Const ? this.immediate[n - 1] : 0
   }
 
   #blockType(cursor: Cursor, module: WasmModule, functionIndex: number): number {

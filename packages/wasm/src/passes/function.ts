@@ -12,6 +12,7 @@ import type { Body } from '../module/body.ts'
 import type { FunctionType, WasmModule } from '../module/module.ts'
 import { FLOAT, floatRules, OP, SINK, sinks, VALUE_TYPES } from '../module/opcodes.ts'
 import type { ByteSink } from '../module/sink.ts'
+import { BranchHints } from './hints.ts'
 import { movedFunction, type Layout } from './layout.ts'
 
 /** No site costs more: an interpreter's big loop runs through little of its body each time. */
@@ -61,6 +62,8 @@ export class FunctionWriter {
   readonly #resultTypes: (type: FunctionType) => number
   readonly #body: Body
   readonly #operands = new Operands()
+  /** Of all functions written so far. */
+  readonly hints = new BranchHints()
 
   // State of the function that is being written.
   /** The guest's bytes are copied up to here. */
@@ -113,6 +116,7 @@ export class FunctionWriter {
     this.#reserveScratch()
 
     const size = this.#sink.openSize()
+    this.hints.open(movedFunction(module, this.#layout, functionIndex), size)
     this.#writeLocals()
     this.#copied = body.at[0]
     this.#wrapped = this.#cyclic || cached
@@ -304,6 +308,7 @@ export class FunctionWriter {
     const trips = this.#scratchLocal(VALUE_TYPES.i32)
     this.#flush(at[n])
     this.#writeTrips(counted, trips)
+    this.hints.add(this.#sink.length, 'often')
     this.#sink.u8(OP.if).copy(bytes, at[n] + 1, at[n + 1])
     this.#writePoll(() => this.#writeTripCost(trips, cost))
     this.#writeRange(n + 1, end)
@@ -320,7 +325,7 @@ export class FunctionWriter {
   }
 
   /** Leaves the number of iterations in `trips` and, as operand, whether it is known and small (spec §5.4). */
-  #writeTrips({ counter, step, bound }: CountedLoop, trips: number): void {
+  #writeTrips({ counter, step, stepLocal, bound }: CountedLoop, trips: number): void {
     const sink = this.#sink
     const { factor, shift } = tripFactors(step)
     const pushBound = (): void => {
@@ -341,6 +346,8 @@ export class FunctionWriter {
     // One less, so that a distance of zero (2^32 iterations) counts as large.
     sink.u8(OP.i32Const).signed(1).u8(OP.i32Sub)
     sink.u8(OP.i32Const).signed(COUNTED_TRIPS_MAX).u8(OP.i32LtU)
+    if (stepLocal === undefined) return
+    sink.u8(OP.localGet).unsigned(stepLocal).u8(OP.i32Const).signed(step).u8(OP.i32Eq).u8(OP.i32And)
   }
 
   #writeTripCost(trips: number, cost: number): void {
@@ -384,7 +391,9 @@ export class FunctionWriter {
   }
 
   #writeIfNegative(): void {
-    this.#sink.u8(OP.i32Const).signed(0).u8(OP.i32LtS).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
+    this.#sink.u8(OP.i32Const).signed(0).u8(OP.i32LtS)
+    this.hints.add(this.#sink.length, 'rarely')
+    this.#sink.u8(OP.if).u8(EMPTY_BLOCK_TYPE)
   }
 
   #pushCounter(): void {
@@ -416,7 +425,9 @@ export class FunctionWriter {
     const sink = this.#sink
     this.#flush(this.#body.at[n])
     sink.u8(OP.localTee).unsigned(local).u8(OP.localGet).unsigned(local)
-    sink.u8(isF32 ? OP.f32Ne : OP.f64Ne).u8(OP.if).u8(type)
+    sink.u8(isF32 ? OP.f32Ne : OP.f64Ne)
+    this.hints.add(sink.length, 'rarely')
+    sink.u8(OP.if).u8(type)
     sink.raw(isF32 ? F32_NAN : F64_NAN)
     sink.u8(OP.else).u8(OP.localGet).unsigned(local).u8(OP.end)
   }

@@ -12,6 +12,7 @@ import { OP, VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
 import { FunctionWriter, type CounterPlace, type Statistics } from './function.ts'
 import { checkImports, type HostImport } from './gate.ts'
+import type { BranchHints } from './hints.ts'
 import { layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
 import { writeExports, writeGlobals, writeMoved, type Synthesized, synthesize } from './sections.ts'
 
@@ -90,7 +91,7 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
   for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
 
   return {
-    bytes: assemble({ module, layout, types, synthesized, globals, memory, code, options }),
+    bytes: assemble({ module, layout, types, synthesized, globals, memory, code, hints: writer.hints, options }),
     facts: {
       imports,
       exports: module.exports.map((item) => item.name),
@@ -171,6 +172,7 @@ interface Parts {
   readonly globals: readonly MutableGlobal[]
   readonly memory: ModuleFacts['memory']
   readonly code: ByteSink
+  readonly hints: BranchHints
   readonly options: RewriteOptions
 }
 
@@ -211,6 +213,7 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   section(SECTION.export, () => writeExports(out, module, layout, parts.globals))
   if (module.sections.has(SECTION.element)) section(SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
   copied(SECTION.dataCount)
+  section(SECTION.custom, () => parts.hints.write(out))
   section(SECTION.code, () => out.copy(code.bytes, 0, code.length))
   copied(SECTION.data)
   return out.bytes.slice(0, out.length)

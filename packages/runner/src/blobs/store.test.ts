@@ -1,12 +1,16 @@
-import { chmod, mkdtemp, readdir, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { temporaryName } from '../durable.ts'
 import { runnerFolders } from '../home.ts'
 import { openBlobStore, refOf } from './index.ts'
 
-const homeForTest = (): Promise<string> => mkdtemp(join(tmpdir(), 'reprise-store-'))
+async function homeForTest(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'reprise-store-'))
+  onTestFinished(() => rm(folder, { force: true, recursive: true }))
+  return folder
+}
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 async function streamed(chunks: AsyncIterable<Uint8Array>): Promise<string> {

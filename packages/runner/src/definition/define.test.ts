@@ -1,61 +1,21 @@
 import { hash } from 'node:crypto'
-import { link, mkdir, mkdtemp, readdir, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { canonical, computationId, hex, type Computation, type InputFile } from '@reprise/core'
+import { link, mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { canonical, computationId, hex, type Computation } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
-import { openBlobStore, refOf } from '../blobs/index.ts'
-import { defineCommand, type Definition, type DefinitionContext, type Flags } from './index.ts'
+import { refOf } from '../blobs/index.ts'
+import { defineCommand } from './index.ts'
+import { contextIn, define, folderForTest, MODULE, pathsAt, placesOf, put } from './testing.ts'
 
-const MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
-const folderForTest = (): Promise<string> => mkdtemp(join(tmpdir(), 'reprise-define-'))
-const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
-const idOf = (computation: Computation): string => hex(computationId(computation, sha256))
-
-async function put(folder: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true })
-    await writeFile(join(folder, path), content)
-  }
-  return folder
-}
-
-let homes: Promise<string> | undefined
-
-async function contextIn(folder: string, stdin = ''): Promise<DefinitionContext> {
-  const home = await (homes ??= folderForTest())
-  return {
-    folder,
-    home,
-    now: () => 1_700_000_000_123_456_789n,
-    random: (lengthBytes) => new Uint8Array(lengthBytes).fill(1),
-    stdin: (async function* () {
-      yield new TextEncoder().encode(stdin)
-    })(),
-    store: await openBlobStore(home),
-  }
-}
-
-async function define(folder: string, command: readonly string[], flags: Flags = {}): Promise<Definition> {
-  return defineCommand({ command, flags }, await contextIn(folder))
-}
-
-function filesAt({ computation }: Definition, at: string): readonly InputFile[] {
-  const source = computation.mounts.find((mount) => mount.at === at)?.source
-  return source?.kind === 'files' ? source.files : []
-}
-
-const pathsAt = (definition: Definition, at: string): string[] => filesAt(definition, at).map(({ path }) => path)
-const placesOf = ({ computation }: Definition): string[] => computation.mounts.map(({ at }) => at)
+const idOf = (computation: Computation): string =>
+  hex(computationId(computation, (data) => hash('sha256', data, 'buffer')))
 
 describe('a module with no flags', () => {
   test('has the current folder as its input, all defaults written out, and every blob in the store', async () => {
     const folder = await put(await folderForTest(), { 'build/hello.wasm': MODULE, 'data.csv': '1,2\n', 'sub/x': 'x' })
-    const { computation, workingFolder, program, advice, inputs } = await define(folder, [
-      'build/hello.wasm',
-      '-v',
-      'data.csv',
-    ])
+    const context = await contextIn(folder)
+    const command = ['build/hello.wasm', '-v', 'data.csv']
+    const { computation, workingFolder, program, advice, inputs } = await defineCommand({ command }, context)
     const files = (
       [
         ['build/hello.wasm', MODULE],
@@ -89,8 +49,7 @@ describe('a module with no flags', () => {
     expect(advice).toEqual([])
     expect(workingFolder).toEqual({ files: new Map(files.map(({ path, sha256 }) => [path, sha256])), path: folder })
     expect(new Set(inputs)).toEqual(new Set([...files, refOf(new Uint8Array())].map(({ sha256 }) => sha256)))
-    const { store } = await contextIn(folder)
-    for (const digest of inputs) expect(await store.has(digest)).toBe(true)
+    for (const digest of inputs) expect(await context.store.has(digest)).toBe(true)
   })
 
   test('leaves out hidden entries, node_modules and records, and its own state and record', async () => {
@@ -165,37 +124,6 @@ describe('a module with no flags', () => {
   })
 })
 
-describe('the limits of the current folder', () => {
-  test('5,000 files pass, one more is refused with the --input line to use', async () => {
-    const folder = await put(await folderForTest(), { 'data.csv': '', 'p.wasm': MODULE })
-    await mkdir(join(folder, 'many'))
-    await Promise.all(Array.from({ length: 4998 }, (_, index) => writeFile(join(folder, 'many', `${index}`), '')))
-    expect(filesAt(await define(folder, ['p.wasm']), '/').length).toBe(5000)
-    await writeFile(join(folder, 'many', 'more'), '')
-    const { store, ...context } = await contextIn(folder)
-    const untouched = { ...store, putAll: () => Promise.reject(new Error('copied before the limit was checked')) }
-    const defined = defineCommand(
-      { command: ['p.wasm', 'a b'], flags: { seed: '5' } },
-      { ...context, store: untouched },
-    )
-    await expect(defined).rejects.toMatchObject({
-      code: 'INPUT_TOO_MUCH',
-      hint: `name what the program reads: reprise run --seed 5 --input data.csv --input p.wasm p.wasm 'a b'`,
-      message: expect.stringContaining('5,001 files'),
-    })
-  })
-
-  test('1 GiB passes, one more byte is refused', async () => {
-    const folder = await put(await folderForTest(), { 'p.wasm': MODULE, sparse: '' })
-    await truncate(join(folder, 'sparse'), 2 ** 30 - 7)
-    await expect(define(folder, ['p.wasm'])).rejects.toMatchObject({
-      code: 'INPUT_TOO_MUCH',
-      hint: 'name what the program reads: reprise run --input p.wasm p.wasm',
-      message: expect.stringContaining('sparse 1.0 GiB in 1 file)'),
-    })
-  })
-})
-
 describe('the same command on the same files', () => {
   test('is the same computation in another folder, by another path, with other times and in another order', async () => {
     const files = { 'a/b': '2', 'data.csv': '1', 'hello.wasm': MODULE, z: '3' }
@@ -232,76 +160,6 @@ describe('the same command on the same files', () => {
       idOf((await define(folder, ['p.wasm', ''])).computation),
     )
     expect(new Set(ids).size).toBe(10)
-  })
-})
-
-describe('--input', () => {
-  test('takes only what is named: files as own copies, folders read-only, and replaces nothing', async () => {
-    const elsewhere = await put(await folderForTest(), { 'far.csv': 'far', 'raw/a': 'a', 'raw/b/c': 'c' })
-    const folder = await put(await folderForTest(), {
-      'data.csv': '1',
-      'other.csv': '2',
-      'p.wasm': MODULE,
-      'sub/d/e': 'e',
-      'sub/f': 'f',
-    })
-    const input = [
-      'data.csv',
-      'sub/d',
-      join(elsewhere, 'far.csv'),
-      `${elsewhere}/raw:in/raw`,
-      `${elsewhere}/far.csv:in/`,
-      'sub/f:/renamed',
-    ]
-    const definition = await define(folder, ['p.wasm'], { input })
-    expect(placesOf(definition)).toEqual(['/', '/in/raw', '/sub/d', '/tmp'])
-    expect(pathsAt(definition, '/')).toEqual(['data.csv', 'far.csv', 'in/far.csv', 'renamed'])
-    expect(pathsAt(definition, '/in/raw')).toEqual(['a', 'b/c'])
-    expect(definition.computation.mounts[1]).toMatchObject({ output: false, writable: false })
-    expect(definition.workingFolder).toEqual({ files: new Map(), path: folder })
-  })
-
-  test('means a file with a colon in its name when there is one', async () => {
-    const folder = await put(await folderForTest(), { a: '1', 'a:b': '2', 'p.wasm': MODULE })
-    expect(filesAt(await define(folder, ['p.wasm'], { input: ['a:b'] }), '/')).toEqual([
-      { ...refOf(Buffer.from('2')), path: 'a:b' },
-    ])
-    expect(filesAt(await define(folder, ['p.wasm'], { input: ['a:c'] }), '/')).toEqual([
-      { ...refOf(Buffer.from('1')), path: 'c' },
-    ])
-    expect(pathsAt(await define(folder, ['p.wasm'], { input: ['a:b:c'] }), '/')).toEqual(['c'])
-  })
-
-  test('of the current folder is the working folder, without its hidden files, which it says', async () => {
-    const folder = await put(await folderForTest(), { '.env': '', data: '', 'p.wasm': MODULE })
-    const definition = await define(folder, ['p.wasm'], { input: ['.'] })
-    expect(pathsAt(definition, '/')).toEqual(['data', 'p.wasm'])
-    expect(definition.advice).toEqual([
-      `${folder}: .env: left out (hidden, node_modules or a record); name it to take it`,
-    ])
-    expect(pathsAt(await define(folder, ['p.wasm'], { input: ['.env'] }), '/')).toEqual(['.env'])
-  })
-
-  test('puts inner folders into outer ones, and refuses two files at one place or a file as a folder', async () => {
-    const folder = await put(await folderForTest(), { a: 'a', b: 'b', 'd/x': 'x', 'e/y': 'y', 'p.wasm': MODULE })
-    const definition = await define(folder, ['p.wasm'], { input: ['d', 'e:d/e', 'a:d/a'] })
-    expect(placesOf(definition)).toEqual(['/', '/d', '/tmp'])
-    expect(pathsAt(definition, '/d')).toEqual(['a', 'e/y', 'x'])
-    await expect(define(folder, ['p.wasm'], { input: ['a:same', 'b:same'] })).rejects.toMatchObject({
-      code: 'INPUT_CONFLICT',
-    })
-    await expect(define(folder, ['p.wasm'], { input: ['a:d', 'd'] })).rejects.toMatchObject({ code: 'INPUT_CONFLICT' })
-    await expect(define(folder, ['p.wasm'], { input: ['a:d', 'b:d/b'] })).rejects.toMatchObject({
-      code: 'INPUT_CONFLICT',
-    })
-    await expect(define(folder, ['p.wasm'], { input: ['a:../b'] })).rejects.toMatchObject({ code: 'INPUT_NAME' })
-    await expect(define(folder, ['p.wasm'], { input: ['nowhere'] })).rejects.toMatchObject({
-      code: 'INPUT_MISSING',
-      message: expect.stringContaining(join(folder, 'nowhere')),
-    })
-    await expect(define(folder, ['p.wasm'], { input: ['/dev/null'] })).rejects.toMatchObject({
-      code: 'INPUT_UNREADABLE',
-    })
   })
 })
 

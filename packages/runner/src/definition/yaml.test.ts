@@ -1,14 +1,12 @@
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
-import { openBlobStore, refOf } from '../blobs/index.ts'
+import { refOf } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
 import { formats } from './check.ts'
-import { defineCommand, publishedSchema, type Definition, type Flags } from './index.ts'
+import { publishedSchema, type Definition, type Flags } from './index.ts'
+import { define, folderForTest, put } from './testing.ts'
 import { COMPUTATION_YAML_BYTES_MAX, parseYaml } from './yaml.ts'
 
 async function inFolder(
@@ -16,21 +14,7 @@ async function inFolder(
   command: readonly string[],
   flags: Flags = {},
 ): Promise<Definition> {
-  const folder = await mkdtemp(join(tmpdir(), 'reprise-yaml-'))
-  for (const [path, content] of Object.entries(files)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true })
-    await writeFile(join(folder, path), content)
-  }
-  const home = join(folder, '.home')
-  const context = {
-    folder,
-    home,
-    now: () => 5n,
-    random: () => new Uint8Array(8),
-    stdin: (async function* (): AsyncGenerator<Uint8Array> {})(),
-    store: await openBlobStore(home),
-  }
-  return defineCommand({ command, flags }, context)
+  return define(await put(await folderForTest(), files), command, flags)
 }
 
 function problemsOf(text: string): string[] {
@@ -182,7 +166,9 @@ describe('a mistake is shown with line and column', () => {
 
   test('and neither depth nor aliases nor junk make the reader hang or crash', () => {
     expect(problemsOf('['.repeat(100_000)).length).toBeGreaterThan(0)
-    const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${[...'bcdefghij'].map((name, index) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[index]}`).join(',')}]`).join('\n')}`
+    const bomb = `a: &a [x,x,x,x,x,x,x,x,x]\n${Array.from('bcdefghij')
+      .map((name, index) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[index]}`).join(',')}]`)
+      .join('\n')}`
     expect(problemsOf(bomb).length).toBeGreaterThan(0)
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => void problemsOf(text)))
     fc.assert(
@@ -341,6 +327,7 @@ describe('spec/computation.schema.json', () => {
 
   test('has a description for every field', () => {
     const { properties } = JSON.parse(publishedSchema()) as { properties: Record<string, { description?: string }> }
-    for (const [name, schema] of Object.entries(properties)) expect(schema.description, name).toBeTruthy()
+    for (const [name, schema] of Object.entries(properties))
+      expect({ name, ...schema }).toMatchObject({ description: expect.stringMatching(/\w/) })
   })
 })

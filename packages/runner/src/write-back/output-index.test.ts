@@ -1,11 +1,15 @@
-import { appendFile, mkdtemp, readFile, stat } from 'node:fs/promises'
+import { appendFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { followedRuns, noteOutputs } from './index.ts'
 import { OUTPUT_INDEX_BYTES_MAX, OUTPUTS_NOTED_MAX } from './output-index.ts'
 
-const homeForTest = (): Promise<string> => mkdtemp(join(tmpdir(), 'reprise-index-'))
+async function homeForTest(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'reprise-index-'))
+  onTestFinished(() => rm(folder, { force: true, recursive: true }))
+  return folder
+}
 const digest = (number: number): string => number.toString(16).padStart(64, '0')
 const run = (number: number): string => number.toString(16).padStart(64, 'a')
 const EMPTY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'

@@ -1,12 +1,16 @@
 import { hash } from 'node:crypto'
-import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { writeBack, type WriteBackResult, type WrittenOutput } from './index.ts'
 
-const folderForTest = (): Promise<string> => mkdtemp(join(tmpdir(), 'reprise-back-'))
+async function folderForTest(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'reprise-back-'))
+  onTestFinished(() => rm(folder, { force: true, recursive: true }))
+  return folder
+}
 const digestOf = (text: string): string => hash('sha256', text)
 
 function output(path: string, text: string): WrittenOutput {

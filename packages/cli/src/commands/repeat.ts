@@ -85,7 +85,7 @@ function printResult(path: string, result: RepeatResult): void {
     `${paint(repetition === 'reproduced' ? 'green' : 'red', repetition, stdout)}   ${safe(path)}   ${short(run.cumulative)}`,
   )
   if (firstDivergence === undefined) {
-    line(`  ${count(run.checkpoints.length, 'checkpoint')}, each equal to the original's`)
+    line(`  ${count(run.checkpoints.length, 'checkpoint')}, each with the same state as the original's`)
   } else {
     const { seq, differs, position } = firstDivergence
     line(
@@ -93,8 +93,8 @@ function printResult(path: string, result: RepeatResult): void {
     )
   }
   for (const { criterion: item, met, detail } of criteria) {
-    const word = met === null ? 'not known' : met ? 'met' : 'not met'
-    line(`  ${criterion(item)}: ${word}: ${safe(detail)}`)
+    const word = met === null ? 'criterion not decided' : met ? 'criterion met' : 'criterion not met'
+    line(`  ${word}: ${criterion(item)}${'checkpoints' in item ? '' : ` (${safe(detail)})`}`)
   }
   line(`  the repetition's own record: ${safe(shortPath(run.recordPath))}`)
   if (repetition === 'diverged') line(`  next: reprise diff ${safe(path)} ${safe(shortPath(run.recordPath))}`)

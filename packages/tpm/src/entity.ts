@@ -1,7 +1,7 @@
 /**
  * Entities: whatever has a handle. Its Name goes into every HMAC, its authValue opens it.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §15 (handles), §16 (Names), §19.6.4.3 (trailing zeros of an authValue).
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §15 (handles), §16 (Names), §19 (authValues lose their trailing zeros).
  */
 
 import { ByteWriter, TPM_RH, type TpmtPublic } from '@reprise/core'

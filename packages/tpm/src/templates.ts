@@ -2,7 +2,7 @@
  * Templates of the keys that every host has, and of what it seals.
  *
  * Source: TCG EK Credential Profile for TPM Family 2.0 v2.5, Annex B (templates L-1, L-2, H-3; Policy A and B);
- * TCG TPM v2.0 Provisioning Guidance v1.0 §7.5.1 (SRK).
+ * TCG TPM v2.0 Provisioning Guidance v1.0 (SRK).
  */
 
 import {

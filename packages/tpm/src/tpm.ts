@@ -15,7 +15,7 @@ export interface ConnectOptions {
   /** Nonces and salts; `node:crypto` by default. */
   readonly random?: (lengthBytes: number) => Uint8Array
   readonly sleep?: (durationMs: number) => Promise<void>
-  /** How often a command is sent again after RETRY, YIELDED, TESTING or NV_RATE; 12 by default, about 10 s in all. */
+  /** How often a command is sent again after RETRY, YIELDED, TESTING or NV_RATE; 12 by default, about 9 s in all. */
   readonly retriesMax?: number
 }
 
@@ -24,7 +24,7 @@ const RETRIES_MAX = 12
 const BACKOFF_MIN_MS = 5
 const BACKOFF_MAX_MS = 2_000
 
-/** Part 1 §39.5: the command did not begin, and may be sent again as it is. */
+/** Part 2 §6.6: the command did not begin, and may be sent again as it is. */
 const RETRYABLE: ReadonlySet<string> = new Set(['TPM_RC_RETRY', 'TPM_RC_YIELDED', 'TPM_RC_TESTING', 'TPM_RC_NV_RATE'])
 
 export function connect(transport: Transport, options: ConnectOptions = {}): Tpm {

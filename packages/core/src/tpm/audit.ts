@@ -2,7 +2,7 @@
  * The digest of an audit session, which TPM2_GetSessionAuditDigest signs: a verifier recomputes it
  * from the commands and answers that it was shown.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §16 and §18.7 (cpHash), §18.8 (rpHash), §19.6 and §32 (audit).
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §18 (cpHash, rpHash), §20 (audit sessions).
  */
 
 import { ByteWriter, concat } from '../bytes/index.ts'

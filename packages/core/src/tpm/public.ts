@@ -2,7 +2,7 @@
  * TPMT_PUBLIC: the public area of an object, its Name, and the key in it.
  *
  * Source: TCG TPM 2.0 Library rev 1.59, Part 2 §12.2.4 (TPMT_PUBLIC), §11.1.7 (TPMT_SYM_DEF_OBJECT), §11.2 (schemes);
- * Part 1 §16 (Names), §26.5 (qualified names).
+ * Part 1 §16 (Names).
  */
 
 import { type ByteReader, ByteWriter, concat } from '../bytes/index.ts'
@@ -168,7 +168,7 @@ function nameOf(nameAlg: number, bytes: Uint8Array, hash: Crypto['hash']): Uint8
 }
 
 /**
- * Qualified Name, Part 1 §26.5: nameAlg ‖ H(qualified Name of the parent ‖ Name), with the object's own nameAlg.
+ * Qualified Name, Part 1 §16: nameAlg ‖ H(qualified Name of the parent ‖ Name), with the object's own nameAlg.
  *
  * @param qualified.parent - The hierarchy's handle for a primary object (its Name is its handle), else the parent's qualified Name.
  */

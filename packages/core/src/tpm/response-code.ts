@@ -1,7 +1,7 @@
 /**
  * TPM_RC: what a TPM says instead of an answer, and which handle, parameter or session it means.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 2 §6.6 (TPM_RC), Part 1 §39 (format of response codes).
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 2 §6.6 (TPM_RC), Part 1 §39 (errors and response codes).
  */
 
 /** RC_FMT1: bits 0–5 when bit 7 is set. */
@@ -139,7 +139,7 @@ export function decodeResponseCode(code: number): ResponseCode {
   return { code, name: name === undefined ? unknown : `TPM_RC_${name}`, about: undefined, warning }
 }
 
-/** Part 1 §39.4: bit 6 marks a parameter with a number of 4 bits; else bit 11 marks a session, and the number has 3 bits. */
+/** Bit 6 marks a parameter with a number of 4 bits; else bit 11 marks a session, and the number has 3 bits. */
 function aboutWhat(code: number): ResponseCode['about'] {
   const number = (code >> 8) & 0xf
   if ((code & 0x40) !== 0) return { kind: 'parameter', number }

@@ -1,7 +1,7 @@
 /**
  * TPMT_SIGNATURE, in the form that `Crypto.verify` takes.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 2 §11.3.4 (TPMT_SIGNATURE), §11.2.1.4 (fixed-size values may come without leading zeros).
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 2 §11.3.4 (TPMT_SIGNATURE).
  */
 
 import { ByteWriter, concat } from '../bytes/index.ts'

@@ -45,8 +45,7 @@ const READ_ATTEMPTS = 5
 /**
  * Reads any number of registers, all of one moment.
  *
- * @throws {@link TpmError} `USAGE` when a selected bank or register does not exist, `RESPONSE`-free `MALFORMED` when
- *   registers keep changing.
+ * @throws {@link TpmError} `USAGE` when a selected bank or register does not exist, `MALFORMED` when registers keep changing.
  */
 export async function readPcrs(tpm: Executor, selection: readonly PcrSelection[]): Promise<PcrBanks> {
   for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {

@@ -1,7 +1,7 @@
 /**
  * Starting sessions.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 3 §11.1 (StartAuthSession), Part 1 §19.6.8 (session key).
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 3 §11.1 (StartAuthSession), Part 1 §19.6 (session key).
  */
 
 import { randomBytes } from 'node:crypto'
@@ -61,7 +61,7 @@ export function StartAuthSession(request: StartAuthSessionRequest): Command<Sess
     decode: ({ handle, parameters, tpm }) => {
       const nonceTpm = parameters.tpm2b().slice()
       const key = concat(effectiveAuth(bind), salt?.seed ?? new Uint8Array())
-      // Part 1 §19.6.8: only a session that is neither bound nor salted has no key; an empty authValue does not change that.
+      // Part 1 §19.6: only a session that is neither bound nor salted has no key; an empty authValue does not change that.
       const keyed = tpmKey !== undefined || bind !== undefined
       const sessionKey = keyed
         ? kdfa({

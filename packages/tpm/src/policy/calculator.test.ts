@@ -1,4 +1,4 @@
-/** Digests that the TCG publishes; `policy.slow.test.ts` compares every step with a TPM. */
+/** Digests that the TCG publishes; `calculator.slow.test.ts` compares every step with a TPM. */
 
 import { fromHex, hex, nvName, TPM_ALG } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
@@ -17,7 +17,7 @@ describe('Policy', () => {
     expect(hex(new Policy().secret({ name: ENDORSEMENT.name }).digest)).toBe(hex(EK_RSA_2048.authPolicy))
   })
 
-  // TCG EK Credential Profile v2.5, B.6.3 to B.6.5: Policy C authorizes by an NV index of attributes 0x220f1008.
+  // TCG EK Credential Profile v2.5, B.6: Policy C authorizes by an NV index of attributes 0x220f1008.
   test('PolicyOR of A and PolicyAuthorizeNV is the policy of the high-range endorsement keys', () => {
     const a = new Policy('sha384').secret({ name: ENDORSEMENT.name })
     const index = {

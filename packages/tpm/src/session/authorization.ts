@@ -1,7 +1,7 @@
 /**
  * The authorization area: puts sessions and passwords around a command, and checks the answer's.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §18.5–18.8, §19.6.5 (HMAC computation), §21.
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §18 (command and response structure), §19.6 (HMAC), §21.
  */
 
 import { ByteReader, ByteWriter, concat, equal, TPM_RH, TPM_ST, TPMA_SESSION, TruncatedError } from '@reprise/core'

@@ -1,7 +1,7 @@
 /**
  * Sharing a secret with a TPM's decryption key, for salted sessions and credentials.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §24 (credential protection), Annexes B.10.3 (RSA) and C.6.1 (ECC).
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §24 (credential protection), Annexes B (RSA) and C (ECC).
  */
 
 import { constants, createECDH, createPublicKey, publicEncrypt } from 'node:crypto'

@@ -2,7 +2,7 @@
  * Sessions: HMAC and policy authorization, parameter encryption, audit. One object per session, because
  * its nonces roll with every command.
  *
- * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §19.6 (session-based authorization), §21 (parameter encryption).
+ * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §19.6 (session-based authorization), §20 (audit sessions), §21 (parameter encryption).
  */
 
 import { createCipheriv, createDecipheriv } from 'node:crypto'
@@ -119,7 +119,7 @@ export class Session implements Entity, AsyncDisposable {
     return this.#cryptFirst(parameters, { entity, newer: this.nonceTpm, older: this.nonceCaller, encrypting: false })
   }
 
-  /** Part 1 §19.6.8: a bound session leaves out the authValue of the very entity it is bound to. */
+  /** Part 1 §19.6: a bound session leaves out the authValue of the very entity it is bound to. */
   #hmacKey(entity: Entity | undefined): Uint8Array {
     if (entity === undefined) return this.#sessionKey
     if (this.sessionType !== 'hmac')
@@ -144,7 +144,7 @@ export class Session implements Entity, AsyncDisposable {
       readonly encrypting: boolean
     },
   ): Uint8Array {
-    // Part 1 §21.2: unlike in the HMAC key, the authValue counts whatever the binding and the type.
+    // Part 1 §21: unlike in the HMAC key, the authValue counts whatever the binding and the type.
     const stream = kdfa({
       algorithm: this.authHash,
       key: concat(this.#sessionKey, effectiveAuth(use.entity)),

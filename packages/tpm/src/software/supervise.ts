@@ -52,16 +52,32 @@ export async function start(folder: string, options: StartOptions = {}): Promise
   const paths = swtpmPaths(folder)
   if (!(await isManufactured(paths.folder))) throw stateMissing(paths.folder)
   const [swtpm, flock] = await findPrograms(['swtpm', 'flock'], options.searchPath ?? process.env['PATH'] ?? '')
-  const child = await launch(paths, swtpm, flock)
   const deadline = Date.now() + READY_TIMEOUT_MS
+  for (;;) {
+    const pid = await serveOurselves(paths, { swtpm, flock, deadline })
+    if (pid !== undefined) return describe(paths, { pid, started: true })
+    // Whoever holds the lock serves, or is about to, or is dying: its lock goes a moment after its memory.
+    const other = await readPid(paths)
+    if (other !== undefined && (await serves(other, paths))) return describe(paths, { pid: other, started: false })
+    if (Date.now() > deadline) throw await failed(paths, 'holds its lock but does not come up')
+    await sleepMs(POLL_MS)
+  }
+}
+
+/** Pid of a swtpm that was started and answers; undefined when another one holds the lock. */
+async function serveOurselves(
+  paths: SwtpmPaths,
+  using: { readonly swtpm: string; readonly flock: string; readonly deadline: number },
+): Promise<number | undefined> {
+  const child = await launch(paths, using.swtpm, using.flock)
   while (child.exitCode === null && child.signalCode === null) {
     // The pid is in the file only once this child holds the lock: before, the socket is another swtpm's.
     const pid = await readPid(paths)
-    if (pid !== undefined && pid === child.pid && (await answers(paths))) return describe(paths, { pid, started: true })
-    if (Date.now() > deadline) child.kill('SIGKILL')
+    if (pid !== undefined && pid === child.pid && (await answers(paths))) return pid
+    if (Date.now() > using.deadline) child.kill('SIGKILL')
     await sleepMs(POLL_MS)
   }
-  if (child.exitCode === LOCKED) return describe(paths, { pid: await runningPid(paths, deadline), started: false })
+  if (child.exitCode === LOCKED) return undefined
   throw await failed(paths, `ended with ${child.signalCode ?? `code ${child.exitCode}`}`)
 }
 
@@ -88,16 +104,6 @@ async function answers(paths: SwtpmPaths): Promise<boolean> {
     if (!(error instanceof TpmError) || (error.code !== 'TRANSPORT' && error.code !== 'TIMEOUT')) throw error
     return error.code === 'TIMEOUT'
   }
-}
-
-/** Pid of the swtpm that holds the lock; it may be about to write it down. */
-async function runningPid(paths: SwtpmPaths, deadline: number): Promise<number> {
-  while (Date.now() <= deadline) {
-    const pid = await readPid(paths)
-    if (pid !== undefined && (await serves(pid, paths))) return pid
-    await sleepMs(POLL_MS)
-  }
-  throw await failed(paths, 'holds its lock but does not come up')
 }
 
 async function readPid(paths: SwtpmPaths): Promise<number | undefined> {

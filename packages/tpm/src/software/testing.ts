@@ -1,7 +1,7 @@
 /** A software TPM for one test file, in a folder of its own. */
 
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -10,7 +10,7 @@ import { manufacture } from './manufacture.ts'
 import { start, stop, type Swtpm } from './supervise.ts'
 
 export interface TestTpm {
-  readonly swtpm: Swtpm
+  swtpm: Swtpm
   tpm: Tpm
   /** For files of a test. */
   readonly scratch: string
@@ -37,19 +37,21 @@ export async function testTpm(): Promise<TestTpm> {
       try {
         return (await promisify(execFile)(program, args, { cwd: scratch, env })).stdout
       } finally {
-        self.tpm = connect(await swtpm.open())
+        self.tpm = connect(await self.swtpm.open())
       }
     },
     async dispose() {
-      await stop(swtpm, { tpm: self.tpm })
+      await stop(self.swtpm, { tpm: self.tpm })
       rmSync(scratch, { recursive: true })
     },
   }
   return self
 }
 
-/** Ends a process at once, as a loss of power would, and waits until it is gone. */
-export async function killNow(pid: number, gone: () => Promise<boolean>): Promise<void> {
+/** Ends swtpm at once, as a loss of power would, and waits until it is gone. */
+export async function killNow({ pid }: Pick<Swtpm, 'pid'>): Promise<void> {
   process.kill(pid, 'SIGKILL')
-  while (!(await gone())) await new Promise((resolve) => setTimeout(resolve, 2))
+  // A zombie has no command line.
+  const alive = (): boolean => existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`).length > 0
+  while (alive()) await new Promise((resolve) => setTimeout(resolve, 2))
 }

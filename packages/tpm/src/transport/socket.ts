@@ -5,6 +5,7 @@ import { concat } from '@reprise/core'
 import { TpmError } from '../error.ts'
 import {
   announcedLength,
+  ONE_AT_A_TIME,
   RESPONSE_BYTES_MAX,
   timeoutError,
   TIMEOUT_MS,
@@ -33,8 +34,9 @@ export async function openSocketTransport(address: SocketAddress, limits: Transp
   if ('path' in address) checkSocketPath(address.path)
   return new Promise((resolve, reject) => {
     const socket = connectSocket(address)
-    const failed = (cause: Error): void => {
-      reject(new TpmError('TRANSPORT', { message: `No TPM answers at ${where}: ${cause.message}`, cause }))
+    const failed = (cause: NodeJS.ErrnoException): void => {
+      const hint = cause.code === 'EAGAIN' ? ONE_AT_A_TIME : 'The software TPM may have stopped; start it again.'
+      reject(new TpmError('TRANSPORT', { message: `No TPM answers at ${where}: ${cause.message}`, hint, cause }))
     }
     socket.once('error', failed)
     socket.once('connect', () => {

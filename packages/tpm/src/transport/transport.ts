@@ -28,10 +28,13 @@ export interface TransportLimits {
 export const RESPONSE_BYTES_MAX = TPM_STRUCTURE_BYTES_MAX
 export const TIMEOUT_MS = 120_000
 
+/** Why a software TPM may not answer. */
+export const ONE_AT_A_TIME = 'A software TPM serves one connection at a time: close the other one.'
+
 export function timeoutError(where: string, timeoutMs: number): TpmError {
   return new TpmError('TIMEOUT', {
     message: `The TPM at ${where} did not answer within ${timeoutMs} ms.`,
-    hint: 'A software TPM serves one connection at a time: close the other one.',
+    hint: ONE_AT_A_TIME,
   })
 }
 

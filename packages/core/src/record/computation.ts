@@ -9,6 +9,7 @@ import {
   fields,
   integer,
   isObject,
+  kindOf,
   label,
   list,
   oneOf,
@@ -130,7 +131,7 @@ function decodeMount(value: unknown, path: string): ComputationMount {
 }
 
 function decodeSource(value: unknown, path: string): MountSource {
-  const kind = isObject(value) ? value['kind'] : undefined
+  const kind = kindOf(value, path, ['archive', 'files'])
   if (kind === 'archive') {
     const source = fields(value, path, ['blob', 'format', 'kind'])
     return {
@@ -140,13 +141,12 @@ function decodeSource(value: unknown, path: string): MountSource {
     }
   }
   const source = fields(value, path, ['files', 'kind'])
-  exactly(source.kind, `${path}.kind`, 'files')
   const files = list(source.files, `${path}.files`, limits.FILES_MAX, decodeFile)
   sortedFilePaths(
     files.map((file) => file.path),
     (i) => `${path}.files[${i}].path`,
   )
-  return { kind: 'files', files }
+  return { kind, files }
 }
 
 function decodeFile(value: unknown, path: string): InputFile {
@@ -159,19 +159,18 @@ function decodeFile(value: unknown, path: string): InputFile {
 }
 
 function decodePolicy(value: unknown, path: string): CheckpointPolicy {
-  const kind = isObject(value) ? value['kind'] : undefined
-  if (kind === 'outputs' || kind === 'none') {
+  const kind = kindOf(value, path, ['grid', 'none', 'outputs'])
+  if (kind !== 'grid') {
     fields(value, path, ['kind'])
     return { kind }
   }
   const policy = fields(value, path, ['fuel', 'kind', 'strideBytes', 'strideMax'])
-  exactly(policy.kind, `${path}.kind`, 'grid')
   const strideMax = integer(policy.strideMax, `${path}.strideMax`, { min: 1, max: limits.STRIDE_MAX })
   if ((strideMax & (strideMax - 1)) !== 0) throw wrong(`${path}.strideMax`, 'is not a power of two')
   const fuel = decimal(policy.fuel, `${path}.fuel`)
   if (fuel === '0') throw wrong(`${path}.fuel`, 'is zero')
   return {
-    kind: 'grid',
+    kind,
     fuel,
     strideBytes: integer(policy.strideBytes, `${path}.strideBytes`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     strideMax,
@@ -203,13 +202,13 @@ export function decodeOutputPath(value: unknown, path: string): string {
 }
 
 function decodeCompare(value: unknown, path: string): Compare {
-  const kind = isObject(value) ? value['kind'] : undefined
+  const kind = kindOf(value, path, ['bytes', 'json', 'numbers', 'text'])
   if (kind === 'numbers' || kind === 'json') {
     const compare = fields(value, path, ['abs', 'kind', 'rel'])
     return { kind, abs: tolerance(compare.abs, `${path}.abs`), rel: tolerance(compare.rel, `${path}.rel`) }
   }
-  const compare = fields(value, path, ['kind'])
-  return { kind: oneOf(compare.kind, `${path}.kind`, ['bytes', 'text']) }
+  fields(value, path, ['kind'])
+  return { kind }
 }
 
 function tolerance(value: unknown, path: string): number {

@@ -50,6 +50,12 @@ export function oneOf<const T extends readonly string[]>(value: unknown, path: s
   return value
 }
 
+/** The `kind` that says which fields an object has. */
+export function kindOf<const T extends readonly string[]>(value: unknown, path: string, kinds: T): T[number] {
+  if (!isObject(value)) throw wrong(path, 'is not an object')
+  return oneOf(value['kind'], `${path}.kind`, kinds)
+}
+
 export function bool(value: unknown, path: string): boolean {
   if (typeof value !== 'boolean') throw wrong(path, 'is neither true nor false')
   return value

@@ -1,0 +1,233 @@
+import {
+  bytesSource,
+  crateOf,
+  decodeRecordDocument,
+  openRecord,
+  RECORD_ENTRY,
+  verifyRecord,
+  type VerifyOptions,
+  type VerifyResult,
+} from '@reprise/core'
+import { describe, expect, test } from 'vitest'
+import { nodeCrypto } from './node-crypto.ts'
+import { entriesOf, pack, packed } from './pack.ts'
+import { draft, sign } from './sample.ts'
+
+async function verify(bytes: Uint8Array, options: Partial<VerifyOptions> = {}): Promise<VerifyResult> {
+  return verifyRecord(bytesSource(bytes), { crypto: nodeCrypto, ...options })
+}
+
+const whole = await packed(sign(draft()))
+const { akNames } = await verify(whole)
+const akName = akNames[0] as string
+
+const enrolment = ({ findings }: VerifyResult): string | undefined =>
+  findings.find(({ code }) => code === 'SELF_ENROLLED')?.severity
+
+describe('a host that enrolled itself', () => {
+  test('is enough by default, with a warning', async () => {
+    const result = await verify(whole)
+    expect([result.evidence, result.enrolment, result.tier, enrolment(result)]).toEqual([
+      'verified',
+      'self',
+      'software',
+      'warns',
+    ])
+  })
+
+  test('is not enough when enrolment is required', async () => {
+    const result = await verify(whole, { requireEnrolment: true })
+    expect([result.evidence, enrolment(result)]).toEqual(['unverifiable', 'withholds'])
+  })
+
+  test('is enough without a warning when its key is trusted', async () => {
+    const result = await verify(whole, { trust: { akNames: [akName] }, requireEnrolment: true })
+    expect([result.evidence, enrolment(result)]).toEqual(['verified', undefined])
+  })
+
+  test('is not enough when other keys are trusted', async () => {
+    const result = await verify(whole, { trust: { akNames: [`000b${'0'.repeat(64)}`] } })
+    expect([result.evidence, enrolment(result)]).toEqual(['unverifiable', 'withholds'])
+  })
+})
+
+describe('a verifier', () => {
+  test('answers the same when signatures are checked later', async () => {
+    const later: VerifyOptions['crypto'] = {
+      ...nodeCrypto,
+      verify: async (request) => {
+        await new Promise((resolve) => setTimeout(resolve, 1))
+        return nodeCrypto.verify(request)
+      },
+    }
+    const forged = sign(draft())
+    forged.attestations[2].signature = forged.attestations[1].signature
+    for (const bytes of [whole, await packed(forged)])
+      expect(await verify(bytes, { crypto: later })).toEqual(await verify(bytes))
+  })
+
+  test('tells how far it is', async () => {
+    const seen: unknown[] = []
+    await verify(whole, { onProgress: (progress) => seen.push(progress) })
+    expect(seen[seen.length - 1]).toEqual({ checkpoints: 5, attestations: 3 })
+  })
+
+  test('throws what reading the file throws', async () => {
+    const lost = new Error('the disk is gone')
+    let allowed = 0
+    for (;;) {
+      let left = allowed++
+      const source = { ...bytesSource(whole), lengthBytes: whole.length }
+      const read: typeof source.read = (offset, lengthBytes) =>
+        left-- > 0 ? source.read(offset, lengthBytes) : Promise.reject(lost)
+      const outcome = await verifyRecord({ ...source, read }, { crypto: nodeCrypto }).catch((error: unknown) => error)
+      if (outcome !== lost) break
+    }
+    expect(allowed).toBeGreaterThan(10)
+  })
+
+  test('reads every byte of the file', async () => {
+    const seen = new Set<number>()
+    const source = bytesSource(whole)
+    const read: typeof source.read = (offset, lengthBytes) => {
+      for (let i = offset; i < offset + lengthBytes; i++) seen.add(i)
+      return source.read(offset, lengthBytes)
+    }
+    await verifyRecord({ ...source, read }, { crypto: nodeCrypto })
+    expect(seen.size).toBe(whole.length)
+  })
+
+  test('lists ten findings of a kind and counts the others', async () => {
+    const long = draft()
+    long.computation.checkpoints = { kind: 'none' }
+    const last = long.checkpoints[4]
+    long.checkpoints = Array.from({ length: 30 }, (_, seq) => ({ ...long.checkpoints[0], seq, position: String(seq) }))
+    long.checkpoints.push({ ...last, seq: 30 })
+    long.quotes[1].seq = 20
+    long.quotes[2].seq = 30
+    const { findings } = await verify(await packed(sign(long)))
+    const order = findings.filter(({ code }) => code === 'CHECKPOINT_ORDER')
+    expect(order.length).toBe(11)
+    expect(order[10].message).toBe('19 more findings of this kind')
+    expect(findings.map(({ code }) => code)).not.toContain('BATCH')
+  })
+
+  test('says of every answer what was not checked', async () => {
+    const what = (result: VerifyResult): string[] => result.notChecked.map((each) => each.what)
+    expect(what(await verify(whole))).toEqual(
+      expect.arrayContaining(['repetition', 'revocation', 'time', 'other runs']),
+    )
+  })
+
+  test('finds several things wrong at once', async () => {
+    const signed = sign(draft())
+    signed.document.computation.seed = '7'
+    signed.attestations[0].pcrs.sha256['3'] = 'f'.repeat(64)
+    signed.attestations[2].signature = signed.attestations[1].signature
+    const entries = entriesOf(signed)
+    entries[entries.length - 1].content = new Uint8Array(7)
+    const { evidence, findings } = await verify(await pack(entries))
+    expect(evidence).toBe('refuted')
+    expect(findings.map(({ code }) => code)).toEqual(expect.arrayContaining(['PCRS', 'BATCH', 'SIGNATURE', 'BLOB']))
+    for (const { hint, message, path } of findings) expect([hint, message, path]).not.toContain('')
+  })
+})
+
+/** Everything in record.json, as paths to its leaves. */
+function leavesOf(value: unknown, path: string[] = []): string[][] {
+  if (typeof value !== 'object' || value === null) return [path]
+  return Object.entries(value).flatMap(([name, each]) => leavesOf(each, [...path, name]))
+}
+
+/** Another value that the decoders take in the same place. */
+function otherThan(value: unknown, path: readonly string[]): unknown {
+  const name = path[path.length - 1]
+  if (typeof value === 'boolean') return !value
+  if (typeof value === 'number') return value + 1
+  if (name === 'startedAt') return '2020-01-01T00:00:00Z'
+  if (name === 'floats') return 'host'
+  if (name === 'transport') return 'device'
+  if (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value))
+    return value.replace(/^./, (digit) => (digit === '0' ? '1' : '0'))
+  if (typeof value === 'string' && /^[0-9]+$/.test(value)) return `1${value}`
+  return typeof value === 'string' ? `${value}2` : 'x'
+}
+
+describe('record.json', () => {
+  test('holds nothing that a signature does not cover', async () => {
+    const base = sign({ ...draft(), contents: [] })
+    const paths = leavesOf(base.document)
+    expect(paths.length).toBeGreaterThan(50)
+    for (const path of paths) {
+      const signed = sign({ ...draft(), contents: [] })
+      let at = signed.document as unknown as Record<string, unknown>
+      for (const name of path.slice(0, -1)) at = at[name] as Record<string, unknown>
+      const last = path[path.length - 1]
+      at[last] = otherThan(at[last], path)
+      const bytes = await packed(signed).catch(() => undefined)
+      if (bytes !== undefined)
+        expect([path.join('.'), (await verify(bytes)).evidence]).toEqual([path.join('.'), 'refuted'])
+    }
+  })
+})
+
+describe('openRecord', () => {
+  test('gives the parts of a record, streamed', async () => {
+    const signed = sign(draft())
+    const record = await openRecord(bytesSource(whole))
+    expect(record.document).toEqual(signed.document)
+    const checkpoints = []
+    for await (const batch of record.checkpoints()) checkpoints.push(...batch)
+    expect(checkpoints).toEqual(signed.checkpoints)
+    const attestations = []
+    for await (const batch of record.attestations()) attestations.push(...batch)
+    expect(attestations).toEqual(signed.attestations)
+    const { sha256 } = signed.document.computation.program
+    expect((await record.blob(sha256)?.bytes(100))?.length).toBe(8)
+    expect(record.findings.list()).toEqual([])
+  })
+})
+
+describe('crateOf', () => {
+  interface Graph {
+    '@graph': (Record<string, unknown> & { '@id': string })[]
+  }
+
+  /** Every `{"@id": …}` that stands as a value. */
+  function referencesIn(value: unknown): string[] {
+    if (typeof value !== 'object' || value === null) return []
+    const members = Object.entries(value)
+    if (members.length === 1 && members[0][0] === '@id') return [String(members[0][1])]
+    return members.flatMap(([, each]) => referencesIn(each))
+  }
+
+  const { '@graph': graph } = JSON.parse(crateOf(sign(draft()).document)) as Graph
+
+  test('describes everything that it refers to', () => {
+    const known = new Set(graph.map((entity) => entity['@id']))
+    const open = referencesIn(graph).filter((id) => !known.has(id) && !/^https?:/.test(id))
+    expect(open).toEqual([])
+    expect(known.size).toBe(graph.length)
+  })
+
+  test('has a root dataset and an action as RO-Crate and Process Run Crate want them', () => {
+    const entity = (id: string | RegExp): Record<string, unknown> =>
+      graph.find((each) => (typeof id === 'string' ? each['@id'] === id : id.test(each['@id']))) ??
+      expect.fail(String(id))
+    expect(entity('ro-crate-metadata.json')['about']).toEqual({ '@id': './' })
+    expect(Object.keys(entity('./'))).toEqual(
+      expect.arrayContaining(['datePublished', 'description', 'license', 'name']),
+    )
+    const action = entity(/^#run-/)
+    expect(action['@type']).toBe('CreateAction')
+    expect(Object.keys(action)).toEqual(
+      expect.arrayContaining(['instrument', 'object', 'result', 'startTime', 'actionStatus']),
+    )
+  })
+
+  test('depends on record.json alone', async () => {
+    const record = await openRecord(bytesSource(whole))
+    const text = Buffer.from((await record.entries.get(RECORD_ENTRY)?.bytes(1 << 20)) ?? []).toString()
+    expect(crateOf(decodeRecordDocument(JSON.parse(text)))).toBe(crateOf(sign(draft()).document))
+  })
+})

@@ -80,7 +80,7 @@ describe('manufacture', () => {
 
   test('that is killed in the middle leaves nothing half, and the next one cleans up', async () => {
     const target = join(scratch, 'killed')
-    const program = `import { manufacture } from ${JSON.stringify(new URL('manufacture.ts', import.meta.url).href)}; await manufacture(${JSON.stringify(target)})`
+    const program = `import { manufacture } from ${JSON.stringify(new URL('./manufacture.ts', import.meta.url).href)}; await manufacture(${JSON.stringify(target)})`
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore', detached: true })
     while (!readdirSync(scratch).some((name) => name.startsWith('killed.making-')))
       await new Promise((resolve) => setTimeout(resolve, 5))
@@ -131,7 +131,7 @@ describe('start', () => {
   })
 
   test('makes it outlive the program that started it', async () => {
-    const module = JSON.stringify(new URL('supervise.ts', import.meta.url).href)
+    const module = JSON.stringify(new URL('./supervise.ts', import.meta.url).href)
     const program = `import { start } from ${module}; console.log((await start(${JSON.stringify(folder)})).pid)`
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program])
     const swtpm = await started()

@@ -23,8 +23,6 @@ export interface EndorsementKey {
   readonly name: Uint8Array
   /** X.509 DER, when its key is the EK's. */
   readonly certificate: Uint8Array | null
-  /** Why a certificate was left out. */
-  readonly notices: readonly string[]
 }
 
 /** The small keys first: a chip needs many seconds to make the RSA key anew. */
@@ -39,19 +37,16 @@ const EK_HANDLES = { first: 0x81010000, last: 0x8101ffff }
 /** Finds the EK with a certificate that fits it; without one, the P-256 EK. */
 export async function readEndorsementKey(tpm: Tpm): Promise<EndorsementKey> {
   const indexes = await readHandles(tpm, TPM_HT.NV_INDEX)
-  const notices: string[] = []
   for (const { certificateIndex, template } of KINDS) {
     if (!indexes.includes(certificateIndex)) continue
     const nvIndex = await openNvIndex(tpm, certificateIndex)
     // By its own, empty authValue: an owner may have set one.
     const certificate = trimDer(await readNv(tpm, { authHandle: nvIndex, nvIndex }))
     const name = await findKey(tpm, template, certificateKey(certificate))
-    if (name !== undefined) return { name, certificate, notices }
-    notices.push(`The EK certificate at NV index 0x${certificateIndex.toString(16)} does not fit the EK of this TPM.`)
+    if (name !== undefined) return { name, certificate }
   }
-  notices.push('The TPM carries no EK certificate that fits its EK: its manufacturer cannot be shown.')
   await using key = await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic: EK_P256 }))
-  return { name: key.name, certificate: null, notices }
+  return { name: key.name, certificate: null }
 }
 
 /** NV indexes are padded; DER says how long it is. */

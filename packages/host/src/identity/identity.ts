@@ -18,6 +18,7 @@ import {
   ENDORSEMENT,
   EvictControl,
   HierarchyChangeAuth,
+  isResponse,
   LOCKOUT,
   type ObjectEntity,
   openObject,
@@ -157,7 +158,16 @@ async function makeAk(
     if (equal((await openObject(tpm, handle)).name, made.name)) return { handle, name: made.name }
   let persistentHandle = AK_HANDLES.first
   while (taken.includes(persistentHandle)) persistentHandle++
-  await tpm.execute(EvictControl({ auth: OWNER, objectHandle: made, persistentHandle }))
+  try {
+    await tpm.execute(EvictControl({ auth: OWNER, objectHandle: made, persistentHandle }))
+  } catch (cause) {
+    if (!isResponse(cause, 'TPM_RC_BAD_AUTH') && !isResponse(cause, 'TPM_RC_AUTH_FAIL')) throw cause
+    throw new HostError('TPM_MISSING', {
+      message: 'The owner hierarchy of this TPM has a password, so that no key can be made persistent in it.',
+      hint: 'Take ownerAuth away (tpm2_changeauth -c owner), or use a software TPM: REPRISE_TPM=software',
+      cause,
+    })
+  }
   await afterStep('ak persistent')
   return { handle: persistentHandle, name: made.name }
 }

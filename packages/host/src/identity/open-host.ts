@@ -40,6 +40,8 @@ interface ClosableTpm extends OpenTpm {
   close(): Promise<void>
 }
 
+const NO_EK_CERTIFICATE = 'The TPM carries no certificate that fits its endorsement key: nobody vouches for its make.'
+
 /**
  * @throws {@link HostError} `TPM_MISSING`, `TPM_CHANGED`, `IDENTITY_DAMAGED`; {@link TpmError} when the TPM fails.
  */
@@ -56,7 +58,7 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
       akName: identity.akName,
       ekCertificate: identity.ekCertificate,
       tpm: { transport: open.transport, ...(await readMaker(open.tpm)) },
-      notices: open.notices,
+      notices: identity.ekCertificate === null ? [...open.notices, NO_EK_CERTIFICATE] : open.notices,
     }
     const quoter = new Quoter(open.tpm, identity.ak)
     return {
@@ -171,7 +173,10 @@ async function openSoftware(
     tpm,
     transport: 'swtpm',
     notices,
-    persist: () => swtpm.persist(folder),
+    persist: async () => {
+      await swtpm.persist(folder)
+      await swtpm.backup(folder)
+    },
     close: () => swtpm.stop(running, { tpm }),
   }
 }

@@ -144,25 +144,26 @@ export class Batcher {
     const quote = await this.#options.quote(batchDigest({ hostId, seq, root }, sha256))
 
     const digest = attestationDigest(quote.attest, quote.signature, sha256)
-    const deliveries = batch.map(({ run, head }, index) => {
-      const path = paths[index].map(hex)
-      return this.#settle(run, quote, digest, () => ({
-        attempt: run.opened.attempt,
-        attest: hex(quote.attest),
-        batch: { count: batch.length, index, path, seq: String(seq) },
-        pcrs: { sha256: quote.pcrs },
-        seq: head.seq,
-        signature: hex(quote.signature),
-      }))
-    })
+    const going = batch.filter(({ run }) => this.#settle(run, quote, digest))
     // Telling the runs takes longer than giving the TPM its next batch, which only needs the digest.
     setImmediate(() => {
-      for (const deliver of deliveries) deliver()
+      const [attest, signature] = [hex(quote.attest), hex(quote.signature)]
+      for (const { run, head, index } of going) {
+        if (!this.#open.has(run)) continue
+        run.events.onReceipt({
+          attempt: run.opened.attempt,
+          attest,
+          batch: { count: batch.length, index, path: paths[index].map(hex), seq: String(seq) },
+          pcrs: { sha256: quote.pcrs },
+          seq: head.seq,
+          signature,
+        })
+      }
     })
   }
 
-  #takeWaiting(): { readonly run: Run; readonly head: RunHead }[] {
-    const batch = [...this.#waiting].map((run) => ({ run, head: run.waiting as RunHead }))
+  #takeWaiting(): { readonly run: Run; readonly head: RunHead; readonly index: number }[] {
+    const batch = [...this.#waiting].map((run, index) => ({ run, head: run.waiting as RunHead, index }))
     this.#waiting.clear()
     for (const { run, head } of batch) {
       run.givenSeq = head.seq
@@ -172,18 +173,17 @@ export class Batcher {
     return batch
   }
 
-  /** Moves the run's chain on, or ends it; what is returned tells the run. */
-  #settle(run: Run, quote: Quote, digest: Uint8Array, attestation: () => Attestation): () => void {
-    const { since } = run
-    if (since !== null && !sameCounts(since, quote)) {
+  /** Moves the run's chain on. @returns False when the run cannot go on; it is closed and told. */
+  #settle(run: Run, quote: Quote, digest: Uint8Array): boolean {
+    if (!this.#open.has(run)) return false
+    if (run.since !== null && !sameCounts(run.since, quote)) {
       this.#close(run)
-      return () => run.events.onRefused(wasReset(since, quote))
+      run.events.onRefused(wasReset(run.since, quote))
+      return false
     }
     run.previous = digest
     run.since = { resetCount: quote.resetCount, restartCount: quote.restartCount }
-    return () => {
-      if (this.#open.has(run)) run.events.onReceipt(attestation())
-    }
+    return true
   }
 }
 

@@ -218,12 +218,7 @@ class SignerClient implements Signer, RunChannel {
     this.#socket = socket
     this.#lastWords = undefined
     socket.on('data', (chunk: Buffer) => {
-      try {
-        for (const value of reader.push(chunk)) this.#take(decodeAnswer(value))
-      } catch (error) {
-        this.#lastWords = error as HostError
-        socket.destroy()
-      }
+      for (const answer of this.#decode(reader, chunk, socket)) this.#take(answer)
     })
     socket.on('drain', () => {
       for (const run of this.#runs.values()) run.resume()
@@ -231,6 +226,18 @@ class SignerClient implements Signer, RunChannel {
     socket.on('close', () => this.#lost())
     socket.resume()
     if (socket.closed) this.#lost()
+  }
+
+  /** What arrived before something that is no answer; that ends the connection. */
+  #decode(reader: LineReader, chunk: Uint8Array, socket: Socket): readonly Answer[] {
+    const answers: Answer[] = []
+    try {
+      for (const value of reader.push(chunk)) answers.push(decodeAnswer(value))
+    } catch (error) {
+      this.#lastWords = error as HostError
+      socket.destroy()
+    }
+    return answers
   }
 
   #take(answer: Answer): void {
@@ -250,7 +257,7 @@ class SignerClient implements Signer, RunChannel {
         return
       }
       case 'hello':
-        throw new HostError('PROTOCOL', { message: 'The signer said hello twice.' })
+        return
     }
   }
 

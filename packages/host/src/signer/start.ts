@@ -51,13 +51,14 @@ const EXIT_LOCKED = 75
 export async function reachSigner(settings: SignerSettings, signal?: AbortSignal): Promise<Socket> {
   const paths = await prepareHome(settings.home)
   const deadline = performance.now() + START_MS
-  for (;;) {
+  while (performance.now() < deadline) {
     const socket =
       (await tryConnect(paths.socket, signal)) ?? (await startAndConnect(paths, settings, deadline, signal))
     if (socket !== undefined) return socket
     // Another signer is just beginning to listen, or just leaving.
     await sleep(POLL_MS, undefined, { signal })
   }
+  throw await startError(paths, 'that holds the lock does not listen')
 }
 
 async function startAndConnect(

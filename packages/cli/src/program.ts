@@ -63,7 +63,7 @@ function addRun(program: Command): void {
   program
     .command('demo')
     .description('the whole story on this machine, in under a minute')
-    .option('--folder <path>', 'where to put its files', 'reprise-demo')
+    .option('--folder <path>', 'where to put its files (default: demo in REPRISE_HOME)')
     .action(acting('demo', () => import('./commands/demo.ts')))
 
   program

@@ -2,6 +2,7 @@
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { repriseHome } from '@reprise/host'
 import { RunnerError } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { duration, paint, safe, shortPath } from '../print/format.ts'
@@ -29,7 +30,8 @@ interface Step {
 }
 
 export async function action(options: object): Promise<number> {
-  const folder = resolve((options as { readonly folder: string }).folder)
+  const { folder: named } = options as { readonly folder?: string }
+  const folder = named === undefined ? join(repriseHome(), 'demo') : resolve(named)
   const startedMs = performance.now()
   await prepareFolder(folder)
   const home = process.cwd()
@@ -156,7 +158,8 @@ async function changeInput(): Promise<void> {
 
 function farewell(folder: string, elapsedMs: number): void {
   say('')
-  say(`That took ${duration(elapsedMs)}. Everything is in ${safe(shortPath(folder))}. What to try next:`)
+  say(`That took ${duration(elapsedMs)}. What to try next:`)
+  say(`   cd ${safe(shortPath(folder))}`)
   say('   reprise show co2.reprise            what ran, on what, with what outcome')
   say('   reprise run python YOUR-SCRIPT.py   your own script, as it is')
   say('   reprise run PROGRAM.wasm            any WASI program')

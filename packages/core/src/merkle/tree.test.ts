@@ -20,7 +20,7 @@ const leavesOf = (count: number) => Array.from({ length: count }, (_, i) => hash
 
 /** RFC 9162 §2.1.1 to the letter: recursion over the largest power of two below n. */
 function top(leaves: readonly Uint8Array[]): Uint8Array {
-  if (leaves.length === 1) return leaves[0] as Uint8Array
+  if (leaves.length === 1) return leaves[0]
   let split = 1
   while (split * 2 < leaves.length) split *= 2
   return hash.node(top(leaves.slice(0, split)), top(leaves.slice(split)))
@@ -48,7 +48,7 @@ describe('inclusion paths', () => {
       for (let index = 0; index < count; index++) {
         const path = inclusionPath(hash, leaves, index)
         expect(paths[index]?.map(hex)).toEqual(path.map(hex))
-        const leaf = leaves[index] as Uint8Array
+        const leaf = leaves[index]
         const lead = (at: number, over: number, by: Uint8Array[]) => {
           const found = rootFromPath(hash, { leaf, index: at, leafCount: over, path: by })
           return found === undefined ? undefined : hex(found)

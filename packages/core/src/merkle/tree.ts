@@ -60,7 +60,7 @@ export function treeRoot(hash: TreeHash, leaves: readonly Uint8Array[]): Uint8Ar
 function nextLevel(hash: TreeHash, level: readonly Uint8Array[]): Uint8Array[] {
   const next: Uint8Array[] = []
   for (let i = 0; i < level.length; i += 2) {
-    const left = level[i] as Uint8Array
+    const left = level[i]
     const right = level[i + 1]
     next.push(right === undefined ? left : hash.node(left, right))
   }
@@ -157,7 +157,7 @@ export class HashTree {
 
   setLeaf(index: number, digest: Uint8Array): void {
     if (index >= this.#leafCount) throw new RangeError(`leaf ${index} of ${this.#leafCount}`)
-    const level = this.#levels[0] as Uint8Array
+    const level = this.#levels[0]
     const at = index * DIGEST_BYTES
     if (equal(level.subarray(at, at + DIGEST_BYTES), digest)) return
     level.set(digest, at)
@@ -165,20 +165,20 @@ export class HashTree {
   }
 
   leafAt(index: number): Uint8Array {
-    return (this.#levels[0] as Uint8Array).slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
+    return this.#levels[0].slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
   }
 
   root(): Uint8Array {
     let changed: Iterable<number> = this.#changed
     for (let depth = 0; depth + 1 < this.#levels.length; depth++) changed = this.#raise(depth, changed)
     this.#changed.clear()
-    const top = this.#levels[this.#levels.length - 1] as Uint8Array
+    const top = this.#levels[this.#levels.length - 1]
     return this.#hash.root(this.#leafCount, top.length === 0 ? undefined : top)
   }
 
   #raise(depth: number, changed: Iterable<number>): Set<number> {
-    const level = this.#levels[depth] as Uint8Array
-    const above = this.#levels[depth + 1] as Uint8Array
+    const level = this.#levels[depth]
+    const above = this.#levels[depth + 1]
     const parents = new Set<number>()
     for (const index of changed) parents.add(index >>> 1)
     for (const parent of parents) {

@@ -43,7 +43,7 @@ describe('readTar', () => {
     const file = readTar(whole).find(({ path }) => path === 'a.txt') as { bytes: Uint8Array }
     expect(() => readTar(whole.subarray(0, file.bytes.byteOffset - whole.byteOffset + 2))).toThrow(/ends inside/)
     const changed = whole.slice()
-    changed[0] = (changed[0] as number) ^ 1
+    changed[0] = changed[0] ^ 1
     expect(() => readTar(changed)).toThrow(ArchiveError)
     const outside = new Uint8Array(execFileSync('tar', ['-C', join(folder, 'tree'), '-P', '-cf', '-', '../tree/a.txt']))
     expect(() => readTar(outside)).toThrow(/not allowed/)

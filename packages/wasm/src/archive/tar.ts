@@ -34,7 +34,7 @@ export function readTar(archive: Uint8Array): readonly ArchiveFile[] {
     const header = archive.subarray(offset, offset + BLOCK_BYTES)
     if (header.every((byte) => byte === 0)) break
     checkHeader(header, offset)
-    const type = String.fromCharCode(header[156] as number)
+    const type = String.fromCharCode(header[156])
     const lengthBytes = longSize ?? octal(header.subarray(124, 136), offset)
     const start = offset + BLOCK_BYTES
     if (start + lengthBytes > archive.length) throw malformed(offset, 'the archive ends inside an entry')
@@ -70,7 +70,7 @@ function add(files: Map<string, ArchiveFile>, file: ArchiveFile): void {
 
 function checkHeader(header: Uint8Array, offset: number): void {
   let sum = 0
-  for (let i = 0; i < BLOCK_BYTES; i++) sum += i >= 148 && i < 156 ? 0x20 : (header[i] as number)
+  for (let i = 0; i < BLOCK_BYTES; i++) sum += i >= 148 && i < 156 ? 0x20 : header[i]
   if (sum !== octal(header.subarray(148, 156), offset)) throw malformed(offset, 'the checksum of a header is wrong')
 }
 

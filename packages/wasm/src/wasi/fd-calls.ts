@@ -81,8 +81,8 @@ function descriptorCalls(host: Host, abi: Abi): Calls {
 
   return {
     fd_advise(fd: number, _offset: bigint, _lengthBytes: bigint, advice: number) {
-      descriptors.get(fd, Rights.FD_ADVISE)
       if (advice > ADVICE_MAX) refuse(Errno.INVAL)
+      if (descriptors.get(fd, Rights.FD_ADVISE).inode.kind === 'directory') refuse(Errno.BADF)
     },
 
     fd_allocate(fd: number, offset: bigint, lengthBytes: bigint) {

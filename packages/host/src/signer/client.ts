@@ -4,7 +4,6 @@
  */
 
 import type { Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { equal, hex } from '@reprise/core'
 import { HostError, type HostErrorCode } from '../error.ts'
 import { prepareHome } from '../home.ts'
@@ -22,7 +21,7 @@ import {
 } from './protocol.ts'
 import { ClientRun, type RunChannel, type RunSigner, type RunToSign, type WaitOptions } from './run-signer.ts'
 import { reachSigner, retireIdentity, type SignerSettings, tryConnect } from './start.ts'
-import { within } from './within.ts'
+import { pause, within } from './within.ts'
 
 export interface ConnectOptions extends SignerSettings {
   /** Sentences for the user: the signer went away, is started again, is back. */
@@ -49,6 +48,7 @@ export interface Signer extends AsyncDisposable {
 const RECOVER_MS = 60_000
 const BACKOFF_MIN_MS = 50
 const BACKOFF_MAX_MS = 5_000
+/** A signer that is making its TPM's identity says hello when that is done. */
 const HELLO_MS = 180_000
 /** How many signers in a row may end under one question. */
 const ATTEMPTS_MAX = 3
@@ -80,7 +80,7 @@ async function greet(settings: SignerSettings, signal: AbortSignal | undefined):
     const socket = await reachSigner(settings, signal)
     const host = await greetOn(socket, signal)
     if (host !== undefined) return { socket, host }
-    await sleep(BACKOFF_MIN_MS, undefined, { signal })
+    await pause(BACKOFF_MIN_MS, signal)
   }
   throw new HostError('SIGNER_START', { message: 'Signer after signer ends without a word.' })
 }
@@ -191,7 +191,8 @@ class SignerClient implements Signer, RunChannel {
     const socket = this.#socket
     if (socket !== undefined) {
       const ended = new Promise((resolve) => socket.once('close', resolve))
-      socket.end()
+      // Without waiting for the other side, which may have stopped.
+      socket.destroySoon()
       await ended
     }
     await this.#reconnecting?.catch(() => undefined)
@@ -306,6 +307,7 @@ class SignerClient implements Signer, RunChannel {
     for (let backoffMs = BACKOFF_MIN_MS; ; backoffMs = Math.min(2 * backoffMs, BACKOFF_MAX_MS)) {
       try {
         await this.#greetAgain(signal)
+        this.#options.onTrouble?.('The signer is back.')
         return
       } catch (error) {
         const passing = error instanceof HostError && PASSING.has(error.code)
@@ -314,7 +316,7 @@ class SignerClient implements Signer, RunChannel {
           throw error
         }
         this.#options.onTrouble?.(`${error.message} Trying again in ${backoffMs} ms.`)
-        await sleep(backoffMs, undefined, { signal })
+        await pause(backoffMs, signal)
       }
     }
   }

@@ -129,6 +129,14 @@ describe('the signer of a software TPM', () => {
     await Promise.all(signers.map((signer) => signer.close()))
   })
 
+  test('can be given up while it is starting', async () => {
+    const home = await homes.home()
+    await expect(connectTo(home, { signal: AbortSignal.timeout(40) })).rejects.toMatchObject({ name: 'TimeoutError' })
+    await using signer = await connectTo(home)
+    expect((await processesOf(home, 'signer')).length).toBe(1)
+    await signer.show()
+  })
+
   test('shows everything about its TPM as JSON', async () => {
     await using signer = await connectTo(await homes.home())
     const report = await signer.show()

@@ -9,10 +9,10 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { HostError } from '../error.ts'
 import { type HostPaths, prepareHome } from '../home.ts'
+import { pause } from './within.ts'
 
 /** Which TPM a host uses: the machine's, a software one, or the first of them that can be used. */
 export type TpmChoice = 'auto' | 'device' | 'software'
@@ -56,7 +56,7 @@ export async function reachSigner(settings: SignerSettings, signal?: AbortSignal
       (await tryConnect(paths.socket, signal)) ?? (await startAndConnect(paths, settings, deadline, signal))
     if (socket !== undefined) return socket
     // Another signer is just beginning to listen, or just leaving.
-    await sleep(POLL_MS, undefined, { signal })
+    await pause(POLL_MS, signal)
   }
   throw await startError(paths, 'that holds the lock does not listen')
 }
@@ -76,7 +76,7 @@ async function startAndConnect(
     if (exit?.code === EXIT_LOCKED) return undefined
     if (exit !== undefined) throw await startError(paths, exit.why)
     if (performance.now() > deadline) throw await startError(paths, `did not listen within ${START_MS / 1000} s`)
-    await sleep(POLL_MS, undefined, { signal })
+    await pause(POLL_MS, signal)
   }
 }
 
@@ -138,7 +138,7 @@ export async function retireIdentity(settings: SignerSettings, signal?: AbortSig
         hint: 'Let its runs end, then try again.',
       })
     }
-    await sleep(POLL_MS, undefined, { signal })
+    await pause(POLL_MS, signal)
   }
 }
 

@@ -1,5 +1,6 @@
 /** Waiting with an end. */
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import { HostError } from '../error.ts'
 
 /**
@@ -30,4 +31,9 @@ export async function within<T>(
     clearTimeout(timer)
     signal?.removeEventListener('abort', aborted)
   }
+}
+
+/** @throws The signal's reason. */
+export async function pause(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(durationMs, undefined, { signal }).catch(() => signal?.throwIfAborted())
 }

@@ -1,7 +1,8 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
-import { attestationCases, keyCases, runCases } from './evidence.ts'
+import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
+import { runCases } from './runs.ts'
 
 /** Every folder of `vectors/record/`. */
 export const recordCases: readonly RecordCase[] = [

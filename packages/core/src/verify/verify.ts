@@ -34,7 +34,7 @@ export interface VerifyOptions {
   readonly trust?: { readonly akNames: readonly string[] }
   /** A host that only enrolled itself is not enough, unless `trust` names its key. */
   readonly requireEnrolment?: boolean
-  /** Uncompressed bytes of checkpoints and attestations so far. */
+  /** Called after every few of them. */
   readonly onProgress?: (progress: { readonly checkpoints: number; readonly attestations: number }) => void
 }
 
@@ -53,6 +53,8 @@ export interface VerifyResult {
   readonly enrolment: 'self' | 'none'
   readonly checkpoints: number
   readonly attestations: number
+  /** Checkpoints that the last attestation covers; what comes after them is nobody's word. */
+  readonly signedCheckpoints: number
   /** Digests, hex; null when record.json could not be read. */
   readonly computationId: string | null
   readonly runId: string | null
@@ -96,6 +98,7 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     ...ofHost(checks.count),
     checkpoints: walk.count,
     attestations: checks.count,
+    signedCheckpoints: checks.last === undefined ? 0 : checks.last.seq + 1,
     computationId: hex(computationId),
     runId: document.run,
     cumulative: walk.count === 0 ? null : hex(walk.cumulative),
@@ -211,6 +214,7 @@ function unreadable(findings: Findings): VerifyResult {
     ...ofHost(0),
     checkpoints: 0,
     attestations: 0,
+    signedCheckpoints: 0,
     computationId: null,
     runId: null,
     cumulative: null,

@@ -224,14 +224,14 @@ describe('a runtime', () => {
 
 describe('what cannot be run', () => {
   const cases: readonly (readonly [command: string, code: string, hint: RegExp])[] = [
-    ['analysis.py x', 'PROGRAM_UNKNOWN', /^try: reprise run python analysis\.py x$/],
-    ['tool.js', 'PROGRAM_UNKNOWN', /^try: reprise run qjs tool\.js$/],
-    ['python3 analysis.py', 'PROGRAM_UNKNOWN', /^try: reprise run python analysis\.py$/],
+    ['analysis.py x', 'PROGRAM_UNKNOWN', /^reprise run python analysis\.py x$/],
+    ['tool.js', 'PROGRAM_UNKNOWN', /^reprise run qjs tool\.js$/],
+    ['python3 analysis.py', 'PROGRAM_UNKNOWN', /^reprise run python analysis\.py$/],
     ['elf', 'PROGRAM_UNKNOWN', /a \.wasm command module, python, ruby, php, qjs, sqlite/],
     ['frobnicate', 'PROGRAM_UNKNOWN', /a computation\.yaml/],
     ['component.wasm', 'PROGRAM_UNKNOWN', /wasm32-wasip1/],
-    ['text.wasm', 'PROGRAM_UNKNOWN', /can be run/],
-    ['sub', 'PROGRAM_UNKNOWN', /can be run/],
+    ['text.wasm', 'PROGRAM_UNKNOWN', /a \.wasm command module/],
+    ['sub', 'PROGRAM_UNKNOWN', /a \.wasm command module/],
     ['missing.wasm', 'INPUT_MISSING', /spelling/],
     ['missing.py', 'INPUT_MISSING', /spelling/],
     ['missing.yaml', 'INPUT_MISSING', /spelling/],

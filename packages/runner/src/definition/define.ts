@@ -7,6 +7,7 @@
 import { basename, relative, resolve } from 'node:path'
 import { stat } from 'node:fs/promises'
 import type { Computation, ComputationMount, InputFile } from '@reprise/core'
+import { STACK_LIMIT_SLOTS_DEFAULT } from '@reprise/wasm'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
 import { settingsOfFlags, type Flags } from './flags.ts'
@@ -17,7 +18,6 @@ import {
   DEFAULT_CLOCK,
   DEFAULT_GRID_FUEL,
   DEFAULT_MEMORY_PAGES,
-  DEFAULT_STACK_SLOTS,
   gridPolicy,
   type Draws,
   type Settings,
@@ -140,10 +140,11 @@ export async function defineYaml(
   return { ...definition, program: { ...definition.program, stem: stemOf(path) } }
 }
 
-/** `reprise run` and the flags, to show a command that can be typed. */
+/** `reprise run` and the flags but `--input`, to show a command that can be typed. */
 function typed(flags: Flags = {}): string[] {
-  const words = Object.entries(flags as Record<string, string | readonly string[]>).flatMap(([flag, value]) =>
-    [value].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
+  const { env, seed, time, stdin, checkpoint, memory, floats, compare } = flags
+  const words = Object.entries({ checkpoint, compare, env, floats, memory, seed, stdin, time }).flatMap(
+    ([flag, value]) => [value ?? []].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
   )
   return ['reprise', 'run', ...words]
 }
@@ -174,7 +175,7 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     clock: settings.clock ?? DEFAULT_CLOCK,
     environment: { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', ...started.environment, ...settings.environment },
     floats: settings.floats ?? 'canonical',
-    limits: { memoryPages: settings.memoryPages ?? DEFAULT_MEMORY_PAGES, stackSlots: DEFAULT_STACK_SLOTS },
+    limits: { memoryPages: settings.memoryPages ?? DEFAULT_MEMORY_PAGES, stackSlots: STACK_LIMIT_SLOTS_DEFAULT },
     mounts,
     program,
     schema: 'reprise/computation/v1',

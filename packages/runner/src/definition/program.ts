@@ -64,8 +64,8 @@ function unknown(what: string, runtime?: string, commandLine: readonly string[] 
   return new RunnerError('PROGRAM_UNKNOWN', {
     message: what,
     hint: runtime
-      ? `try: ${commandLine.map(shellWord).join(' ')}`
-      : `what can be run: a .wasm command module, ${runtimeNames.join(', ')} with a script or arguments, or a computation.yaml`,
+      ? commandLine.map(shellWord).join(' ')
+      : `a .wasm command module, ${runtimeNames.join(', ')} with a script or arguments, or a computation.yaml`,
   })
 }
 

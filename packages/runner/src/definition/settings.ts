@@ -34,8 +34,6 @@ export interface Settings {
 export const DEFAULT_GRID_FUEL = 2 ** 30
 export const DEFAULT_CLOCK = '946684800000000000'
 export const DEFAULT_MEMORY_PAGES = 32_768
-/** The engine's own limit on the depth of calls. */
-export const DEFAULT_STACK_SLOTS = 65_536
 const MEMORY_PAGES_MAX = 65_536
 const PAGE_BYTES = 65_536
 

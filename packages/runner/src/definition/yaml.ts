@@ -109,7 +109,7 @@ function definitionError(problems: readonly Problem[], shown: string, lines: Lin
   if (placed.length > PROBLEMS_SHOWN_MAX) texts.push(`and ${placed.length - PROBLEMS_SHOWN_MAX} more`)
   return new RunnerError('DEFINITION', {
     data: { problems: placed },
-    hint: 'the fields are described in spec/computation.schema.json, which editors can use',
+    hint: 'compare with spec/computation.schema.json, which editors can show while you write',
     message: texts.join('\n'),
   })
 }

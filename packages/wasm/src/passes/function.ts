@@ -16,7 +16,7 @@ import { BranchHints } from './hints.ts'
 import { movedFunction, type Layout } from './layout.ts'
 
 /** No site costs more: an interpreter's big loop runs through little of its body each time. */
-export const SITE_COST_MAX = 64
+export const SITE_COST_MAX = 128
 /** Slots of every activation on a call-graph cycle, besides its operands, locals and parameters. */
 export const ACTIVATION_SLOTS = 16
 

@@ -19,7 +19,7 @@ import { writeExports, writeGlobals, writeMoved, type Synthesized, synthesize } 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
 export const REWRITER_VERSION = '1'
 /** Slots that the activations on call-graph cycles may take together. */
-export const STACK_LIMIT_SLOTS_DEFAULT = 1 << 20
+export const STACK_LIMIT_SLOTS_DEFAULT = 1 << 22
 export const MEMORY_LIMIT_PAGES_DEFAULT = 1 << 16
 
 export interface RewriteOptions {

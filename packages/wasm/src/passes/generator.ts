@@ -1,0 +1,331 @@
+/**
+ * Random valid programs that end, for the tests that compare a program before and after rewriting: integers, floats,
+ * some vectors, loops of many shapes, branches, recursion, indirect calls, several results, memory and globals.
+ */
+
+import { assemble, signed, unsigned, type Signature } from '../module/assembler.ts'
+import { VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
+
+export interface GeneratorOptions {
+  /** The program itself makes NaNs canonical wherever their bits show: then the engine alone is deterministic. */
+  readonly canonicalSinks: boolean
+  /** With neg, abs and copysign, which give fixed NaNs that are not canonical. */
+  readonly signs: boolean
+}
+
+type Numeric = Exclude<ValueType, 'v128'>
+const NUMERIC = ['i32', 'i64', 'f32', 'f64'] as const
+// Global 0: what calls and loops may still use. Globals 1 to 4: one of each numeric type.
+const BUDGET = 0
+const INITIAL_BUDGET = 400
+const EMPTY = 0x40
+// The memory: integers below, floats above, so that no integer load sees a float's bits or the other way round.
+const FLOAT_AREA = 0x8000
+
+export function generate(seed: number, options: GeneratorOptions): Uint8Array<ArrayBuffer> {
+  const random = generatorOf(seed)
+  const signatures: Signature[] = Array.from({ length: 2 + random(3) }, () => ({
+    params: ['i32', ...Array.from({ length: random(3) }, () => pick(random, NUMERIC))],
+    results: Array.from({ length: random(3) }, () => pick(random, NUMERIC)),
+  }))
+  const functions = signatures.map((signature) => new FunctionGenerator(random, options, signatures, signature).body())
+  const start = [0x41, 3, ...(signatures[0].params ?? []).slice(1).flatMap(zero), 0x10, 0]
+  for (const type of (signatures[0].results ?? []).toReversed()) start.push(0x24, 1 + NUMERIC.indexOf(type as Numeric))
+  for (const [i, type] of NUMERIC.entries()) start.push(0x41, ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i), ...storedGlobal(type, i, options))
+  return assemble({
+    types: signatures,
+    functions: [...functions, { code: start, exported: '_start' }],
+    memory: { minPages: 1, maxPages: 4 },
+    globals: [
+      { type: 'i32', initial: [0x41, ...signed(INITIAL_BUDGET)] },
+      ...NUMERIC.map((type) => ({ type, initial: zero(type) })),
+    ],
+    table: [...signatures.keys()],
+  })
+}
+
+function storedGlobal(type: Numeric, i: number, options: GeneratorOptions): number[] {
+  const store = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 }[type]
+  const value = [0x23, 1 + i]
+  // Global 3 and 4 are floats; reading one twice is cheaper than a local.
+  return [...value, ...(options.canonicalSinks ? canonicalFrom(type, value) : []), store, 0, 0]
+}
+
+/** After a float `value`: replaces it when it is NaN. */
+function canonicalFrom(type: Numeric, value: readonly number[]): number[] {
+  if (type === 'i32' || type === 'i64') return []
+  const nan = type === 'f32' ? [0x43, 0, 0, 0xc0, 0x7f] : [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]
+  return [...nan, ...value, ...value, type === 'f32' ? 0x5b : 0x61, 0x1b]
+}
+
+function zero(type: ValueType): number[] {
+  if (type === 'i32') return [0x41, 0]
+  if (type === 'i64') return [0x42, 0]
+  return type === 'f32' ? [0x43, 0, 0, 0, 0] : [0x44, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+type Random = (below: number) => number
+
+/** xorshift32; fast-check shrinks the seed, which is all there is to shrink. */
+function generatorOf(seed: number): Random {
+  let state = Math.imul(seed + 1, 0x9e3779b1) | 1
+  return (below) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % below
+  }
+}
+
+function pick<T>(random: Random, items: readonly T[]): T {
+  return items[random(items.length)]
+}
+
+const BINARY = {
+  i32: [0x6a, 0x6b, 0x6c, 0x6d, 0x6f, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x46, 0x48, 0x4a],
+  i64: [0x7c, 0x7d, 0x7e, 0x80, 0x83, 0x84, 0x85, 0x86, 0x87, 0x89],
+  f32: [0x92, 0x93, 0x94, 0x95, 0x96, 0x97],
+  f64: [0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5],
+}
+const UNARY = {
+  i32: [0x45, 0x67, 0x68, 0x69, 0xc0, 0xc1],
+  i64: [0x79, 0x7a, 0xc2, 0xc4],
+  f32: [0x8d, 0x8e, 0x90, 0x91],
+  f64: [0x9b, 0x9c, 0x9e, 0x9f],
+}
+/** [from, opcode bytes]: conversions into the type. */
+const CONVERT: Record<Numeric, readonly (readonly [Numeric, readonly number[]])[]> = {
+  i32: [['i64', [0xa7]], ['f64', [0xfc, 2]], ['f32', [0xfc, 0]]],
+  i64: [['i32', [0xac]], ['f64', [0xfc, 6]], ['i32', [0xad]]],
+  f32: [['i32', [0xb2]], ['f64', [0xb6]], ['i64', [0xb4]]],
+  f64: [['i32', [0xb7]], ['f32', [0xbb]], ['i64', [0xb9]]],
+}
+const LOAD = { i32: 0x28, i64: 0x29, f32: 0x2a, f64: 0x2b }
+const STORE = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 }
+
+class FunctionGenerator {
+  readonly #random: Random
+  readonly #options: GeneratorOptions
+  readonly #signatures: readonly Signature[]
+  readonly #own: Signature
+  /** Parameters, then locals; the last ones are kept for loops and canonical values. */
+  readonly #locals: ValueType[]
+  readonly #spare: Record<Numeric, number>
+  readonly #counters: number[]
+  readonly #step: number
+  readonly #vector: number
+  #depth = 0
+
+  constructor(random: Random, options: GeneratorOptions, signatures: readonly Signature[], own: Signature) {
+    this.#random = random
+    this.#options = options
+    this.#signatures = signatures
+    this.#own = own
+    this.#locals = [...(own.params ?? []), ...Array.from({ length: 3 + random(4) }, () => pick(random, NUMERIC))]
+    const spare = NUMERIC.map((type) => [type, this.#locals.push(type) - 1] as const)
+    this.#spare = Object.fromEntries(spare) as Record<Numeric, number>
+    this.#counters = [0, 1, 2, 3].map(() => this.#locals.push('i32') - 1)
+    this.#step = this.#locals.push('i32') - 1
+    this.#vector = this.#locals.push('v128') - 1
+  }
+
+  body(): Signature & { locals: ValueType[]; code: number[] } {
+    const code = [0x41, 4, 0x21, this.#step, ...this.#statements(5)]
+    for (const type of this.#own.results ?? []) code.push(...this.#value(type as Numeric, 2))
+    return { ...this.#own, locals: this.#locals.slice(this.#own.params?.length ?? 0), code }
+  }
+
+  #statements(most: number): number[] {
+    return Array.from({ length: 1 + this.#random(most) }, () => this.#statement()).flat()
+  }
+
+  #statement(): number[] {
+    const deep = this.#depth >= 4
+    switch (this.#random(deep ? 5 : 14)) {
+      case 0:
+      case 1:
+        return this.#setLocal()
+      case 2:
+        return this.#store()
+      case 3:
+        return this.#setGlobal()
+      case 4:
+        return this.#vectorStatement()
+      case 5:
+      case 6:
+      case 7:
+        return this.#loop()
+      case 8:
+        return this.#nested(() => [...this.#value('i32', 2), 0x04, EMPTY, ...this.#statements(3), 0x05, ...this.#statements(2), 0x0b])
+      case 9:
+        return this.#nested(() => [0x02, EMPTY, ...this.#statements(2), ...this.#value('i32', 2), 0x0d, 0, ...this.#statements(2), 0x0b])
+      case 10:
+        return this.#nested(() => [
+          ...[0x02, EMPTY, 0x02, EMPTY, 0x02, EMPTY],
+          ...[...this.#value('i32', 2), 0x0e, 2, 0, 1, 2, 0x0b],
+          ...[...this.#statements(2), 0x0c, 1, 0x0b, ...this.#statements(2), 0x0b],
+        ])
+      case 11:
+        return this.#call()
+      case 12:
+        return this.#nested(() => [...this.#value('i32', 1), 0x45, 0x04, EMPTY, ...this.#return(), 0x0b])
+      default:
+        return [0x41, ...signed(this.#random(3)), 0x40, 0, 0x24, 1] // memory.grow into a global
+    }
+  }
+
+  #nested(write: () => number[]): number[] {
+    this.#depth++
+    const code = write()
+    this.#depth--
+    return code
+  }
+
+  #return(): number[] {
+    return [...(this.#own.results ?? []).flatMap((type) => this.#value(type as Numeric, 1)), 0x0f]
+  }
+
+  #assignable(): number {
+    return 1 + this.#random(this.#spare.i32 - 1)
+  }
+
+  #setLocal(): number[] {
+    const local = this.#assignable()
+    return [...this.#value(this.#locals[local] as Numeric, 3), 0x21, local]
+  }
+
+  #setGlobal(): number[] {
+    const type = pick(this.#random, NUMERIC)
+    return [...this.#value(type, 3), ...this.#canonical(type), 0x24, 1 + NUMERIC.indexOf(type)]
+  }
+
+  #store(): number[] {
+    const type = pick(this.#random, NUMERIC)
+    return [...this.#address(type), ...this.#value(type, 3), ...this.#canonical(type), STORE[type], 0, 0]
+  }
+
+  #address(type: Numeric): number[] {
+    const base = { i32: 0, i64: 0, f32: FLOAT_AREA, f64: FLOAT_AREA + 0x4000 }[type]
+    return [...this.#value('i32', 1), 0x41, ...signed(0x3f8), 0x71, 0x41, ...signed(base), 0x6a]
+  }
+
+  #canonical(type: Numeric): number[] {
+    if (!this.#options.canonicalSinks || type === 'i32' || type === 'i64') return []
+    const spare = this.#spare[type]
+    return [0x22, spare, ...canonicalFrom(type, [0x20, spare])]
+  }
+
+  /** Integer lanes, and float lanes that cannot be NaN or are stored as they come. */
+  #vectorStatement(): number[] {
+    const splat = [...this.#value('i64', 1), 0xfd, 0x12]
+    return [...splat, 0x20, this.#vector, 0xfd, 0xce, 0x01, 0x22, this.#vector, 0xfd, 0x1d, 1, 0x24, 2]
+  }
+
+  #call(): number[] {
+    const callee = this.#random(this.#signatures.length)
+    const { params = [], results = [] } = this.#signatures[callee]
+    const args = params.slice(1).flatMap((type) => this.#value(type as Numeric, 1))
+    const call = this.#random(2) === 0 ? [0x10, callee] : [0x41, callee, 0x11, ...unsigned(this.#typeOf(callee)), 0]
+    const drop = results.toReversed().flatMap((type) => [0x21, this.#spare[type as Numeric]])
+    const allowed = [0x20, 0, 0x41, 0, 0x4a, ...this.#spend(), 0x71]
+    return [...allowed, 0x04, EMPTY, 0x20, 0, 0x41, 1, 0x6b, ...args, ...call, ...drop, 0x0b]
+  }
+
+  #typeOf(callee: number): number {
+    const key = ({ params, results }: Signature): string => `${params?.join()}>${results?.join()}`
+    const distinct = [...new Set(this.#signatures.map(key))]
+    return distinct.indexOf(key(this.#signatures[callee]))
+  }
+
+  /** Takes one from the budget; leaves whether there was one. */
+  #spend(): number[] {
+    return [0x23, BUDGET, 0x41, 1, 0x6b, 0x24, BUDGET, 0x23, BUDGET, 0x41, 0, 0x4a]
+  }
+
+  #loop(): number[] {
+    const counter = this.#counters[this.#depth % this.#counters.length]
+    const trips = 1 + this.#random(12)
+    const get = [0x20, counter]
+    const plainBody = (): number[] => [...this.#setLocal(), ...this.#store()]
+    return this.#nested(() => {
+      const shape = this.#random(6)
+      if (shape === 0) {
+        // ≠ with a literal step, maybe one that divides by no power of two.
+        const step = pick(this.#random, [1, 3, 8, 24, -1, -12])
+        const tail = [...get, 0x41, ...signed(step), 0x6a, 0x22, counter, 0x41, ...signed(step * trips), 0x47, 0x0d, 0]
+        return [0x41, 0, 0x21, counter, 0x03, EMPTY, ...plainBody(), ...tail, 0x0b]
+      }
+      if (shape === 1) {
+        // The step in a local, down to zero without a comparison.
+        const tail = [...get, 0x20, this.#step, 0x6a, 0x22, counter, 0x0d, 0]
+        return [0x41, ...signed(-4 * trips), 0x21, counter, 0x03, EMPTY, ...plainBody(), ...tail, 0x0b]
+      }
+      if (shape === 2) {
+        // < with a bound on the left.
+        const tail = [...get, 0x41, 1, 0x6a, 0x21, counter, 0x41, ...signed(trips), ...get, 0x4a, 0x0d, 0]
+        return [0x41, ...signed(this.#random(20)), 0x21, counter, 0x03, EMPTY, ...plainBody(), ...tail, 0x0b]
+      }
+      if (shape === 3) {
+        // Ends by data or budget, with an exit from the middle.
+        const exit = [...this.#value('i32', 2), 0x41, 7, 0x71, 0x45, 0x0d, 1]
+        return [0x02, EMPTY, 0x03, EMPTY, ...this.#statements(2), ...exit, ...this.#spend(), 0x0d, 0, 0x0b, 0x0b]
+      }
+      // Any statements inside: nested loops and calls.
+      return [0x03, EMPTY, ...this.#statements(3), ...this.#spend(), ...this.#value('i32', 1), 0x41, 3, 0x71, 0x71, 0x0d, 0, 0x0b]
+    })
+  }
+
+  #value(type: Numeric, depth: number): number[] {
+    const isFloat = type === 'f32' || type === 'f64'
+    switch (this.#random(depth <= 0 ? 3 : 10)) {
+      case 0:
+        return this.#constant(type)
+      case 1:
+      case 2:
+        return this.#read(type)
+      case 3:
+      case 4:
+        return [...this.#value(type, depth - 1), ...this.#value(type, depth - 1), pick(this.#random, BINARY[type])]
+      case 5:
+        return [...this.#value(type, depth - 1), pick(this.#random, UNARY[type])]
+      case 6: {
+        const [from, opcode] = pick(this.#random, CONVERT[type])
+        return [...this.#value(from, depth - 1), ...opcode]
+      }
+      case 7:
+        return [...this.#address(type), LOAD[type], 0, 0]
+      case 8:
+        return isFloat && this.#options.signs ? this.#signed(type, depth - 1) : this.#reinterpreted(type, depth - 1)
+      default: {
+        const code = [...this.#value('i32', 1), 0x04, VALUE_TYPES[type], ...this.#value(type, depth - 1), 0x05]
+        return [...code, ...this.#value(type, depth - 1), 0x0b]
+      }
+    }
+  }
+
+  #signed(type: 'f32' | 'f64', depth: number): number[] {
+    const base = type === 'f32' ? 0x8b : 0x99
+    if (this.#random(2) === 0) return [...this.#value(type, depth), base + this.#random(2)]
+    return [...this.#value(type, depth), ...this.#value(type, depth), ...this.#canonical(type), base + 13]
+  }
+
+  /** The bits of a float as an integer; for floats themselves a select. */
+  #reinterpreted(type: Numeric, depth: number): number[] {
+    if (type === 'i32') return [...this.#value('f32', depth), ...this.#canonical('f32'), 0xbc]
+    if (type === 'i64') return [...this.#value('f64', depth), ...this.#canonical('f64'), 0xbd]
+    return [...this.#value(type, depth), ...this.#value(type, depth), ...this.#value('i32', 1), 0x1b]
+  }
+
+  #read(type: Numeric): number[] {
+    const known = this.#locals.flatMap((local, index) => (local === type && index < this.#spare.i32 ? [index] : []))
+    return known.length === 0 ? [0x23, 1 + NUMERIC.indexOf(type)] : [0x20, pick(this.#random, known)]
+  }
+
+  #constant(type: Numeric): number[] {
+    if (type === 'i32') return [0x41, ...signed(this.#random(1 << 16) - (1 << 15))]
+    if (type === 'i64') return [0x42, ...signed(this.#random(1 << 16) - (1 << 15))]
+    const value = pick(this.#random, [0, -0, 1.5, -3, 1e30, 1e-30, Infinity, -Infinity, 7])
+    const bytes = type === 'f32' ? new Uint8Array(Float32Array.of(value).buffer) : new Uint8Array(Float64Array.of(value).buffer)
+    return [type === 'f32' ? 0x43 : 0x44, ...bytes]
+  }
+}

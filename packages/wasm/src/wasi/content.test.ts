@@ -49,12 +49,14 @@ describe('Content', () => {
           budget.take(1)
         } catch (error) {
           expect(error).toBeInstanceOf(Refusal)
-          budget.give(bytes)
+          budget.take(-bytes)
           return bytes
         }
       }
     }
     const content = new Content(budget, sha256, new Uint8Array(80))
+    expect(() => content.resize(101)).toThrow(Refusal)
+    expect(content.owned).toBe(false)
     expect(left()).toBe(100)
     content.resize(50)
     expect(left()).toBe(50)

@@ -18,17 +18,13 @@ export class Budget {
     this.#notes = notes
   }
 
-  /** @throws Refusal NOSPC when the limit would be passed; nothing is taken then. */
+  /** Less than nothing gives back. @throws Refusal NOSPC when the limit would be passed; nothing is taken then. */
   take(lengthBytes: number): void {
     if (this.#usedBytes + lengthBytes > this.#maxBytes) {
       this.#notes.add('LIMIT', 'content bytes')
       refuse(Errno.NOSPC)
     }
     this.#usedBytes += lengthBytes
-  }
-
-  give(lengthBytes: number): void {
-    this.#usedBytes -= lengthBytes
   }
 }
 
@@ -83,8 +79,12 @@ export class Content {
     const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0)
     if (lengthBytes === 0) return
     const end = offset + lengthBytes
-    if (end > this.#length) this.resize(end)
-    else this.#own(this.#length)
+    if (end > this.#length) {
+      this.resize(end)
+    } else if (!this.#owned) {
+      this.#budget.take(this.#length)
+      this.#own(this.#length)
+    }
     let at = offset
     for (const part of parts) {
       this.#bytes.set(part, at)
@@ -96,10 +96,9 @@ export class Content {
   /** Cuts, or grows with zeros. @throws Refusal NOSPC, before anything has changed. */
   resize(lengthBytes: number): void {
     const whole = this.#length
-    this.#own(Math.min(whole, lengthBytes))
+    this.#budget.take(this.#owned ? lengthBytes - whole : lengthBytes)
+    if (!this.#owned) this.#own(Math.min(whole, lengthBytes))
     const before = this.#length
-    if (lengthBytes > before) this.#budget.take(lengthBytes - before)
-    else this.#budget.give(before - lengthBytes)
     if (lengthBytes > this.#bytes.length) {
       const larger = allocate(Math.max(lengthBytes, 2 * before))
       larger.set(this.view())
@@ -116,7 +115,7 @@ export class Content {
 
   /** Gives the bytes back to the budget; the content is not used afterwards. */
   drop(): void {
-    if (this.#owned) this.#budget.give(this.#length)
+    if (this.#owned) this.#budget.take(-this.#length)
     this.#bytes = new Uint8Array(0)
     this.#length = 0
   }
@@ -138,10 +137,8 @@ export class Content {
     return (this.#root = this.#tree.root())
   }
 
-  /** Copies the caller's bytes, as many as will be kept. */
+  /** Copies the caller's bytes, as many as will be kept; the budget has been asked. */
   #own(keptBytes: number): void {
-    if (this.#owned) return
-    this.#budget.take(keptBytes)
     const copy = allocate(keptBytes)
     copy.set(this.#bytes.subarray(0, keptBytes))
     this.#bytes = copy

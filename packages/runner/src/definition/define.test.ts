@@ -2,10 +2,12 @@ import { hash } from 'node:crypto'
 import { link, mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { canonical, computationId, hex, type Computation } from '@reprise/core'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { refOf } from '../blobs/index.ts'
 import { defineCommand } from './index.ts'
-import { contextIn, define, folderForTest, MODULE, pathsAt, placesOf, put } from './testing.ts'
+import { contextIn, define, folderForTest, MODULE, pathsAt, placesOf, put, removeFolders } from './testing.ts'
+
+afterAll(removeFolders)
 
 const idOf = (computation: Computation): string =>
   hex(computationId(computation, (data) => hash('sha256', data, 'buffer')))
@@ -251,6 +253,22 @@ describe('what cannot be run', () => {
   test('a module is known by its bytes, whatever its name', async () => {
     const folder = await put(await folderForTest(), { program: MODULE })
     expect((await define(folder, ['./program'])).computation.program).toEqual(refOf(MODULE))
+  })
+})
+
+test('what no record could carry is refused', async () => {
+  const folder = await put(await folderForTest(), {
+    'p.wasm': MODULE,
+    ...Object.fromEntries(Array.from({ length: 70 }, (_, index) => [`d${index}/x`, ''])),
+  })
+  const input = Array.from({ length: 70 }, (_, index) => `d${index}`)
+  await expect(define(folder, ['p.wasm'], { input })).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('mounts'),
+  })
+  await expect(define(folder, ['p.wasm', 'x'.repeat(200_000)])).rejects.toMatchObject({
+    code: 'USAGE',
+    message: expect.stringContaining('arguments'),
   })
 })
 

@@ -6,7 +6,13 @@
  */
 import { basename, relative, resolve } from 'node:path'
 import { stat } from 'node:fs/promises'
-import type { Computation, ComputationMount, InputFile } from '@reprise/core'
+import {
+  decodeComputation,
+  EvidenceError,
+  type Computation,
+  type ComputationMount,
+  type InputFile,
+} from '@reprise/core'
 import { STACK_LIMIT_SLOTS_DEFAULT } from '@reprise/wasm'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
@@ -184,6 +190,7 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     stdin: stdinRef,
     success: settings.success ?? [{ checkpoints: 'exact' }],
   }
+  refuseUndecodable(computation)
   const own = plan.program.kind === 'module' ? [program] : []
   return {
     advice: [
@@ -198,6 +205,20 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
       files: new Map(settings.inputs ? [] : filesOf(mounts[0]).map(({ path, sha256 }) => [path, sha256])),
       path: folder,
     },
+  }
+}
+
+/** Limits that no single input knows of, such as the number of mounts, are those of the decoder that every reader uses. */
+function refuseUndecodable(computation: Computation): void {
+  try {
+    decodeComputation(computation)
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error
+    throw new RunnerError('USAGE', {
+      message: `no record can carry this computation: ${error.message}`,
+      hint: 'see the limits in spec/computation.md, section 4',
+      cause: error,
+    })
   }
 }
 

@@ -1,9 +1,11 @@
 import { mkdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { refOf } from '../blobs/index.ts'
 import { defineCommand } from './index.ts'
-import { contextIn, define, filesAt, folderForTest, MODULE, pathsAt, placesOf, put } from './testing.ts'
+import { contextIn, define, filesAt, folderForTest, MODULE, pathsAt, placesOf, put, removeFolders } from './testing.ts'
+
+afterAll(removeFolders)
 
 describe('the limits of the current folder', () => {
   test('5,000 files pass, one more is refused with the --input line to use', async () => {

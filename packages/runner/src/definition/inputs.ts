@@ -9,8 +9,8 @@ import type { InputSetting } from './settings.ts'
 /** Of the current folder, which is taken without being named. */
 export const FOLDER_FILES_MAX = 5000
 export const FOLDER_BYTES_MAX = 2 ** 30
-/** Of a folder that is named: what a record can list. */
-export const INPUT_FILES_MAX = 50_000
+/** Of named inputs together: what a computation can list (spec/computation.md §4). */
+export const INPUT_FILES_MAX = 60_000
 export const INPUT_BYTES_MAX = 2 ** 40
 const LINES_SHOWN_MAX = 8
 
@@ -148,6 +148,7 @@ export async function placeInputs(
       files.set(whole, hostPath)
     }
   }
+  if (files.size > INPUT_FILES_MAX) throw tooManyInputs('the inputs')
   refuseFilesAsFolders([...files.keys(), ...folders.map((folder) => `${folder}/.`)])
   const outermost = folders.filter(
     (folder, index) => folders.indexOf(folder) === index && !folders.some((other) => isBelow(folder, other)),
@@ -204,14 +205,16 @@ async function guestOf(
 
 async function filesOf(folder: string, never: readonly string[], advice: string[]): Promise<readonly ScannedFile[]> {
   const scan = await scanFolder({ folder, limits: { bytes: INPUT_BYTES_MAX, files: INPUT_FILES_MAX }, never })
-  if (scan instanceof TooMuch) {
-    throw new RunnerError('INPUT_TOO_MUCH', {
-      message: `${folder} holds more than ${filesText(INPUT_FILES_MAX)} or ${sizeText(INPUT_BYTES_MAX)}`,
-      hint: 'pack them into one file, or name the ones that the program reads',
-    })
-  }
+  if (scan instanceof TooMuch) throw tooManyInputs(folder)
   for (const note of [...scan.advice, ...scan.leftOut]) advice.push(`${folder}: ${note}`)
   return scan.files
+}
+
+function tooManyInputs(what: string): RunnerError {
+  return new RunnerError('INPUT_TOO_MUCH', {
+    message: `more than ${filesText(INPUT_FILES_MAX)} or ${sizeText(INPUT_BYTES_MAX)} in ${what}`,
+    hint: 'pack them into one file, or name the ones that the program reads',
+  })
 }
 
 /** No file's path is another one's folder (spec/computation.md §2). */

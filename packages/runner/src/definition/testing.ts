@@ -3,18 +3,23 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { InputFile } from '@reprise/core'
-import { onTestFinished } from 'vitest'
 import { openBlobStore } from '../blobs/index.ts'
 import { defineCommand, type Definition, type DefinitionContext, type Flags } from './index.ts'
 
 /** The smallest module. */
 export const MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
 
-/** A folder of its own for a test, gone when the test is over. */
+const folders: string[] = []
+
 export async function folderForTest(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'reprise-define-'))
-  onTestFinished(() => rm(folder, { force: true, recursive: true }))
+  folders.push(folder)
   return folder
+}
+
+/** Belongs after all tests of a file that makes folders. */
+export async function removeFolders(): Promise<void> {
+  for (const folder of folders.splice(0)) await rm(folder, { force: true, recursive: true })
 }
 
 export async function put(folder: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<string> {

@@ -3,8 +3,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { folderForTest, MODULE, put } from './testing.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { folderForTest, MODULE, put, removeFolders } from './testing.ts'
+
+afterAll(removeFolders)
 
 const SCAN = new URL('./scan.ts', import.meta.url).href
 const STORE = new URL('../blobs/store.ts', import.meta.url).href

@@ -1,13 +1,15 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { refOf } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
 import { formats } from './check.ts'
 import { publishedSchema, type Definition, type Flags } from './index.ts'
-import { define, folderForTest, put } from './testing.ts'
+import { define, folderForTest, put, removeFolders } from './testing.ts'
 import { COMPUTATION_YAML_BYTES_MAX, parseYaml } from './yaml.ts'
+
+afterAll(removeFolders)
 
 async function inFolder(
   files: Readonly<Record<string, string | Uint8Array>>,

@@ -60,6 +60,7 @@ function answer(path: string, result: VerifyResult): object {
     measurer,
     enrolment,
     checkpoints,
+    signedCheckpoints: result.signedCheckpoints,
     attestations,
     segments: { total: 0, repeated: 0 },
     confidence: 0,
@@ -91,6 +92,10 @@ export function printVerdict(path: string, result: VerifyResult): void {
   line(`${word}, not repeated${self}   ${safe(path)}   ${result.cumulative === null ? '' : short(result.cumulative)}`)
   line(`  ${weakestLink(result.tier, result.enrolment)}`)
   line(`  ${count(result.checkpoints, 'checkpoint')}, ${count(result.attestations, 'attestation')}${startedAt(result)}`)
+  if (result.signedCheckpoints < result.checkpoints)
+    line(
+      `  signed: the first ${result.signedCheckpoints} of them; the rest, and any outcome, is only what the file says`,
+    )
   for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)

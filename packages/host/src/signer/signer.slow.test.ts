@@ -26,6 +26,7 @@ import {
 } from '@reprise/core'
 import { Clear, connect, LOCKOUT, swtpm, withAuth } from '@reprise/tpm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { HostError } from '../error.ts'
 import { readIfThere } from '../files.ts'
 import { hash, sha256 } from '../hashing.ts'
 import { killProcess, processesOf, SoftwareHomes } from '../software-home.ts'
@@ -127,6 +128,25 @@ describe('the signer of a software TPM', () => {
     expect(new Set(reports.map(({ hostId }) => hostId)).size).toBe(1)
     await until(async () => (await processesOf(home, 'signer')).length === 1)
     await Promise.all(signers.map((signer) => signer.close()))
+  })
+
+  test('comes up with one identity though it is killed again and again at its first start', async () => {
+    const home = await homes.home()
+    for (let afterMs = 20; afterMs <= 300; afterMs += 40) {
+      // One that is killed before it listens is an error, one that is killed later is started again.
+      const connecting = connectTo(home).catch((error: HostError) => error.code)
+      await new Promise((resolve) => setTimeout(resolve, afterMs))
+      await killProcess(home, 'signer')
+      const signer = await connecting
+      if (typeof signer === 'string') expect(signer).toBe('SIGNER_START')
+      else await signer.close()
+    }
+    await using signer = await connectTo(home)
+    const run = await openRun(signer)
+    run.submit(0)
+    await run.signing.waitFor(0)
+    expect(whyNotVerified(run, signer)).toBeUndefined()
+    expect((await signer.show()).tpm.lockout.counter).toBe(0)
   })
 
   test('can be given up while it is starting', async () => {

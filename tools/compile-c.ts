@@ -4,7 +4,16 @@
  */
 
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -54,7 +63,10 @@ export function readTool(name: string): Uint8Array<ArrayBuffer> {
 export function benchProgram(name: string): Uint8Array<ArrayBuffer> {
   const source = join(import.meta.dirname, '..', 'bench', 'programs', `${name}.c`)
   const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
-  const key = createHash('sha256').update(readFileSync(source)).update(readFileSync(import.meta.filename)).digest('hex')
+  const key = createHash('sha256')
+    .update(readFileSync(source))
+    .update(readFileSync(import.meta.filename))
+    .digest('hex')
   const target = join(cache, `${name}-${key.slice(0, 16)}.wasm`)
   if (!existsSync(target)) {
     mkdirSync(cache, { recursive: true })

@@ -14,6 +14,7 @@ export {
   type WasiOutput,
 } from './wasi/index.ts'
 export { encodeEngineState, pageDiffers, takeChangedPages, type PageDiffers } from './state/index.ts'
+export { WasmError, type WasmErrorCode } from './error.ts'
 export { runGuest, WORKER_STACK_MB, type Guest, type GuestOptions, type GuestStop, type Stop as PauseStop } from './machine.ts'
 export {
   MEMORY_LIMIT_PAGES_DEFAULT,
@@ -23,3 +24,4 @@ export {
   type ModuleFacts,
   type RewriteOptions,
 } from './passes/rewrite.ts'
+export type { TrapReason } from './trap.ts'

@@ -220,7 +220,7 @@ class Machine implements Guest {
     if (given !== undefined) return given
     if (module === REPRISE_MODULE && name === CHECKPOINT.name) return this.#checkpoint
     const results = signature.slice(signature.indexOf('>') + 1)
-    const error = [...results].map((type) => (type === 'I' ? BigInt(ENOSYS) : ENOSYS))
+    const error = results.split('').map((type) => (type === 'I' ? BigInt(ENOSYS) : ENOSYS))
     const answer = error.length > 1 ? error : error[0]
     return () => answer
   }
@@ -278,7 +278,9 @@ function translated(error: unknown): unknown {
     })
   }
   // A RuntimeError arrives here from instantiation only: a data or element segment that does not fit.
-  if ([WebAssembly.CompileError, WebAssembly.LinkError, WebAssembly.RuntimeError].some((kind) => error instanceof kind)) {
+  if (
+    [WebAssembly.CompileError, WebAssembly.LinkError, WebAssembly.RuntimeError].some((kind) => error instanceof kind)
+  ) {
     return new WasmError('COMPILE', {
       message: `The engine refused the module: ${(error as Error).message}`,
       hint: 'The program is no valid WebAssembly. Try: wasm-tools validate FILE',
@@ -294,4 +296,3 @@ function unknownTrap(error: WebAssembly.RuntimeError): WasmError {
     cause: error,
   })
 }
-

@@ -1,7 +1,7 @@
 /**
  * Why a guest stopped by itself: V8's wording of a trap, mapped to closed reasons that are part of the outcome.
  *
- * Source: V8 `src/common/message-template.h` (kTrap…); the wording is the same in Node 20 to 26.
+ * Source: V8 `src/common/message-template.h` (kTrap…), as worded in Node 20 to 26.
  */
 
 export type TrapReason =
@@ -19,11 +19,14 @@ const REASONS: readonly (readonly [wording: string, reason: TrapReason])[] = [
   ['unreachable', 'unreachable'],
   ['memory access out of bounds', 'memory-out-of-bounds'],
   ['data segment out of bounds', 'memory-out-of-bounds'],
+  ['data segment is out of bounds', 'memory-out-of-bounds'],
   ['divide by zero', 'divide-by-zero'],
   ['remainder by zero', 'divide-by-zero'],
   ['divide result unrepresentable', 'integer-overflow'],
   ['float unrepresentable in integer range', 'invalid-conversion'],
-  ['null function or function signature mismatch', 'indirect-call-type'],
+  // Older engines say "null function or function signature mismatch" for both cases.
+  ['null function', 'indirect-call-type'],
+  ['function signature mismatch', 'indirect-call-type'],
   ['table index is out of bounds', 'table-out-of-bounds'],
 ]
 

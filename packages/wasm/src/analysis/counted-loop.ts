@@ -61,7 +61,8 @@ function readCondition(body: Body, last: number, first: number): Condition | und
   const right = readOperand(body, last - 1, first)
   const left = right === undefined ? undefined : readOperand(body, right.start - 1, first)
   if (left === undefined || right === undefined) return undefined
-  const counterLeft = left.isStep || (!right.isStep && 'local' in left.value && isCounter(body, first, left.value.local))
+  const counterLeft =
+    left.isStep || (!right.isStep && 'local' in left.value && isCounter(body, first, left.value.local))
   const [counter, bound] = counterLeft ? [left, right] : [right, left]
   if (!('local' in counter.value) || bound.isStep) return undefined
   return {

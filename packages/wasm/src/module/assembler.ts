@@ -39,7 +39,7 @@ export function unsigned(value: number): number[] {
 /** Signed LEB128. */
 export function signed(value: number | bigint): number[] {
   const bytes: number[] = []
-  for (let rest = BigInt(value); ; ) {
+  for (let rest = BigInt(value); ;) {
     const low = Number(rest & 0x7fn)
     rest >>= 7n
     const last = (rest === 0n && low < 0x40) || (rest === -1n && low >= 0x40)

@@ -9,6 +9,7 @@
 import { WasmError } from '../error.ts'
 import { Cursor, malformed } from './cursor.ts'
 import { readValueType, unsupported, type WasmModule } from './module.ts'
+import { describeFunction } from './names.ts'
 import { IMMEDIATE, immediates, OP, REFUSED } from './opcodes.ts'
 
 export const LOCALS_MAX = 49_900
@@ -70,22 +71,25 @@ export class Body {
   #open = new Int32Array(64)
   #depth = 0
   #loop = -1
+  /** Names the function that is being decoded, for messages. */
+  #where: () => string = () => ''
 
   /** @throws {@link WasmError} `MALFORMED`, `FEATURE`, `LIMIT`. */
   decode(module: WasmModule, functionIndex: number): void {
     const { start, end } = module.bodies[functionIndex - module.imports.length]
     const cursor = new Cursor(module.bytes, start, end)
     this.bytes = module.bytes
+    this.#where = () => describeFunction(module, functionIndex)
     this.#readLocals(cursor, module, functionIndex)
     this.#ensure(end - cursor.at + 1)
     this.count = this.loops = this.entryWeight = this.#depth = 0
     this.#loop = -1
     this.#push(-1)
     while (this.#depth > 0) {
-      if (cursor.at >= end) throw malformed(`function ${functionIndex} ends too early`, cursor.at)
-      this.#readInstruction(cursor, module, functionIndex)
+      if (cursor.at >= end) throw malformed(`${this.#where()} ends too early`, cursor.at)
+      this.#readInstruction(cursor, module)
     }
-    if (cursor.at !== end) throw malformed(`function ${functionIndex} has code after its end`, cursor.at)
+    if (cursor.at !== end) throw malformed(`${this.#where()} has code after its end`, cursor.at)
     this.at[this.count] = end
   }
 
@@ -107,9 +111,9 @@ export class Body {
     this.groupsStart = cursor.at
     for (let i = 0; i < this.localGroups; i++) {
       this.locals += cursor.u32()
-      readValueType(cursor, `locals of function ${functionIndex}`)
+      readValueType(cursor, this.#where)
       if (this.locals > LOCALS_MAX) {
-        throw new WasmError('LIMIT', { message: `Function ${functionIndex} has more than ${LOCALS_MAX} locals.` })
+        throw new WasmError('LIMIT', { message: `In ${this.#where()} there are more than ${LOCALS_MAX} locals.` })
       }
     }
     this.groupsEnd = cursor.at
@@ -137,7 +141,8 @@ export class Body {
 
   #push(opener: number): void {
     if (this.#depth === this.#open.length) {
-      if (this.#depth > NESTING_MAX) throw new WasmError('LIMIT', { message: `Blocks nest more than ${NESTING_MAX} deep.` })
+      if (this.#depth > NESTING_MAX)
+        throw new WasmError('LIMIT', { message: `Blocks nest more than ${NESTING_MAX} deep.` })
       const larger = new Int32Array(2 * this.#open.length)
       larger.set(this.#open)
       this.#open = larger
@@ -145,21 +150,21 @@ export class Body {
     this.#open[this.#depth++] = opener
   }
 
-  #readInstruction(cursor: Cursor, module: WasmModule, functionIndex: number): void {
+  #readInstruction(cursor: Cursor, module: WasmModule): void {
     const n = this.count++
     this.at[n] = cursor.at
     let op = cursor.u8()
     if (op === 0xfc || op === 0xfd) {
       const sub = cursor.u32()
-      if (op === 0xfd && sub > 0xff) this.#refuse('relaxed SIMD', functionIndex, n)
-      if (sub > 0xff) throw malformed(`unknown instruction in function ${functionIndex}`, this.at[n])
+      if (op === 0xfd && sub > 0xff) throw unsupported('relaxed SIMD', this.#where(), this.at[n])
+      if (sub > 0xff) throw malformed(`unknown instruction in ${this.#where()}`, this.at[n])
       op = (op === 0xfc ? 0x100 : 0x200) + sub
     }
     this.opcode[n] = op
     this.#weigh(op, n)
     switch (immediates[op]) {
       case IMMEDIATE.none:
-        if (op === OP.end || op === OP.else) this.#close(op, n, functionIndex)
+        if (op === OP.end || op === OP.else) this.#close(op, n)
         else if (op === OP.return) this.#leave(0)
         return
       case IMMEDIATE.local:
@@ -171,12 +176,12 @@ export class Body {
         return
       case IMMEDIATE.memory:
       case IMMEDIATE.memoryLane:
-        if ((cursor.u32() & 0x40) !== 0) throw unsupported('several memories', this.#where(functionIndex), this.at[n])
+        if ((cursor.u32() & 0x40) !== 0) throw unsupported('several memories', this.#where(), this.at[n])
         cursor.u32()
         if (immediates[op] === IMMEDIATE.memoryLane) cursor.u8()
         return
       case IMMEDIATE.blockType:
-        this.immediate[n] = this.#blockType(cursor, module, functionIndex)
+        this.immediate[n] = this.#blockType(cursor, module)
         return this.#openBlock(op, n)
       case IMMEDIATE.label:
         this.immediate[n] = cursor.u32()
@@ -200,11 +205,11 @@ export class Body {
         cursor.u32()
         return
       default:
-        return this.#readRareImmediate(cursor, op, n, functionIndex)
+        return this.#readRareImmediate(cursor, op, n)
     }
   }
 
-  #readRareImmediate(cursor: Cursor, op: number, n: number, functionIndex: number): void {
+  #readRareImmediate(cursor: Cursor, op: number, n: number): void {
     switch (immediates[op]) {
       case IMMEDIATE.twoIndices:
         cursor.u32()
@@ -221,14 +226,14 @@ export class Body {
       case IMMEDIATE.lane:
         return cursor.skip(1)
       case IMMEDIATE.types:
-        for (let count = cursor.count(); count > 0; count--) readValueType(cursor, this.#where(functionIndex))
+        for (let count = cursor.count(); count > 0; count--) readValueType(cursor, this.#where)
         return
       default: {
         const feature = REFUSED[immediates[op] - IMMEDIATE.refused]
         if (feature === 'an unknown instruction') {
-          throw malformed(`unknown instruction in function ${functionIndex}`, this.at[n])
+          throw malformed(`unknown instruction in ${this.#where()}`, this.at[n])
         }
-        this.#refuse(feature, functionIndex, n)
+        throw unsupported(feature, this.#where(), this.at[n])
       }
     }
   }
@@ -253,14 +258,14 @@ export class Body {
     this.localConstants[local] = n > 0 && this.opcode[n - 1] === OP.i32Const ? this.immediate[n - 1] : 0
   }
 
-  #blockType(cursor: Cursor, module: WasmModule, functionIndex: number): number {
+  #blockType(cursor: Cursor, module: WasmModule): number {
     const byte = cursor.bytes[cursor.at]
     if (byte === 0x40) {
       cursor.u8()
       return EMPTY_BLOCK
     }
     if (byte >= 0x40 && byte < 0x80) {
-      readValueType(cursor, this.#where(functionIndex))
+      readValueType(cursor, this.#where)
       return VALUE_BLOCK
     }
     const index = readSigned32(cursor)
@@ -281,12 +286,12 @@ export class Body {
     this.loopOf[n] = this.#loop = loop
   }
 
-  #close(op: number, n: number, functionIndex: number): void {
+  #close(op: number, n: number): void {
     const opener = this.#open[--this.#depth]
     this.mate[n] = opener
     if (op === OP.else) {
       if (opener < 0 || this.opcode[opener] !== OP.if) {
-        throw malformed(`else without if in function ${functionIndex}`, this.at[n])
+        throw malformed(`else without if in ${this.#where()}`, this.at[n])
       }
       this.mate[opener] = n
       this.#push(n)
@@ -314,14 +319,6 @@ export class Body {
     for (let loop = this.#loop; loop >= 0 && (this.loopFlags[loop] & LOOP.calls) === 0; loop = this.loopParent[loop]) {
       this.loopFlags[loop] |= LOOP.calls
     }
-  }
-
-  #where(functionIndex: number): string {
-    return `function ${functionIndex}`
-  }
-
-  #refuse(feature: string, functionIndex: number, n: number): never {
-    throw unsupported(feature, this.#where(functionIndex), this.at[n])
   }
 }
 

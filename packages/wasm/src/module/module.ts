@@ -143,7 +143,9 @@ export function readModule(bytes: Uint8Array): WasmModule {
 
 function checkHeader(bytes: Uint8Array): void {
   if (bytes.length > MODULE_BYTES_MAX) {
-    throw new WasmError('LIMIT', { message: `The module has ${bytes.length} bytes; the maximum is ${MODULE_BYTES_MAX}.` })
+    throw new WasmError('LIMIT', {
+      message: `The module has ${bytes.length} bytes; the maximum is ${MODULE_BYTES_MAX}.`,
+    })
   }
   const magic = [0x00, 0x61, 0x73, 0x6d]
   if (bytes.length < 8 || magic.some((byte, i) => bytes[i] !== byte)) {
@@ -215,18 +217,18 @@ function readType(cursor: Cursor): FunctionType {
 
 function readValueTypes(cursor: Cursor): ValueType[] {
   const types: ValueType[] = []
-  each(cursor, () => types.push(readValueType(cursor, 'type section')))
+  each(cursor, () => types.push(readValueType(cursor, () => 'type section')))
   if (types.length > PARAMETERS_MAX) {
     throw new WasmError('LIMIT', { message: `A function type has more than ${PARAMETERS_MAX} values.` })
   }
   return types
 }
 
-export function readValueType(cursor: Cursor, where: string): ValueType {
+export function readValueType(cursor: Cursor, where: () => string): ValueType {
   const code = cursor.u8()
   const type = valueType(code)
   if (type !== undefined) return type
-  if (code >= 0x5f && code <= 0x76) throw unsupported('reference types', where, cursor.at - 1)
+  if (code >= 0x5f && code <= 0x76) throw unsupported('reference types', where(), cursor.at - 1)
   throw malformed('unknown value type', cursor.at - 1)
 }
 

@@ -438,7 +438,10 @@ export class FunctionWriter {
     const is32 = rule === FLOAT.vector32
     const local = this.#scratchLocal(VALUE_TYPES.v128)
     const sink = this.#sink
-    sink.u8(OP.localTee).unsigned(local).raw(is32 ? F32X4_NAN : F64X2_NAN)
+    sink
+      .u8(OP.localTee)
+      .unsigned(local)
+      .raw(is32 ? F32X4_NAN : F64X2_NAN)
     sink.u8(OP.localGet).unsigned(local).u8(OP.localGet).unsigned(local)
     writeVectorOp(sink, is32 ? OP.f32x4Eq : OP.f64x2Eq)
     writeVectorOp(sink, OP.bitselect)

@@ -31,7 +31,8 @@ export function generate(seed: number, options: GeneratorOptions): Uint8Array<Ar
   const functions = signatures.map((signature) => new FunctionGenerator(random, options, signatures, signature).body())
   const start = [0x41, 3, ...(signatures[0].params ?? []).slice(1).flatMap(zero), 0x10, 0]
   for (const type of (signatures[0].results ?? []).toReversed()) start.push(0x24, 1 + NUMERIC.indexOf(type as Numeric))
-  for (const [i, type] of NUMERIC.entries()) start.push(0x41, ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i), ...storedGlobal(type, i, options))
+  for (const [i, type] of NUMERIC.entries())
+    start.push(0x41, ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i), ...storedGlobal(type, i, options))
   return assemble({
     types: signatures,
     functions: [...functions, { code: start, exported: '_start' }],
@@ -95,10 +96,26 @@ const UNARY = {
 }
 /** [from, opcode bytes]: conversions into the type. */
 const CONVERT: Record<Numeric, readonly (readonly [Numeric, readonly number[]])[]> = {
-  i32: [['i64', [0xa7]], ['f64', [0xfc, 2]], ['f32', [0xfc, 0]]],
-  i64: [['i32', [0xac]], ['f64', [0xfc, 6]], ['i32', [0xad]]],
-  f32: [['i32', [0xb2]], ['f64', [0xb6]], ['i64', [0xb4]]],
-  f64: [['i32', [0xb7]], ['f32', [0xbb]], ['i64', [0xb9]]],
+  i32: [
+    ['i64', [0xa7]],
+    ['f64', [0xfc, 2]],
+    ['f32', [0xfc, 0]],
+  ],
+  i64: [
+    ['i32', [0xac]],
+    ['f64', [0xfc, 6]],
+    ['i32', [0xad]],
+  ],
+  f32: [
+    ['i32', [0xb2]],
+    ['f64', [0xb6]],
+    ['i64', [0xb4]],
+  ],
+  f64: [
+    ['i32', [0xb7]],
+    ['f32', [0xbb]],
+    ['i64', [0xb9]],
+  ],
 }
 const LOAD = { i32: 0x28, i64: 0x29, f32: 0x2a, f64: 0x2b }
 const STORE = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 }
@@ -156,9 +173,26 @@ class FunctionGenerator {
       case 7:
         return this.#loop()
       case 8:
-        return this.#nested(() => [...this.#value('i32', 2), 0x04, EMPTY, ...this.#statements(3), 0x05, ...this.#statements(2), 0x0b])
+        return this.#nested(() => [
+          ...this.#value('i32', 2),
+          0x04,
+          EMPTY,
+          ...this.#statements(3),
+          0x05,
+          ...this.#statements(2),
+          0x0b,
+        ])
       case 9:
-        return this.#nested(() => [0x02, EMPTY, ...this.#statements(2), ...this.#value('i32', 2), 0x0d, 0, ...this.#statements(2), 0x0b])
+        return this.#nested(() => [
+          0x02,
+          EMPTY,
+          ...this.#statements(2),
+          ...this.#value('i32', 2),
+          0x0d,
+          0,
+          ...this.#statements(2),
+          0x0b,
+        ])
       case 10:
         return this.#nested(() => [
           ...[0x02, EMPTY, 0x02, EMPTY, 0x02, EMPTY],
@@ -271,7 +305,20 @@ class FunctionGenerator {
         return [0x02, EMPTY, 0x03, EMPTY, ...this.#statements(2), ...exit, ...this.#spend(), 0x0d, 0, 0x0b, 0x0b]
       }
       // Any statements inside: nested loops and calls.
-      return [0x03, EMPTY, ...this.#statements(3), ...this.#spend(), ...this.#value('i32', 1), 0x41, 3, 0x71, 0x71, 0x0d, 0, 0x0b]
+      return [
+        0x03,
+        EMPTY,
+        ...this.#statements(3),
+        ...this.#spend(),
+        ...this.#value('i32', 1),
+        0x41,
+        3,
+        0x71,
+        0x71,
+        0x0d,
+        0,
+        0x0b,
+      ]
     })
   }
 
@@ -325,7 +372,8 @@ class FunctionGenerator {
     if (type === 'i32') return [0x41, ...signed(this.#random(1 << 16) - (1 << 15))]
     if (type === 'i64') return [0x42, ...signed(this.#random(1 << 16) - (1 << 15))]
     const value = pick(this.#random, [0, -0, 1.5, -3, 1e30, 1e-30, Infinity, -Infinity, 7])
-    const bytes = type === 'f32' ? new Uint8Array(Float32Array.of(value).buffer) : new Uint8Array(Float64Array.of(value).buffer)
+    const bytes =
+      type === 'f32' ? new Uint8Array(Float32Array.of(value).buffer) : new Uint8Array(Float64Array.of(value).buffer)
     return [type === 'f32' ? 0x43 : 0x44, ...bytes]
   }
 }

@@ -41,7 +41,10 @@ export class BranchHints {
     for (const [i, functionIndex] of this.#functions.entries()) {
       sink.unsigned(functionIndex).unsigned(this.#counts[i])
       for (let k = 0; k < this.#counts[i]; k++, next++) {
-        sink.unsigned(Math.floor(this.#hints[next] / 2)).u8(1).u8(this.#hints[next] % 2)
+        sink
+          .unsigned(Math.floor(this.#hints[next] / 2))
+          .u8(1)
+          .u8(this.#hints[next] % 2)
       }
     }
   }

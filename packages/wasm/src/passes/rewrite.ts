@@ -211,7 +211,8 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   }
   section(SECTION.global, () => writeGlobals(out, module, layout, parts.options.stackLimitSlots))
   section(SECTION.export, () => writeExports(out, module, layout, parts.globals))
-  if (module.sections.has(SECTION.element)) section(SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
+  if (module.sections.has(SECTION.element))
+    section(SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
   copied(SECTION.dataCount)
   section(SECTION.custom, () => parts.hints.write(out))
   section(SECTION.code, () => out.copy(code.bytes, 0, code.length))
@@ -224,4 +225,3 @@ const encoder = new TextEncoder()
 function writeImport(out: ByteSink, from: string, name: string, type: number): void {
   out.vector(encoder.encode(from)).vector(encoder.encode(name)).u8(0).unsigned(type)
 }
-

@@ -80,7 +80,11 @@ function reader({ index, type }: ReadableGlobal): Synthesized {
   const code = new ByteSink(32).u8(0).u8(OP.globalGet).unsigned(index)
   if (type === 'f32') return { params: [], results: ['i32'], code: code.u8(OP.i32ReinterpretF32).u8(OP.end).done() }
   if (type === 'f64') return { params: [], results: ['i64'], code: code.u8(OP.i64ReinterpretF64).u8(OP.end).done() }
-  const lane = (n: number): ByteSink => code.u8(0xfd).unsigned(OP.i64x2ExtractLane - 0x200).u8(n)
+  const lane = (n: number): ByteSink =>
+    code
+      .u8(0xfd)
+      .unsigned(OP.i64x2ExtractLane - 0x200)
+      .u8(n)
   lane(0).u8(OP.globalGet).unsigned(index)
   return { params: [], results: ['i64', 'i64'], code: lane(1).u8(OP.end).done() }
 }

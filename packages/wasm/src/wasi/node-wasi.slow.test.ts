@@ -20,15 +20,14 @@ import { utf8 } from '@reprise/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ABIS, FdFlags, OpenFlags, Rights, type Abi } from './abi.ts'
-import { createWasi } from './index.ts'
-import { ALL_RIGHTS, TestGuest, type Answer } from './test-guest.ts'
+import { ALL_RIGHTS, startGuest, TestGuest, type Answer } from './test-guest.ts'
 
 const INPUTS = { f: 'a file', 'd/g': 'another one', 'd/e/h': 'deep' }
 const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
 
 function ourGuest(module: Abi['module']): TestGuest {
   const files = Object.entries(INPUTS).map(([path, text]) => ({ path, bytes: utf8(text) }))
-  const wasi = createWasi({
+  const options = {
     arguments: ['p'],
     environment: [],
     stdin: new Uint8Array(0),
@@ -37,14 +36,8 @@ function ourGuest(module: Abi['module']): TestGuest {
     seed: 0n,
     position: () => 0n,
     sha256,
-  })
-  const guest = new TestGuest(
-    (name, ...parameters) => wasi.function(module, name)?.(...parameters) ?? -1,
-    undefined,
-    module,
-  )
-  wasi.bind(guest.memory)
-  return guest
+  }
+  return startGuest(options, module).guest
 }
 
 /** Under both names `node:wasi` has the layouts of preview 1, so the older ones are checked against those. */

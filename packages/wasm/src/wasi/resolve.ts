@@ -46,7 +46,8 @@ export function resolve(start: Directory, path: string, last: Last, limits: Wasi
       here = parentOf(here, start)
       continue
     }
-    if (utf8(name).length > limits.nameBytes) refuse(Errno.NAMETOOLONG)
+    // A UTF-16 unit is at most three bytes: short names need no encoding.
+    if (3 * name.length > limits.nameBytes && utf8(name).length > limits.nameBytes) refuse(Errno.NAMETOOLONG)
     const inode = here.entries.get(name)
     const atEnd = names.length === 0
     if (inode?.kind === 'symlink' && (!atEnd || last === 'follow' || (last === 'keep' && slash))) {

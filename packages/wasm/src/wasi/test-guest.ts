@@ -1,5 +1,6 @@
 /** For tests: a guest without a program, which makes WASI calls from outside and reads the answers from its memory. */
 import { fromUtf8, utf8 } from '@reprise/core'
+import { createWasi, type WasiHost, type WasiOptions } from './index.ts'
 import { ABIS, DIRECTORY_RIGHTS, Errno, FILE_RIGHTS, LOOKUP_SYMLINK_FOLLOW, type Abi } from './abi.ts'
 
 /** Makes one call; the result of a call that is not known is the caller's affair. */
@@ -18,6 +19,15 @@ export interface Stat {
   readonly inode: bigint
   readonly accessed: bigint
   readonly modified: bigint
+}
+
+/** A host, and a guest that calls it. */
+export function startGuest(options: WasiOptions, module = ABIS[0].module): { wasi: WasiHost; guest: TestGuest } {
+  const wasi = createWasi(options)
+  const call: Caller = (name, ...parameters) => wasi.function(module, name)?.(...parameters) ?? -1
+  const guest = new TestGuest(call, undefined, module)
+  wasi.bind(guest.memory)
+  return { wasi, guest }
 }
 
 const RESULT_AT = 64

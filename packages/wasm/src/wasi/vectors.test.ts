@@ -4,8 +4,7 @@ import { join, resolve } from 'node:path'
 import { fromHex, hex, utf8 } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import type { Abi } from './abi.ts'
-import { createWasi } from './index.ts'
-import { TestGuest } from './test-guest.ts'
+import { startGuest } from './test-guest.ts'
 
 /** `vectors/wasi/<case>/input.json`; the position at call i is i. */
 interface Input {
@@ -34,21 +33,22 @@ const folder = resolve(import.meta.dirname, '../../../../vectors/wasi')
 
 function answersTo(input: Input): unknown {
   let position = 0n
-  const wasi = createWasi({
-    arguments: input.arguments,
-    environment: input.environment,
-    stdin: utf8(input.stdin),
-    mounts: input.mounts.map((mount) => ({
-      ...mount,
-      files: mount.files.map(({ path, text }) => ({ path, bytes: utf8(text) })),
-    })),
-    clockStartNs: BigInt(input.clock),
-    seed: BigInt(input.seed),
-    position: () => position,
-    sha256,
-  })
-  const guest = new TestGuest((name, ...parameters) => wasi.function(input.module, name)?.(...parameters) ?? -1)
-  wasi.bind(guest.memory)
+  const { wasi, guest } = startGuest(
+    {
+      arguments: input.arguments,
+      environment: input.environment,
+      stdin: utf8(input.stdin),
+      mounts: input.mounts.map((mount) => ({
+        ...mount,
+        files: mount.files.map(({ path, text }) => ({ path, bytes: utf8(text) })),
+      })),
+      clockStartNs: BigInt(input.clock),
+      seed: BigInt(input.seed),
+      position: () => position,
+      sha256,
+    },
+    input.module,
+  )
   const errnos = input.calls.map(({ memory, call, parameters }, index) => {
     position = BigInt(index)
     for (const [at, bytes] of Object.entries(memory ?? {})) guest.put(Number(at), fromHex(bytes))

@@ -1,8 +1,2 @@
 export { followedRuns, noteOutputs } from './output-index.ts'
-export {
-  writeBack,
-  type Conflict,
-  type WriteBackRequest,
-  type WriteBackResult,
-  type WrittenOutput,
-} from './write-back.ts'
+export { writeBack, type WriteBackResult, type WrittenOutput } from './write-back.ts'

@@ -1,7 +1,8 @@
 /** `reprise demo`: the whole first story, with the commands that a user would type. */
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { repriseHome } from '@reprise/host'
 import { RunnerError } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
@@ -72,9 +73,9 @@ async function prepareFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, MARKER), '')
-  const root = repositoryRoot()
-  await copyFile(join(root, 'packages/cli/demo', SCRIPT), join(folder, SCRIPT))
-  await copyFile(join(root, 'node_modules/vega-datasets/data', DATA), join(folder, DATA))
+  await copyFile(join(repositoryRoot(), 'packages/cli/demo', SCRIPT), join(folder, SCRIPT))
+  const datasets = dirname(fileURLToPath(import.meta.resolve('vega-datasets')))
+  await copyFile(join(datasets, '..', 'data', DATA), join(folder, DATA))
 }
 
 function steps(): readonly Step[] {

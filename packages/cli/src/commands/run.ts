@@ -145,6 +145,7 @@ function printResult(result: RunResult, written: WriteBackResult | undefined): v
       `  ${paint('red', 'unsigned', stderr)}: ${result.checkpoints.length - 1 - result.signedSeq} of them, the last ones: ${result.signingLost ?? 'the run was interrupted'}`,
     )
   }
+  for (const notice of result.host.notices) line(`  ${safe(notice)}`)
   for (const run of result.follows) line(`  an input is an output of the earlier run ${short(run)}`)
   if (written !== undefined && written.written.length > 0) line(`  wrote ${written.written.map(safe).join(', ')}`)
   for (const { path, reason, sha256 } of written?.conflicts ?? []) {

@@ -17,6 +17,7 @@ import {
 import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { threadId } from 'node:worker_threads'
 import { WASI } from 'node:wasi'
 
 const LANGUAGES = join(import.meta.dirname, '..', 'node_modules', '@runno', 'sandbox', 'dist', 'langs')
@@ -59,22 +60,32 @@ export function readTool(name: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(languageFile(name)))
 }
 
-/** Compiles the benchmarks' program of this name once per version of its source, into a cache folder. */
+/** The benchmarks' program of this name. */
 export function benchProgram(name: string): Uint8Array<ArrayBuffer> {
-  const source = join(import.meta.dirname, '..', 'bench', 'programs', `${name}.c`)
+  return new Uint8Array(
+    readFileSync(compiledProgram(join(import.meta.dirname, '..', 'bench', 'programs', `${name}.c`))),
+  )
+}
+
+/**
+ * Compiles a C file once per version of it, into a cache folder.
+ *
+ * @returns Path of the module.
+ */
+export function compiledProgram(source: string): string {
   const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
   const key = createHash('sha256')
     .update(readFileSync(source))
     .update(readFileSync(import.meta.filename))
     .digest('hex')
-  const target = join(cache, `${name}-${key.slice(0, 16)}.wasm`)
+  const target = join(cache, `${basename(source, '.c')}-${key.slice(0, 16)}.wasm`)
   if (!existsSync(target)) {
     mkdirSync(cache, { recursive: true })
-    const own = `${target}.${process.pid}`
+    const own = `${target}.${process.pid}-${threadId}`
     writeFileSync(own, compileC(source))
     renameSync(own, target)
   }
-  return new Uint8Array(readFileSync(target))
+  return target
 }
 
 function runTool(bytes: Uint8Array<ArrayBuffer>, args: string[], root: string): void {

@@ -1,0 +1,65 @@
+/** Whatever the guest does, there is a record that says so. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { guest, json, Room, type RunAnswer } from './room.ts'
+
+const DEEP = 'def f(n):\n  return f(n + 1) + 1\ntry:\n  f(0)\nexcept RecursionError:\n  print("too deep")\n'
+const GREEDY =
+  'kept = []\ntry:\n  while True:\n    kept.append(bytearray(1 << 20))\nexcept MemoryError:\n  print("full")\n'
+
+describe('a run whose program', () => {
+  let room: Room
+  let folder: string
+  beforeAll(async () => {
+    room = await Room.create()
+    folder = await room.newFolder({ 'guest.wasm': await guest(), 'deep.py': DEEP, 'greedy.py': GREEDY })
+  })
+  afterAll(() => room[Symbol.asyncDispose]())
+
+  /** Runs, verifies and repeats; answers with what `run --json` said. */
+  async function complete(words: readonly string[], code: number): Promise<RunAnswer> {
+    const ran = await room.reprise(['run', '--json', ...words], { cwd: folder })
+    expect(ran).toMatchObject({ code })
+    const answer = json<RunAnswer>(ran)
+    expect(answer.signedCheckpoints).toBe(answer.checkpoints)
+    expect(await room.reprise(['verify', answer.record], { cwd: folder })).toMatchObject({ code: 0 })
+    const repeated = await room.reprise(['repeat', '--json', answer.record], { cwd: folder })
+    expect(repeated).toMatchObject({ code: 0 })
+    expect(json(repeated)).toMatchObject({ repetition: 'reproduced', cumulative: answer.cumulative })
+    return answer
+  }
+
+  test.each([0, 3, 255])('exits with %i ends with that code', async (code) => {
+    expect(await complete(['guest.wasm', 'say', 'hi', 'exit', String(code)], code)).toMatchObject({ exit: { code } })
+  })
+
+  test.each([
+    ['unreachable', 'unreachable'],
+    ['abort', 'unreachable'],
+    ['out-of-bounds', 'memory-out-of-bounds'],
+    ['divide', 'divide-by-zero'],
+    ['recurse', 'stack-exhausted'],
+  ])('traps by %s ends with 134, and run and show say why', async (verb, trap) => {
+    const answer = await complete(['guest.wasm', 'say', 'before', 'flush', verb], 134)
+    expect(answer).toMatchObject({ exit: { trap } })
+    expect(answer.outputs).toContainEqual(expect.objectContaining({ path: '/dev/stdout', length: 7 }))
+    const shown = await room.reprise(['show', answer.record], { cwd: folder })
+    expect(shown.stdout).toContain(`trapped: ${trap}`)
+    const plain = await room.reprise(['run', 'guest.wasm', verb], { cwd: folder })
+    expect(plain).toMatchObject({ code: 134, stderr: expect.stringContaining(`trapped: ${trap}`) as string })
+  })
+
+  test('wants more memory than --memory allows is told so and goes on', async () => {
+    const answer = await complete(['--memory', '8MiB', 'guest.wasm', 'exhaust', 'exit', '7'], 7)
+    const shown = await room.reprise(['run', '--memory', '8MiB', 'guest.wasm', 'exhaust'], { cwd: folder })
+    expect(Number(/^(\d+) MiB$/m.exec(shown.stdout)?.[1])).toBeLessThan(8)
+    expect(answer).toMatchObject({ exit: { code: 7 } })
+  })
+
+  test('is Python and recurses or allocates without end gets the exceptions of Python', async () => {
+    const deep = await room.reprise(['run', 'python', 'deep.py'], { cwd: folder })
+    expect(deep).toMatchObject({ code: 0, stdout: 'too deep\n' })
+    const greedy = await room.reprise(['run', '--memory', '64MiB', 'python', 'greedy.py'], { cwd: folder })
+    expect(greedy).toMatchObject({ code: 0, stdout: 'full\n' })
+    await complete(['--memory', '64MiB', 'python', 'greedy.py'], 0)
+  })
+})

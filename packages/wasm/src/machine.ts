@@ -33,7 +33,7 @@ export interface Guest {
   /** Fuel used so far; exact at stops and during host calls. */
   position(): bigint
   /** A fresh view: memory.grow detaches older ones. Empty for a module without memory. */
-  memory(): Uint8Array
+  memory(): Uint8Array<ArrayBuffer>
   memoryPages(): number
   /** The mutable globals, in the order of their indices. */
   globals(): readonly GlobalState[]
@@ -139,7 +139,7 @@ class Machine implements Guest {
     return this.#base - BigInt(this.#fuel.value)
   }
 
-  memory(): Uint8Array {
+  memory(): Uint8Array<ArrayBuffer> {
     const memory = this.#exports[MEMORY_EXPORT]
     return memory instanceof WebAssembly.Memory ? new Uint8Array(memory.buffer) : new Uint8Array()
   }

@@ -39,6 +39,7 @@ export async function writeRecord({ path, document, evidence, host, attach, stor
   const entries = assembleRecord({
     document,
     checkpoints: () => evidence.checkpoints,
+    snapshots: [],
     attestations: () => evidence.attestations,
     evidence: files,
     blobs: attachedBlobs(document, attach, store),

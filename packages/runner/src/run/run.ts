@@ -111,7 +111,7 @@ export async function run(request: RunRequest): Promise<RunResult> {
     follows: request.follows ?? [],
     repeats: request.repeats ?? null,
   })
-  const attempt: Attempt = { attempt: 1, environment, firstSeq: 0, host: 0 }
+  const attempt: Attempt = { attempt: 1, environment, firstSeq: 0, from: null, host: 0 }
   await using journal = await createJournal(journalPath(request.home, hex(runId)))
   journal.append({
     kind: 'start',

@@ -6,13 +6,16 @@
  */
 
 import { fromUtf8 } from '@reprise/core'
+import { FrameCollector, Resumption } from './activations.ts'
 import { WasmError } from './error.ts'
 import type { ValueType } from './module/opcodes.ts'
 import { CHECKPOINT, REPRISE_MODULE } from './module/wasi-names.ts'
+import type { Continuations } from './passes/continuations.ts'
 import type { HostImport } from './passes/gate.ts'
 import { MACHINE_MODULE } from './passes/layout.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
-import { FUEL_EXPORT, globalExport, MEMORY_EXPORT, START_EXPORT } from './passes/sections.ts'
+import { FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
+import type { Activations, Frame } from './state/frames.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
 /** `resourceLimits.stackSizeMb` of the worker that a guest runs in: the engine's stack must outlast the machine's. */
@@ -22,6 +25,7 @@ export const SLICE_MAX = 1n << 30n
 /** Bytes of UTF-8 that `reprise.checkpoint` takes. */
 export const LABEL_BYTES_MAX = 1024
 const ENOSYS = 52
+const PAGE_BYTES = 0x1_0000
 
 export interface GlobalState {
   readonly type: ValueType
@@ -52,6 +56,16 @@ export type GuestStop =
   | { readonly kind: 'trapped'; readonly position: bigint; readonly reason: TrapReason; readonly message: string }
   | { readonly kind: 'suspended'; readonly position: bigint }
 
+/** A captured guest: what it takes to go on, besides the state of the host. */
+export interface Snapshot {
+  readonly activations: Activations
+  /** Whole pages. */
+  readonly memory: Uint8Array
+  /** As {@link Guest.globals} gave them. */
+  readonly globals: readonly GlobalState[]
+  readonly position: bigint
+}
+
 // Host functions take numbers and bigints as WebAssembly passes them.
 export type HostFunction = (...values: never[]) => unknown
 
@@ -64,16 +78,23 @@ export interface GuestOptions {
   readonly nextDue: () => bigint
   /** After instantiation, before the guest's first instruction: position 0. */
   readonly onReady: (guest: Guest) => void
-  readonly onStop: (stop: Stop, guest: Guest) => 'go' | 'suspend'
+  /** `capture` may be the answer at due stops only, and leads to `onCapture`. */
+  readonly onStop: (stop: Stop, guest: Guest) => 'go' | 'suspend' | 'capture'
+  /** Needed to capture and to continue: of the same module, rewritten with `capture`. */
+  readonly continuations?: Continuations
+  /** The guest has been left at the position of the stop; `go` continues it. */
+  readonly onCapture?: (activations: Activations, guest: Guest) => 'go' | 'suspend'
+  /** Where the guest begins; `onReady` comes when all of it is in place. The state of the host is the caller's. */
+  readonly from?: Snapshot
   /** The exit code, if a host function threw this to end the guest. */
   readonly isExit: (thrown: unknown) => number | undefined
 }
 
 /** Ends the guest from inside an import. */
 class Unwind extends Error {
-  readonly end: 'suspended' | TrapReason
+  readonly end: 'suspended' | 'captured' | TrapReason
 
-  constructor(end: 'suspended' | TrapReason) {
+  constructor(end: 'suspended' | 'captured' | TrapReason) {
     super(end)
     this.end = end
   }
@@ -93,6 +114,9 @@ class Machine implements Guest {
   readonly #options: GuestOptions
   readonly #exports: WebAssembly.Exports
   readonly #fuel: WebAssembly.Global<'i32'>
+  readonly #collector = new FrameCollector()
+  readonly #resumption: Resumption | undefined
+  #phase: Activations['phase'] = 'start'
   /** Position that belongs to a counter of zero. */
   #base = 0n
   /** Counter at the last host call or stop. */
@@ -102,37 +126,87 @@ class Machine implements Guest {
 
   constructor(options: GuestOptions) {
     this.#options = options
+    const imports = this.#imports()
     let instance: WebAssembly.Instance
     try {
-      instance = new WebAssembly.Instance(options.module, this.#imports())
+      instance = new WebAssembly.Instance(options.module, imports)
     } catch (error) {
       throw translated(error)
     }
     this.#exports = instance.exports
     this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
+    const { continuations, facts } = options
+    if (continuations !== undefined) this.#resumption = new Resumption(continuations, instance, facts, imports)
   }
 
   run(): GuestStop {
-    const { onReady, isExit } = this.#options
+    const { onReady, onCapture, from } = this.#options
+    if (from !== undefined) this.#restore(from)
     onReady(this)
-    try {
-      this.#refill()
-      if (this.#options.facts.hasStart) this.#call(START_EXPORT)
-      this.#call('_start')
-      return { kind: 'exited', position: this.position(), code: 0 }
-    } catch (error) {
-      if (error instanceof Unwind) {
-        return error.end === 'suspended'
-          ? { kind: 'suspended', position: this.position() }
-          : this.#trapped(error.end, error.message)
+    let frames = from?.activations.frames
+    for (;;) {
+      try {
+        this.#refill()
+        this.#execute(frames)
+        return { kind: 'exited', position: this.position(), code: 0 }
+      } catch (error) {
+        if (!(error instanceof Unwind) || error.end !== 'captured') return this.#ended(error)
+        frames = this.#collector.take()
+        if (onCapture?.({ phase: this.#phase, frames }, this) !== 'go') {
+          return { kind: 'suspended', position: this.position() }
+        }
       }
-      const code = isExit(error)
-      if (code !== undefined) return { kind: 'exited', position: this.position(), code }
-      if (!(error instanceof WebAssembly.RuntimeError)) throw translated(error)
-      const reason = trapReason(error.message)
-      if (reason === undefined) throw unknownTrap(error)
-      return this.#trapped(reason, error.message)
     }
+  }
+
+  #execute(frames: readonly Frame[] | undefined): void {
+    if (frames !== undefined) {
+      if (this.#resumption === undefined) throw new Error('broken invariant: what was captured can be continued')
+      this.#resumption.run(frames)
+      if (this.#phase === 'command') return
+    } else if (this.#options.facts.hasStart) this.#call(START_EXPORT)
+    this.#phase = 'command'
+    this.#call('_start')
+  }
+
+  #ended(error: unknown): GuestStop {
+    if (error instanceof Unwind && error.end !== 'captured') {
+      return error.end === 'suspended'
+        ? { kind: 'suspended', position: this.position() }
+        : this.#trapped(error.end, error.message)
+    }
+    const code = this.#options.isExit(error)
+    if (code !== undefined) return { kind: 'exited', position: this.position(), code }
+    if (!(error instanceof WebAssembly.RuntimeError)) throw translated(error)
+    const reason = trapReason(error.message)
+    if (reason === undefined) throw unknownTrap(error)
+    return this.#trapped(reason, error.message)
+  }
+
+  #restore({ activations, memory, globals, position }: Snapshot): void {
+    const { facts } = this.#options
+    const fits = globals.length === facts.globals.length && globals.every(({ type }, i) => type === facts.globals[i].type)
+    const pages = memory.length / PAGE_BYTES
+    const { minPages = 0, maxPages = 0 } = facts.memory ?? {}
+    if (!fits || !Number.isInteger(pages) || pages < minPages || pages > maxPages || this.#resumption === undefined) {
+      throw new WasmError('SNAPSHOT', { message: 'The snapshot does not fit the module: other globals or memory.' })
+    }
+    try {
+      const exported = this.#exports[MEMORY_EXPORT] as WebAssembly.Memory | undefined
+      if (exported !== undefined && pages > minPages) exported.grow(pages - minPages)
+    } catch (error) {
+      throw translated(error)
+    }
+    this.memory().set(memory)
+    for (const [i, { index }] of facts.globals.entries()) {
+      const { type, bits } = globals[i]
+      const set = this.#exports[setterExport(index)] as (...values: (number | bigint)[]) => void
+      if (type === 'v128') set(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
+      else set(type === 'i32' || type === 'f32' ? Number(bits) | 0 : BigInt.asIntN(64, bits))
+    }
+    this.#phase = activations.phase
+    this.#base = position
+    this.#fuel.value = 0
   }
 
   position(): bigint {
@@ -145,7 +219,7 @@ class Machine implements Guest {
   }
 
   memoryPages(): number {
-    return this.memory().length / 0x1_0000
+    return this.memory().length / PAGE_BYTES
   }
 
   globals(): readonly GlobalState[] {
@@ -183,7 +257,13 @@ class Machine implements Guest {
 
   #stop(stop: Stop): void {
     this.#seenFuel = this.#fuel.value
-    if (this.#options.onStop(stop, this) === 'suspend') throw new Unwind('suspended')
+    const answer = this.#options.onStop(stop, this)
+    if (answer === 'suspend') throw new Unwind('suspended')
+    if (answer === 'capture') {
+      if (stop.kind !== 'due' || this.#resumption === undefined) throw new Error('this stop cannot be captured')
+      this.#collector.collecting = true
+      throw new Unwind('captured')
+    }
     this.#refill()
   }
 
@@ -196,6 +276,7 @@ class Machine implements Guest {
   #imports(): WebAssembly.Imports {
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {
       [MACHINE_MODULE]: {
+        ...this.#collector.imports(),
         poll: () => this.#poll(),
         exhausted: () => {
           throw new Unwind('stack-exhausted')

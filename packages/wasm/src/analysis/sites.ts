@@ -47,6 +47,8 @@ export class Sites {
   copies = new Uint8Array(0)
   /** By instruction that has copies: the height at which what it leaves begins. */
   readonly copyHeight = new IntList()
+  /** By the same: type of what it leaves, where that is one value. */
+  readonly copyType = new IntList()
   /** By construct: operands below it, without its own parameters. */
   readonly baseOf = new IntList()
   /** By instruction of `else`: its `if`. */
@@ -68,7 +70,6 @@ export class Sites {
   /**
    * Numbers the sites of the function in `body`.
    *
-   * @param polls - False for functions without fuel.
    * @param isSite - Whether the call at an instruction may end at a poll.
    */
   number(body: Body, cyclic: boolean, isSite: (instruction: number) => boolean): void {
@@ -118,6 +119,7 @@ export class Sites {
     if (this.copies.length < body.count) this.copies = new Uint8Array(2 * body.count)
     this.copies.fill(0, 0, body.count)
     this.copyHeight.ensure(body.count)
+    this.copyType.ensure(body.count)
     this.baseOf.ensure(body.count)
     this.ifOf.ensure(body.count)
     this.copied.clear()
@@ -285,6 +287,7 @@ export class Sites {
     this.copies[n] = 1
     const first = height - this.#orders.values[height]
     this.copyHeight.values[n] = first
+    this.copyType.values[n] = type
     const types = producedTypes(body, n, module, this)
     if (types === undefined) this.copied.add(8 * first + type)
     else for (const [order, each] of types.entries()) this.copied.add(8 * (first + order) + TYPE[each])

@@ -13,8 +13,8 @@ import { ByteSink } from '../module/sink.ts'
 import { FunctionWriter, type CounterPlace, type Statistics } from './function.ts'
 import { checkImports, type HostImport } from './gate.ts'
 import type { BranchHints } from './hints.ts'
-import { layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
-import { writeExports, writeGlobals, writeMoved, type Synthesized, synthesize } from './sections.ts'
+import { CAPTURE_IMPORTS, layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
+import { writeElements, writeExports, writeGlobals, writeMoved, writeTables, type Synthesized, synthesize } from './sections.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
 export const REWRITER_VERSION = '1'
@@ -30,6 +30,8 @@ export interface RewriteOptions {
   readonly memoryLimitPages: number
   /** False leaves out fuel and the stack limit: only to measure what they cost. */
   readonly fuel?: boolean
+  /** True: the guest can be captured at any poll, and continued from there. Changes no position and no state. */
+  readonly capture?: boolean
 }
 
 export interface MutableGlobal {
@@ -67,7 +69,7 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
   const module = readModule(bytes)
   const imports = checkImports(module)
   const memory = limitMemory(module, options.memoryLimitPages)
-  const layout = layoutOf(module)
+  const layout = layoutOf(module, options.capture ?? false)
   const body = new Body()
   const graph = buildGraph(module, body)
 
@@ -85,7 +87,7 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
     graph,
     options: { floats: options.floats, fuel: options.fuel ?? true, counter },
     body,
-    resultTypes: ({ results }) => types.index([], results),
+    typeIndex: (params, results) => types.index(params, results),
   })
   for (let f = module.imports.length; f < module.functions.length; f++) writer.write(f)
   for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
@@ -103,7 +105,7 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
   }
 }
 
-function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memory'] {
+export function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memory'] {
   if (module.memory === undefined) return undefined
   const { minPages, maxPages = limitPages } = module.memory
   if (minPages > limitPages) {
@@ -115,7 +117,7 @@ function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memor
   return { minPages, maxPages: Math.min(maxPages, limitPages) }
 }
 
-function buildGraph(module: WasmModule, body: Body): CallGraph {
+export function buildGraph(module: WasmModule, body: Body): CallGraph {
   const nodes = typeNodes(module)
   const edges = new Edges(module.functions.length + module.types.length)
   const hasSite = new Uint8Array(module.functions.length).fill(1, 0, module.imports.length)
@@ -182,46 +184,53 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   const out = new ByteSink(code.length + module.bytes.length)
   out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
   const machineType = types.index([], [])
+  const captureImports = layout.capture === undefined ? [] : CAPTURE_IMPORTS
+  const captureTypes = captureImports.map(({ params }) => types.index(params, []))
   const functionTypes = synthesized.map(({ params, results }) => types.index(params, results))
-  const section = (id: number, write: () => void): void => {
-    out.u8(id)
-    const size = out.openSize()
-    write()
-    out.closeSize(size)
-  }
   const copied = (id: number): void => {
     const range = module.sections.get(id)
-    if (range !== undefined) section(id, () => out.copy(module.bytes, range.start, range.end))
+    if (range !== undefined) section(out, id, () => out.copy(module.bytes, range.start, range.end))
   }
-  section(SECTION.type, () => types.write(out))
-  section(SECTION.import, () => {
-    out.unsigned(module.imports.length + MACHINE_IMPORTS.length)
+  section(out, SECTION.type, () => types.write(out))
+  section(out, SECTION.import, () => {
+    out.unsigned(module.imports.length + layout.shift)
     for (const { module: from, name, type } of module.imports) writeImport(out, from, name, type)
     for (const name of MACHINE_IMPORTS) writeImport(out, MACHINE_MODULE, name, machineType)
+    for (const [i, { name }] of captureImports.entries()) writeImport(out, MACHINE_MODULE, name, captureTypes[i])
   })
-  section(SECTION.function, () => {
+  section(out, SECTION.function, () => {
     const own = module.functions.slice(module.imports.length)
     out.unsigned(own.length + functionTypes.length)
     for (const type of own) out.unsigned(type)
     for (const type of functionTypes) out.unsigned(type)
   })
-  copied(SECTION.table)
+  const functions = module.functions.length + layout.shift + synthesized.length
+  if (layout.capture === undefined) copied(SECTION.table)
+  else section(out, SECTION.table, () => writeTables(out, module, functions))
   if (memory !== undefined) {
-    section(SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
+    section(out, SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
   }
-  section(SECTION.global, () => writeGlobals(out, module, layout, parts.options.stackLimitSlots))
-  section(SECTION.export, () => writeExports(out, module, layout, parts.globals))
-  if (module.sections.has(SECTION.element))
-    section(SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
+  section(out, SECTION.global, () => writeGlobals(out, module, layout, parts.options.stackLimitSlots))
+  section(out, SECTION.export, () => writeExports(out, module, layout, parts.globals))
+  if (layout.capture !== undefined) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
+  else if (module.sections.has(SECTION.element))
+    section(out, SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
   copied(SECTION.dataCount)
-  section(SECTION.custom, () => parts.hints.write(out))
-  section(SECTION.code, () => out.copy(code.bytes, 0, code.length))
+  section(out, SECTION.custom, () => parts.hints.write(out))
+  section(out, SECTION.code, () => out.copy(code.bytes, 0, code.length))
   copied(SECTION.data)
   return out.bytes.slice(0, out.length)
 }
 
+export function section(out: ByteSink, id: number, write: () => void): void {
+  out.u8(id)
+  const size = out.openSize()
+  write()
+  out.closeSize(size)
+}
+
 const encoder = new TextEncoder()
 
-function writeImport(out: ByteSink, from: string, name: string, type: number): void {
+export function writeImport(out: ByteSink, from: string, name: string, type: number): void {
   out.vector(encoder.encode(from)).vector(encoder.encode(name)).u8(0).unsigned(type)
 }

@@ -10,6 +10,23 @@ export const FUEL_EXPORT = 'reprise:fuel'
 export const MEMORY_EXPORT = 'reprise:memory'
 export const START_EXPORT = 'reprise:start'
 
+export const SLOTS_EXPORT = 'reprise:slots'
+export const FUNCTIONS_EXPORT = 'reprise:functions'
+
+export function tableExport(index: number): string {
+  return `reprise:table:${index}`
+}
+
+/** Every global of the guest as it is, for modules that go on with it. */
+export function cellExport(index: number): string {
+  return `reprise:cell:${index}`
+}
+
+/** A function that sets a mutable global from its bits: an i32, an i64, or two i64 for v128. */
+export function setterExport(index: number): string {
+  return `reprise:set:${index}`
+}
+
 /** Integers are exported as globals; floats and vectors as functions that give their bits (two i64 for v128). */
 export function globalExport(index: number): string {
   return `reprise:global:${index}`
@@ -56,6 +73,7 @@ export function synthesize(
     { params: [], results: [], code: enter.done() },
     { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
     ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
+    ...(layout.capture === undefined ? [] : globals.map((global) => setter(global))),
   ]
 }
 
@@ -87,6 +105,47 @@ function reader({ index, type }: ReadableGlobal): Synthesized {
       .u8(n)
   lane(0).u8(OP.globalGet).unsigned(index)
   return { params: [], results: ['i64', 'i64'], code: lane(1).u8(OP.end).done() }
+}
+
+function setter({ index, type }: ReadableGlobal): Synthesized {
+  const code = new ByteSink(32).u8(0).u8(OP.localGet).unsigned(0)
+  if (type === 'f32') code.u8(OP.f32ReinterpretI32)
+  else if (type === 'f64') code.u8(OP.f64ReinterpretI64)
+  else if (type === 'v128') {
+    code
+      .u8(0xfd)
+      .unsigned(OP.i64x2Splat - 0x200)
+      .u8(OP.localGet)
+      .unsigned(1)
+    code
+      .u8(0xfd)
+      .unsigned(OP.i64x2ReplaceLane - 0x200)
+      .u8(1)
+  }
+  const params: ValueType[] = type === 'v128' ? ['i64', 'i64'] : type === 'i32' || type === 'f32' ? ['i32'] : ['i64']
+  return { params, results: [], code: code.u8(OP.globalSet).unsigned(index).u8(OP.end).done() }
+}
+
+/** The guest's tables, and in a module that can be captured one more that holds all functions. */
+export function writeTables(out: ByteSink, module: WasmModule, functions: number): void {
+  const range = module.sections.get(SECTION.table)
+  out.unsigned(module.tables + 1)
+  if (range !== undefined) {
+    const cursor = new Cursor(module.bytes, range.start, range.end)
+    cursor.u32()
+    out.copy(module.bytes, cursor.at, range.end)
+  }
+  out.u8(0x70).u8(1).unsigned(functions).unsigned(functions)
+}
+
+/** The guest's element segments, then the one that fills the table of all functions. */
+export function writeElements(out: ByteSink, module: WasmModule, layout: Layout, functions: number): void {
+  const range = module.sections.get(SECTION.element)
+  const cursor = new Cursor(module.bytes, range?.start ?? 0, range?.end ?? 0)
+  out.unsigned((range === undefined ? 0 : cursor.u32()) + 1)
+  if (range !== undefined) copyMoved(out, module, layout, SECTION.element, { start: cursor.at, end: range.end })
+  out.u8(2).unsigned(module.tables).u8(OP.i32Const).signed(0).u8(OP.end).u8(0).unsigned(functions)
+  for (let index = 0; index < functions; index++) out.unsigned(index)
 }
 
 /** Copies a section, with the function indices in it moved. */
@@ -133,9 +192,18 @@ export function writeExports(
   rows.push([FUEL_EXPORT, 3, layout.fuelGlobal])
   if (module.memory !== undefined) rows.push([MEMORY_EXPORT, 2, 0])
   if (module.start !== undefined) rows.push([START_EXPORT, 0, movedFunction(module, layout, module.start)])
+  if (layout.capture !== undefined) {
+    rows.push([SLOTS_EXPORT, 3, layout.slotsGlobal], [FUNCTIONS_EXPORT, 1, module.tables])
+    for (let index = 0; index < module.tables; index++) rows.push([tableExport(index), 1, index])
+    for (const index of module.globals.keys()) rows.push([cellExport(index), 3, index])
+  }
   let readers = layout.readers
   for (const { index, type } of globals) {
     rows.push(isInteger(type) ? [globalExport(index), 3, index] : [globalExport(index), 0, readers++])
+  }
+  if (layout.capture !== undefined) {
+    let setters = readers
+    for (const { index } of globals) rows.push([setterExport(index), 0, setters++])
   }
   out.unsigned(rows.length)
   for (const [name, kind, index] of rows) out.vector(encoder.encode(name)).u8(kind).unsigned(index)

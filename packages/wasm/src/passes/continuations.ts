@@ -1,0 +1,220 @@
+/**
+ * Small modules that go on where a captured guest was left: one function per pair of function and site, which takes the
+ * place of an activation and uses memory, globals, tables and functions of the rewritten module's instance.
+ *
+ * Each is made of pristine code along the way to its site, so that it runs as fast as the function it stands for
+ * (docs/decisions/0004-continuations.md). The values of an activation are handed in, so one module serves all that
+ * stand at the same site.
+ */
+
+import type { CallGraph } from '../analysis/call-graph.ts'
+import { WasmError } from '../error.ts'
+import { Body } from '../module/body.ts'
+import { readModule, SECTION, type WasmModule } from '../module/module.ts'
+import { OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
+import { ByteSink } from '../module/sink.ts'
+import type { Frame } from '../state/frames.ts'
+import { FunctionWriter, type SiteFacts } from './function.ts'
+import { CAPTURE_IMPORTS, type Layout, layoutOf, MACHINE_MODULE, movedFunction } from './layout.ts'
+import { buildGraph, limitMemory, type RewriteOptions, section, TypeTable, writeImport } from './rewrite.ts'
+import { cellExport, FUNCTIONS_EXPORT, MEMORY_EXPORT, SLOTS_EXPORT, FUEL_EXPORT, tableExport } from './sections.ts'
+
+/** Imported from this module name: what the instance of the rewritten module exports. */
+export const INSTANCE_MODULE = 'reprise:instance'
+/** Imported from this module name: functions by their index in the rewritten module. */
+export const FUNCTIONS_MODULE = FUNCTIONS_EXPORT
+export const TABLE_IMPORT = 'continuations'
+export const CONTINUATION_EXPORT = 'continue'
+
+export interface Continuation {
+  readonly module: WebAssembly.Module
+  /** Of the values of its frame. */
+  readonly types: readonly ValueType[]
+  /** Stack slots of the activation. */
+  readonly slots: number
+  /** Indices in the rewritten module. */
+  readonly functions: readonly number[]
+  /** Of the rewritten module. */
+  readonly layout: Layout
+}
+
+interface Planned extends Continuation {
+  /** The call that was left; `undefined`: a poll. */
+  readonly call: { readonly function: number } | { readonly type: string } | undefined
+}
+
+/** Continuations of one module, made when they are first needed. */
+export class Continuations {
+  readonly #module: WasmModule
+  readonly #graph: CallGraph
+  readonly #options: RewriteOptions
+  readonly #body = new Body()
+  readonly #layout: Layout
+  readonly #made = new Map<string, Planned>()
+
+  /**
+   * @param bytes - The original module.
+   * @param options - As it was rewritten with.
+   */
+  constructor(bytes: Uint8Array, options: RewriteOptions) {
+    this.#module = readModule(bytes)
+    limitMemory(this.#module, options.memoryLimitPages)
+    this.#graph = buildGraph(this.#module, this.#body)
+    this.#options = options
+    this.#layout = layoutOf(this.#module, true)
+  }
+
+  /**
+   * The continuations of a whole stack, outermost first.
+   *
+   * @throws {@link WasmError} `SNAPSHOT` when these frames cannot come from this module.
+   */
+  of(frames: readonly Frame[]): Continuation[] {
+    const planned = frames.map((frame) => this.#of(frame))
+    for (const [i, { call }] of planned.entries()) {
+      if (!this.#calls(call, frames[i + 1]?.function)) throw foreign(frames[i], 'its caller does not call it')
+    }
+    return planned
+  }
+
+  #calls(call: Planned['call'], callee: number | undefined): boolean {
+    if (call === undefined || callee === undefined) return call === callee
+    if ('function' in call) return call.function === callee
+    const { types, functions, addressTaken } = this.#module
+    return addressTaken.has(callee) && types[functions[callee]].key === call.type
+  }
+
+  #of(frame: Frame): Planned {
+    const key = `${frame.function}:${frame.site}`
+    const made = this.#made.get(key) ?? this.#make(frame)
+    this.#made.set(key, made)
+    const fits = ({ type }: { type: ValueType }, i: number): boolean => type === made.types[i]
+    if (frame.values.length !== made.types.length || !frame.values.every(fits)) throw foreign(frame, 'other values')
+    return made
+  }
+
+  #make(frame: Frame): Planned {
+    const module = this.#module
+    const defined = module.functions.length - module.imports.length
+    if (frame.function < module.imports.length || frame.function - module.imports.length >= defined) {
+      throw foreign(frame, 'no such function')
+    }
+    const callees = this.#callees(frame.function)
+    const firstFunction = 5 + CAPTURE_IMPORTS.length
+    const targets = new Map([...callees].map((callee, i) => [callee, firstFunction + i]))
+    const self = firstFunction + callees.size
+    const types = new TypeTable(module)
+    const code = new ByteSink(4096)
+    const writer = new FunctionWriter({
+      sink: code,
+      module,
+      layout: continuationLayout(module),
+      graph: this.#graph,
+      options: { floats: this.#options.floats, fuel: true, counter: 'measured' },
+      body: this.#body,
+      typeIndex: (params, results) => types.index(params, results),
+      target: (index) => targets.get(index) ?? 0,
+    })
+    const outside = { self, nextI32: firstFunction - 2, nextI64: firstFunction - 1, table: module.tables }
+    const facts = writer.writeContinuation(frame.function, frame.site, outside)
+    if (facts === undefined) throw foreign(frame, 'no such site')
+    const functions = [...callees].map((callee) => movedFunction(module, this.#layout, callee))
+    const bytes = assemble({ module, layout: this.#layout, types, callees, self, code, writer, of: frame.function })
+    return {
+      module: new WebAssembly.Module(bytes),
+      types: facts.types,
+      slots: facts.slots,
+      functions,
+      layout: this.#layout,
+      call: this.#callOf(facts),
+    }
+  }
+
+  /** Of the function that the body holds. */
+  #callOf({ callAt }: SiteFacts): Planned['call'] {
+    if (callAt === undefined) return undefined
+    const index = this.#body.immediate[callAt]
+    return this.#body.opcode[callAt] === OP.call ? { function: index } : { type: this.#module.types[index].key }
+  }
+
+  #callees(functionIndex: number): Set<number> {
+    const body = this.#body
+    body.decode(this.#module, functionIndex)
+    const callees = new Set<number>()
+    for (let n = 0; n < body.count; n++) if (body.opcode[n] === OP.call) callees.add(body.immediate[n])
+    return callees
+  }
+}
+
+/** In a continuation's module: poll, refill, grow, the capture imports, the two that give values, the guest's functions. */
+function continuationLayout(module: WasmModule): Layout {
+  return {
+    ...{ poll: 0, refill: 1, grow: 2, capture: 3, shift: 0 },
+    ...{ exhausted: NEVER, outOfMemory: NEVER, enter: NEVER, readers: NEVER },
+    fuelGlobal: module.globals.length,
+    slotsGlobal: module.globals.length + 1,
+  }
+}
+/** Functions that only the rewritten module's own code calls. */
+const NEVER = 0xffff_ffff
+
+interface Parts {
+  readonly module: WasmModule
+  readonly layout: Layout
+  readonly types: TypeTable
+  readonly callees: ReadonlySet<number>
+  readonly self: number
+  readonly code: ByteSink
+  readonly writer: FunctionWriter
+  /** The function that is continued. */
+  readonly of: number
+}
+
+const encoder = new TextEncoder()
+
+function assemble({ module, layout, types, callees, self, code, writer, of }: Parts): Uint8Array<ArrayBuffer> {
+  const out = new ByteSink(code.length + 4096)
+  const nothing = types.index([], [])
+  const type = types.index([], module.types[module.functions[of]].results)
+  const machine: [name: string, type: number][] = [
+    ['poll', nothing],
+    ['refill', types.index(['i32'], ['i32'])],
+    ['grow', types.index(['i32'], ['i32'])],
+    ...CAPTURE_IMPORTS.map(({ name, params }): [string, number] => [name, types.index(params, [])]),
+    ['next_i32', types.index([], ['i32'])],
+    ['next_i64', types.index([], ['i64'])],
+  ]
+  out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
+  section(out, SECTION.type, () => types.write(out))
+  section(out, SECTION.import, () => {
+    const globals = module.globals.length + 2
+    out.unsigned(machine.length + callees.size + module.tables + 1 + globals + (module.memory === undefined ? 0 : 1))
+    for (const [name, index] of machine) writeImport(out, MACHINE_MODULE, name, index)
+    for (const callee of callees) {
+      const name = String(movedFunction(module, layout, callee))
+      writeImport(out, FUNCTIONS_MODULE, name, module.functions[callee])
+    }
+    const instance = (name: string): ByteSink =>
+      out.vector(encoder.encode(INSTANCE_MODULE)).vector(encoder.encode(name))
+    for (let index = 0; index < module.tables; index++) instance(tableExport(index)).raw([1, 0x70, 0, 0])
+    instance(TABLE_IMPORT).raw([1, 0x70, 0, 0])
+    if (module.memory !== undefined) instance(MEMORY_EXPORT).raw([2, 0, 0])
+    for (const [index, global] of module.globals.entries()) {
+      const code = global.type === undefined ? 0x70 : VALUE_TYPES[global.type]
+      instance(cellExport(index)).raw([3, code, global.mutable ? 1 : 0])
+    }
+    for (const name of [FUEL_EXPORT, SLOTS_EXPORT]) instance(name).raw([3, VALUE_TYPES.i32, 1])
+  })
+  section(out, SECTION.function, () => out.unsigned(1).unsigned(type))
+  section(out, SECTION.export, () => out.unsigned(1).vector(encoder.encode(CONTINUATION_EXPORT)).u8(0).unsigned(self))
+  section(out, SECTION.custom, () => writer.hints.write(out))
+  section(out, SECTION.code, () => out.unsigned(1).copy(code.bytes, 0, code.length))
+  return out.bytes.slice(0, out.length)
+}
+
+function foreign({ function: index, site }: Frame, why: string): WasmError {
+  return new WasmError('SNAPSHOT', {
+    message: `A frame of the snapshot (function ${index}, site ${site}) does not fit the module: ${why}.`,
+    hint: 'A snapshot belongs to one module and one version of its semantics.',
+  })
+}

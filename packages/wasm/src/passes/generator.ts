@@ -34,7 +34,7 @@ export function generate(seed: number, options: GeneratorOptions): Uint8Array<Ar
   for (const [i, type] of NUMERIC.entries())
     start.push(0x41, ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i), ...storedGlobal(type, i, options))
   return assemble({
-    types: signatures,
+    types: [...signatures, ...BLOCK_TYPES],
     functions: [...functions, { code: start, exported: '_start' }],
     memory: { minPages: 1, maxPages: 4 },
     globals: [
@@ -94,6 +94,11 @@ const UNARY = {
   f32: [0x8d, 0x8e, 0x90, 0x91],
   f64: [0x9b, 0x9c, 0x9e, 0x9f],
 }
+/** For blocks that take operands and leave several. */
+const BLOCK_TYPES = [
+  { params: ['i32'], results: ['i32'] },
+  { params: ['i64', 'f64'], results: ['f64', 'i64'] },
+] as const
 /** [from, opcode bytes]: conversions into the type. */
 const CONVERT: Record<Numeric, readonly (readonly [Numeric, readonly number[]])[]> = {
   i32: [
@@ -132,6 +137,8 @@ class FunctionGenerator {
   readonly #step: number
   readonly #vector: number
   #depth = 0
+  /** Blocks with statements that may still stand inside of expressions. */
+  #blocksLeft = 5
 
   constructor(random: Random, options: GeneratorOptions, signatures: readonly Signature[], own: Signature) {
     this.#random = random
@@ -267,8 +274,38 @@ class FunctionGenerator {
 
   #typeOf(callee: number): number {
     const key = ({ params, results }: Signature): string => `${params?.join()}>${results?.join()}`
-    const distinct = [...new Set(this.#signatures.map(key))]
-    return distinct.indexOf(key(this.#signatures[callee]))
+    const all = [...this.#signatures, ...BLOCK_TYPES]
+    return [...new Set(all.map(key))].indexOf(key(all[callee]))
+  }
+
+  #blockType(index: number): number[] {
+    return unsigned(this.#typeOf(this.#signatures.length + index))
+  }
+
+  /** Statements in the middle of an expression, so that loops and calls find operands below them. */
+  #valueBlock(type: Numeric): number[] {
+    this.#blocksLeft--
+    return this.#nested(() => {
+      if (type === 'i32' && this.#random(2) === 0) {
+        const turn = [...this.#statements(2), 0x41, 3, 0x6a, ...this.#spend(), ...this.#value('i32', 1), 0x41, 1, 0x71, 0x71]
+        return [...this.#value('i32', 1), 0x03, ...this.#blockType(0), ...turn, 0x0d, 0, 0x0b]
+      }
+      if (type === 'i64' || type === 'f64') {
+        const spare = this.#spare
+        const swap = [0x21, spare.f64, 0x21, spare.i64, 0x20, spare.f64, 0x20, spare.i64]
+        const operands = [...this.#value('i64', 1), ...this.#value('f64', 1)]
+        const rest = type === 'f64' ? [0x21, spare.i64] : [0x21, spare.i64, 0x1a, 0x20, spare.i64]
+        if (this.#random(2) === 0) {
+          const early = [...this.#value('i32', 1), 0x0d, 0]
+          const body = [...this.#statements(2), ...swap, ...early, ...this.#statements(2)]
+          return [...operands, 0x02, ...this.#blockType(1), ...body, 0x0b, ...rest]
+        }
+        const arms = [...this.#statements(2), ...swap, 0x05, ...swap, ...this.#statements(2)]
+        return [...operands, ...this.#value('i32', 1), 0x04, ...this.#blockType(1), ...arms, 0x0b, ...rest]
+      }
+      const first = [...this.#value(type, 1), ...this.#value('i32', 1), 0x0d, 0, 0x1a]
+      return [0x02, VALUE_TYPES[type], ...first, ...this.#statements(2), ...this.#value(type, 1), 0x0b]
+    })
   }
 
   /** Takes one from the budget; leaves whether there was one. */
@@ -324,6 +361,7 @@ class FunctionGenerator {
 
   #value(type: Numeric, depth: number): number[] {
     const isFloat = type === 'f32' || type === 'f64'
+    if (depth > 0 && this.#depth < 4 && this.#blocksLeft > 0 && this.#random(6) === 0) return this.#valueBlock(type)
     switch (this.#random(depth <= 0 ? 3 : 10)) {
       case 0:
         return this.#constant(type)

@@ -13,19 +13,27 @@ import {
   type Checkpoint,
   type Computation,
   type Outcome,
+  type Snapshot,
 } from '@reprise/core'
-import { RunnerError } from '../error.ts'
+import { readFailure, RunnerError } from '../error.ts'
+
+/** TPMT_PUBLIC of the AK and DER of the EK certificate, hex. */
+export interface JournalHost {
+  readonly ak: string
+  readonly ek: string | null
+}
 
 export type JournalEntry =
   | {
       readonly kind: 'start'
       readonly attempt: Attempt
       readonly computation: Computation
-      /** TPMT_PUBLIC of the AK and DER of the EK certificate, hex. */
-      readonly host: { readonly ak: string; readonly ek: string | null }
+      readonly host: JournalHost
       readonly run: string
     }
+  | { readonly kind: 'attempt'; readonly attempt: Attempt; readonly host: JournalHost }
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'attestation'; readonly attestation: Attestation }
   | { readonly kind: 'outcome'; readonly outcome: Outcome }
   | { readonly kind: 'end'; readonly reason: 'finished' | 'interrupted' }
@@ -63,6 +71,35 @@ export async function createJournal(path: string): Promise<JournalWriter> {
   await folder.sync()
   await folder.close()
   return journalWriter(file, path)
+}
+
+export interface OpenedJournal extends ReadJournal {
+  readonly journal: JournalWriter
+}
+
+/**
+ * Opens a journal to go on in it: a torn tail is cut off, and that is on disk before anything is appended. Two
+ * writers at once damage it; the caller keeps them apart.
+ *
+ * @throws {@link RunnerError} as {@link readJournal}; `JOURNAL_WRITE`.
+ */
+export async function openJournal(path: string): Promise<OpenedJournal> {
+  const read = await readJournal(path)
+  try {
+    if (read.tornBytes > 0) {
+      const file = await open(path, 'r+')
+      try {
+        const { size } = await file.stat()
+        await file.truncate(size - read.tornBytes)
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+    }
+    return { ...read, journal: journalWriter(await open(path, 'a', 0o600), path) }
+  } catch (cause) {
+    throw journalFailure(path, cause)
+  }
 }
 
 function journalWriter(file: FileHandle, path: string): JournalWriter {
@@ -124,10 +161,12 @@ export interface ReadJournal {
 /**
  * Reads a journal that may have been cut by a crash.
  *
- * @throws {@link RunnerError} `JOURNAL_DAMAGED` when a wrong line has correct ones after it.
+ * @throws {@link RunnerError} `JOURNAL_DAMAGED` when a wrong line has correct ones after it; `INPUT_MISSING`, `INPUT_UNREADABLE`.
  */
 export async function readJournal(path: string): Promise<ReadJournal> {
-  const bytes = await readFile(path)
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw readFailure(error, path)
+  })
   const entries: JournalEntry[] = []
   let start = 0
   while (start < bytes.length) {

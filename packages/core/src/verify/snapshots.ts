@@ -57,8 +57,9 @@ export class SnapshotWalk {
   /** To be called after the last checkpoint: what was not passed has no checkpoint, and attached frames give their root. */
   async end(walk: { readonly isBroken: boolean }, { attempts }: RecordDocument): Promise<void> {
     const { lines, isBroken } = this.#opened
+    const there = new Set(lines.map(({ seq }) => seq))
     for (const [i, { attempt, from }] of attempts.entries()) {
-      if (from === null || isBroken || lines.some(({ seq }) => seq === from)) continue
+      if (from === null || isBroken || there.has(from)) continue
       const message = `attempt ${attempt} goes on from a snapshot of checkpoint ${from}, and there is none`
       this.#record.findings.add('SNAPSHOT', `${RECORD_ENTRY} $.attempts[${i}].from`, message)
     }
@@ -70,9 +71,8 @@ export class SnapshotWalk {
     for (const [line, checkpoint] of this.#checkpoints.entries()) await this.#checkRoot(line, lines[line], checkpoint)
   }
 
-  async #checkRoot(line: number, { frames, manifest, root }: Snapshot, { state }: Checkpoint): Promise<void> {
-    // Frames that are attached for another reason would be a coincidence that changes the answer.
-    const entry = this.#opened.manifests.has(manifest) ? this.#record.blob(frames) : undefined
+  async #checkRoot(line: number, { frames, root }: Snapshot, { state }: Checkpoint): Promise<void> {
+    const entry = this.#record.blob(frames)
     if (entry === undefined) return
     try {
       if ((await this.#rootOf(entry, state)) !== root) this.#add(line, 'state and frames do not give the root')

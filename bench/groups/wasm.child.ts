@@ -90,7 +90,7 @@ function runRewritten(
       guest = ready
       wasi.bind({
         get buffer() {
-          return ready.memory().buffer as ArrayBuffer
+          return ready.memory().buffer
         },
       })
       begin()

@@ -6,6 +6,8 @@ export interface WasiFile {
   readonly path: string
   /** Stays the caller's and is never changed. */
   readonly bytes: Uint8Array
+  /** A change of it, of its name, or of a name above it is refused with EROFS; other files may be made beside it. */
+  readonly readOnly?: boolean
 }
 
 export interface WasiMount {

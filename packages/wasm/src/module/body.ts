@@ -202,7 +202,9 @@ export class Body {
         return this.#index(cursor, n, module.globals.length, 'global')
       case IMMEDIATE.index:
         if (op === OP.memoryGrow) this.#flagCall()
-        cursor.u32()
+        if (cursor.u32() !== 0 && op === OP.memoryGrow) {
+          throw unsupported('several memories', this.#where(), this.at[n])
+        }
         return
       default:
         return this.#readRareImmediate(cursor, op, n)

@@ -6,7 +6,7 @@
  */
 
 import type { CallGraph } from '../analysis/call-graph.ts'
-import { COUNTED_TRIPS_MAX, countedLoop, tripFactors, type CountedLoop } from '../analysis/counted-loop.ts'
+import { countedLoop } from '../analysis/counted-loop.ts'
 import { Operands } from '../analysis/operands.ts'
 import type { Body } from '../module/body.ts'
 import type { FunctionType, WasmModule } from '../module/module.ts'
@@ -14,6 +14,7 @@ import { FLOAT, floatRules, OP, SINK, sinks, VALUE_TYPES } from '../module/opcod
 import type { ByteSink } from '../module/sink.ts'
 import { BranchHints } from './hints.ts'
 import { movedFunction, type Layout } from './layout.ts'
+import { writeCanonicalScalar, writeCanonicalVector, writeTrips } from './snippets.ts'
 
 /** No site costs more: an interpreter's big loop runs through little of its body each time. */
 export const SITE_COST_MAX = 128
@@ -38,22 +39,19 @@ export interface Statistics {
   canonicalised: number
 }
 
+const NO_STATISTICS: Readonly<Statistics> = {
+  functions: 0,
+  cyclicFunctions: 0,
+  loops: 0,
+  countedLoops: 0,
+  cachedFunctions: 0,
+  canonicalised: 0,
+}
 const EMPTY_BLOCK_TYPE = 0x40
-const F32_NAN = [OP.f32Const, 0, 0, 0xc0, 0x7f]
-const F64_NAN = [OP.f64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]
-const F32X4_NAN = [0xfd, 0x0c, ...[0, 1, 2, 3].flatMap(() => F32_NAN.slice(1))]
-const F64X2_NAN = [0xfd, 0x0c, ...[0, 1].flatMap(() => F64_NAN.slice(1))]
 const NONE = -1
 
 export class FunctionWriter {
-  readonly statistics: Statistics = {
-    functions: 0,
-    cyclicFunctions: 0,
-    loops: 0,
-    countedLoops: 0,
-    cachedFunctions: 0,
-    canonicalised: 0,
-  }
+  readonly statistics: Statistics = { ...NO_STATISTICS }
   readonly #sink: ByteSink
   readonly #module: WasmModule
   readonly #layout: Layout
@@ -269,7 +267,6 @@ export class FunctionWriter {
           this.#sink.u8(OP.br).unsigned(this.#nesting)
           this.#copied = at[n + 1]
           break
-        default:
       }
     }
   }
@@ -307,7 +304,7 @@ export class FunctionWriter {
     const { bytes } = this.#body
     const trips = this.#scratchLocal(VALUE_TYPES.i32)
     this.#flush(at[n])
-    this.#writeTrips(counted, trips)
+    writeTrips(this.#sink, counted, trips)
     this.hints.add(this.#sink.length, 'often')
     this.#sink.u8(OP.if).copy(bytes, at[n] + 1, at[n + 1])
     this.#writePoll(() => this.#writeTripCost(trips, cost))
@@ -324,32 +321,6 @@ export class FunctionWriter {
     return end
   }
 
-  /** Leaves the number of iterations in `trips` and, as operand, whether it is known and small (spec §5.4). */
-  #writeTrips({ counter, step, stepLocal, bound }: CountedLoop, trips: number): void {
-    const sink = this.#sink
-    const { factor, shift } = tripFactors(step)
-    const pushBound = (): void => {
-      if ('local' in bound) sink.u8(OP.localGet).unsigned(bound.local)
-      else sink.u8(OP.i32Const).signed(bound.constant)
-    }
-    if (step > 0) {
-      pushBound()
-      sink.u8(OP.localGet).unsigned(counter)
-    } else {
-      sink.u8(OP.localGet).unsigned(counter)
-      pushBound()
-    }
-    sink.u8(OP.i32Sub)
-    if (factor !== 1) sink.u8(OP.i32Const).signed(factor).u8(OP.i32Mul)
-    if (shift !== 0) sink.u8(OP.i32Const).signed(shift).u8(OP.i32Rotr)
-    sink.u8(OP.localTee).unsigned(trips)
-    // One less, so that a distance of zero (2^32 iterations) counts as large.
-    sink.u8(OP.i32Const).signed(1).u8(OP.i32Sub)
-    sink.u8(OP.i32Const).signed(COUNTED_TRIPS_MAX).u8(OP.i32LtU)
-    if (stepLocal === undefined) return
-    sink.u8(OP.localGet).unsigned(stepLocal).u8(OP.i32Const).signed(step).u8(OP.i32Eq).u8(OP.i32And)
-  }
-
   #writeTripCost(trips: number, cost: number): void {
     this.#sink.u8(OP.localGet).unsigned(trips)
     if (cost !== 1) this.#sink.u8(OP.i32Const).signed(cost).u8(OP.i32Mul)
@@ -360,7 +331,8 @@ export class FunctionWriter {
     const sink = this.#sink
     const cached = this.#counter !== NONE
     const local = cached ? this.#counter : this.#scratchLocal(VALUE_TYPES.i32)
-    this.#pushCounter()
+    if (cached) sink.u8(OP.localGet).unsigned(local)
+    else sink.u8(OP.globalGet).unsigned(this.#layout.fuelGlobal)
     pushCost()
     sink.u8(OP.i32Sub).u8(OP.localTee).unsigned(local)
     if (!cached) sink.u8(OP.globalSet).unsigned(this.#layout.fuelGlobal).u8(OP.localGet).unsigned(local)
@@ -396,11 +368,6 @@ export class FunctionWriter {
     this.#sink.u8(OP.if).u8(EMPTY_BLOCK_TYPE)
   }
 
-  #pushCounter(): void {
-    if (this.#counter !== NONE) this.#sink.u8(OP.localGet).unsigned(this.#counter)
-    else this.#sink.u8(OP.globalGet).unsigned(this.#layout.fuelGlobal)
-  }
-
   /** Local counter to global. */
   #store(): void {
     this.#sink.u8(OP.localGet).unsigned(this.#counter).u8(OP.globalSet).unsigned(this.#layout.fuelGlobal)
@@ -420,34 +387,13 @@ export class FunctionWriter {
   #writeCanonical(n: number): void {
     this.statistics.canonicalised++
     const isF32 = this.#sinkAt(n) === SINK.f32
-    const type = isF32 ? VALUE_TYPES.f32 : VALUE_TYPES.f64
-    const local = this.#scratchLocal(type)
-    const sink = this.#sink
+    const local = this.#scratchLocal(isF32 ? VALUE_TYPES.f32 : VALUE_TYPES.f64)
     this.#flush(this.#body.at[n])
-    sink.u8(OP.localTee).unsigned(local).u8(OP.localGet).unsigned(local)
-    sink.u8(isF32 ? OP.f32Ne : OP.f64Ne)
-    this.hints.add(sink.length, 'rarely')
-    sink.u8(OP.if).u8(type)
-    sink.raw(isF32 ? F32_NAN : F64_NAN)
-    sink.u8(OP.else).u8(OP.localGet).unsigned(local).u8(OP.end)
+    writeCanonicalScalar(this.#sink, this.hints, isF32, local)
   }
 
-  /** After vector arithmetic: every lane that is NaN becomes the canonical one. */
   #writeCanonicalVector(rule: number): void {
     this.statistics.canonicalised++
-    const is32 = rule === FLOAT.vector32
-    const local = this.#scratchLocal(VALUE_TYPES.v128)
-    const sink = this.#sink
-    sink
-      .u8(OP.localTee)
-      .unsigned(local)
-      .raw(is32 ? F32X4_NAN : F64X2_NAN)
-    sink.u8(OP.localGet).unsigned(local).u8(OP.localGet).unsigned(local)
-    writeVectorOp(sink, is32 ? OP.f32x4Eq : OP.f64x2Eq)
-    writeVectorOp(sink, OP.bitselect)
+    writeCanonicalVector(this.#sink, rule === FLOAT.vector32, this.#scratchLocal(VALUE_TYPES.v128))
   }
-}
-
-function writeVectorOp(sink: ByteSink, op: number): void {
-  sink.u8(0xfd).unsigned(op - 0x200)
 }

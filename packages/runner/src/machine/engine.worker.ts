@@ -61,7 +61,7 @@ function mountOf(mount: ComputationMount): WasiMount {
   const { source } = mount
   const files =
     source.kind === 'files'
-      ? source.files.map(({ path, sha256: digest }) => ({ path, bytes: readBlob(digest) }))
+      ? source.files.map(({ path, sha256: digest, readOnly }) => ({ path, bytes: readBlob(digest), readOnly }))
       : readTar(gunzipSync(readBlob(source.blob.sha256), { maxOutputLength: ARCHIVE_BYTES_MAX }))
   return { at: mount.at, writable: mount.writable, output: mount.output, files }
 }

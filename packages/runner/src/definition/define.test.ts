@@ -232,7 +232,11 @@ describe('what cannot be run', () => {
     ['analysis.py x', 'PROGRAM_UNKNOWN', /^reprise run python analysis\.py x$/],
     ['tool.js', 'PROGRAM_UNKNOWN', /^reprise run qjs tool\.js$/],
     ['python3 analysis.py', 'PROGRAM_UNKNOWN', /^reprise run python analysis\.py$/],
-    ['elf', 'PROGRAM_UNKNOWN', /a \.wasm command module, python, ruby, php, qjs, sqlite/],
+    [
+      'elf',
+      'PROGRAM_UNKNOWN',
+      /^give a \.wasm command module, python, ruby, php, qjs, sqlite with a script or arguments, or a computation\.yaml$/,
+    ],
     ['frobnicate', 'PROGRAM_UNKNOWN', /a computation\.yaml/],
     ['component.wasm', 'PROGRAM_UNKNOWN', /wasm32-wasip1/],
     ['text.wasm', 'PROGRAM_UNKNOWN', /a \.wasm command module/],

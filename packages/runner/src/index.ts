@@ -5,7 +5,7 @@ export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from 
 export { difference, type Difference, type MemoryDifference } from './difference/index.ts'
 export { RunnerError, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord } from './export/index.ts'
-export { ATTACH_LEVELS, loadRecord, openFileSource, type AttachLevel, type LoadedRecord } from './record/index.ts'
+export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export { repeat, type FirstDivergence, type RepeatResult } from './repeat/index.ts'
 export { run, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
 export { REPRISE_VERSION } from './version.ts'

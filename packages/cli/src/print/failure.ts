@@ -34,12 +34,13 @@ export function describeFailure(error: unknown, command: string): Failure {
   }
 }
 
+export function failureAnswer({ code, message, hint }: Failure): object {
+  return { schema: 'reprise/error/v1', code, message, ...(hint !== undefined && { hint }) }
+}
+
 export function printFailure(failure: Failure, json: boolean): void {
   if (json) {
-    const { code, message, hint } = failure
-    process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/error/v1', code, message, ...(hint !== undefined && { hint }) })}\n`,
-    )
+    process.stdout.write(`${JSON.stringify(failureAnswer(failure))}\n`)
     return
   }
   const { stderr } = process

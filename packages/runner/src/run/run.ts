@@ -24,7 +24,8 @@ import type { BlobStore } from '../blobs/index.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { createJournal, journalPath, type JournalWriter } from '../journal/index.ts'
 import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
-import { writeRecord, type AttachLevel } from '../record/index.ts'
+import { RunnerError } from '../error.ts'
+import { checkRecordPlace, writeRecord, type AttachLevel } from '../record/index.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
 import { describeEnvironment } from './environment.ts'
 import { createEvidence, type Evidence } from './evidence.ts'
@@ -101,6 +102,7 @@ export interface RunResult {
 export async function run(request: RunRequest): Promise<RunResult> {
   const startedMs = performance.now()
   const runId = randomBytes(32)
+  await checkRecordPlace(request.recordPath)
   const [signer, machine] = await prepare(request)
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
@@ -189,12 +191,24 @@ async function prepare(request: RunRequest): Promise<readonly [Signer, WasmMachi
     ...(request.onStream !== undefined && { onStream: request.onStream }),
   })
   const [signed, started] = await Promise.allSettled([request.signer, machine])
-  if (started.status === 'rejected') throw started.reason
+  if (started.status === 'rejected') throw refusalOf(computation, started.reason)
   if (signed.status === 'rejected') {
     await started.value[Symbol.asyncDispose]()
     throw signed.reason
   }
   return [signed.value, started.value]
+}
+
+/** Says which program it is that cannot be run: the machine knows only its digest. */
+function refusalOf({ arguments: [name] }: Computation, error: unknown): unknown {
+  if (!(error instanceof RunnerError) || error.code !== 'ENGINE_REFUSED' || name === undefined) return error
+  const { message, hint, data } = error
+  return new RunnerError('ENGINE_REFUSED', {
+    message: `${name}: ${message}`,
+    ...(hint !== undefined && { hint }),
+    data,
+    cause: error,
+  })
 }
 
 export function blobPaths(computation: Computation, store: BlobStore): Readonly<Record<string, string>> {

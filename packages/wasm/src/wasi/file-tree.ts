@@ -164,7 +164,8 @@ export class FileTree {
     this.releaseIfUnused(inode)
   }
 
-  rename(source: Place, target: Place): void {
+  /** @returns What has another name now; undefined when both were names of the same. */
+  rename(source: Place, target: Place): Entry | undefined {
     if (source.directory === undefined || target.directory === undefined) refuse(Errno.BUSY)
     const inode = source.inode ?? refuse(Errno.NOENT)
     if (source.directory.mount !== target.directory.mount) refuse(Errno.XDEV)
@@ -174,7 +175,7 @@ export class FileTree {
     if (isInside(target.directory, inode)) refuse(Errno.INVAL)
     if (!isAttached(target.directory)) refuse(Errno.NOENT)
     const over = target.inode
-    if (over === inode) return
+    if (over === inode) return undefined
     if (over !== undefined) {
       if (isInside(source.directory, over)) refuse(Errno.NOTEMPTY)
       if (inode.kind === 'directory' && over.kind !== 'directory') refuse(Errno.NOTDIR)
@@ -187,6 +188,7 @@ export class FileTree {
     this.#attach(inode, target)
     this.#stamp(inode, 'changed')
     if (over !== undefined) this.releaseIfUnused(over)
+    return inode
   }
 
   /** Prepares a change of a file's content, and stamps it. @throws Refusal NOSPC from `change`. */

@@ -283,6 +283,21 @@ describe('outputs', () => {
     expect(closed).toEqual(['folder/renamed', 'folder/renamed'])
   })
 
+  test('that are saved beside their place and moved there tell under both names', () => {
+    const closed: string[] = []
+    const { guest } = start({ onOutputClosed: (path) => closed.push(path) })
+    const save = (folder: number) => {
+      guest.close(guest.open('.tmp', { dir: folder, flags: CREAT }).value as number)
+      guest.rename('.tmp', 'data.csv', { source: folder, target: folder })
+    }
+    save(3)
+    expect(closed).toEqual(['.tmp', 'data.csv'])
+    guest.rename('data.csv', 'data.csv')
+    guest.rename('folder', 'elsewhere')
+    save(6)
+    expect(closed.length).toBe(2)
+  })
+
   test('echo as they are written', () => {
     const seen: string[] = []
     const { guest } = start({ onStream: (stream, bytes) => seen.push(`${stream} ${Buffer.from(bytes).toString()}`) })

@@ -62,7 +62,7 @@ export interface WasiOptions {
   readonly limits?: Partial<WasiLimits>
   /** What the guest writes to its streams, as it writes it; valid during the call. */
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
-  /** A file of an output mount that was written since it was last closed or synced is closed or synced now. */
+  /** A file of an output mount that was written is closed or synced now, or renamed after that: by its name of now. */
   readonly onOutputClosed?: (path: string) => void
 }
 

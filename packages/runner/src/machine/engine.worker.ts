@@ -148,7 +148,7 @@ class EngineThread {
       this.#report(stop)
     } else {
       if (Atomics.load(flags, CONTROL_INTERRUPT) === 0) return 'go'
-      post({ kind: 'stop', stop: { kind: 'interrupted', position: stop.position, memoryBytes } })
+      this.#reportInterrupted(stop.position)
     }
     this.#serve()
     return 'go'
@@ -157,6 +157,10 @@ class EngineThread {
   #report(stop: GuestStop | PauseStop): void {
     if (stop.kind === 'suspended') throw new Error('the engine never suspends a guest')
     post({ kind: 'stop', stop: { ...stop, memoryBytes: this.#guest.memory().length } })
+  }
+
+  #reportInterrupted(position: bigint): void {
+    post({ kind: 'stop', stop: { kind: 'interrupted', position, memoryBytes: this.#guest.memory().length } })
   }
 
   /** Stands still and answers commands until one says to run. */
@@ -169,11 +173,15 @@ class EngineThread {
         continue
       }
       const command = received.message as Command
-      if (command.kind === 'run') {
+      if (command.kind !== 'run') {
+        this.#answer(command.kind)
+      } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
+        // Where checkpoints are close together, every stop is one: here the flag is seen all the same.
+        this.#reportInterrupted(this.#guest.position())
+      } else {
         this.#due = command.position
         return
       }
-      this.#answer(command.kind)
     }
   }
 

@@ -249,6 +249,8 @@ async function runToEnd(request: RunRequest, parts: Parts): Promise<Finished> {
   }
   const interrupt = (): void => machine.interrupt()
   request.signal?.addEventListener('abort', interrupt)
+  // What was aborted while the machine got ready tells nobody any more.
+  if (request.signal?.aborted === true) interrupt()
   const report = (phase: RunProgress['phase']): void => request.onProgress?.(progressOf(phase, parts))
   const ticker = setInterval(() => report(signing.isWaiting() ? 'signing' : 'running'), 200)
   try {

@@ -40,6 +40,7 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
     grace = setTimeout(() => giveUp.abort(new Error('interrupted while waiting for the TPM')), INTERRUPT_GRACE_MS)
   }
   options.signal?.addEventListener('abort', onAbort)
+  if (options.signal?.aborted === true) onAbort()
   const runSigner = await signer.openRun({ ...options.run, onReceipt: (receipt) => evidence.onReceipt(receipt) })
   evidence.attach(runSigner)
 

@@ -1,9 +1,9 @@
 /**
  * Outputs go back to the real folder once a run has ended: new and changed files only, each whole or not at all.
  *
- * Nothing is deleted. A file that somebody changed while the program ran is kept, as is one that was no input or a read-only one: such an output is
- * reported as a conflict and stays in the store. All files are first written beside their places under hidden names and only
- * then renamed, so a full disk changes nothing.
+ * Nothing is deleted. A file that somebody changed while the program ran is kept, as is one that was no input that an output
+ * may replace: such an output is reported as a conflict and stays in the store. All files are first written beside their
+ * places under hidden names and only then renamed, so a full disk changes nothing.
  */
 import { chmod, lstat, mkdir, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, sep } from 'node:path'

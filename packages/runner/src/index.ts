@@ -3,7 +3,7 @@ export { type Cause, type CriterionResult, type OutputDifference } from './compa
 export { nodeCrypto } from './crypto.ts'
 export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
 export { difference, type Difference, type MemoryDifference } from './difference/index.ts'
-export { RunnerError, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
+export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord } from './export/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export { repeat, type FirstDivergence, type RepeatResult } from './repeat/index.ts'

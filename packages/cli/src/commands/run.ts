@@ -162,7 +162,7 @@ function printResult(result: RunResult, written: WriteBackResult | undefined): v
   if (result.removed.length > 0)
     line(`  the program deleted ${result.removed.map(safe).join(', ')}; your files are still there`)
   for (const { code, detail, count: times } of result.notes)
-    line(`  not available to the program: ${safe(detail)} (${code}, ${count(times, 'time')})`)
+    line(`  ${NOTES[code] ?? 'not available to the program'}: ${safe(detail)} (${code}, ${count(times, 'time')})`)
   if (outcome !== undefined) line(`  next: reprise verify ${safe(shortPath(result.recordPath))}, then reprise repeat`)
 }
 
@@ -174,6 +174,11 @@ const CONFLICTS = {
   outside: 'it would land outside the working folder',
   name: 'this file system takes no such name',
 } as const
+
+const NOTES: Readonly<Record<string, string>> = {
+  READ_ONLY: 'the program tried to change what it may only read',
+  LIMIT: 'a limit was reached',
+}
 
 function headline({ outcome }: RunResult): string {
   if (outcome === undefined) return 'interrupted'

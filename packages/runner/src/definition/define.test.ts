@@ -31,7 +31,7 @@ describe('a module with no flags', () => {
     }))
     expect(computation).toEqual({
       arguments: ['hello.wasm', '-v', 'data.csv'],
-      checkpoints: { fuel: '1073741824', kind: 'grid', strideBytes: 67_108_864, strideMax: 1024 },
+      checkpoints: { fuel: '17179869184', kind: 'grid', strideBytes: 67_108_864, strideMax: 1024 },
       clock: '946684800000000000',
       environment: { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' },
       floats: 'canonical',

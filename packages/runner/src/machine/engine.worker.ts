@@ -188,10 +188,13 @@ class EngineThread {
   #answer(kind: Exclude<Command['kind'], 'run'>): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
-      return post({ kind: 'state', memory: this.#guest.memory().slice(), engineState: this.#engineState() })
+      const memory = this.#guest.memory().slice()
+      return post({ kind: 'state', memory, engineState: this.#engineState() }, [memory.buffer])
     }
+    // Copies already: moved, not copied once more.
     const outputs = this.#wasi.outputs().map((output) => ({ path: output.path, bytes: output.read() }))
-    post({ kind: 'results', results: { outputs, removed: this.#wasi.removed(), notes: this.#wasi.notes() } })
+    const moved = outputs.map(({ bytes }) => bytes.buffer as ArrayBuffer)
+    post({ kind: 'results', results: { outputs, removed: this.#wasi.removed(), notes: this.#wasi.notes() } }, moved)
   }
 
   /** Takes what must stand still; the hash thread does the rest while the guest goes on. */

@@ -98,7 +98,7 @@ describe('files', () => {
     let position = 0n
     const { guest } = start({ position: () => position })
     expect(guest.statPath('data.csv').value).toMatchObject({ accessed: START, modified: START })
-    position = 77n
+    position = 16n * 77n
     const fd = guest.open('data.csv').value as number
     guest.write(fd, utf8('z'))
     expect(guest.stat(fd).value).toMatchObject({ accessed: START, modified: START + 77n })

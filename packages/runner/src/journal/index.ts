@@ -1,8 +1,1 @@
-export {
-  createJournal,
-  journalPath,
-  readJournal,
-  type JournalEntry,
-  type JournalWriter,
-  type ReadJournal,
-} from './journal.ts'
+export { createJournal, journalPath, readJournal, type JournalEntry, type JournalWriter } from './journal.ts'

@@ -127,7 +127,7 @@ class EngineThread {
     this.#ready = guest
     this.#wasi.bind({
       get buffer() {
-        return guest.memory().buffer as ArrayBuffer
+        return guest.memory().buffer
       },
     })
     const { cached, elapsedMs } = this.#loaded

@@ -1,3 +1,3 @@
 export { loadRecord, type LoadedRecord } from './load.ts'
-export { readingRecord, type FileSource } from './source.ts'
+export { readingRecord } from './source.ts'
 export { checkRecordPlace, writeRecord, type AttachLevel, ATTACH_LEVELS } from './write.ts'

@@ -1,2 +1,2 @@
-export { encodeEngineState, type GlobalType } from './engine-state.ts'
+export { encodeEngineState } from './engine-state.ts'
 export { pageDiffers, takeChangedPages, type PageDiffers } from './shadow.ts'

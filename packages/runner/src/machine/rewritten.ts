@@ -3,11 +3,12 @@
  * An entry is one file, named by that key and checked by its own digest, because a wrong one would
  * be a wrong machine.
  */
-import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import { REWRITER_VERSION, rewrite, type ModuleFacts } from '@reprise/wasm'
+import { writeFailure } from '../error.ts'
 
 export interface LoadedModule {
   readonly module: WebAssembly.Module
@@ -67,13 +68,18 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, factsText.length)
   const body = concat(length, factsText, bytes)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const temporary = `${path}.${process.pid}.${Math.trunc(performance.timeOrigin)}`
-  writeFileSync(temporary, concat(sha256(body), body))
-  const file = openSync(temporary, 'r')
-  fsyncSync(file)
-  closeSync(file)
-  renameSync(temporary, path)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(temporary, concat(sha256(body), body))
+    const file = openSync(temporary, 'r')
+    fsyncSync(file)
+    closeSync(file)
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw writeFailure(error, path, 'the rewritten program')
+  }
 }
 
 /** Of the code section; more is compiled by V8's baseline tier first. */

@@ -5,7 +5,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Computation, Machine, MachineResults, MachineState, Measurement, Stop } from '@reprise/core'
 import { WORKER_STACK_MB } from '@reprise/wasm'
-import { RunnerError } from '../error.ts'
+import { RunnerError, type RunnerErrorCode } from '../error.ts'
 import {
   CONTROL_BYTES,
   CONTROL_COMMANDS,
@@ -213,12 +213,11 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
   }
 }
 
-function engineFailure(error: SerializedError): RunnerError {
-  return new RunnerError(error.code === undefined ? 'ENGINE_FAILED' : 'ENGINE_REFUSED', {
-    message: error.message,
-    ...(error.hint !== undefined && { hint: error.hint }),
-    data: { code: error.code, name: error.name },
-  })
+/** What the engine thread threw, as what it is to the user: this program, this host, or a mistake of ours. */
+function engineFailure({ name, code, message, hint }: SerializedError): RunnerError {
+  const isOfHost = code === undefined || code.startsWith('HOST_')
+  const own = name === 'RunnerError' ? (code as RunnerErrorCode) : isOfHost ? 'ENGINE_FAILED' : 'ENGINE_REFUSED'
+  return new RunnerError(own, { message, ...(hint !== undefined && { hint }), data: { code, name } })
 }
 
 function failed(message: string, cause?: unknown): RunnerError {

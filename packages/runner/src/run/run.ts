@@ -135,7 +135,7 @@ export async function run(request: RunRequest): Promise<RunResult> {
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const finished = await runToEnd(request, { machine, evidence, signing })
+  const finished = await runToEnd(request, { machine, evidence, signing, journal })
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
 
@@ -222,6 +222,7 @@ export function blobPaths(computation: Computation, store: BlobStore): Readonly<
 
 interface Parts {
   readonly machine: WasmMachine
+  readonly journal: JournalWriter
   readonly evidence: Evidence
   readonly signing: Signing
 }
@@ -234,7 +235,7 @@ interface Finished {
 }
 
 async function runToEnd(request: RunRequest, parts: Parts): Promise<Finished> {
-  const { machine, evidence, signing } = parts
+  const { machine, evidence, signing, journal } = parts
   const policy = request.computation.checkpoints
   let finished: Finished = { ended: undefined, outcome: undefined, removed: [], notes: [] }
   let verdict: 'go' | 'stop' = 'go'
@@ -258,6 +259,9 @@ async function runToEnd(request: RunRequest, parts: Parts): Promise<Finished> {
     const ended = await drive(machine, {
       nextDue: request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes)),
       onCheckpoint: async (measured) => {
+        // Nothing is computed for a run that cannot be written down any more.
+        const failure = journal.failure()
+        if (failure !== undefined) throw failure
         chained = chained.then(() => chain(measured))
         chained.catch(() => {})
         // The first is signed before the guest's first instruction: nothing it does comes before the seal.

@@ -100,7 +100,7 @@ describe('progress', () => {
     })
     const lines = stdout.replaceAll('\r\n', '\n').split('\n')
     const shown = lines.flatMap((line) => line.split(CLEAR).slice(1)).filter((text) => text !== '')
-    expect(shown.filter((text) => text.startsWith('X
+    expect(shown.filter((text) => text.startsWith('running  position ')).length).toBeGreaterThan(0)
     // What stays on the screen is what follows the last clearing of each line.
     const left = lines.map((line) => line.split(CLEAR).at(-1))
     expect(left.slice(0, 2)).toEqual(['before', 'after'])

@@ -80,7 +80,11 @@ export function printDifference(result: Difference, pathA: string, pathB: string
     line(`  checkpoint ${first.seq} is the first that differs, in ${first.differs.join(', ')}; ${last}`)
     line(`    position ${first.position.original ?? 'none'} in a, ${first.position.repetition ?? 'none'} in b`)
   }
-  if (memory.kind === 'compared') {
+  if (memory.kind === 'compared' && memory.pageCount === 0) {
+    line(
+      '  memory there: equal; what differs is the machine around it: its files, descriptors, clock or random numbers',
+    )
+  } else if (memory.kind === 'compared') {
     line(`  memory there: ${count(memory.pageCount, 'page')} of 4 KiB differ${memory.pageCount === 1 ? 's' : ''}`)
     for (const { address, a, b } of memory.bytes.slice(0, BYTES_SHOWN))
       line(`    0x${address.toString(16).padStart(8, '0')}  ${hexByte(a)} ${hexByte(b)}`)

@@ -20,6 +20,11 @@ beforeAll(async () => {
 afterAll(() => room[Symbol.asyncDispose]())
 
 const FILES = { 'data.csv': 'value\n1\n', 'lib/more.txt': 'more\n' }
+const FLOATS = `import math, random, sys
+nan = float("inf") - float("inf")
+values = [random.gauss(0, 1) for _ in range(20000)]
+print(sum(map(math.sin, values)), math.fsum(values), nan, {x for x in "abc"}, sys.maxsize)
+`
 const WORDS = ['guest.wasm', 'read', 'data.csv', 'random', 'time', 'env', 'LANG', 'write', 'out.txt', 'result']
 
 describe('the same command on the same files', () => {
@@ -75,7 +80,17 @@ describe('the same command on the same files', () => {
   })
 
   test('under Node 24 is the same', async () => {
-    expectSame(await run(await newFolder(), { node: node24(), home: room.newHome('h24') }))
+    const home = room.newHome('h24')
+    expectSame(await run(await newFolder(), { node: node24(), home }))
+    const python = async (more: Partial<StartOptions>): Promise<RunAnswer> => {
+      const cwd = await room.newFolder({ 'floats.py': FLOATS })
+      const words = ['run', '--json', '--checkpoint', 'every=200000000', 'python', 'floats.py']
+      return json(await room.reprise(words, { cwd, ...more }))
+    }
+    const [now, then] = [await python({}), await python({ node: node24(), home })]
+    expect(now).toMatchObject({ exit: { code: 0 } })
+    expect(then).toMatchObject({ computation: now.computation, cumulative: now.cumulative, outputs: now.outputs })
+    expect(now.checkpoints).toBeGreaterThan(2)
   })
 })
 

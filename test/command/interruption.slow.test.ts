@@ -11,6 +11,8 @@ import { guest, json, namesIn, Room, type RunAnswer, type Running } from './room
 /** Many checkpoints a second. */
 const FINE = ['--checkpoint', 'every=20000000']
 
+const KILLS = process.env['REPRISE_TESTS'] === 'nightly' ? 120 : 8
+
 let room: Room
 let program: Uint8Array
 let folder: string
@@ -121,11 +123,11 @@ describe('kill -9 of the run', () => {
   test('at any moment leaves a journal that reads, nothing half-written, and a home that works', async () => {
     const home = room.newHome('kill')
     expect(await (await startSpinning(1, [], home)).ended).toMatchObject({ code: 0 })
-    for (let round = 0; round < 8; round++) {
+    for (let round = 0; round < KILLS; round++) {
       folder = await room.newFolder({ 'guest.wasm': program })
       const { child, ended } = await startSpinning(60, [], home)
       // Some of them hit the end, where outputs and record are written.
-      await sleep(30 * round)
+      await sleep((240 / KILLS) * round)
       child.kill('SIGKILL')
       await ended
       const names = (await namesIn(folder)).filter((name) => !name.startsWith('.reprise-'))
@@ -135,7 +137,7 @@ describe('kill -9 of the run', () => {
       if (names.includes('r.reprise')) expect(await verify()).toMatchObject({ code: 0 })
     }
     const journals = await journalsOf(home)
-    expect(journals.length).toBeGreaterThanOrEqual(8)
+    expect(journals.length).toBeGreaterThanOrEqual(KILLS)
     for (const { entries } of journals) expect(entries[0]).toMatchObject({ kind: 'start' })
     folder = await room.newFolder({ 'guest.wasm': program })
     expect(await (await startSpinning(1, [], home)).ended).toMatchObject({ code: 0 })

@@ -119,6 +119,17 @@ describe('Ctrl-C', () => {
   })
 })
 
+test('Ctrl-C in a comparison ends it with 130, without half an answer', async () => {
+  for (const word of ['a', 'b']) {
+    const words = ['run', '-o', `${word}.reprise`, 'guest.wasm', 'spin', '300', 'say', word]
+    expect(await room.reprise(words, { cwd: folder })).toMatchObject({ code: 0 })
+  }
+  const { child, ended } = room.start(['diff', 'a.reprise', 'b.reprise'], { cwd: folder })
+  await sleep(400)
+  child.kill('SIGINT')
+  expect(await ended).toMatchObject({ code: 130, stdout: '' })
+})
+
 describe('kill -9 of the run', () => {
   test('at any moment leaves a journal that reads, nothing half-written, and a home that works', async () => {
     const home = room.newHome('kill')

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { difference, loadRecord, type Difference, type OutputDifference } from '@reprise/runner'
 import { createContext, openStore } from '../context.ts'
-import { EXIT_NO, EXIT_YES } from '../exit.ts'
+import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
 import { count, paint, safe } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 
@@ -32,6 +32,8 @@ export async function action(options: object, [pathA = '', pathB = '']: readonly
     signal: context.signal,
     onPhase: (phase) => progress.show(phase),
   }).finally(() => progress.clear())
+  // The comparison was not made; half of it would pass for an answer.
+  if (context.signal.aborted) return EXIT_INTERRUPTED
   if (json) process.stdout.write(`${JSON.stringify(answer(result))}\n`)
   else printDifference(result, pathA, pathB)
   return result.equal ? EXIT_YES : EXIT_NO

@@ -6,10 +6,26 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** Runs a script of ours in a fresh Node with the same flags. @returns The JSON that it prints. */
-export async function runScript<T>(script: URL, args: readonly string[]): Promise<T> {
-  const { stdout } = await run(process.execPath, [...process.execArgv, fileURLToPath(script), ...args])
+/** The command, as a person calls it. */
+export const REPRISE: string = fileURLToPath(new URL('../reprise', import.meta.url))
+
+/**
+ * Runs a script of ours in a fresh Node with the same flags, and more where a subject and its baseline both want them.
+ *
+ * @returns The JSON that it prints.
+ */
+export async function runScript<T>(script: URL, args: readonly string[], flags: readonly string[] = []): Promise<T> {
+  const { stdout } = await run(process.execPath, [...process.execArgv, ...flags, fileURLToPath(script), ...args])
   return JSON.parse(stdout) as T
+}
+
+/** Runs a command with `--json`. @returns The document that it answers with. */
+export async function runJson<T>(
+  command: readonly string[],
+  options: { readonly cwd: string; readonly env: NodeJS.ProcessEnv },
+): Promise<T> {
+  const [program, ...args] = command
+  return JSON.parse((await run(program, args, options)).stdout) as T
 }
 
 export interface Times {

@@ -1,10 +1,14 @@
 /** The groups of figures, and how they are run. */
 
+import { rewrite } from './groups/rewrite.ts'
+import { sign } from './groups/sign.ts'
+import { start } from './groups/start.ts'
 import { verify } from './groups/verify.ts'
+import { wasm } from './groups/wasm.ts'
 import { Bench, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [verify]
+export const groups: readonly Group[] = [rewrite, sign, start, verify, wasm]
 
 export interface BenchOptions {
   /** All groups when empty. */

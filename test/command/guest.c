@@ -29,12 +29,12 @@ static void read_file(const char *path) {
 }
 
 /* Pseudo-random bytes, so that nothing on the way can compress or repeat them unnoticed. */
-static void print_mebibytes(unsigned count) {
+static void fill(FILE *file, unsigned mebibytes) {
   static unsigned char chunk[1 << 16];
   unsigned state = 1;
-  for (unsigned i = 0; i < count * 16; i++) {
+  for (unsigned i = 0; i < mebibytes * 16; i++) {
     for (unsigned at = 0; at < sizeof chunk; at++) chunk[at] = (state = state * 1664525 + 1013904223) >> 24;
-    fwrite(chunk, 1, sizeof chunk, stdout);
+    fwrite(chunk, 1, sizeof chunk, file);
   }
 }
 
@@ -64,7 +64,8 @@ int main(int count, char **words) {
     else if (IS("stdin")) for (int byte; (byte = getchar()) != EOF;) putchar(byte);
     else if (IS("time")) printf("%lld\n", (long long)time(NULL));
     else if (IS("random")) { unsigned char bytes[8]; getentropy(bytes, 8); for (int i = 0; i < 8; i++) printf("%02x", bytes[i]); puts(""); }
-    else if (IS("print")) print_mebibytes(atoi(NEXT));
+    else if (IS("print")) fill(stdout, atoi(NEXT));
+    else if (IS("fill")) { FILE *file = fopen(NEXT, "w"); fill(file, atoi(NEXT)); fclose(file); }
     else if (IS("spin")) spin(atoi(NEXT));
     else if (IS("flush")) fflush(NULL);
     else if (IS("recurse")) sink = recurse(0);

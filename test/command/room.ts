@@ -32,6 +32,8 @@ export interface StartOptions {
   /** Words before the command, such as `setpriv …`. */
   readonly wrap?: readonly string[]
   readonly stdin?: string
+  /** The test reads stdout itself, as bytes and at its own pace. */
+  readonly readsStdout?: boolean
 }
 
 /** A command that may still be going on. */
@@ -81,7 +83,15 @@ export class Room implements AsyncDisposable {
 
   /** Starts a command, with nothing of this process's own environment but PATH. */
   start(words: readonly string[], options: StartOptions): Running {
-    const { cwd, home = this.home, env = {}, node = process.execPath, wrap = [], stdin = '' } = options
+    const {
+      cwd,
+      home = this.home,
+      env = {},
+      node = process.execPath,
+      wrap = [],
+      stdin = '',
+      readsStdout = false,
+    } = options
     const [program, ...args] = [...wrap, node, COMMAND, ...words]
     const child = spawn(program, args, {
       cwd,
@@ -91,13 +101,12 @@ export class Room implements AsyncDisposable {
     })
     this.#running.add(child)
     child.stdin.on('error', () => undefined).end(stdin)
-    return { child, ended: this.#answer(child) }
+    return { child, ended: this.#answer(child, readsStdout ? ['stderr'] : ['stdout', 'stderr']) }
   }
 
-  async #answer(child: ChildProcess): Promise<Answer> {
+  async #answer(child: ChildProcess, read: readonly ('stdout' | 'stderr')[]): Promise<Answer> {
     const text = { stdout: '', stderr: '' }
-    for (const name of ['stdout', 'stderr'] as const)
-      child[name]?.setEncoding('utf8').on('data', (chunk: string) => (text[name] += chunk))
+    for (const name of read) child[name]?.setEncoding('utf8').on('data', (chunk: string) => (text[name] += chunk))
     const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null]
     this.#running.delete(child)
     return { code: code ?? 128 + SIGNALS[signal as keyof typeof SIGNALS], ...text }

@@ -112,7 +112,7 @@ export function sampleComputation(): Mutable<Computation> {
       {
         at: '/',
         output: true,
-        source: { kind: 'files', files: [{ ...blobRef(DATA), path: 'data.csv' }] },
+        source: { kind: 'files', files: [{ ...blobRef(DATA), path: 'data.csv', readOnly: false }] },
         writable: true,
       },
     ],

@@ -1,6 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { bytesSource, EvidenceError, verifyRecord, type VerifyResult } from '@reprise/core'
+import {
+  bytesSource,
+  canonical,
+  computationId as computationIdOf,
+  decodeComputation,
+  EvidenceError,
+  hex,
+  verifyRecord,
+  type VerifyResult,
+} from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import { recordCases } from './cases/index.ts'
 import { nodeCrypto } from './node-crypto.ts'
@@ -41,4 +50,21 @@ describe('verifyRecord', () => {
   test.each(recordCases)('$name is made the same again', async ({ make, name }) => {
     expect(await answer(await make())).toEqual(await answer(readFileSync(join(folder, name, 'input.reprise'))))
   })
+})
+
+test('the examples of the specifications are those of vectors/record/whole', async () => {
+  const spec = (name: string): string => readFileSync(join(folder, '../../spec', name), 'utf8')
+  const { computationId, cumulative } = await verifyRecord(
+    bytesSource(readFileSync(join(folder, 'whole', 'input.reprise'))),
+    { crypto: nodeCrypto },
+  )
+  const lines = spec('computation.md')
+    .split('## 5 Example')[1]
+    .match(/^ {4}.*$/gm)
+    ?.map((line) => line.trim())
+  const example: unknown = JSON.parse(lines?.join('') ?? '')
+  expect(canonical(example)).toBe(lines?.join(''))
+  expect(hex(computationIdOf(decodeComputation(example), nodeCrypto.sha256))).toBe(computationId)
+  expect(spec('computation.md')).toContain(computationId)
+  expect(spec('measurement.md')).toContain(cumulative)
 })

@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { EXIT_USAGE } from './exit.ts'
 import { describeFailure, printFailure } from './print/failure.ts'
+import { watchOutput } from './print/streams.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'all']
 
@@ -186,11 +187,7 @@ function addMachine(program: Command): void {
 }
 
 export async function main(argv: readonly string[], version: string): Promise<void> {
-  // A reader that has had enough (`reprise show x | head`) is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    process.exit()
-  })
+  watchOutput(argv[2] ?? '')
   const program = createProgram(version)
   try {
     await program.parseAsync([...argv])

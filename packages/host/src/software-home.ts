@@ -55,7 +55,16 @@ export async function killProcess(home: string, which: 'signer' | 'swtpm'): Prom
   for (;;) {
     const pids = await processesOf(home, which)
     if (pids.length === 0) return
-    for (const pid of pids) process.kill(pid, 'SIGKILL')
+    for (const pid of pids) kill(pid)
     await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    // It ended by itself meanwhile.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }

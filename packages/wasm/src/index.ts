@@ -15,7 +15,14 @@ export {
 } from './wasi/index.ts'
 export { encodeEngineState, pageDiffers, takeChangedPages, type PageDiffers } from './state/index.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
-export { runGuest, WORKER_STACK_MB, type Guest, type GuestOptions, type GuestStop, type Stop as PauseStop } from './machine.ts'
+export {
+  runGuest,
+  WORKER_STACK_MB,
+  type Guest,
+  type GuestOptions,
+  type GuestStop,
+  type Stop as PauseStop,
+} from './machine.ts'
 export {
   MEMORY_LIMIT_PAGES_DEFAULT,
   rewrite,

@@ -19,7 +19,7 @@ const DATA = 'co2-concentration.csv'
 /** Where the same script gets a changed table. */
 const CHANGED = 'changed-table'
 /** Finer than the default, so that a second of computing has checkpoints to compare. */
-const CHECKPOINTS = 'every=100000000'
+const CHECKPOINTS = 'every=200000000'
 
 /** A step: what it shows, the command as a user types it, and what its exit code must be. */
 interface Step {

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path'
 import { difference, loadRecord, type Difference, type OutputDifference } from '@reprise/runner'
 import { createContext, openStore } from '../context.ts'
-import { EXIT_NO, EXIT_YES } from '../exit.ts'
+import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
 import { count, paint, safe } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 
@@ -32,6 +32,8 @@ export async function action(options: object, [pathA = '', pathB = '']: readonly
     signal: context.signal,
     onPhase: (phase) => progress.show(phase),
   }).finally(() => progress.clear())
+  // The comparison was not made; half of it would pass for an answer.
+  if (context.signal.aborted) return EXIT_INTERRUPTED
   if (json) process.stdout.write(`${JSON.stringify(answer(result))}\n`)
   else printDifference(result, pathA, pathB)
   return result.equal ? EXIT_YES : EXIT_NO
@@ -80,7 +82,11 @@ export function printDifference(result: Difference, pathA: string, pathB: string
     line(`  checkpoint ${first.seq} is the first that differs, in ${first.differs.join(', ')}; ${last}`)
     line(`    position ${first.position.original ?? 'none'} in a, ${first.position.repetition ?? 'none'} in b`)
   }
-  if (memory.kind === 'compared') {
+  if (memory.kind === 'compared' && memory.pageCount === 0) {
+    line(
+      '  memory there: equal; what differs is the machine around it: its files, descriptors, clock or random numbers',
+    )
+  } else if (memory.kind === 'compared') {
     line(`  memory there: ${count(memory.pageCount, 'page')} of 4 KiB differ${memory.pageCount === 1 ? 's' : ''}`)
     for (const { address, a, b } of memory.bytes.slice(0, BYTES_SHOWN))
       line(`    0x${address.toString(16).padStart(8, '0')}  ${hexByte(a)} ${hexByte(b)}`)

@@ -67,11 +67,17 @@ export async function action(options: object, command: readonly string[]): Promi
     onProgress: progress.show,
     onTrouble,
   }).finally(progress.clear)
-  const written = wantsWriteBack ? await writeOutputs(definition, result, store) : undefined
   if (result.outcome !== undefined) {
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
     await noteOutputs(context.home, result.run, digests)
   }
+  const written = wantsWriteBack
+    ? await writeOutputs(definition, result, store).catch((error: unknown) => {
+        // The run itself has ended well, and its record is there.
+        if (!json) printResult(result, undefined)
+        throw error
+      })
+    : undefined
   if (json) process.stdout.write(`${JSON.stringify(answer(result))}\n`)
   else printResult(result, written)
   return exitCode(result)
@@ -156,18 +162,23 @@ function printResult(result: RunResult, written: WriteBackResult | undefined): v
   if (result.removed.length > 0)
     line(`  the program deleted ${result.removed.map(safe).join(', ')}; your files are still there`)
   for (const { code, detail, count: times } of result.notes)
-    line(`  not available to the program: ${safe(detail)} (${code}, ${count(times, 'time')})`)
+    line(`  ${NOTES[code] ?? 'not available to the program'}: ${safe(detail)} (${code}, ${count(times, 'time')})`)
   if (outcome !== undefined) line(`  next: reprise verify ${safe(shortPath(result.recordPath))}, then reprise repeat`)
 }
 
 const CONFLICTS = {
   changed: 'somebody changed it while the program ran',
-  'not-an-input': 'such a file is there, and the program did not get it',
+  'not-an-input': "a file of that name is there and is not the program's to replace",
   link: 'a symbolic link stands there',
   'not-a-file': 'something that is no file stands there',
   outside: 'it would land outside the working folder',
   name: 'this file system takes no such name',
 } as const
+
+const NOTES: Readonly<Record<string, string>> = {
+  READ_ONLY: 'the program tried to change what it may only read',
+  LIMIT: 'a limit was reached',
+}
 
 function headline({ outcome }: RunResult): string {
   if (outcome === undefined) return 'interrupted'

@@ -1,7 +1,8 @@
 /** `reprise verify`: offline, of one record or many. */
 import { verifyRecord, type Finding, type VerifyResult } from '@reprise/core'
-import { nodeCrypto, openFileSource } from '@reprise/runner'
-import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
+import { nodeCrypto, readingRecord } from '@reprise/runner'
+import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
+import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 import { weakestLink } from '../print/tier.ts'
@@ -16,27 +17,36 @@ const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN
 
 export async function action(options: object, paths: readonly string[]): Promise<number> {
   const { json = false, ...policy } = options as VerifyCommandOptions
-  const results: { readonly path: string; readonly result: VerifyResult }[] = []
+  const answers: object[] = []
+  const codes = new Set<number>()
   for (const path of paths) {
-    // One record at a time bounds the memory, and the answers keep their order.
-    const result = await verifyFile(path, policy)
-    results.push({ path, result })
-    if (!json) printVerdict(path, result)
+    try {
+      // One record at a time bounds the memory, and the answers keep their order.
+      const result = await verifyFile(path, policy)
+      codes.add(EXITS[result.evidence])
+      if (json) answers.push(answer(path, result))
+      else printVerdict(path, result)
+    } catch (error) {
+      // The others are answered all the same.
+      if (paths.length === 1) throw error
+      const failure = describeFailure(error, 'verify')
+      codes.add(failure.exitCode)
+      if (json) answers.push({ ...failureAnswer(failure), record: path })
+      else printFailure(failure, json)
+    }
   }
   if (json) {
-    const answers = results.map(({ path, result }) => answer(path, result))
     const document = answers.length === 1 ? answers[0] : { schema: 'reprise/verify-results/v1', results: answers }
     process.stdout.write(`${JSON.stringify(document)}\n`)
   }
-  const codes = results.map(({ result }) => EXITS[result.evidence])
   // One refuted record outweighs any number that could not be judged.
-  return codes.includes(EXIT_NO) ? EXIT_NO : codes.includes(EXIT_UNKNOWN) ? EXIT_UNKNOWN : EXIT_YES
+  return [EXIT_NO, EXIT_USAGE, EXIT_UNKNOWN].find((code) => codes.has(code)) ?? EXIT_YES
 }
 
 export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions, 'json'> = {}): Promise<VerifyResult> {
   const progress = progressLine()
-  await using source = await openFileSource(path)
-  try {
+  return await readingRecord(path, async (source) => {
+    await using _source = source
     return await verifyRecord(source, {
       crypto: nodeCrypto,
       ...(policy.trust !== undefined && { trust: { akNames: policy.trust } }),
@@ -44,9 +54,7 @@ export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions
       onProgress: ({ checkpoints, attestations }) =>
         progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
     })
-  } finally {
-    progress.clear()
-  }
+  }).finally(() => progress.clear())
 }
 
 function answer(path: string, result: VerifyResult): object {

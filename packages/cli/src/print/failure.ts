@@ -14,6 +14,8 @@ export interface Failure {
 
 /** @param command - Reprise's own failure in `run` is 125, because 1 to 124 are the guest's. */
 export function describeFailure(error: unknown, command: string): Failure {
+  // What failed on the way out matters less than what led there.
+  if (error instanceof SuppressedError) return describeFailure(error.suppressed, command)
   const own = command === 'run' ? EXIT_RUN_FAILED : EXIT_UNKNOWN
   if (error instanceof RunnerError) {
     const exitCode = error.kind === 'usage' || error.kind === 'input' ? EXIT_USAGE : own
@@ -34,12 +36,13 @@ export function describeFailure(error: unknown, command: string): Failure {
   }
 }
 
+export function failureAnswer({ code, message, hint }: Failure): object {
+  return { schema: 'reprise/error/v1', code, message, ...(hint !== undefined && { hint }) }
+}
+
 export function printFailure(failure: Failure, json: boolean): void {
   if (json) {
-    const { code, message, hint } = failure
-    process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/error/v1', code, message, ...(hint !== undefined && { hint }) })}\n`,
-    )
+    process.stdout.write(`${JSON.stringify(failureAnswer(failure))}\n`)
     return
   }
   const { stderr } = process

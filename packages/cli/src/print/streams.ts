@@ -1,5 +1,24 @@
-/** The guest's live output, byte for byte, at the pace of whoever reads it. */
-import { once } from 'node:events'
+/** Answers and the guest's live output on their way out, at the pace of whoever reads them. */
+import { writeFailure } from '@reprise/runner'
+import { describeFailure, printFailure } from './failure.ts'
+
+/**
+ * A reader that has had enough (`reprise show x | head`) is no failure: what it does not take is dropped. Any other
+ * failure to write an answer ends the command.
+ */
+export function watchOutput(command: string): void {
+  const isClosed = (error: NodeJS.ErrnoException): boolean => error.code === 'EPIPE'
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (isClosed(error)) return
+    const failure = describeFailure(writeFailure(error, 'stdout', 'the answer'), command)
+    printFailure(failure, false)
+    process.exit(failure.exitCode)
+  })
+  // There is nowhere left to say it.
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (!isClosed(error)) process.exit(describeFailure(error, command).exitCode)
+  })
+}
 
 export interface StreamOptions {
   /** Where the guest's stdout goes. */
@@ -13,8 +32,23 @@ export function streamWriter({
   beforeWrite,
 }: StreamOptions): (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> {
   return async (stream, bytes) => {
-    beforeWrite()
     const target = stream === 'stdout' ? stdout : process.stderr
-    if (!target.write(bytes)) await once(target, 'drain')
+    // The run goes on without its reader: its record holds what is dropped here.
+    if (!target.writable) return
+    beforeWrite()
+    if (!target.write(bytes)) await drained(target)
   }
+}
+
+/** Resolves when there is room again, or nobody who would make some. */
+function drained(target: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      target.off('drain', done)
+      target.off('error', done)
+      resolve()
+    }
+    target.once('drain', done)
+    target.once('error', done)
+  })
 }

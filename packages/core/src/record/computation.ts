@@ -150,10 +150,11 @@ function decodeSource(value: unknown, path: string): MountSource {
 }
 
 function decodeFile(value: unknown, path: string): InputFile {
-  const file = fields(value, path, ['lengthBytes', 'path', 'sha256'])
+  const file = fields(value, path, ['lengthBytes', 'path', 'readOnly', 'sha256'])
   return {
     lengthBytes: decodeLength(file.lengthBytes, `${path}.lengthBytes`),
     path: relativePath(file.path, `${path}.path`, limits.PATH_BYTES_MAX),
+    readOnly: bool(file.readOnly, `${path}.readOnly`),
     sha256: digest(file.sha256, `${path}.sha256`),
   }
 }

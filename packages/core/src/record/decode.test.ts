@@ -26,7 +26,12 @@ const COMPUTATION = {
   environment: { LANG: 'C.UTF-8' },
   stdin: BLOB,
   mounts: [
-    { at: '/', output: true, source: { kind: 'files', files: [{ ...BLOB, path: 'a.csv' }] }, writable: true },
+    {
+      at: '/',
+      output: true,
+      source: { kind: 'files', files: [{ ...BLOB, path: 'a.csv', readOnly: true }] },
+      writable: true,
+    },
     { at: '/lib', output: false, source: { kind: 'archive', format: 'tar.gz', blob: BLOB }, writable: false },
   ],
   clock: '946684800000000000',
@@ -91,7 +96,7 @@ function errorOf(run: () => unknown): EvidenceError {
   return expect.fail('it was taken')
 }
 
-const files = (...paths: string[]): object[] => paths.map((path) => ({ ...BLOB, path }))
+const files = (...paths: string[]): object[] => paths.map((path) => ({ ...BLOB, path, readOnly: false }))
 const long = (lengthBytes: number): string => 'x'.repeat(lengthBytes)
 
 describe('decodeComputation', () => {
@@ -136,6 +141,8 @@ describe('decodeComputation', () => {
     ['environment', { 'A=B': 'c' }, '$.environment.A=B'],
     ['environment', { '': 'c' }, '$.environment.'],
     ['environment', { A: null }, '$.environment.A'],
+    ['mounts.0.source.files.0.readOnly', undefined, '$.mounts[0].source.files[0].readOnly'],
+    ['mounts.0.source.files.0.readOnly', 1, '$.mounts[0].source.files[0].readOnly'],
     ['clock', 5, '$.clock'],
     ['clock', '05', '$.clock'],
     ['clock', '-1', '$.clock'],

@@ -9,6 +9,8 @@ export interface BlobRef {
 export interface InputFile extends BlobRef {
   /** Relative to the mount, `/` between names. */
   readonly path: string
+  /** The program can read it but not change, move or remove it, even in a mount that is writable. */
+  readonly readOnly: boolean
 }
 
 export type MountSource =

@@ -1,4 +1,4 @@
-import type { Computation, Environment } from '@reprise/core'
+import type { BlobRef, Computation, Environment, InputFile } from '@reprise/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { diffComputations, diffEnvironments, likelyCause, type ComputationPart } from './difference.ts'
@@ -8,6 +8,8 @@ const blob = (digit: string, lengthBytes = 3): { lengthBytes: number; sha256: st
   sha256: digit.repeat(64),
 })
 
+const dataFile = (content: BlobRef, readOnly = false): InputFile => ({ ...content, path: 'data.csv', readOnly })
+
 const computation: Computation = {
   schema: 'reprise/computation/v1',
   semantics: 'wasm/1',
@@ -16,7 +18,7 @@ const computation: Computation = {
   environment: { LANG: 'C.UTF-8' },
   stdin: blob('0', 0),
   mounts: [
-    { at: '/', output: true, writable: true, source: { kind: 'files', files: [{ path: 'data.csv', ...blob('2') }] } },
+    { at: '/', output: true, writable: true, source: { kind: 'files', files: [dataFile(blob('2'))] } },
     { at: '/lib', output: false, writable: false, source: { kind: 'archive', format: 'tar.gz', blob: blob('3') } },
   ],
   clock: '946684800000000000',
@@ -56,13 +58,18 @@ const changes: readonly [ComputationPart, Partial<Computation>, string][] = [
   ['stdin', { stdin: blob('9') }, 'stdin: 000000000000… (0 bytes) and 999999999999… (3 bytes)'],
   [
     'input file',
-    { mounts: [{ ...working, source: { kind: 'files', files: [{ path: 'data.csv', ...blob('9') }] } }, library] },
+    { mounts: [{ ...working, source: { kind: 'files', files: [dataFile(blob('9'))] } }, library] },
     'input file data.csv: 222222222222… (3 bytes) and 999999999999… (3 bytes)',
   ],
   [
     'input file',
     { mounts: [{ ...working, source: { kind: 'files', files: [] } }, library] },
     'input file data.csv: 222222222222… (3 bytes) and none',
+  ],
+  [
+    'input file',
+    { mounts: [{ ...working, source: { kind: 'files', files: [dataFile(blob('2'), true)] } }, library] },
+    'input file data.csv: read-only only in b',
   ],
   ['mount', { mounts: [working] }, 'mount /lib: only in a'],
   ['mount', { mounts: [working, { ...library, writable: true }] }, 'mount /lib: read-only and writable'],

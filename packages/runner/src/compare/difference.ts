@@ -77,9 +77,12 @@ function diffMount(a: ComputationMount, b: ComputationMount): ComputationDiffere
     const [left, right] = [a.source, b.source].map(({ files }) => new Map(files.map((file) => [file.path, file])))
     for (const path of union(left.keys(), right.keys())) {
       const [mine, other] = [left.get(path), right.get(path)]
-      if (mine?.sha256 === other?.sha256) continue
-      const where = a.at === '/' ? path : `${a.at}/${path}`
-      differences.push({ part: 'input file', text: `input file ${where}: ${blob(mine)} and ${blob(other)}` })
+      const where = `input file ${a.at === '/' ? path : `${a.at}/${path}`}`
+      if (mine?.sha256 !== other?.sha256) {
+        differences.push({ part: 'input file', text: `${where}: ${blob(mine)} and ${blob(other)}` })
+      } else if (mine !== undefined && mine.readOnly !== other?.readOnly) {
+        differences.push({ part: 'input file', text: `${where}: read-only only in ${mine.readOnly ? 'a' : 'b'}` })
+      }
     }
   } else {
     differences.push({ part: 'mount', text: `mount ${a.at}: ${a.source.kind} and ${b.source.kind}` })

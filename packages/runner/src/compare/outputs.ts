@@ -148,7 +148,6 @@ function lineAround(bytes: Uint8Array, offset: number): LineAround | undefined {
     const before = fromUtf8(bytes.subarray(start, split))
     const text = (before + fromUtf8(bytes.subarray(split, end))).replace(/\r$/, '')
     // Control characters other than tab, form feed, carriage return and escape (colours) are not for reading.
-    // oxlint-disable-next-line no-control-regex
     if (/[\u0000-\u0008\u000b\u000e-\u001a\u001c-\u001f]/.test(text)) return undefined
     return { text, index: before.length, whole }
   } catch {

@@ -18,7 +18,7 @@ import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
 import { settingsOfFlags, type Flags } from './flags.ts'
 import { isTaken, placeFolder, placeInputs, type PlacedFile, type Placement } from './inputs.ts'
-import { isBelow, shellWord } from './paths.ts'
+import { shellWord } from './paths.ts'
 import { detectProgram, stemOf } from './program.ts'
 import {
   DEFAULT_CLOCK,
@@ -63,7 +63,7 @@ export interface Definition {
     readonly path: string
     /**
      * The SHA-256 that went in, by path, of the files that a changed output may replace. Empty when inputs were named: those are
-     * read-only, so only new files are written.
+     * read-only, so every output is a new file beside them.
      */
     readonly files: ReadonlyMap<string, string>
   }
@@ -234,12 +234,8 @@ async function storeMount(
     return { at, output, source: { blob: await store.putFile(archive), format: 'tar.gz', kind: 'archive' }, writable }
   }
   const refs = await store.putAll(files.map(({ hostPath }) => hostPath))
-  return {
-    at,
-    output,
-    source: { files: files.map(({ path }, index) => ({ ...refs[index], path })), kind: 'files' },
-    writable,
-  }
+  const inputs = files.map(({ path, readOnly }, index) => ({ ...refs[index], path, readOnly }))
+  return { at, output, source: { files: inputs, kind: 'files' }, writable }
 }
 
 interface Mount {
@@ -250,16 +246,21 @@ interface Mount {
   readonly archive?: string
 }
 
-function mountsOf({ root, folders }: Placement, { library, script }: Started): Mount[] {
-  const readOnly = { output: false, writable: false }
+function mountsOf(placement: Placement, { library, script }: Started): Mount[] {
+  const fixed = { output: false, writable: false }
   return [
-    { at: '/', files: root, output: true, writable: true },
-    ...folders.map((folder) => ({ ...folder, ...readOnly })),
+    { at: '/', files: placement.files, output: true, writable: true },
     // Scratch space that is no output; a working folder with a tmp of its own has that one instead.
-    ...(isTaken('/tmp', { folders, root }) ? [] : [{ at: '/tmp', files: [], output: false, writable: true }]),
-    ...(library ? [{ archive: library.archive, at: library.at, files: [], ...readOnly }] : []),
+    ...(isTaken('/tmp', placement) ? [] : [{ at: '/tmp', files: [], output: false, writable: true }]),
+    ...(library ? [{ archive: library.archive, at: library.at, files: [], ...fixed }] : []),
     ...(script
-      ? [{ at: script.at, files: [{ hostPath: script.hostPath, path: basename(script.hostPath) }], ...readOnly }]
+      ? [
+          {
+            at: script.at,
+            files: [{ hostPath: script.hostPath, path: basename(script.hostPath), readOnly: true }],
+            ...fixed,
+          },
+        ]
       : []),
   ]
 }
@@ -275,7 +276,7 @@ async function unseenArguments(
     const path = resolve(folder, arg)
     if (arg.startsWith('-') || arg === '/' || path === script) continue
     const guest = `/${relative(folder, path)}`
-    if (path === folder || isTaken(guest, placement) || placement.folders.some(({ at }) => isBelow(guest, at))) continue
+    if (path === folder || isTaken(guest, placement)) continue
     const found = await stat(path).catch(() => undefined)
     if (!found?.isFile() && !(found?.isDirectory() && arg.includes('/'))) continue
     const also = settings.inputs === undefined ? '--input . ' : ''

@@ -39,7 +39,7 @@ describe('the limits of the current folder', () => {
 })
 
 describe('--input', () => {
-  test('takes only what is named: files as own copies, folders read-only, and replaces nothing', async () => {
+  test('takes only what is named, into the working folder, read-only, and replaces nothing', async () => {
     const elsewhere = await put(await folderForTest(), { 'far.csv': 'far', 'raw/a': 'a', 'raw/b/c': 'c' })
     const folder = await put(await folderForTest(), {
       'data.csv': '1',
@@ -57,20 +57,28 @@ describe('--input', () => {
       'sub/f:/renamed',
     ]
     const definition = await define(folder, ['p.wasm'], { input })
-    expect(placesOf(definition)).toEqual(['/', '/in/raw', '/sub/d', '/tmp'])
-    expect(pathsAt(definition, '/')).toEqual(['data.csv', 'far.csv', 'in/far.csv', 'renamed'])
-    expect(pathsAt(definition, '/in/raw')).toEqual(['a', 'b/c'])
-    expect(definition.computation.mounts[1]).toMatchObject({ output: false, writable: false })
+    expect(placesOf(definition)).toEqual(['/', '/tmp'])
+    expect(pathsAt(definition, '/')).toEqual([
+      'data.csv',
+      'far.csv',
+      'in/far.csv',
+      'in/raw/a',
+      'in/raw/b/c',
+      'renamed',
+      'sub/d/e',
+    ])
+    expect(filesAt(definition, '/').every(({ readOnly }) => readOnly)).toBe(true)
+    expect(definition.computation.mounts[0]).toMatchObject({ output: true, writable: true })
     expect(definition.workingFolder).toEqual({ files: new Map(), path: folder })
   })
 
   test('means a file with a colon in its name when there is one', async () => {
     const folder = await put(await folderForTest(), { a: '1', 'a:b': '2', 'p.wasm': MODULE })
     expect(filesAt(await define(folder, ['p.wasm'], { input: ['a:b'] }), '/')).toEqual([
-      { ...refOf(Buffer.from('2')), path: 'a:b' },
+      { ...refOf(Buffer.from('2')), path: 'a:b', readOnly: true },
     ])
     expect(filesAt(await define(folder, ['p.wasm'], { input: ['a:c'] }), '/')).toEqual([
-      { ...refOf(Buffer.from('1')), path: 'c' },
+      { ...refOf(Buffer.from('1')), path: 'c', readOnly: true },
     ])
     expect(pathsAt(await define(folder, ['p.wasm'], { input: ['a:b:c'] }), '/')).toEqual(['c'])
   })
@@ -85,11 +93,19 @@ describe('--input', () => {
     expect(pathsAt(await define(folder, ['p.wasm'], { input: ['.env'] }), '/')).toEqual(['.env'])
   })
 
-  test('puts inner folders into outer ones, and refuses two files at one place or a file as a folder', async () => {
+  test('of a folder without files is none, which it says', async () => {
+    const folder = await put(await folderForTest(), { 'p.wasm': MODULE })
+    await mkdir(join(folder, 'none'))
+    const definition = await define(folder, ['p.wasm'], { input: ['none'] })
+    expect(definition.advice).toEqual([
+      `${join(folder, 'none')}: it holds no file to take, so the program does not have it`,
+    ])
+  })
+
+  test('puts folders into each other, and refuses two files at one place or a file as a folder', async () => {
     const folder = await put(await folderForTest(), { a: 'a', b: 'b', 'd/x': 'x', 'e/y': 'y', 'p.wasm': MODULE })
     const definition = await define(folder, ['p.wasm'], { input: ['d', 'e:d/e', 'a:d/a'] })
-    expect(placesOf(definition)).toEqual(['/', '/d', '/tmp'])
-    expect(pathsAt(definition, '/d')).toEqual(['a', 'e/y', 'x'])
+    expect(pathsAt(definition, '/')).toEqual(['d/a', 'd/e/y', 'd/x'])
     await expect(define(folder, ['p.wasm'], { input: ['a:same', 'b:same'] })).rejects.toMatchObject({
       code: 'INPUT_CONFLICT',
     })

@@ -19,23 +19,17 @@ export interface PlacedFile {
   /** Below the mount. */
   readonly path: string
   readonly hostPath: string
-}
-
-export interface PlacedMount {
-  readonly at: string
-  readonly files: readonly PlacedFile[]
+  readonly readOnly: boolean
 }
 
 export interface Placement {
-  /** The guest's working folder. */
-  readonly root: readonly PlacedFile[]
-  /** Read-only folders, outermost only, in the order of their paths. */
-  readonly folders: readonly PlacedMount[]
+  /** In the guest's working folder, in the order of their paths. */
+  readonly files: readonly PlacedFile[]
   readonly advice: readonly string[]
 }
 
 /**
- * The whole folder as the working folder.
+ * The whole folder as the working folder, its files the guest's own copies.
  *
  * @param commandLine - As typed, `reprise run` included: the refusal shows it with the `--input` flags to use.
  * @throws RunnerError `INPUT_TOO_MUCH`, `INPUT_UNREADABLE`, `INPUT_NAME`.
@@ -47,7 +41,7 @@ export async function placeFolder(
 ): Promise<Placement> {
   const scan = await scanFolder({ folder, limits: { bytes: FOLDER_BYTES_MAX, files: FOLDER_FILES_MAX }, never })
   if (scan instanceof TooMuch) throw tooMuch(folder, scan.entries, commandLine)
-  return { advice: scan.advice, folders: [], root: scan.files }
+  return { advice: scan.advice, files: scan.files.map(({ hostPath, path }) => ({ hostPath, path, readOnly: false })) }
 }
 
 /** What stands before and after the `--input` flags in a command that can be typed. */
@@ -121,8 +115,7 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Files and folders that are named. A file becomes the guest's own copy in its working folder; a folder is a read-only mount,
- * except one that is placed at the working folder itself.
+ * Files and folders that are named, all of them in the working folder, read-only: what is named is input, and stays so.
  *
  * @param base - A path without a guest path that lies below it keeps its relative path; another keeps its last name.
  * @throws RunnerError `INPUT_MISSING`, `INPUT_UNREADABLE`, `INPUT_NAME`, `INPUT_CONFLICT`, `INPUT_TOO_MUCH`.
@@ -133,11 +126,9 @@ export async function placeInputs(
   never: readonly string[],
 ): Promise<Placement> {
   const files = new Map<string, string>()
-  const folders: string[] = []
   const advice: string[] = []
   for (const input of inputs) {
     const { guest, isFolder } = await guestOf(input, base)
-    if (isFolder && guest !== '') folders.push(guest)
     for (const { path, hostPath } of isFolder
       ? await filesOf(input.path, never, advice)
       : [{ hostPath: input.path, path: '' }]) {
@@ -149,27 +140,9 @@ export async function placeInputs(
     }
   }
   if (files.size > INPUT_FILES_MAX) throw tooManyInputs('the inputs')
-  refuseFilesAsFolders([...files.keys(), ...folders.map((folder) => `${folder}/.`)])
-  const outermost = folders.filter(
-    (folder, index) => folders.indexOf(folder) === index && !folders.some((other) => isBelow(folder, other)),
-  )
-  const all = [...files].map(([path, hostPath]) => ({ hostPath, path }))
-  return {
-    advice,
-    folders: sortedByPath(outermost, (folder) => folder).map((folder) => ({
-      at: `/${folder}`,
-      files: sortedByPath(
-        all
-          .filter(({ path }) => isBelow(path, folder))
-          .map(({ hostPath, path }) => ({ hostPath, path: path.slice(folder.length + 1) })),
-        ({ path }) => path,
-      ),
-    })),
-    root: sortedByPath(
-      all.filter(({ path }) => !outermost.some((folder) => isBelow(path, folder))),
-      ({ path }) => path,
-    ),
-  }
+  refuseFilesAsFolders([...files.keys()])
+  const placed = [...files].map(([path, hostPath]) => ({ hostPath, path, readOnly: true }))
+  return { advice, files: sortedByPath(placed, ({ path }) => path) }
 }
 
 async function guestOf(
@@ -207,6 +180,7 @@ async function filesOf(folder: string, never: readonly string[], advice: string[
   const scan = await scanFolder({ folder, limits: { bytes: INPUT_BYTES_MAX, files: INPUT_FILES_MAX }, never })
   if (scan instanceof TooMuch) throw tooManyInputs(folder)
   for (const note of [...scan.advice, ...scan.leftOut]) advice.push(`${folder}: ${note}`)
+  if (scan.files.length === 0) advice.push(`${folder}: it holds no file to take, so the program does not have it`)
   return scan.files
 }
 
@@ -236,24 +210,19 @@ function conflict(what: string): RunnerError {
 }
 
 /** Where the guest finds a host file that is among the placed ones, relative to its working folder; else null. */
-export async function guestPathOf(hostPath: string, { root, folders }: Placement): Promise<string | null> {
+export async function guestPathOf(hostPath: string, { files }: Placement): Promise<string | null> {
   const names = [hostPath, join(await realpath(dirname(hostPath)), basename(hostPath)), await realpath(hostPath)]
   for (const name of names) {
-    for (const { at, files } of [{ at: '', files: root }, ...folders]) {
-      const found = files.find((file) => file.hostPath === name)
-      if (found) return `${at}/${found.path}`.slice(1)
-    }
+    const found = files.find((file) => file.hostPath === name)
+    if (found) return found.path
   }
   return null
 }
 
-/** Whether the user has something at, above (as a file) or below a place. */
-export function isTaken(place: string, { root, folders }: Pick<Placement, 'root' | 'folders'>): boolean {
+/** Whether the user has something at or below a place. */
+export function isTaken(place: string, { files }: Placement): boolean {
   const name = place.slice(1)
-  return (
-    folders.some(({ at }) => at === place || isBelow(at, place)) ||
-    root.some(({ path }) => path === name || isBelow(path, name))
-  )
+  return files.some(({ path }) => path === name || isBelow(path, name))
 }
 
 /** The place itself, or with a number when the user has something there. */

@@ -65,7 +65,7 @@ function unknown(what: string, runtime?: string, commandLine: readonly string[] 
     message: what,
     hint: runtime
       ? commandLine.map(shellWord).join(' ')
-      : `a .wasm command module, ${runtimeNames.join(', ')} with a script or arguments, or a computation.yaml`,
+      : `give a .wasm command module, ${runtimeNames.join(', ')} with a script or arguments, or a computation.yaml`,
   })
 }
 

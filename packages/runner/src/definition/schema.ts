@@ -108,7 +108,7 @@ export const computationYaml = {
     stdin: { ...PATH, description: 'A file that becomes the standard input, which is empty otherwise.' },
     inputs: {
       description:
-        "What the program may read. Left out: the folder of this file, which is then the program's working folder. A folder is mounted read-only; a file is the program's own copy.",
+        "What the program may read. Left out: the folder of this file, which is then the program's working folder. What is named here is read-only; new files may be made beside it.",
       type: 'array',
       maxItems: 1000,
       items: {

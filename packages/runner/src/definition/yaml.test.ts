@@ -68,7 +68,7 @@ describe('computation.yaml', () => {
       ],
     })
     expect(computation.arguments.slice(-2)).toEqual(['src/run.py', '--fast'])
-    expect(computation.mounts.map(({ at }) => at)).toEqual(['/', '/src', '/tmp', '/python'])
+    expect(computation.mounts.map(({ at }) => at)).toEqual(['/', '/tmp', '/python'])
     expect(program.stem).toBe('c')
     expect(workingFolder.path.endsWith('/exp')).toBe(true)
   })

@@ -142,6 +142,7 @@ async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: nu
   })
   const interrupt = (): void => machine.interrupt()
   request.signal?.addEventListener('abort', interrupt)
+  if (request.signal?.aborted === true) interrupt()
   let found: MachineState | string = `${record.path} did not reach checkpoint ${seq} again`
   try {
     await drive(machine, {

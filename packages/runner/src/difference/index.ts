@@ -1,1 +1,1 @@
-export { difference, type Difference, type DifferenceRequest, type MemoryDifference } from './difference.ts'
+export { difference, type Difference, type MemoryDifference } from './difference.ts'

@@ -60,6 +60,8 @@ export interface JournalWriter extends AsyncDisposable {
   append(entry: JournalEntry): void
   /** Resolves when everything appended so far is on disk. */
   sync(): Promise<void>
+  /** Why a write has failed that nobody waited for. */
+  failure(): RunnerError | undefined
 }
 
 export async function createJournal(path: string): Promise<JournalWriter> {
@@ -106,6 +108,7 @@ function journalWriter(file: FileHandle, path: string): JournalWriter {
   let pending = ''
   let timer: NodeJS.Timeout | undefined
   let tail: Promise<void> = Promise.resolve()
+  let failure: RunnerError | undefined
   const flush = (): Promise<void> => {
     clearTimeout(timer)
     timer = undefined
@@ -117,7 +120,7 @@ function journalWriter(file: FileHandle, path: string): JournalWriter {
         await file.appendFile(text)
         await file.datasync()
       } catch (cause) {
-        throw journalFailure(path, cause)
+        throw (failure = journalFailure(path, cause))
       }
     })
     // Whoever waits sees the failure; an unwatched flush must not end the process before that.
@@ -130,24 +133,23 @@ function journalWriter(file: FileHandle, path: string): JournalWriter {
       timer ??= setTimeout(() => void flush(), FLUSH_MS)
     },
     sync: flush,
+    failure: () => failure,
     async [Symbol.asyncDispose]() {
-      try {
-        await flush()
-      } finally {
-        await file.close()
-      }
+      // What must be on disk was waited for by `sync`; a failure here would only hide the one that led here.
+      await flush().catch(() => {})
+      await file.close()
     },
   }
 }
 
 function journalFailure(path: string, cause: unknown): RunnerError {
   const { code, message } = cause as NodeJS.ErrnoException
-  return new RunnerError('JOURNAL_WRITE', {
+  const isFull = code === 'ENOSPC' || code === 'EDQUOT'
+  return new RunnerError(isFull ? 'DISK_FULL' : 'JOURNAL_WRITE', {
     message: `the journal ${path} cannot be written: ${message}`,
-    hint:
-      code === 'ENOSPC'
-        ? 'free some space, or set REPRISE_HOME to a folder on a larger disk'
-        : 'check the rights of REPRISE_HOME',
+    hint: isFull
+      ? 'free some space, or set REPRISE_HOME to a folder on a larger disk'
+      : 'check the rights of REPRISE_HOME',
     cause,
   })
 }

@@ -61,7 +61,7 @@ function mountOf(mount: ComputationMount): WasiMount {
   const { source } = mount
   const files =
     source.kind === 'files'
-      ? source.files.map(({ path, sha256: digest }) => ({ path, bytes: readBlob(digest) }))
+      ? source.files.map(({ path, sha256: digest, readOnly }) => ({ path, bytes: readBlob(digest), readOnly }))
       : readTar(gunzipSync(readBlob(source.blob.sha256), { maxOutputLength: ARCHIVE_BYTES_MAX }))
   return { at: mount.at, writable: mount.writable, output: mount.output, files }
 }
@@ -127,7 +127,7 @@ class EngineThread {
     this.#ready = guest
     this.#wasi.bind({
       get buffer() {
-        return guest.memory().buffer as ArrayBuffer
+        return guest.memory().buffer
       },
     })
     const { cached, elapsedMs } = this.#loaded
@@ -148,7 +148,7 @@ class EngineThread {
       this.#report(stop)
     } else {
       if (Atomics.load(flags, CONTROL_INTERRUPT) === 0) return 'go'
-      post({ kind: 'stop', stop: { kind: 'interrupted', position: stop.position, memoryBytes } })
+      this.#reportInterrupted(stop.position)
     }
     this.#serve()
     return 'go'
@@ -157,6 +157,10 @@ class EngineThread {
   #report(stop: GuestStop | PauseStop): void {
     if (stop.kind === 'suspended') throw new Error('the engine never suspends a guest')
     post({ kind: 'stop', stop: { ...stop, memoryBytes: this.#guest.memory().length } })
+  }
+
+  #reportInterrupted(position: bigint): void {
+    post({ kind: 'stop', stop: { kind: 'interrupted', position, memoryBytes: this.#guest.memory().length } })
   }
 
   /** Stands still and answers commands until one says to run. */
@@ -169,21 +173,28 @@ class EngineThread {
         continue
       }
       const command = received.message as Command
-      if (command.kind === 'run') {
+      if (command.kind !== 'run') {
+        this.#answer(command.kind)
+      } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
+        // Where checkpoints are close together, every stop is one: here the flag is seen all the same.
+        this.#reportInterrupted(this.#guest.position())
+      } else {
         this.#due = command.position
         return
       }
-      this.#answer(command.kind)
     }
   }
 
   #answer(kind: Exclude<Command['kind'], 'run'>): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
-      return post({ kind: 'state', memory: this.#guest.memory().slice(), engineState: this.#engineState() })
+      const memory = this.#guest.memory().slice()
+      return post({ kind: 'state', memory, engineState: this.#engineState() }, [memory.buffer])
     }
+    // Copies already: moved, not copied once more.
     const outputs = this.#wasi.outputs().map((output) => ({ path: output.path, bytes: output.read() }))
-    post({ kind: 'results', results: { outputs, removed: this.#wasi.removed(), notes: this.#wasi.notes() } })
+    const moved = outputs.map(({ bytes }) => bytes.buffer as ArrayBuffer)
+    post({ kind: 'results', results: { outputs, removed: this.#wasi.removed(), notes: this.#wasi.notes() } }, moved)
   }
 
   /** Takes what must stand still; the hash thread does the rest while the guest goes on. */

@@ -1,1 +1,1 @@
-export { startWasmMachine, type MachineOptions, type MachineProgress, type WasmMachine } from './wasm-machine.ts'
+export { startWasmMachine, type WasmMachine } from './wasm-machine.ts'

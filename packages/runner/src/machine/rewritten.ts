@@ -3,10 +3,12 @@
  * An entry is one file, named by that key and checked by its own digest, because a wrong one would
  * be a wrong machine.
  */
-import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
 import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import { REWRITER_VERSION, rewrite, type ModuleFacts } from '@reprise/wasm'
+import { writeFailure } from '../error.ts'
 
 export interface LoadedModule {
   readonly module: WebAssembly.Module
@@ -35,6 +37,7 @@ export function loadRewritten(
   const kept = readEntry(path, sha256)
   const rewritten = kept ?? rewrite(program, options)
   if (kept === undefined) writeEntry(folder, path, rewritten, sha256)
+  chooseTier(rewritten.bytes)
   const module = new WebAssembly.Module(rewritten.bytes)
   return { module, facts: rewritten.facts, cached: kept !== undefined, elapsedMs: performance.now() - startedMs }
 }
@@ -65,11 +68,51 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, factsText.length)
   const body = concat(length, factsText, bytes)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const temporary = `${path}.${process.pid}.${Math.trunc(performance.timeOrigin)}`
-  writeFileSync(temporary, concat(sha256(body), body))
-  const file = openSync(temporary, 'r')
-  fsyncSync(file)
-  closeSync(file)
-  renameSync(temporary, path)
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    writeFileSync(temporary, concat(sha256(body), body))
+    const file = openSync(temporary, 'r')
+    fsyncSync(file)
+    closeSync(file)
+    renameSync(temporary, path)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw writeFailure(error, path, 'the rewritten program')
+  }
+}
+
+/** Of the code section; more is compiled by V8's baseline tier first. */
+const OPTIMISED_CODE_BYTES_MAX = 1 << 20
+/**
+ * V8 derives the last two from the first only on its own command line; at run time, an optimiser that looks for the
+ * baseline tier's feedback ends the process.
+ */
+const TIER_FLAGS = ['liftoff', 'wasm-dynamic-tiering', 'wasm-deopt'] as const
+
+/**
+ * WebAssembly has no on-stack replacement: a hot loop stays in the tier that its function was entered in. So small
+ * programs are optimised at once, and large ones, where that takes seconds, when they are hot.
+ */
+function chooseTier(module: Uint8Array): void {
+  const prefix = codeSectionBytes(module) <= OPTIMISED_CODE_BYTES_MAX ? '--no-' : '--'
+  for (const flag of TIER_FLAGS) setFlagsFromString(prefix + flag)
+}
+
+const CODE_SECTION = 10
+
+/** Length of the code section of a valid module; 0 without one. */
+export function codeSectionBytes(module: Uint8Array): number {
+  for (let at = 8; at < module.length;) {
+    const id = module[at++]
+    let lengthBytes = 0
+    for (let shift = 0; ; shift += 7) {
+      const byte = module[at++]
+      lengthBytes += (byte & 0x7f) * 2 ** shift
+      if (byte < 0x80) break
+    }
+    if (id === CODE_SECTION) return lengthBytes
+    at += lengthBytes
+  }
+  return 0
 }

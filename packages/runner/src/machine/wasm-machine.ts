@@ -3,10 +3,9 @@
  * and this, which commands both.
  */
 import { MessageChannel, Worker } from 'node:worker_threads'
-import { setFlagsFromString } from 'node:v8'
 import type { Computation, Machine, MachineResults, MachineState, Measurement, Stop } from '@reprise/core'
 import { WORKER_STACK_MB } from '@reprise/wasm'
-import { RunnerError } from '../error.ts'
+import { RunnerError, type RunnerErrorCode } from '../error.ts'
 import {
   CONTROL_BYTES,
   CONTROL_COMMANDS,
@@ -24,14 +23,6 @@ import {
 } from './protocol.ts'
 
 const WASM_PAGE_BYTES = 65536
-/** Below this, V8's optimising compiler is quicker than its baseline tier is slow: wasm has no on-stack replacement. */
-const OPTIMISE_AT_ONCE_BYTES = 1 << 20
-/**
- * V8 derives the last two from the first only on its own command line; at run time, an optimiser that looks for the
- * baseline tier's feedback ends the process.
- */
-const TIER_FLAGS = ['liftoff', 'wasm-dynamic-tiering', 'wasm-deopt'] as const
-
 export interface MachineOptions {
   readonly computation: Computation
   /** Paths of the computation's blobs by SHA-256. */
@@ -64,8 +55,6 @@ function workerUrl(name: string): URL {
  */
 export async function startWasmMachine(options: MachineOptions): Promise<WasmMachine> {
   const { computation } = options
-  const prefix = computation.program.lengthBytes < OPTIMISE_AT_ONCE_BYTES ? '--no-' : '--'
-  for (const flag of TIER_FLAGS) setFlagsFromString(prefix + flag)
   const control = new SharedArrayBuffer(CONTROL_BYTES)
   const shadow = new SharedArrayBuffer(0, { maxByteLength: computation.limits.memoryPages * WASM_PAGE_BYTES })
   const { port1: enginePort, port2: hashPort } = new MessageChannel()
@@ -224,12 +213,11 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
   }
 }
 
-function engineFailure(error: SerializedError): RunnerError {
-  return new RunnerError(error.code === undefined ? 'ENGINE_FAILED' : 'ENGINE_REFUSED', {
-    message: error.message,
-    ...(error.hint !== undefined && { hint: error.hint }),
-    data: { code: error.code, name: error.name },
-  })
+/** What the engine thread threw, as what it is to the user: this program, this host, or a mistake of ours. */
+function engineFailure({ name, code, message, hint }: SerializedError): RunnerError {
+  const isOfHost = code === undefined || code.startsWith('HOST_')
+  const own = name === 'RunnerError' ? (code as RunnerErrorCode) : isOfHost ? 'ENGINE_FAILED' : 'ENGINE_REFUSED'
+  return new RunnerError(own, { message, ...(hint !== undefined && { hint }), data: { code, name } })
 }
 
 function failed(message: string, cause?: unknown): RunnerError {

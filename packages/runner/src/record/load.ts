@@ -11,7 +11,7 @@ import {
   type Snapshot,
 } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
-import { openFileSource, type FileSource } from './source.ts'
+import { readingRecord, type FileSource } from './source.ts'
 
 export interface LoadedRecord extends AsyncDisposable {
   readonly path: string
@@ -35,13 +35,7 @@ const EVIDENCE_ENTRY_BYTES_MAX = 16 << 20
  *   damaged to be read as one.
  */
 export async function loadRecord(path: string): Promise<LoadedRecord> {
-  const source = await openFileSource(path)
-  try {
-    return await load(path, source)
-  } catch (error) {
-    await source[Symbol.asyncDispose]()
-    throw error
-  }
+  return await readingRecord(path, (source) => load(path, source))
 }
 
 async function load(path: string, source: FileSource): Promise<LoadedRecord> {
@@ -49,7 +43,7 @@ async function load(path: string, source: FileSource): Promise<LoadedRecord> {
   const { document } = opened
   if (document === undefined) {
     throw new EvidenceError('NOT_A_RECORD', {
-      message: `${path} is damaged: its definition cannot be read`,
+      message: 'damaged: its definition cannot be read',
       hint: `see what is wrong with: reprise verify ${path}`,
     })
   }

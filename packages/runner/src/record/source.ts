@@ -1,13 +1,15 @@
 /** A record's file as the reader of containers wants it. */
-import { open } from 'node:fs/promises'
-import type { ZipSource } from '@reprise/core'
-import { readFailure } from '../error.ts'
+import { open, stat } from 'node:fs/promises'
+import { EvidenceError, type ZipSource } from '@reprise/core'
+import { readFailure, RunnerError } from '../error.ts'
 
 export interface FileSource extends ZipSource, AsyncDisposable {}
 
 /** @throws RunnerError `INPUT_MISSING` or `INPUT_UNREADABLE`. */
 export async function openFileSource(path: string): Promise<FileSource> {
   try {
+    // A pipe would be waited for, and a folder can be opened but not read.
+    if (!(await stat(path)).isFile()) throw notAFile(path)
     const file = await open(path)
     const { size } = await file.stat()
     return {
@@ -26,6 +28,26 @@ export async function openFileSource(path: string): Promise<FileSource> {
       [Symbol.asyncDispose]: () => file.close(),
     }
   } catch (error) {
-    throw readFailure(error, path)
+    throw error instanceof RunnerError ? error : readFailure(error, path)
+  }
+}
+
+function notAFile(path: string): RunnerError {
+  return new RunnerError('INPUT_UNREADABLE', {
+    message: `${path} is not a file`,
+    hint: 'a record is a file that reprise run -o FILE wrote',
+  })
+}
+
+/** Opens a record's file and reads it; what is no record is said so by its name, which a source does not know. */
+export async function readingRecord<T>(path: string, read: (source: FileSource) => Promise<T>): Promise<T> {
+  const source = await openFileSource(path)
+  try {
+    return await read(source)
+  } catch (error) {
+    await source[Symbol.asyncDispose]()
+    if (!(error instanceof EvidenceError) || error.code !== 'NOT_A_RECORD') throw error
+    const hint = error.hint === undefined ? {} : { hint: error.hint }
+    throw new EvidenceError('NOT_A_RECORD', { message: `${path}: ${error.message}`, ...hint, cause: error })
   }
 }

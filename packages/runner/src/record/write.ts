@@ -1,5 +1,5 @@
 /** Writing the record of a run: whole or not at all. */
-import { rename, rm, stat } from 'node:fs/promises'
+import { access, constants, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import {
   assembleRecord,
@@ -12,7 +12,7 @@ import {
 } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
-import { writeFailure } from '../error.ts'
+import { RunnerError, systemCode, writeFailure } from '../error.ts'
 
 /**
  * What a record carries besides its evidence: nothing, the outputs, the program and its library too,
@@ -28,6 +28,39 @@ export interface RecordRequest {
   readonly host: { readonly akPublic: Uint8Array; readonly ekCertificate: Uint8Array | null }
   readonly attach: AttachLevel
   readonly store: BlobStore
+}
+
+/**
+ * Whether a record can be written there, asked before anything is run for it.
+ *
+ * @throws {@link RunnerError} `USAGE` when a folder stands there or its folder is missing; `WRITE` when it may not be written to.
+ */
+export async function checkRecordPlace(path: string): Promise<void> {
+  const folder = dirname(path)
+  if ((await kindOf(folder)) !== 'folder') throw badPlace(path, `there is no folder ${folder}`)
+  const found = await kindOf(path)
+  if (found !== 'file' && found !== 'nothing')
+    throw badPlace(path, found === 'folder' ? 'it is a folder' : 'it is no file')
+  await access(folder, constants.W_OK | constants.X_OK).catch((error: unknown) => {
+    throw writeFailure(error, path, 'the record')
+  })
+}
+
+async function kindOf(path: string): Promise<'file' | 'folder' | 'nothing' | 'other'> {
+  try {
+    const found = await stat(path)
+    return found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other'
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return 'nothing'
+    throw writeFailure(error, path, 'the record')
+  }
+}
+
+function badPlace(path: string, why: string): RunnerError {
+  return new RunnerError('USAGE', {
+    message: `the record cannot be written to ${path}: ${why}`,
+    hint: 'name a file in a folder that is there: -o FILE',
+  })
 }
 
 /** @returns Size of the record in bytes. */

@@ -6,6 +6,8 @@ import { hex, type BlobRef, type Computation } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
 import { runtimeFiles } from '../definition/index.ts'
+import { INPUT_BYTES_MAX, INPUT_FILES_MAX } from '../definition/inputs.ts'
+import { scanFolder, TooMuch } from '../definition/scan.ts'
 import type { LoadedRecord } from '../record/index.ts'
 
 export interface GatherRequest {
@@ -13,7 +15,7 @@ export interface GatherRequest {
   /** Attached blobs come from here; undefined: there are none. */
   readonly original: Pick<LoadedRecord, 'blob'> | undefined
   readonly store: BlobStore
-  /** Files are looked for here by the path they had. */
+  /** Files are looked for here by the path they had, then by their content. */
   readonly folder: string
 }
 
@@ -27,19 +29,40 @@ interface Wanted extends BlobRef {
 /**
  * Puts every blob of the computation into the store.
  *
- * @throws {@link RunnerError} `BLOB_MISSING`, naming each missing one with its digest.
+ * @throws {@link RunnerError} `BLOB_MISSING`, naming each missing one with its digest; `INPUT_MISSING` when there is no such folder.
  */
 export async function gatherBlobs(request: GatherRequest): Promise<void> {
-  const missing: Wanted[] = []
-  for (const wanted of wantedBlobs(request.computation, request.folder)) {
-    if (!(await gatherOne(request, wanted))) missing.push(wanted)
-  }
+  const named = await missingOf(request, wantedBlobs(request.computation, request.folder))
+  const missing = named.length === 0 ? named : await missingOf(request, await byLength(named, request.folder))
   if (missing.length === 0) return
   const lines = missing.map(({ name, sha256, lengthBytes }) => `  ${name}  ${lengthBytes} bytes  sha256:${sha256}`)
   throw new RunnerError('BLOB_MISSING', {
     message: `the record names what is neither attached nor on this machine:\n${lines.join('\n')}`,
-    hint: 'put the files under their names into one folder and add --inputs FOLDER, or ask for a record made with --attach all',
+    hint: 'put the files into one folder and add --inputs FOLDER, or ask for a record made with --attach all',
     data: { missing: missing.map(({ name, sha256 }) => ({ name, sha256 })) },
+  })
+}
+
+async function missingOf(request: GatherRequest, wanted: readonly Wanted[]): Promise<Wanted[]> {
+  const missing: Wanted[] = []
+  for (const blob of wanted) {
+    if (!(await gatherOne(request, blob))) missing.push(blob)
+  }
+  return missing
+}
+
+/** A file may have another name here than it had for the program: stdin, `--input PATH:GUEST`, a renamed one. */
+async function byLength(wanted: readonly Wanted[], folder: string): Promise<Wanted[]> {
+  const limits = { bytes: INPUT_BYTES_MAX, files: INPUT_FILES_MAX }
+  const scan = await scanFolder({ folder, limits, never: [] }).catch((error: unknown) => {
+    // What cannot be looked into does not hold it, for us.
+    if (error instanceof RunnerError && error.code === 'INPUT_UNREADABLE') return undefined
+    throw error
+  })
+  const files = scan === undefined || scan instanceof TooMuch ? [] : scan.files
+  return wanted.map((blob) => {
+    const candidates = files.filter(({ sizeBytes }) => sizeBytes === blob.lengthBytes).map(({ hostPath }) => hostPath)
+    return { ...blob, candidates }
   })
 }
 

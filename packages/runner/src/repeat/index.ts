@@ -1,2 +1,2 @@
-export { gatherBlobs, type GatherRequest } from './gather.ts'
-export { compareCheckpoint, repeat, type FirstDivergence, type RepeatRequest, type RepeatResult } from './repeat.ts'
+export { gatherBlobs } from './gather.ts'
+export { compareCheckpoint, repeat, type FirstDivergence, type RepeatResult } from './repeat.ts'

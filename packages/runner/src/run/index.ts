@@ -1,2 +1,2 @@
-export { drive, type Driver, type Ended, type Measured } from './drive.ts'
-export { blobPaths, MAX_LAG_MS, run, type RunProgress, type RunRequest, type RunResult } from './run.ts'
+export { drive } from './drive.ts'
+export { blobPaths, run, type RunProgress, type RunRequest, type RunResult } from './run.ts'

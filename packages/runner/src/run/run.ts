@@ -24,7 +24,8 @@ import type { BlobStore } from '../blobs/index.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { createJournal, journalPath, type JournalWriter } from '../journal/index.ts'
 import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
-import { writeRecord, type AttachLevel } from '../record/index.ts'
+import { RunnerError } from '../error.ts'
+import { checkRecordPlace, writeRecord, type AttachLevel } from '../record/index.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
 import { describeEnvironment } from './environment.ts'
 import { createEvidence, type Evidence } from './evidence.ts'
@@ -101,6 +102,7 @@ export interface RunResult {
 export async function run(request: RunRequest): Promise<RunResult> {
   const startedMs = performance.now()
   const runId = randomBytes(32)
+  await checkRecordPlace(request.recordPath)
   const [signer, machine] = await prepare(request)
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
@@ -133,7 +135,7 @@ export async function run(request: RunRequest): Promise<RunResult> {
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const finished = await runToEnd(request, { machine, evidence, signing })
+  const finished = await runToEnd(request, { machine, evidence, signing, journal })
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
 
@@ -189,12 +191,24 @@ async function prepare(request: RunRequest): Promise<readonly [Signer, WasmMachi
     ...(request.onStream !== undefined && { onStream: request.onStream }),
   })
   const [signed, started] = await Promise.allSettled([request.signer, machine])
-  if (started.status === 'rejected') throw started.reason
+  if (started.status === 'rejected') throw refusalOf(computation, started.reason)
   if (signed.status === 'rejected') {
     await started.value[Symbol.asyncDispose]()
     throw signed.reason
   }
   return [signed.value, started.value]
+}
+
+/** Says which program it is that cannot be run: the machine knows only its digest. */
+function refusalOf({ arguments: [name] }: Computation, error: unknown): unknown {
+  if (!(error instanceof RunnerError) || error.code !== 'ENGINE_REFUSED' || name === undefined) return error
+  const { message, hint, data } = error
+  return new RunnerError('ENGINE_REFUSED', {
+    message: `${name}: ${message}`,
+    ...(hint !== undefined && { hint }),
+    data,
+    cause: error,
+  })
 }
 
 export function blobPaths(computation: Computation, store: BlobStore): Readonly<Record<string, string>> {
@@ -208,6 +222,7 @@ export function blobPaths(computation: Computation, store: BlobStore): Readonly<
 
 interface Parts {
   readonly machine: WasmMachine
+  readonly journal: JournalWriter
   readonly evidence: Evidence
   readonly signing: Signing
 }
@@ -220,7 +235,7 @@ interface Finished {
 }
 
 async function runToEnd(request: RunRequest, parts: Parts): Promise<Finished> {
-  const { machine, evidence, signing } = parts
+  const { machine, evidence, signing, journal } = parts
   const policy = request.computation.checkpoints
   let finished: Finished = { ended: undefined, outcome: undefined, removed: [], notes: [] }
   let verdict: 'go' | 'stop' = 'go'
@@ -235,6 +250,8 @@ async function runToEnd(request: RunRequest, parts: Parts): Promise<Finished> {
   }
   const interrupt = (): void => machine.interrupt()
   request.signal?.addEventListener('abort', interrupt)
+  // What was aborted while the machine got ready tells nobody any more.
+  if (request.signal?.aborted === true) interrupt()
   const report = (phase: RunProgress['phase']): void => request.onProgress?.(progressOf(phase, parts))
   const ticker = setInterval(() => report(signing.isWaiting() ? 'signing' : 'running'), 200)
   try {
@@ -242,6 +259,9 @@ async function runToEnd(request: RunRequest, parts: Parts): Promise<Finished> {
     const ended = await drive(machine, {
       nextDue: request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes)),
       onCheckpoint: async (measured) => {
+        // Nothing is computed for a run that cannot be written down any more.
+        const failure = journal.failure()
+        if (failure !== undefined) throw failure
         chained = chained.then(() => chain(measured))
         chained.catch(() => {})
         // The first is signed before the guest's first instruction: nothing it does comes before the seal.

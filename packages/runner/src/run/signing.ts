@@ -2,8 +2,8 @@
  * Waiting for signatures: the machine may run ahead of the TPM by a bounded time, never past it for
  * good. When signing is lost the run goes on and says so; it never pretends.
  */
-import { RepriseError } from '@reprise/core'
 import type { RunToSign, Signer } from '@reprise/host'
+import { RunnerError } from '../error.ts'
 import type { Evidence } from './evidence.ts'
 
 export interface SigningOptions {
@@ -40,6 +40,7 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
     grace = setTimeout(() => giveUp.abort(new Error('interrupted while waiting for the TPM')), INTERRUPT_GRACE_MS)
   }
   options.signal?.addEventListener('abort', onAbort)
+  if (options.signal?.aborted === true) onAbort()
   const runSigner = await signer.openRun({ ...options.run, onReceipt: (receipt) => evidence.onReceipt(receipt) })
   evidence.attach(runSigner)
 
@@ -51,7 +52,7 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
       await evidence.waitSigned(seq, giveUp.signal)
     } catch (error) {
       // A journal that cannot be written is the run's failure; a TPM that is gone is an unsigned tail.
-      if (error instanceof RepriseError && error.code === 'JOURNAL_WRITE') throw error
+      if (error instanceof RunnerError) throw error
       lost = (error as Error).message
       onTrouble?.(`signing has ended: ${lost}`)
     } finally {

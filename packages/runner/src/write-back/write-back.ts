@@ -1,9 +1,9 @@
 /**
  * Outputs go back to the real folder once a run has ended: new and changed files only, each whole or not at all.
  *
- * Nothing is deleted. A file that somebody changed while the program ran is kept, as is one that was no input: such an output is
- * reported as a conflict and stays in the store. All files are first written beside their places under hidden names and only
- * then renamed, so a full disk changes nothing.
+ * Nothing is deleted. A file that somebody changed while the program ran is kept, as is one that was no input that an output
+ * may replace: such an output is reported as a conflict and stays in the store. All files are first written beside their
+ * places under hidden names and only then renamed, so a full disk changes nothing.
  */
 import { chmod, lstat, mkdir, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, sep } from 'node:path'
@@ -34,7 +34,7 @@ export interface Conflict {
   readonly sha256: string
   readonly reason:
     | 'changed' // somebody wrote it while the program ran
-    | 'not-an-input' // it was there, but the program did not get it
+    | 'not-an-input' // it is there, but no input that an output may replace
     | 'link' // a symbolic link stands there
     | 'not-a-file' // a folder or a device stands there, or a file where a folder is needed
     | 'outside' // it would land outside the folder

@@ -21,6 +21,8 @@ export interface Host {
   readonly stdin: { offset: number }
   /** A file was closed or synced. */
   readonly settle: (file: File) => void
+  /** Tells of a settled file, if it is in an output mount and has a name. */
+  readonly announce: (file: File) => void
 }
 
 /**

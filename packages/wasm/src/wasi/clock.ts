@@ -4,6 +4,9 @@ import { CLOCK_REALTIME, CLOCKS, Errno, refuse } from './abi.ts'
 /** What a clock's reading costs, and its resolution. */
 export const CLOCK_TICK_NS = 1000n
 
+/** About what a processor does in one, so that durations look like durations (spec/wasi-host.md §6.1). */
+const UNITS_PER_NS = 16n
+
 const U64_MAX = 2n ** 64n - 1n
 
 export class VirtualClock {
@@ -17,9 +20,9 @@ export class VirtualClock {
     this.#position = position
   }
 
-  /** Nanoseconds since the start; one unit of position is one nanosecond. */
+  /** Nanoseconds since the start. */
   elapsed(): bigint {
-    return BigInt.asUintN(64, this.#position() + CLOCK_TICK_NS * this.reads + this.sleptNs)
+    return BigInt.asUintN(64, this.#position() / UNITS_PER_NS + CLOCK_TICK_NS * this.reads + this.sleptNs)
   }
 
   /** Nanoseconds since 1970. Looking does not move the clock. */

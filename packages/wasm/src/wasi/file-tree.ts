@@ -7,7 +7,7 @@ import { Errno, refuse } from './abi.ts'
 import { Content, type Budget } from './content.ts'
 import { linkCountOf, type Directory, type Entry, type File, type Inode, type Mount, type Stream } from './inode.ts'
 import type { Notes } from './notes.ts'
-import type { WasiLimits, WasiOptions } from './options.ts'
+import type { WasiFile, WasiLimits, WasiOptions } from './options.ts'
 import { resolve, type Last, type NamedPlace, type Place } from './resolve.ts'
 
 export interface FileTreeParts {
@@ -47,10 +47,10 @@ export class FileTree {
     this.streams = { stdin: stream('stdin', options.stdin), stdout: stream('stdout'), stderr: stream('stderr') }
     this.roots = options.mounts.map(({ at, writable, output, files }, index) => {
       const root = this.#addDirectory({ index, at, writable, output }, true)
-      const paths = new Map(files.map((file) => [file.path, file.bytes]))
-      const sorted = [...paths].map(([path, bytes]) => ({ path, bytes, key: utf8(path) }))
+      const paths = new Map(files.map((file) => [file.path, file]))
+      const sorted = [...paths.values()].map((file) => ({ file, key: utf8(file.path) }))
       sorted.sort((a, b) => compare(a.key, b.key))
-      for (const { path, bytes } of sorted) this.#addInput(root, path, bytes)
+      for (const { file } of sorted) this.#addInput(root, file)
       if (paths.size < files.length) throw new RangeError(`mount ${at} names a file twice`)
       return root
     })
@@ -69,11 +69,25 @@ export class FileTree {
     return resolve(start, path, last, this.#parts.limits)
   }
 
-  /** @throws Refusal ROFS */
-  mustBeWritable(mount: Mount): void {
-    if (mount.writable) return
-    this.#parts.notes.add('READ_ONLY', mount.at)
-    refuse(Errno.ROFS)
+  /** @throws Refusal ROFS in a read-only mount, and for a read-only file. */
+  mustBeWritable(inode: Entry): void {
+    if (!inode.mount.writable) this.#refuseChange(inode.mount.at)
+    if (inode.kind === 'file' && inode.readOnly) this.#refuseChange(this.#guestPathOf(inode))
+  }
+
+  /** @throws Refusal ROFS for what {@link mustBeWritable} refuses, and for a directory that holds a read-only file. */
+  #mustBeMovable(inode: Entry): void {
+    this.mustBeWritable(inode)
+    if (inode.kind === 'directory' && inode.holdsReadOnly) this.#refuseChange(this.#guestPathOf(inode))
+  }
+
+  #refuseChange(what: string): never {
+    this.#parts.notes.add('READ_ONLY', what)
+    return refuse(Errno.ROFS)
+  }
+
+  #guestPathOf(inode: Entry): string {
+    return `${inode.mount.at === '/' ? '' : inode.mount.at}/${this.pathOf(inode)}`
   }
 
   /** The mount path and names that lead to an entry now; undefined when nothing does any more. */
@@ -97,6 +111,7 @@ export class FileTree {
       mount,
       content: new Content(this.#parts.budget, this.#sha256),
       inputPath: undefined,
+      readOnly: false,
       links: [],
       // An empty new file is an output too.
       unsettled: true,
@@ -121,7 +136,7 @@ export class FileTree {
     if (free.slash) refuse(Errno.NOENT)
     if (inode.mount !== free.directory.mount) refuse(Errno.XDEV)
     if (inode.kind === 'directory') refuse(Errno.PERM)
-    this.#mustBeFree(free)
+    this.mustBeWritable(inode)
     // A file that has lost its last name stays without one.
     if (inode.links.length === 0) refuse(Errno.NOENT)
     this.#attach(inode, free)
@@ -133,7 +148,7 @@ export class FileTree {
     const inode = place.inode ?? refuse(Errno.NOENT)
     if (inode.kind === 'directory') refuse(Errno.ISDIR)
     if (place.slash) refuse(Errno.NOTDIR)
-    this.mustBeWritable(inode.mount)
+    this.mustBeWritable(inode)
     this.#detach(inode, place)
     this.#stamp(inode, 'changed')
     this.releaseIfUnused(inode)
@@ -143,22 +158,24 @@ export class FileTree {
     if (place.directory === undefined) refuse(Errno.INVAL)
     const inode = place.inode ?? refuse(Errno.NOENT)
     if (inode.kind !== 'directory') refuse(Errno.NOTDIR)
-    this.mustBeWritable(inode.mount)
+    this.mustBeWritable(inode)
     if (inode.entries.size > 0) refuse(Errno.NOTEMPTY)
     this.#detach(inode, place)
     this.releaseIfUnused(inode)
   }
 
-  rename(source: Place, target: Place): void {
+  /** @returns What has another name now; undefined when both were names of the same. */
+  rename(source: Place, target: Place): Entry | undefined {
     if (source.directory === undefined || target.directory === undefined) refuse(Errno.BUSY)
     const inode = source.inode ?? refuse(Errno.NOENT)
     if (source.directory.mount !== target.directory.mount) refuse(Errno.XDEV)
-    this.mustBeWritable(inode.mount)
+    this.#mustBeMovable(inode)
+    if (target.inode?.kind === 'file') this.mustBeWritable(target.inode)
     if (inode.kind !== 'directory' && (source.slash || target.slash)) refuse(Errno.NOTDIR)
     if (isInside(target.directory, inode)) refuse(Errno.INVAL)
     if (!isAttached(target.directory)) refuse(Errno.NOENT)
     const over = target.inode
-    if (over === inode) return
+    if (over === inode) return undefined
     if (over !== undefined) {
       if (isInside(source.directory, over)) refuse(Errno.NOTEMPTY)
       if (inode.kind === 'directory' && over.kind !== 'directory') refuse(Errno.NOTDIR)
@@ -171,6 +188,7 @@ export class FileTree {
     this.#attach(inode, target)
     this.#stamp(inode, 'changed')
     if (over !== undefined) this.releaseIfUnused(over)
+    return inode
   }
 
   /** Prepares a change of a file's content, and stamps it. @throws Refusal NOSPC from `change`. */
@@ -213,7 +231,7 @@ export class FileTree {
 
   /** Whether a new name may be made here. */
   #mustBeFree(place: NamedPlace): void {
-    this.mustBeWritable(place.directory.mount)
+    this.mustBeWritable(place.directory)
     if (!isAttached(place.directory)) refuse(Errno.NOENT)
   }
 
@@ -259,14 +277,22 @@ export class FileTree {
   }
 
   #directory(number: number, mount: Mount, root: boolean): Directory {
-    return { kind: 'directory', ...this.#common(number), mount, root, entries: new Map(), links: [] }
+    return {
+      kind: 'directory',
+      ...this.#common(number),
+      mount,
+      root,
+      holdsReadOnly: false,
+      entries: new Map(),
+      links: [],
+    }
   }
 
   #addDirectory(mount: Mount, root: boolean): Directory {
     return this.#add((number) => this.#directory(number, mount, root))
   }
 
-  #addInput(root: Directory, path: string, bytes: Uint8Array): void {
+  #addInput(root: Directory, { path, bytes, readOnly = false }: WasiFile): void {
     const names = path.split('/')
     const last = names.pop() as string
     let directory = root
@@ -278,6 +304,7 @@ export class FileTree {
       }
       if (next.kind !== 'directory') throw new RangeError(`${path} of mount ${root.mount.at} runs through a file`)
       directory = next
+      directory.holdsReadOnly ||= readOnly
     }
     if (directory.entries.has(last)) throw new RangeError(`${path} of mount ${root.mount.at} is also a folder`)
     const file = this.#add((number) => ({
@@ -286,6 +313,7 @@ export class FileTree {
       mount: root.mount,
       content: new Content(this.#parts.budget, this.#sha256, bytes),
       inputPath: path,
+      readOnly,
       links: [],
       unsettled: false,
     }))

@@ -98,7 +98,7 @@ describe('files', () => {
     let position = 0n
     const { guest } = start({ position: () => position })
     expect(guest.statPath('data.csv').value).toMatchObject({ accessed: START, modified: START })
-    position = 77n
+    position = 16n * 77n
     const fd = guest.open('data.csv').value as number
     guest.write(fd, utf8('z'))
     expect(guest.stat(fd).value).toMatchObject({ accessed: START, modified: START + 77n })
@@ -130,6 +130,80 @@ describe('files', () => {
     expect(guest.symlink('code', 's', 5).errno).toBe(Errno.ROFS)
     expect(guest.call('path_filestat_set_times', 5, 0, ...guest.put(1024, utf8('code')), 0n, 0n, 1)).toBe(Errno.ROFS)
     expect(wasi.notes()).toEqual([{ code: 'READ_ONLY', detail: '/lib', count: 8 }])
+  })
+})
+
+describe('read-only files', () => {
+  const readOnly = { path: 'in/raw/data.csv', bytes: utf8('a,b'), readOnly: true }
+  const own = { path: 'in/own', bytes: utf8('own') }
+  const startWith = (options: Partial<WasiOptions> = {}) =>
+    start({ mounts: [{ at: '/', writable: true, output: true, files: [own, readOnly] }], ...options })
+  const READ = { rights: Rights.FD_READ }
+
+  test('are found and read as all others', () => {
+    const { guest, wasi } = startWith()
+    const fd = guest.open('in/raw/data.csv', { ...READ, flags: CREAT }).value as number
+    expect(guest.read(fd, 9).value).toEqual(utf8('a,b'))
+    expect(guest.statPath('in/raw/data.csv').value).toMatchObject({ links: 1n, size: 3n, type: FileType.REGULAR_FILE })
+    expect(
+      guest.list(guest.open('in', { rights: Rights.FD_READDIR }).value as number).value?.map(([name]) => name),
+    ).toEqual(['.', '..', 'own', 'raw'])
+    expect(wasi.notes()).toEqual([])
+  })
+
+  test('keep content, length, times and name, whatever is tried', () => {
+    const { guest, wasi } = startWith({ position: () => 7n })
+    guest.symlink('in/raw/data.csv', 'link')
+    const before = guest.statPath('in/raw/data.csv')
+    const setTimes = (path: string) =>
+      guest.call('path_filestat_set_times', 3, 1, ...guest.put(1024, utf8(path)), 0n, 0n, TimeFlags.MTIM)
+    for (const path of ['in/raw/data.csv', 'link']) {
+      expect(guest.open(path).errno).toBe(Errno.ROFS)
+      expect(guest.open(path, { ...READ, flags: TRUNC }).errno).toBe(Errno.ROFS)
+      expect(guest.open(path, { rights: Rights.FD_FILESTAT_SET_SIZE }).errno).toBe(Errno.ROFS)
+      expect(setTimes(path)).toBe(Errno.ROFS)
+    }
+    const fd = guest.open('in/raw/data.csv', { rights: Rights.FD_READ | Rights.FD_FILESTAT_SET_TIMES }).value as number
+    expect(guest.setTimes(fd, 0n, 0n, TimeFlags.ATIM_NOW).errno).toBe(Errno.ROFS)
+    expect(guest.setSize(fd, 0n).errno).toBe(Errno.NOTCAPABLE)
+    expect(guest.unlink('in/raw/data.csv').errno).toBe(Errno.ROFS)
+    expect(guest.rename('in/raw/data.csv', 'moved').errno).toBe(Errno.ROFS)
+    expect(guest.rename('in/own', 'in/raw/data.csv').errno).toBe(Errno.ROFS)
+    expect(guest.link('in/raw/data.csv', 'again').errno).toBe(Errno.ROFS)
+    expect(guest.statPath('in/raw/data.csv')).toEqual(before)
+    expect(wasi.notes()).toEqual([{ code: 'READ_ONLY', detail: '/in/raw/data.csv', count: 13 }])
+    expect(guest.link('in/own', 'in/raw/data.csv').errno).toBe(Errno.EXIST)
+    expect(guest.makeDirectory('in/raw/data.csv').errno).toBe(Errno.EXIST)
+  })
+
+  test('keep the names of the folders that they are in', () => {
+    const { guest, wasi } = startWith()
+    guest.makeDirectory('in/raw/empty')
+    for (const path of ['in', 'in/raw']) expect(guest.rename(path, 'elsewhere').errno).toBe(Errno.ROFS)
+    expect(guest.removeDirectory('in/raw').errno).toBe(Errno.NOTEMPTY)
+    expect(guest.rename('in/raw/empty', 'in/raw').errno).toBe(Errno.NOTEMPTY)
+    expect(guest.rename('in/raw/empty', 'elsewhere').errno).toBe(0)
+    expect(wasi.notes().map(({ detail }) => detail)).toEqual(['/in', '/in/raw'])
+  })
+
+  test('let other files be made, changed and removed beside them', () => {
+    const { guest, wasi } = startWith()
+    guest.write(guest.open('in/raw/new', { flags: CREAT | EXCL }).value as number, utf8('new'))
+    expect(guest.rename('in/raw/new', 'in/raw/newer').errno).toBe(0)
+    expect(guest.rename('in/own', 'in/raw/own').errno).toBe(0)
+    expect(guest.open('in/raw/own', { flags: TRUNC }).errno).toBe(0)
+    expect(guest.makeDirectory('in/raw/d').errno).toBe(0)
+    expect(guest.symlink('data.csv', 'in/raw/link').errno).toBe(0)
+    expect(outputsOf(wasi)).toEqual({ '/dev/stderr': '', '/dev/stdout': '', 'in/raw/newer': 'new', 'in/raw/own': '' })
+    expect(guest.unlink('in/raw/newer').errno).toBe(0)
+    expect(wasi.removed()).toEqual(['in/own'])
+    expect(wasi.notes()).toEqual([])
+  })
+
+  test('are in the state what other inputs are: the computation tells them apart', () => {
+    const { readOnly: _, ...writable } = readOnly
+    const { wasi } = startWith({ mounts: [{ at: '/', writable: true, output: true, files: [own, writable] }] })
+    expect(startWith().wasi.encodeState()).toEqual(wasi.encodeState())
   })
 })
 

@@ -88,7 +88,7 @@ describe('what is open from the start', () => {
 
 describe('clock and random', () => {
   test('the clock shows position, readings and sleep, and nothing else', () => {
-    let position = 5n
+    let position = 16n * 5n + 15n
     const { guest } = start({ position: () => position })
     const read = (clock: number) => {
       expect(guest.call('clock_time_get', clock, 1n, 64)).toBe(0)
@@ -96,7 +96,7 @@ describe('clock and random', () => {
     }
     expect(read(0)).toBe(START + 5n + 1000n)
     expect(read(1)).toBe(5n + 2000n)
-    position = 100n
+    position = 1600n
     expect(read(2)).toBe(100n + 3000n)
     expect(read(3)).toBe(100n + 4000n)
     expect(guest.call('clock_time_get', 4, 1n, 64)).toBe(Errno.INVAL)
@@ -281,6 +281,21 @@ describe('outputs', () => {
     guest.close(gone)
     guest.close(guest.open('scratch', { dir: 6, flags: CREAT }).value as number)
     expect(closed).toEqual(['folder/renamed', 'folder/renamed'])
+  })
+
+  test('that are saved beside their place and moved there tell under both names', () => {
+    const closed: string[] = []
+    const { guest } = start({ onOutputClosed: (path) => closed.push(path) })
+    const save = (folder: number) => {
+      guest.close(guest.open('.tmp', { dir: folder, flags: CREAT }).value as number)
+      guest.rename('.tmp', 'data.csv', { source: folder, target: folder })
+    }
+    save(3)
+    expect(closed).toEqual(['.tmp', 'data.csv'])
+    guest.rename('data.csv', 'data.csv')
+    guest.rename('folder', 'elsewhere')
+    save(6)
+    expect(closed.length).toBe(2)
   })
 
   test('echo as they are written', () => {

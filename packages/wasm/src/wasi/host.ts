@@ -71,6 +71,9 @@ export function createWasi(options: WasiOptions): WasiHost {
       if (!file.unsettled) return
       file.unsettled = false
       tree.changed.add(file.number)
+      host.announce(file)
+    },
+    announce(file) {
       const path = tree.pathOf(file)
       if (file.mount.output && path !== undefined) options.onOutputClosed?.(outputPath(file.mount, path))
     },

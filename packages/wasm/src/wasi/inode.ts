@@ -37,6 +37,8 @@ export interface File extends Common {
   readonly content: Content
   /** Where its content came from, as long as the guest has not written it: the path inside its mount. */
   readonly inputPath: string | undefined
+  /** An input that the guest cannot change: content, times and name stay as they are. */
+  readonly readOnly: boolean
   readonly links: Link[]
   /** Written since it was last closed or synced. */
   unsettled: boolean
@@ -47,6 +49,8 @@ export interface Directory extends Common {
   readonly mount: Mount
   /** The root of its mount. */
   readonly root: boolean
+  /** A read-only file is in it, at whatever depth, so it keeps its name too. */
+  holdsReadOnly: boolean
   readonly entries: Map<string, Entry>
   /** At most one; none for the root of a mount and for a removed directory. */
   readonly links: Link[]

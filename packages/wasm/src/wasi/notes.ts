@@ -3,12 +3,12 @@
 export type NoteCode =
   | 'NO_SOCKETS' // a socket call
   | 'NO_SUCH_CALL' // a call that this host does not know
-  | 'READ_ONLY' // a change in a read-only mount
+  | 'READ_ONLY' // a change in a read-only mount, or of a read-only file
   | 'LIMIT' // one of the host's limits
 
 export interface Note {
   readonly code: NoteCode
-  /** The call, the mount or the limit. */
+  /** The call, the mount, the file or the limit. */
   readonly detail: string
   readonly count: number
 }

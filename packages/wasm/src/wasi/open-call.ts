@@ -105,7 +105,7 @@ function openedInode({ tree }: Host, place: Place, opening: Opening): File | Dir
   if (inode.kind === 'directory')
     return opening.create || opening.truncate || opening.write ? refuse(Errno.ISDIR) : inode
   if (opening.directory) refuse(Errno.NOTDIR)
-  if (opening.write || opening.truncate) tree.mustBeWritable(inode.mount)
+  if (opening.write || opening.truncate) tree.mustBeWritable(inode)
   if (opening.truncate) tree.write(inode, (content) => content.resize(0))
   return inode
 }

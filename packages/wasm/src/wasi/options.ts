@@ -6,6 +6,8 @@ export interface WasiFile {
   readonly path: string
   /** Stays the caller's and is never changed. */
   readonly bytes: Uint8Array
+  /** A change of it, of its name, or of a name above it is refused with EROFS; other files may be made beside it. */
+  readonly readOnly?: boolean
 }
 
 export interface WasiMount {
@@ -60,7 +62,7 @@ export interface WasiOptions {
   readonly limits?: Partial<WasiLimits>
   /** What the guest writes to its streams, as it writes it; valid during the call. */
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
-  /** A file of an output mount that was written since it was last closed or synced is closed or synced now. */
+  /** A file of an output mount that was written is closed or synced now, or renamed after that: by its name of now. */
   readonly onOutputClosed?: (path: string) => void
 }
 

@@ -110,7 +110,8 @@ function twoPathCalls(host: Host): Calls {
     ) {
       const [sourcePath, targetPath] = [text(sourceAt, sourceBytes), text(targetAt, targetBytes)]
       const source = place(sourceFd, Rights.PATH_RENAME_SOURCE, sourcePath, 'entry')
-      tree.rename(source, place(targetFd, Rights.PATH_RENAME_TARGET, targetPath, 'entry'))
+      const moved = tree.rename(source, place(targetFd, Rights.PATH_RENAME_TARGET, targetPath, 'entry'))
+      if (moved?.kind === 'file' && !moved.unsettled) host.announce(moved)
     },
   }
 }

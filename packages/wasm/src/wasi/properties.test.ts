@@ -2,13 +2,18 @@ import { createHash } from 'node:crypto'
 import { hex, outputsRoot, pagesRoot, utf8 } from '@reprise/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ABIS, FdFlags, OpenFlags } from './abi.ts'
+import { ABIS, Errno, FdFlags, OpenFlags } from './abi.ts'
 import { createWasi, type WasiHost } from './index.ts'
 import { TestGuest } from './test-guest.ts'
 
 const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
-const NAMES = ['a', 'b', 'd/c', 'd/input']
+const FIXED = 'd/fixed'
+const NAMES = ['a', 'b', 'd/c', 'd/input', FIXED]
 const INPUT = new Uint8Array(9000).fill(1)
+const INPUTS = [
+  { path: 'd/input', bytes: INPUT },
+  { path: FIXED, bytes: INPUT, readOnly: true },
+]
 
 function start(module = ABIS[0].module): { wasi: WasiHost; guest: TestGuest } {
   let calls = 0n
@@ -17,7 +22,7 @@ function start(module = ABIS[0].module): { wasi: WasiHost; guest: TestGuest } {
     environment: [],
     stdin: utf8('in'),
     mounts: [
-      { at: '/', writable: true, output: true, files: [{ path: 'd/input', bytes: INPUT }] },
+      { at: '/', writable: true, output: true, files: INPUTS },
       { at: '/ro', writable: false, output: false, files: [{ path: 'x', bytes: INPUT }] },
     ],
     clockStartNs: 0n,
@@ -49,6 +54,7 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('resize' as const), name, length: size }) },
   fc.record({ kind: fc.constant('empty' as const), name }),
   fc.record({ kind: fc.constant('rename' as const), name, to: name }),
+  fc.constant({ kind: 'rename' as const, name: 'd', to: 'e' }),
   fc.record({ kind: fc.constant('unlink' as const), name }),
   fc.record({ kind: fc.constant('print' as const), length: fc.nat(5000), byte: fc.nat(255) }),
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('measure' as const) }) },
@@ -58,6 +64,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 /** The simple model: what every path holds. */
 function expectContents(files: Map<string, Uint8Array>, s: Step): void {
   if (s.kind === 'print' || s.kind === 'measure') return
+  if (s.name === FIXED || (s.kind === 'rename' && s.to === FIXED)) return
   const before = files.get(s.name)
   if (s.kind === 'unlink') files.delete(s.name)
   else if (s.kind === 'empty') files.set(s.name, new Uint8Array(0))
@@ -79,7 +86,9 @@ function expectContents(files: Map<string, Uint8Array>, s: Step): void {
 function apply(wasi: WasiHost, guest: TestGuest, s: Step): void {
   const withFile = (use: (fd: number) => void, flags = 0, fdFlags = 0) => {
     if (s.kind === 'print' || s.kind === 'measure') return
-    const fd = guest.open(s.name, { flags: OpenFlags.CREAT | flags, fdFlags }).value as number
+    const { errno, value: fd } = guest.open(s.name, { flags: OpenFlags.CREAT | flags, fdFlags })
+    expect(errno).toBe(s.name === FIXED ? Errno.ROFS : Errno.SUCCESS)
+    if (fd === undefined) return
     use(fd)
     expect(guest.close(fd).errno).toBe(0)
   }
@@ -110,7 +119,7 @@ describe('any sequence of file operations', () => {
       fc.property(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), (steps) => {
         const measured = start()
         const unmeasured = start()
-        const files = new Map([['d/input', INPUT]])
+        const files = new Map(INPUTS.map(({ path, bytes }) => [path, bytes]))
         let printed = 0
         for (const s of steps) {
           expectContents(files, s)
@@ -123,7 +132,8 @@ describe('any sequence of file operations', () => {
         expect(outputs.get('/dev/stdout')?.length).toBe(printed)
         for (const path of NAMES) {
           const content = files.get(path)
-          const same = path === 'd/input' && content !== undefined && Buffer.compare(content, INPUT) === 0
+          const same =
+            INPUTS.some((input) => input.path === path) && content !== undefined && Buffer.compare(content, INPUT) === 0
           const output = outputs.get(path)
           if (same || content === undefined) expect(output).toBeUndefined()
           else expect(output !== undefined && Buffer.compare(output, content)).toBe(0)

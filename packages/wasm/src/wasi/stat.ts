@@ -34,7 +34,7 @@ export function checkTimeFlags(flags: number): void {
 }
 
 export function setTimes(host: Host, inode: Entry, { accessed, modified, flags }: NewTimes): void {
-  host.tree.mustBeWritable(inode.mount)
+  host.tree.mustBeWritable(inode)
   const now = host.clock.realtime()
   host.tree.setTimes(inode, {
     ...(flags & TimeFlags.ATIM && { accessed }),

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import type { Abi } from './abi.ts'
 import { startGuest } from './test-guest.ts'
 
-/** `vectors/wasi/<case>/input.json`; the position at call i is i. */
+/** `vectors/wasi/<case>/input.json`; the position at call i is 16 i, a nanosecond each. */
 interface Input {
   readonly module: Abi['module']
   readonly arguments: readonly string[]
@@ -50,7 +50,7 @@ function answersTo(input: Input): unknown {
     input.module,
   )
   const errnos = input.calls.map(({ memory, call, parameters }, index) => {
-    position = BigInt(index)
+    position = 16n * BigInt(index)
     for (const [at, bytes] of Object.entries(memory ?? {})) guest.put(Number(at), fromHex(bytes))
     return guest.call(call, ...parameters.map((value) => (typeof value === 'string' ? BigInt(value) : value)))
   })

@@ -2,67 +2,51 @@
 
 import { type Continuation, CONTINUATION_EXPORT, type Continuations, FUNCTIONS_MODULE, INSTANCE_MODULE, TABLE_IMPORT } from './passes/continuations.ts' // prettier-ignore
 import { MACHINE_MODULE } from './passes/layout.ts'
-import { FUNCTIONS_EXPORT, SLOTS_EXPORT } from './passes/sections.ts'
+import { FUNCTIONS_EXPORT, SLOTS_EXPORT, stageExport } from './passes/sections.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
 import type { Frame, FrameValue } from './state/frames.ts'
 
 const CANONICAL_F32 = 0x7fc0_0000n
 const CANONICAL_F64 = 0x7ff8_0000_0000_0000n
 
-/** Receives what the handlers of a guest save while it is being left. */
+/** Takes the frames of a guest that is being left, from the innermost to the outermost. */
 export class FrameCollector {
-  /** Handlers run for every exception; only during a capture is what they save wanted. */
-  collecting = false
-  #values: FrameValue[] = []
+  readonly #continuations: Continuations
+  readonly #exports: WebAssembly.Exports
   #frames: Frame[] = []
+
+  constructor(continuations: Continuations, exports: WebAssembly.Exports) {
+    this.#continuations = continuations
+    this.#exports = exports
+  }
 
   /** The frames since the last call, outermost first. */
   take(): Frame[] {
     const frames = this.#frames.toReversed()
-    this.#values = []
     this.#frames = []
-    this.collecting = false
     return frames
   }
 
-  imports(): WebAssembly.ModuleImports {
-    const save = (type: FrameValue['type'], bits: bigint): void => {
-      if (this.collecting) this.#values.push({ type, bits })
+  /** What a handler has left in the stage. */
+  add(functionIndex: number, site: number): void {
+    const next = { i32: 0, i64: 1 }
+    const read = (kind: 'i32' | 'i64'): bigint => {
+      const { value } = this.#exports[stageExport(next[kind])] as WebAssembly.Global<'i32' | 'i64'>
+      next[kind] += 2
+      return BigInt.asUintN(kind === 'i32' ? 32 : 64, BigInt(value))
     }
-    const integers = (...values: number[]): void => {
-      if (this.collecting) for (const value of values) save('i32', BigInt(value >>> 0))
-    }
-    return {
-      save_i32: integers,
-      save_i32x2: integers,
-      save_i32x4: integers,
-      save_i32x8: integers,
-      save_i64: (value: bigint) => save('i64', BigInt.asUintN(64, value)),
-      save_f32: (bits: number) => save('f32', BigInt(bits >>> 0)),
-      save_f64: (bits: bigint) => save('f64', BigInt.asUintN(64, bits)),
-      save_free_f32: (value: number) => save('f32', floatBits(value, 4)),
-      save_free_f64: (value: number) => save('f64', floatBits(value, 8)),
-      save_v128: (low: bigint, high: bigint) =>
-        save('v128', BigInt.asUintN(64, low) | (BigInt.asUintN(64, high) << 64n)),
-      frame: (functionIndex: number, site: number) => {
-        if (!this.collecting) return
-        this.#frames.push({ function: functionIndex, site, values: this.#values })
-        this.#values = []
-      },
-    }
+    const values = this.#continuations.values(functionIndex, site).map(({ type, free }): FrameValue => {
+      if (type === 'v128') return { type, bits: read('i64') | (read('i64') << 64n) }
+      const bits = read(type === 'i32' || type === 'f32' ? 'i32' : 'i64')
+      return { type, bits: free ? canonical(type, bits) : bits }
+    })
+    this.#frames.push({ function: functionIndex, site, values })
   }
 }
 
-const view = new DataView(new ArrayBuffer(8))
-
-/** Every NaN as the canonical one. */
-function floatBits(value: number, lengthBytes: 4 | 8): bigint {
-  if (lengthBytes === 4) {
-    view.setFloat32(0, value)
-    return Number.isNaN(value) ? CANONICAL_F32 : BigInt(view.getUint32(0))
-  }
-  view.setFloat64(0, value)
-  return Number.isNaN(value) ? CANONICAL_F64 : view.getBigUint64(0)
+function canonical(type: FrameValue['type'], bits: bigint): bigint {
+  if (type === 'f32') return (bits & 0x7fff_ffffn) > 0x7f80_0000n ? CANONICAL_F32 : bits
+  return (bits & 0x7fff_ffff_ffff_ffffn) > 0x7ff0_0000_0000_0000n ? CANONICAL_F64 : bits
 }
 
 /** Puts frames back: instances of their continuations, each of which takes its values and then calls the next. */

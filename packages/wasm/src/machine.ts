@@ -114,7 +114,7 @@ class Machine implements Guest {
   readonly #options: GuestOptions
   readonly #exports: WebAssembly.Exports
   readonly #fuel: WebAssembly.Global<'i32'>
-  readonly #collector = new FrameCollector()
+  readonly #collector: FrameCollector | undefined
   readonly #resumption: Resumption | undefined
   #phase: Activations['phase'] = 'start'
   /** Position that belongs to a counter of zero. */
@@ -123,6 +123,8 @@ class Machine implements Guest {
   #seenFuel = 0
   #due = 0n
   #label: string | undefined
+  /** What a host function threw, on its way out of the guest. */
+  #thrown: unknown
 
   constructor(options: GuestOptions) {
     this.#options = options
@@ -136,7 +138,10 @@ class Machine implements Guest {
     this.#exports = instance.exports
     this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
     const { continuations, facts } = options
-    if (continuations !== undefined) this.#resumption = new Resumption(continuations, instance, facts, imports)
+    if (continuations !== undefined) {
+      this.#collector = new FrameCollector(continuations, instance.exports)
+      this.#resumption = new Resumption(continuations, instance, facts, imports)
+    }
   }
 
   run(): GuestStop {
@@ -151,7 +156,8 @@ class Machine implements Guest {
         return { kind: 'exited', position: this.position(), code: 0 }
       } catch (error) {
         if (!(error instanceof Unwind) || error.end !== 'captured') return this.#ended(error)
-        frames = this.#collector.take()
+        frames = this.#collector?.take() ?? []
+        this.#thrown = undefined
         if (onCapture?.({ phase: this.#phase, frames }, this) !== 'go') {
           return { kind: 'suspended', position: this.position() }
         }
@@ -261,7 +267,6 @@ class Machine implements Guest {
     if (answer === 'suspend') throw new Unwind('suspended')
     if (answer === 'capture') {
       if (stop.kind !== 'due' || this.#resumption === undefined) throw new Error('this stop cannot be captured')
-      this.#collector.collecting = true
       throw new Unwind('captured')
     }
     this.#refill()
@@ -276,17 +281,17 @@ class Machine implements Guest {
   #imports(): WebAssembly.Imports {
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {
       [MACHINE_MODULE]: {
-        ...this.#collector.imports(),
-        poll: () => this.#poll(),
-        exhausted: () => {
+        poll: this.#remembering(() => this.#poll()),
+        frame: (functionIndex: number, site: number) => this.#leave(functionIndex, site),
+        exhausted: this.#remembering(() => {
           throw new Unwind('stack-exhausted')
-        },
-        out_of_memory: () => {
+        }),
+        out_of_memory: this.#remembering(() => {
           throw new WasmError('HOST_MEMORY', {
             message: 'The host has no memory for the guest, within the limit that the computation allows.',
             hint: 'Run it on a host with more free memory, or lower the memory limit (which changes the computation).',
           })
-        },
+        }),
       },
     }
     for (const wanted of this.#options.facts.imports) {
@@ -294,6 +299,26 @@ class Machine implements Guest {
       imports[wanted.module][wanted.name] = this.#hostCall(this.#hostFunction(wanted))
     }
     return imports
+  }
+
+  /** Notes what is thrown, for {@link #leave}. */
+  #remembering(call: (...values: unknown[]) => unknown): (...values: unknown[]) => unknown {
+    return (...values) => {
+      try {
+        return call(...values)
+      } catch (error) {
+        this.#thrown = error
+        throw error
+      }
+    }
+  }
+
+  /** Called by the handlers, whatever was thrown: it has to go on. */
+  #leave(functionIndex: number, site: number): never {
+    const thrown = this.#thrown
+    if (thrown instanceof Unwind && thrown.end === 'captured') this.#collector?.add(functionIndex, site)
+    // The engine alone throws unseen: when its stack runs out.
+    throw thrown ?? new RangeError('Maximum call stack size exceeded')
   }
 
   #hostFunction({ module, name, signature }: HostImport): HostFunction {
@@ -309,7 +334,7 @@ class Machine implements Guest {
   /** Around every host call: notes the position, and stops after it when the call asked for a checkpoint. */
   #hostCall(call: HostFunction): HostFunction {
     const target = call as (...values: unknown[]) => unknown
-    return (...values: unknown[]) => {
+    return this.#remembering((...values) => {
       this.#seenFuel = this.#fuel.value
       const result = target(...values)
       if (this.#label !== undefined) {
@@ -318,7 +343,7 @@ class Machine implements Guest {
         this.#stop({ kind: 'requested', position: this.position(), label })
       }
       return result
-    }
+    })
   }
 
   readonly #checkpoint = (at: number, lengthBytes: number): void => {

@@ -15,12 +15,10 @@ import type { WasmModule } from '../module/module.ts'
 import { OP } from '../module/opcodes.ts'
 import { TYPE, typeCode } from '../module/result-types.ts'
 import type { ByteSink } from '../module/sink.ts'
-import { CAPTURE_IMPORTS } from './layout.ts'
+import type { Layout } from './layout.ts'
 
 const TRY = 0x06
 const CATCH_ALL = 0x19
-const RETHROW = 0x09
-const I32_BATCHES = [8, 4, 2, 1]
 
 /** A value of a frame: where it is kept and how its bits count. */
 export interface SiteValue {
@@ -38,23 +36,19 @@ export class Capture {
   readonly #body: Body
   readonly #graph: CallGraph
   readonly #floats: 'canonical' | 'host'
-  readonly #imports = new Map<string, number>()
+  readonly #layout: Layout
+  /** Globals that the handlers written so far leave values in. */
+  stageSize = 0
   /** Height × 8 + type → local. */
   readonly #copyLocals = new Map<number, number>()
   #functionIndex = 0
 
-  /** @param firstImport - Function index of the first of {@link CAPTURE_IMPORTS}. */
-  constructor(
-    module: WasmModule,
-    body: Body,
-    graph: CallGraph,
-    options: { readonly floats: 'canonical' | 'host'; readonly firstImport: number },
-  ) {
+  constructor(module: WasmModule, body: Body, graph: CallGraph, layout: Layout, floats: 'canonical' | 'host') {
     this.#module = module
     this.#body = body
     this.#graph = graph
-    this.#floats = options.floats
-    for (const [i, { name }] of CAPTURE_IMPORTS.entries()) this.#imports.set(name, options.firstImport + i)
+    this.#layout = layout
+    this.#floats = floats
   }
 
   /** Numbers the sites of the function in the body; false when there are none. */
@@ -154,53 +148,42 @@ export class Capture {
     sink.u8(TRY).signed(blockType)
   }
 
-  /** Behind the poll or call. */
+  /** Behind the poll or call: leaves the values in the stage and calls the host, which throws again. */
   writeHandler(sink: ByteSink, site: number): void {
+    const { frame, stageGlobal } = this.#layout
+    if (frame === undefined) throw new Error('broken invariant: a module with handlers has the import')
     sink.u8(CATCH_ALL)
-    this.#writeSaves(sink, this.values(site))
-    sink.u8(OP.i32Const).signed(this.#functionIndex).u8(OP.i32Const).signed(site)
-    this.#writeCall(sink, 'frame')
-    sink.u8(RETHROW).u8(0).u8(OP.end)
-  }
-
-  #writeSaves(sink: ByteSink, values: readonly SiteValue[]): void {
-    for (let i = 0; i < values.length; ) {
-      const { local, type, free } = values[i]
-      if (type === TYPE.i32) {
-        let run = 1
-        while (i + run < values.length && values[i + run].type === TYPE.i32) run++
-        for (const batch of I32_BATCHES) {
-          for (; run >= batch; run -= batch, i += batch) {
-            for (let k = i; k < i + batch; k++) sink.u8(OP.localGet).unsigned(values[k].local)
-            this.#writeCall(sink, batch === 1 ? 'save_i32' : `save_i32x${batch}`)
-          }
-        }
-        continue
-      }
-      sink.u8(OP.localGet).unsigned(local)
-      if (type === TYPE.i64) this.#writeCall(sink, 'save_i64')
-      else if (type === TYPE.v128) this.#writeVectorSave(sink, local)
-      else if (free) this.#writeCall(sink, type === TYPE.f32 ? 'save_free_f32' : 'save_free_f64')
-      else if (type === TYPE.f32) this.#writeCall(sink.u8(OP.i32ReinterpretF32), 'save_f32')
-      else this.#writeCall(sink.u8(OP.i64ReinterpretF64), 'save_f64')
-      i++
+    const next = { i32: stageGlobal, i64: stageGlobal + 1 }
+    const leave = (kind: 'i32' | 'i64'): void => {
+      sink.u8(OP.globalSet).unsigned(next[kind])
+      next[kind] += 2
     }
+    for (const { local, type } of this.values(site)) {
+      sink.u8(OP.localGet).unsigned(local)
+      if (type === TYPE.i32) leave('i32')
+      else if (type === TYPE.i64) leave('i64')
+      else if (type === TYPE.f32) {
+        sink.u8(OP.i32ReinterpretF32)
+        leave('i32')
+      } else if (type === TYPE.f64) {
+        sink.u8(OP.i64ReinterpretF64)
+        leave('i64')
+      } else {
+        writeLane(sink, 0)
+        leave('i64')
+        writeLane(sink.u8(OP.localGet).unsigned(local), 1)
+        leave('i64')
+      }
+    }
+    this.stageSize = Math.max(this.stageSize, next.i32 - stageGlobal, next.i64 - stageGlobal - 1)
+    sink.u8(OP.i32Const).signed(this.#functionIndex).u8(OP.i32Const).signed(site)
+    sink.u8(OP.call).unsigned(frame).u8(OP.unreachable).u8(OP.end)
   }
+}
 
-  #writeVectorSave(sink: ByteSink, local: number): void {
-    const lane = (n: number): ByteSink =>
-      sink
-        .u8(0xfd)
-        .unsigned(OP.i64x2ExtractLane - 0x200)
-        .u8(n)
-    lane(0).u8(OP.localGet).unsigned(local)
-    lane(1)
-    this.#writeCall(sink, 'save_v128')
-  }
-
-  #writeCall(sink: ByteSink, name: string): void {
-    const index = this.#imports.get(name)
-    if (index === undefined) throw new Error(`broken invariant: ${name} is imported`)
-    sink.u8(OP.call).unsigned(index)
-  }
+function writeLane(sink: ByteSink, lane: number): void {
+  sink
+    .u8(0xfd)
+    .unsigned(OP.i64x2ExtractLane - 0x200)
+    .u8(lane)
 }

@@ -11,13 +11,13 @@ import type { CallGraph } from '../analysis/call-graph.ts'
 import { WasmError } from '../error.ts'
 import { Body } from '../module/body.ts'
 import { readModule, SECTION, type WasmModule } from '../module/module.ts'
-import { OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
+import { OP, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
 import type { Frame } from '../state/frames.ts'
-import { FunctionWriter, type SiteFacts } from './function.ts'
-import { CAPTURE_IMPORTS, type Layout, layoutOf, MACHINE_MODULE, movedFunction } from './layout.ts'
+import { type ExpectedValue, FunctionWriter, type SiteFacts } from './function.ts'
+import { FRAME_IMPORT, type Layout, layoutOf, MACHINE_MODULE, movedFunction } from './layout.ts'
 import { buildGraph, limitMemory, type RewriteOptions, section, TypeTable, writeImport } from './rewrite.ts'
-import { cellExport, FUNCTIONS_EXPORT, MEMORY_EXPORT, SLOTS_EXPORT, FUEL_EXPORT, tableExport } from './sections.ts'
+import { cellExport, FUNCTIONS_EXPORT, MEMORY_EXPORT, SLOTS_EXPORT, FUEL_EXPORT, stageExport, tableExport } from './sections.ts'
 
 /** Imported from this module name: what the instance of the rewritten module exports. */
 export const INSTANCE_MODULE = 'reprise:instance'
@@ -28,8 +28,8 @@ export const CONTINUATION_EXPORT = 'continue'
 
 export interface Continuation {
   readonly module: WebAssembly.Module
-  /** Of the values of its frame. */
-  readonly types: readonly ValueType[]
+  /** Of its frame. */
+  readonly values: readonly ExpectedValue[]
   /** Stack slots of the activation. */
   readonly slots: number
   /** Indices in the rewritten module. */
@@ -70,11 +70,24 @@ export class Continuations {
    * @throws {@link WasmError} `SNAPSHOT` when these frames cannot come from this module.
    */
   of(frames: readonly Frame[]): Continuation[] {
-    const planned = frames.map((frame) => this.#of(frame))
+    const planned = frames.map((frame) => this.#fitting(frame))
     for (const [i, { call }] of planned.entries()) {
       if (!this.#calls(call, frames[i + 1]?.function)) throw foreign(frames[i], 'its caller does not call it')
     }
     return planned
+  }
+
+  #fitting(frame: Frame): Planned {
+    const planned = this.#of(frame.function, frame.site)
+    const { values } = planned
+    const fits = frame.values.length === values.length && values.every(({ type }, i) => type === frame.values[i].type)
+    if (!fits) throw foreign(frame, 'other values')
+    return planned
+  }
+
+  /** What a frame at a site holds. */
+  values(functionIndex: number, site: number): readonly ExpectedValue[] {
+    return this.#of(functionIndex, site).values
   }
 
   #calls(call: Planned['call'], callee: number | undefined): boolean {
@@ -84,23 +97,20 @@ export class Continuations {
     return addressTaken.has(callee) && types[functions[callee]].key === call.type
   }
 
-  #of(frame: Frame): Planned {
-    const key = `${frame.function}:${frame.site}`
-    const made = this.#made.get(key) ?? this.#make(frame)
+  #of(functionIndex: number, site: number): Planned {
+    const key = `${functionIndex}:${site}`
+    const made = this.#made.get(key) ?? this.#make(functionIndex, site)
     this.#made.set(key, made)
-    const fits = ({ type }: { type: ValueType }, i: number): boolean => type === made.types[i]
-    if (frame.values.length !== made.types.length || !frame.values.every(fits)) throw foreign(frame, 'other values')
     return made
   }
 
-  #make(frame: Frame): Planned {
+  #make(functionIndex: number, site: number): Planned {
     const module = this.#module
-    const defined = module.functions.length - module.imports.length
-    if (frame.function < module.imports.length || frame.function - module.imports.length >= defined) {
-      throw foreign(frame, 'no such function')
+    if (functionIndex < module.imports.length || functionIndex >= module.functions.length) {
+      throw foreign({ function: functionIndex, site }, 'no such function')
     }
-    const callees = this.#callees(frame.function)
-    const firstFunction = 5 + CAPTURE_IMPORTS.length
+    const callees = this.#callees(functionIndex)
+    const firstFunction = MACHINE_FUNCTIONS
     const targets = new Map([...callees].map((callee, i) => [callee, firstFunction + i]))
     const self = firstFunction + callees.size
     const types = new TypeTable(module)
@@ -116,13 +126,13 @@ export class Continuations {
       target: (index) => targets.get(index) ?? 0,
     })
     const outside = { self, nextI32: firstFunction - 2, nextI64: firstFunction - 1, table: module.tables }
-    const facts = writer.writeContinuation(frame.function, frame.site, outside)
-    if (facts === undefined) throw foreign(frame, 'no such site')
+    const facts = writer.writeContinuation(functionIndex, site, outside)
+    if (facts === undefined) throw foreign({ function: functionIndex, site }, 'no such site')
     const functions = [...callees].map((callee) => movedFunction(module, this.#layout, callee))
-    const bytes = assemble({ module, layout: this.#layout, types, callees, self, code, writer, of: frame.function })
+    const bytes = assemble({ module, layout: this.#layout, types, callees, self, code, writer, of: functionIndex })
     return {
       module: new WebAssembly.Module(bytes),
-      types: facts.types,
+      values: facts.values,
       slots: facts.slots,
       functions,
       layout: this.#layout,
@@ -146,13 +156,16 @@ export class Continuations {
   }
 }
 
-/** In a continuation's module: poll, refill, grow, the capture imports, the two that give values, the guest's functions. */
+/** In a continuation's module: poll, refill, grow, frame, the two that give values; then the guest's functions. */
+const MACHINE_FUNCTIONS = 6
+
 function continuationLayout(module: WasmModule): Layout {
   return {
-    ...{ poll: 0, refill: 1, grow: 2, capture: 3, shift: 0 },
+    ...{ poll: 0, refill: 1, grow: 2, frame: 3, shift: 0 },
     ...{ exhausted: NEVER, outOfMemory: NEVER, enter: NEVER, readers: NEVER },
     fuelGlobal: module.globals.length,
     slotsGlobal: module.globals.length + 1,
+    stageGlobal: module.globals.length + 2,
   }
 }
 /** Functions that only the rewritten module's own code calls. */
@@ -180,14 +193,14 @@ function assemble({ module, layout, types, callees, self, code, writer, of }: Pa
     ['poll', nothing],
     ['refill', types.index(['i32'], ['i32'])],
     ['grow', types.index(['i32'], ['i32'])],
-    ...CAPTURE_IMPORTS.map(({ name, params }): [string, number] => [name, types.index(params, [])]),
+    [FRAME_IMPORT, types.index(['i32', 'i32'], [])],
     ['next_i32', types.index([], ['i32'])],
     ['next_i64', types.index([], ['i64'])],
   ]
   out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
   section(out, SECTION.type, () => types.write(out))
   section(out, SECTION.import, () => {
-    const globals = module.globals.length + 2
+    const globals = module.globals.length + 2 + writer.stageSize
     out.unsigned(machine.length + callees.size + module.tables + 1 + globals + (module.memory === undefined ? 0 : 1))
     for (const [name, index] of machine) writeImport(out, MACHINE_MODULE, name, index)
     for (const callee of callees) {
@@ -204,6 +217,9 @@ function assemble({ module, layout, types, callees, self, code, writer, of }: Pa
       instance(cellExport(index)).raw([3, code, global.mutable ? 1 : 0])
     }
     for (const name of [FUEL_EXPORT, SLOTS_EXPORT]) instance(name).raw([3, VALUE_TYPES.i32, 1])
+    for (let i = 0; i < writer.stageSize; i++) {
+      instance(stageExport(i)).raw([3, i % 2 === 0 ? VALUE_TYPES.i32 : VALUE_TYPES.i64, 1])
+    }
   })
   section(out, SECTION.function, () => out.unsigned(1).unsigned(type))
   section(out, SECTION.export, () => out.unsigned(1).vector(encoder.encode(CONTINUATION_EXPORT)).u8(0).unsigned(self))
@@ -212,7 +228,7 @@ function assemble({ module, layout, types, callees, self, code, writer, of }: Pa
   return out.bytes.slice(0, out.length)
 }
 
-function foreign({ function: index, site }: Frame, why: string): WasmError {
+function foreign({ function: index, site }: Pick<Frame, 'function' | 'site'>, why: string): WasmError {
   return new WasmError('SNAPSHOT', {
     message: `A frame of the snapshot (function ${index}, site ${site}) does not fit the module: ${why}.`,
     hint: 'A snapshot belongs to one module and one version of its semantics.',

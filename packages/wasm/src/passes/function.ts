@@ -47,10 +47,15 @@ export interface Outside {
   readonly table: number
 }
 
+export interface ExpectedValue {
+  readonly type: ValueType
+  readonly free: boolean
+}
+
 /** What a continuation expects. */
 export interface SiteFacts {
-  /** Of the values of its frame. */
-  readonly types: readonly ValueType[]
+  /** Of its frame. Of free ones every NaN counts as the canonical one. */
+  readonly values: readonly ExpectedValue[]
   /** The call that was left, as an instruction of the body; `undefined` at a poll. */
   readonly callAt: number | undefined
   /** Stack slots of the activation. */
@@ -134,9 +139,8 @@ export class FunctionWriter {
     this.#target = parts.target ?? ((index) => movedFunction(parts.module, parts.layout, index))
     this.#fuel = new FuelCode(parts.sink, parts.layout, this.hints)
     const { floats, fuel } = parts.options
-    const firstImport = parts.layout.capture
-    if (fuel && firstImport !== undefined) {
-      this.#capture = new Capture(parts.module, parts.body, parts.graph, { floats, firstImport })
+    if (fuel && parts.layout.frame !== undefined) {
+      this.#capture = new Capture(parts.module, parts.body, parts.graph, parts.layout, floats)
     }
   }
 
@@ -182,10 +186,15 @@ export class FunctionWriter {
     this.#writeWrapped(functionIndex, () => this.#writeLevel(path, capture, site, outside))
     this.#sink.closeSize(size)
     return {
-      types: capture.values(site).map(({ type }) => TYPE_NAMES[type]),
+      values: capture.values(site).map(({ type, free }) => ({ type: TYPE_NAMES[type], free })),
       callAt: isCall ? sites.instruction.values[site] : undefined,
       slots: this.#cyclic ? this.#slots() : 0,
     }
+  }
+
+  /** Globals that the handlers leave values in. */
+  get stageSize(): number {
+    return this.#capture?.stageSize ?? 0
   }
 
   /** Decodes and analyses a function, and reserves the locals that its code needs. */

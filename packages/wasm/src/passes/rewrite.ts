@@ -13,7 +13,7 @@ import { ByteSink } from '../module/sink.ts'
 import { FunctionWriter, type CounterPlace, type Statistics } from './function.ts'
 import { checkImports, type HostImport } from './gate.ts'
 import type { BranchHints } from './hints.ts'
-import { CAPTURE_IMPORTS, layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
+import { FRAME_IMPORT, layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
 import { writeElements, writeExports, writeGlobals, writeMoved, writeTables, type Synthesized, synthesize } from './sections.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
@@ -92,8 +92,9 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
   for (let f = module.imports.length; f < module.functions.length; f++) writer.write(f)
   for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
 
+  const { hints, stageSize } = writer
   return {
-    bytes: assemble({ module, layout, types, synthesized, globals, memory, code, hints: writer.hints, options }),
+    bytes: assemble({ module, layout, types, synthesized, globals, memory, code, hints, options, stageSize }),
     facts: {
       imports,
       exports: module.exports.map((item) => item.name),
@@ -176,16 +177,16 @@ interface Parts {
   readonly code: ByteSink
   readonly hints: BranchHints
   readonly options: RewriteOptions
+  readonly stageSize: number
 }
 
 /** Puts the sections together in their order; custom sections are left out. */
 function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
-  const { module, layout, types, synthesized, memory, code } = parts
+  const { module, layout, types, synthesized, memory, code, options, stageSize } = parts
   const out = new ByteSink(code.length + module.bytes.length)
   out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
   const machineType = types.index([], [])
-  const captureImports = layout.capture === undefined ? [] : CAPTURE_IMPORTS
-  const captureTypes = captureImports.map(({ params }) => types.index(params, []))
+  const frameType = types.index(['i32', 'i32'], [])
   const functionTypes = synthesized.map(({ params, results }) => types.index(params, results))
   const copied = (id: number): void => {
     const range = module.sections.get(id)
@@ -196,7 +197,7 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
     out.unsigned(module.imports.length + layout.shift)
     for (const { module: from, name, type } of module.imports) writeImport(out, from, name, type)
     for (const name of MACHINE_IMPORTS) writeImport(out, MACHINE_MODULE, name, machineType)
-    for (const [i, { name }] of captureImports.entries()) writeImport(out, MACHINE_MODULE, name, captureTypes[i])
+    if (layout.frame !== undefined) writeImport(out, MACHINE_MODULE, FRAME_IMPORT, frameType)
   })
   section(out, SECTION.function, () => {
     const own = module.functions.slice(module.imports.length)
@@ -205,14 +206,14 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
     for (const type of functionTypes) out.unsigned(type)
   })
   const functions = module.functions.length + layout.shift + synthesized.length
-  if (layout.capture === undefined) copied(SECTION.table)
+  if (layout.frame === undefined) copied(SECTION.table)
   else section(out, SECTION.table, () => writeTables(out, module, functions))
   if (memory !== undefined) {
     section(out, SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
   }
-  section(out, SECTION.global, () => writeGlobals(out, module, layout, parts.options.stackLimitSlots))
-  section(out, SECTION.export, () => writeExports(out, module, layout, parts.globals))
-  if (layout.capture !== undefined) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
+  section(out, SECTION.global, () => writeGlobals(out, module, layout, { stackLimitSlots: options.stackLimitSlots, stageSize }))
+  section(out, SECTION.export, () => writeExports(out, module, layout, parts.globals, stageSize))
+  if (layout.frame !== undefined) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
   else if (module.sections.has(SECTION.element))
     section(out, SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
   copied(SECTION.dataCount)

@@ -2,7 +2,7 @@
 
 import { Cursor } from '../module/cursor.ts'
 import { type ByteRange, SECTION, type WasmModule } from '../module/module.ts'
-import { OP, type ValueType } from '../module/opcodes.ts'
+import { OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
 import { movedFunction, type Layout } from './layout.ts'
 
@@ -12,6 +12,11 @@ export const START_EXPORT = 'reprise:start'
 
 export const SLOTS_EXPORT = 'reprise:slots'
 export const FUNCTIONS_EXPORT = 'reprise:functions'
+
+/** One of the globals that handlers leave values in. */
+export function stageExport(index: number): string {
+  return `reprise:stage:${index}`
+}
 
 export function tableExport(index: number): string {
   return `reprise:table:${index}`
@@ -73,7 +78,7 @@ export function synthesize(
     { params: [], results: [], code: enter.done() },
     { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
     ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
-    ...(layout.capture === undefined ? [] : globals.map((global) => setter(global))),
+    ...(layout.frame === undefined ? [] : globals.map((global) => setter(global))),
   ]
 }
 
@@ -165,15 +170,24 @@ function copyMoved(out: ByteSink, module: WasmModule, layout: Layout, id: number
 }
 
 /** The guest's globals, then the fuel counter (0: the host fills it before anything runs) and the free slots. */
-export function writeGlobals(out: ByteSink, module: WasmModule, layout: Layout, stackLimitSlots: number): void {
+export function writeGlobals(
+  out: ByteSink,
+  module: WasmModule,
+  layout: Layout,
+  { stackLimitSlots, stageSize }: { readonly stackLimitSlots: number; readonly stageSize: number },
+): void {
   const range = module.sections.get(SECTION.global)
-  out.unsigned(module.globals.length + 2)
+  out.unsigned(module.globals.length + 2 + stageSize)
   if (range !== undefined) {
     const cursor = new Cursor(module.bytes, range.start, range.end)
     cursor.u32() // their number, which was written above
     copyMoved(out, module, layout, SECTION.global, { start: cursor.at, end: range.end })
   }
   for (const initial of [0, stackLimitSlots]) out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
+  for (let i = 0; i < stageSize; i++) {
+    const [type, constant] = i % 2 === 0 ? [VALUE_TYPES.i32, OP.i32Const] : [VALUE_TYPES.i64, OP.i64Const]
+    out.u8(type).u8(1).u8(constant).signed(0).u8(OP.end)
+  }
 }
 
 const encoder = new TextEncoder()
@@ -183,6 +197,7 @@ export function writeExports(
   module: WasmModule,
   layout: Layout,
   globals: readonly ReadableGlobal[],
+  stageSize: number,
 ): void {
   const rows: [name: string, kind: number, index: number][] = module.exports.map(({ name, kind, index }) => [
     name,
@@ -192,16 +207,17 @@ export function writeExports(
   rows.push([FUEL_EXPORT, 3, layout.fuelGlobal])
   if (module.memory !== undefined) rows.push([MEMORY_EXPORT, 2, 0])
   if (module.start !== undefined) rows.push([START_EXPORT, 0, movedFunction(module, layout, module.start)])
-  if (layout.capture !== undefined) {
+  if (layout.frame !== undefined) {
     rows.push([SLOTS_EXPORT, 3, layout.slotsGlobal], [FUNCTIONS_EXPORT, 1, module.tables])
     for (let index = 0; index < module.tables; index++) rows.push([tableExport(index), 1, index])
+    for (let i = 0; i < stageSize; i++) rows.push([stageExport(i), 3, layout.stageGlobal + i])
     for (const index of module.globals.keys()) rows.push([cellExport(index), 3, index])
   }
   let readers = layout.readers
   for (const { index, type } of globals) {
     rows.push(isInteger(type) ? [globalExport(index), 3, index] : [globalExport(index), 0, readers++])
   }
-  if (layout.capture !== undefined) {
+  if (layout.frame !== undefined) {
     let setters = readers
     for (const { index } of globals) rows.push([setterExport(index), 0, setters++])
   }

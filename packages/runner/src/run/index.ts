@@ -1,2 +1,5 @@
 export { drive } from './drive.ts'
-export { blobPaths, run, type RunProgress, type RunRequest, type RunResult } from './run.ts'
+export { blobPaths } from './prepare.ts'
+export { findRun, resume, type ResumeRequest } from './resume.ts'
+export { run } from './run.ts'
+export type { ExecuteRequest, RunProgress, RunRequest, RunResult } from './types.ts'

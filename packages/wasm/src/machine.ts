@@ -14,7 +14,7 @@ import type { Continuations } from './passes/continuations.ts'
 import type { HostImport } from './passes/gate.ts'
 import { MACHINE_MODULE } from './passes/layout.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
-import { FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
+import { DROP_EXPORT, FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
 import type { Activations, Frame } from './state/frames.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
@@ -210,6 +210,7 @@ class Machine implements Guest {
       if (type === 'v128') set(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
       else set(type === 'i32' || type === 'f32' ? Number(bits) | 0 : BigInt.asIntN(64, bits))
     }
+    ;(this.#exports[DROP_EXPORT] as (() => void) | undefined)?.()
     this.#phase = activations.phase
     this.#base = position
     this.#fuel.value = 0

@@ -64,6 +64,8 @@ export const OP = {
   i64ReinterpretF64: 0xbd,
   f32ReinterpretI32: 0xbe,
   f64ReinterpretI64: 0xbf,
+  memoryInit: 0x108,
+  dataDrop: 0x109,
   v128Const: 0x20c,
   i64x2Splat: 0x212,
   f32x4Splat: 0x213,

@@ -10,13 +10,13 @@
 import type { CallGraph } from '../analysis/call-graph.ts'
 import { WasmError } from '../error.ts'
 import { Body } from '../module/body.ts'
-import { readModule, SECTION, type WasmModule } from '../module/module.ts'
+import { readModule, SECTION, type FunctionType, type WasmModule } from '../module/module.ts'
 import { OP, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
 import type { Frame } from '../state/frames.ts'
 import { type ExpectedValue, FunctionWriter, type SiteFacts } from './function.ts'
-import { FRAME_IMPORT, type Layout, layoutOf, MACHINE_MODULE, movedFunction } from './layout.ts'
-import { buildGraph, limitMemory, type RewriteOptions, section, TypeTable, writeImport } from './rewrite.ts'
+import { FRAME_IMPORT, type Layout, layoutOf, MACHINE_MODULE, movedFunction, type Segments } from './layout.ts'
+import { limitMemory, readCode, type RewriteOptions, section, TypeTable, writeImport } from './rewrite.ts'
 import { cellExport, FUNCTIONS_EXPORT, MEMORY_EXPORT, SLOTS_EXPORT, FUEL_EXPORT, stageExport, tableExport } from './sections.ts'
 
 /** Imported from this module name: what the instance of the rewritten module exports. */
@@ -47,6 +47,7 @@ interface Planned extends Continuation {
 export class Continuations {
   readonly #module: WasmModule
   readonly #graph: CallGraph
+  readonly #segments: Segments
   readonly #options: RewriteOptions
   readonly #body = new Body()
   readonly #layout: Layout
@@ -59,9 +60,11 @@ export class Continuations {
   constructor(bytes: Uint8Array, options: RewriteOptions) {
     this.#module = readModule(bytes)
     limitMemory(this.#module, options.memoryLimitPages)
-    this.#graph = buildGraph(this.#module, this.#body)
+    const { graph, segments } = readCode(this.#module, this.#body)
+    this.#graph = graph
+    this.#segments = segments
     this.#options = options
-    this.#layout = layoutOf(this.#module, true)
+    this.#layout = layoutOf(this.#module, segments, true)
   }
 
   /**
@@ -109,10 +112,10 @@ export class Continuations {
     if (functionIndex < module.imports.length || functionIndex >= module.functions.length) {
       throw foreign({ function: functionIndex, site }, 'no such function')
     }
-    const callees = this.#callees(functionIndex)
-    const firstFunction = MACHINE_FUNCTIONS
-    const targets = new Map([...callees].map((callee, i) => [callee, firstFunction + i]))
-    const self = firstFunction + callees.size
+    const outer = this.#callees(functionIndex)
+    const places = new Map([...outer.keys()].map((index, i) => [index, MACHINE_FUNCTIONS + i]))
+    const place = (index: number): number => places.get(index) ?? NEVER
+    const self = MACHINE_FUNCTIONS + places.size
     const types = new TypeTable(module)
     const code = new ByteSink(4096)
     const writer = new FunctionWriter({
@@ -123,18 +126,18 @@ export class Continuations {
       options: { floats: this.#options.floats, fuel: true, counter: 'measured' },
       body: this.#body,
       typeIndex: (params, results) => types.index(params, results),
-      target: (index) => targets.get(index) ?? 0,
+      target: (index) => place(movedFunction(module, this.#layout, index)),
+      segmentFunction: (op, segment) => place(this.#segmentFunction(op, segment)),
     })
-    const outside = { self, nextI32: firstFunction - 2, nextI64: firstFunction - 1, table: module.tables }
+    const outside = { self, nextI32: NEXT_I32, nextI64: NEXT_I32 + 1, table: module.tables }
     const facts = writer.writeContinuation(functionIndex, site, outside)
     if (facts === undefined) throw foreign({ function: functionIndex, site }, 'no such site')
-    const functions = [...callees].map((callee) => movedFunction(module, this.#layout, callee))
-    const bytes = assemble({ module, layout: this.#layout, types, callees, self, code, writer, of: functionIndex })
+    const bytes = assemble({ module, types, outer, self, code, writer, of: functionIndex })
     return {
       module: new WebAssembly.Module(bytes),
       values: facts.values,
       slots: facts.slots,
-      functions,
+      functions: [...outer.keys()],
       layout: this.#layout,
       call: this.#callOf(facts),
     }
@@ -147,22 +150,39 @@ export class Continuations {
     return this.#body.opcode[callAt] === OP.call ? { function: index } : { type: this.#module.types[index].key }
   }
 
-  #callees(functionIndex: number): Set<number> {
+  #segmentFunction(op: number, segment: number): number {
+    return this.#layout.segments + 2 * this.#segments.named.indexOf(segment) + (op === OP.dataDrop ? 1 : 0)
+  }
+
+  /** What a function calls in the rewritten module, with its type. */
+  #callees(functionIndex: number): Map<number, Called> {
     const body = this.#body
+    const { types, functions } = this.#module
     body.decode(this.#module, functionIndex)
-    const callees = new Set<number>()
-    for (let n = 0; n < body.count; n++) if (body.opcode[n] === OP.call) callees.add(body.immediate[n])
+    const callees = new Map<number, Called>()
+    for (let n = 0; n < body.count; n++) {
+      const op = body.opcode[n]
+      const index = body.immediate[n]
+      if (op === OP.call) callees.set(movedFunction(this.#module, this.#layout, index), types[functions[index]])
+      else if (op === OP.memoryInit) callees.set(this.#segmentFunction(op, index), MEMORY_INIT)
+      else if (op === OP.dataDrop) callees.set(this.#segmentFunction(op, index), { params: [], results: [] })
+    }
     return callees
   }
 }
 
+type Called = Pick<FunctionType, 'params' | 'results'>
+const MEMORY_INIT: Called = { params: ['i32', 'i32', 'i32'], results: [] }
+
 /** In a continuation's module: poll, refill, grow, frame, the two that give values; then the guest's functions. */
 const MACHINE_FUNCTIONS = 6
+const NEXT_I32 = 4
 
 function continuationLayout(module: WasmModule): Layout {
   return {
     ...{ poll: 0, refill: 1, grow: 2, frame: 3, shift: 0 },
-    ...{ exhausted: NEVER, outOfMemory: NEVER, enter: NEVER, readers: NEVER },
+    ...{ exhausted: NEVER, outOfMemory: NEVER, enter: NEVER, segments: NEVER, readers: NEVER },
+    droppedGlobal: NEVER,
     fuelGlobal: module.globals.length,
     slotsGlobal: module.globals.length + 1,
     stageGlobal: module.globals.length + 2,
@@ -173,9 +193,8 @@ const NEVER = 0xffff_ffff
 
 interface Parts {
   readonly module: WasmModule
-  readonly layout: Layout
   readonly types: TypeTable
-  readonly callees: ReadonlySet<number>
+  readonly outer: ReadonlyMap<number, Called>
   readonly self: number
   readonly code: ByteSink
   readonly writer: FunctionWriter
@@ -185,7 +204,7 @@ interface Parts {
 
 const encoder = new TextEncoder()
 
-function assemble({ module, layout, types, callees, self, code, writer, of }: Parts): Uint8Array<ArrayBuffer> {
+function assemble({ module, types, outer, self, code, writer, of }: Parts): Uint8Array<ArrayBuffer> {
   const out = new ByteSink(code.length + 4096)
   const nothing = types.index([], [])
   const type = types.index([], module.types[module.functions[of]].results)
@@ -197,16 +216,14 @@ function assemble({ module, layout, types, callees, self, code, writer, of }: Pa
     ['next_i32', types.index([], ['i32'])],
     ['next_i64', types.index([], ['i64'])],
   ]
+  const outerTypes = [...outer].map(([index, { params, results }]) => [index, types.index(params, results)] as const)
   out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
   section(out, SECTION.type, () => types.write(out))
   section(out, SECTION.import, () => {
     const globals = module.globals.length + 2 + writer.stageSize
-    out.unsigned(machine.length + callees.size + module.tables + 1 + globals + (module.memory === undefined ? 0 : 1))
+    out.unsigned(machine.length + outer.size + module.tables + 1 + globals + (module.memory === undefined ? 0 : 1))
     for (const [name, index] of machine) writeImport(out, MACHINE_MODULE, name, index)
-    for (const callee of callees) {
-      const name = String(movedFunction(module, layout, callee))
-      writeImport(out, FUNCTIONS_MODULE, name, module.functions[callee])
-    }
+    for (const [index, called] of outerTypes) writeImport(out, FUNCTIONS_MODULE, String(index), called)
     const instance = (name: string): ByteSink =>
       out.vector(encoder.encode(INSTANCE_MODULE)).vector(encoder.encode(name))
     for (let index = 0; index < module.tables; index++) instance(tableExport(index)).raw([1, 0x70, 0, 0])

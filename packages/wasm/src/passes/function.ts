@@ -64,6 +64,8 @@ export interface SiteFacts {
 
 export type TypeIndex = (params: readonly ValueType[], results: readonly ValueType[]) => number
 
+export type SegmentFunction = (opcode: number, segment: number) => number | undefined
+
 export interface Statistics {
   functions: number
   cyclicFunctions: number
@@ -92,6 +94,7 @@ export class FunctionWriter {
   readonly #options: FunctionOptions
   readonly #typeIndex: TypeIndex
   readonly #body: Body
+  readonly #segmentFunction: SegmentFunction
   readonly #target: (functionIndex: number) => number
   readonly #operands = new Operands()
   readonly #capture: Capture | undefined
@@ -128,6 +131,8 @@ export class FunctionWriter {
     readonly typeIndex: TypeIndex
     /** In a continuation's module: index of a function of the guest. */
     readonly target?: (functionIndex: number) => number
+    /** The function that stands for memory.init or data.drop of a data segment; `undefined`: nothing does. */
+    readonly segmentFunction: SegmentFunction
   }) {
     this.#sink = parts.sink
     this.#module = parts.module
@@ -136,6 +141,7 @@ export class FunctionWriter {
     this.#options = parts.options
     this.#body = parts.body
     this.#typeIndex = parts.typeIndex
+    this.#segmentFunction = parts.segmentFunction
     this.#target = parts.target ?? ((index) => movedFunction(parts.module, parts.layout, index))
     this.#fuel = new FuelCode(parts.sink, parts.layout, this.hints)
     const { floats, fuel } = parts.options
@@ -446,6 +452,10 @@ export class FunctionWriter {
           this.#sink.u8(OP.call).unsigned(this.#layout.grow)
           this.#copied = at[n + 1]
           break
+        case OP.memoryInit:
+        case OP.dataDrop:
+          this.#writeSegment(n)
+          break
         case OP.return:
           if (!this.#wrapped) break
           this.#flush(at[n])
@@ -460,6 +470,15 @@ export class FunctionWriter {
       }
       if (this.#hasSites && op !== OP.loop) this.#writeCopies(n)
     }
+  }
+
+  #writeSegment(n: number): void {
+    const { opcode, immediate, at } = this.#body
+    const callee = this.#segmentFunction(opcode[n], immediate[n])
+    if (callee === undefined) return
+    this.#flush(at[n])
+    this.#sink.u8(OP.call).unsigned(callee)
+    this.#copied = at[n + 1]
   }
 
   #writeCopies(n: number): void {

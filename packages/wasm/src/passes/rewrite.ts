@@ -13,7 +13,7 @@ import { ByteSink } from '../module/sink.ts'
 import { FunctionWriter, type CounterPlace, type Statistics } from './function.ts'
 import { checkImports, type HostImport } from './gate.ts'
 import type { BranchHints } from './hints.ts'
-import { FRAME_IMPORT, layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
+import { droppedGlobals, FRAME_IMPORT, layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout, type Segments } from './layout.ts'
 import { writeElements, writeExports, writeGlobals, writeMoved, writeTables, type Synthesized, synthesize } from './sections.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
@@ -69,15 +69,16 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
   const module = readModule(bytes)
   const imports = checkImports(module)
   const memory = limitMemory(module, options.memoryLimitPages)
-  const layout = layoutOf(module, options.capture ?? false)
   const body = new Body()
-  const graph = buildGraph(module, body)
+  const { graph, segments } = readCode(module, body)
+  const layout = layoutOf(module, segments, options.capture ?? false)
 
   const types = new TypeTable(module)
   const globals = module.globals.flatMap(({ type, mutable }, index) =>
     mutable && type !== undefined ? [{ index, type }] : [],
   )
-  const synthesized = synthesize(layout, globals, memory?.maxPages)
+  for (let i = 0; i < droppedGlobals(segments); i++) globals.push({ index: layout.droppedGlobal + i, type: 'i32' })
+  const synthesized = synthesize(layout, segments, globals, memory?.maxPages)
   const code = new ByteSink(Math.ceil(1.25 * bytes.length) + 1024)
   code.unsigned(module.bodies.length + synthesized.length)
   const writer = new FunctionWriter({
@@ -88,6 +89,8 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
     options: { floats: options.floats, fuel: options.fuel ?? true, counter },
     body,
     typeIndex: (params, results) => types.index(params, results),
+    segmentFunction: (op, segment) =>
+      op === OP.dataDrop ? layout.segments + 2 * segments.named.indexOf(segment) + 1 : undefined,
   })
   for (let f = module.imports.length; f < module.functions.length; f++) writer.write(f)
   for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
@@ -118,10 +121,13 @@ export function limitMemory(module: WasmModule, limitPages: number): ModuleFacts
   return { minPages, maxPages: Math.min(maxPages, limitPages) }
 }
 
-export function buildGraph(module: WasmModule, body: Body): CallGraph {
+/** One pass over all functions. */
+export function readCode(module: WasmModule, body: Body): { graph: CallGraph; segments: Segments } {
   const nodes = typeNodes(module)
   const edges = new Edges(module.functions.length + module.types.length)
   const hasSite = new Uint8Array(module.functions.length).fill(1, 0, module.imports.length)
+  const named = new Set<number>()
+  let dropped = false
   for (let f = 0; f < module.imports.length; f++) edges.close()
   for (let f = module.imports.length; f < module.functions.length; f++) {
     body.decode(module, f)
@@ -129,11 +135,16 @@ export function buildGraph(module: WasmModule, body: Body): CallGraph {
     for (let n = 0; n < body.count; n++) {
       if (body.opcode[n] === OP.call) edges.add(body.immediate[n])
       else if (body.opcode[n] === OP.callIndirect) edges.add(nodes[body.immediate[n]])
+      else if (body.opcode[n] === OP.memoryInit || body.opcode[n] === OP.dataDrop) {
+        named.add(body.immediate[n])
+        dropped ||= body.opcode[n] === OP.dataDrop
+      }
     }
     edges.close()
   }
   addTypeEdges(edges, module, nodes)
-  return analyseCalls(edges, module, hasSite, nodes)
+  const graph = analyseCalls(edges, module, hasSite, nodes)
+  return { graph, segments: { named: [...named].sort((a, b) => a - b), dropped } }
 }
 
 /** The type section: the guest's types, then those that the machine adds. */

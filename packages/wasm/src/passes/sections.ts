@@ -4,13 +4,15 @@ import { Cursor } from '../module/cursor.ts'
 import { type ByteRange, SECTION, type WasmModule } from '../module/module.ts'
 import { OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import { movedFunction, type Layout } from './layout.ts'
+import { movedFunction, SEGMENTS_PER_GLOBAL, type Layout, type Segments } from './layout.ts'
 
 export const FUEL_EXPORT = 'reprise:fuel'
 export const MEMORY_EXPORT = 'reprise:memory'
 export const START_EXPORT = 'reprise:start'
 
 export const SLOTS_EXPORT = 'reprise:slots'
+/** Drops the data segments that the globals say are dropped. */
+export const DROP_EXPORT = 'reprise:drop'
 export const FUNCTIONS_EXPORT = 'reprise:functions'
 
 /** One of the globals that handlers leave values in. */
@@ -54,6 +56,7 @@ const EMPTY_BLOCK_TYPE = 0x40
 /** The functions of {@link Layout}: refill, enter, grow, then one reader per float or vector global. */
 export function synthesize(
   layout: Layout,
+  segments: Segments,
   globals: readonly ReadableGlobal[],
   maxPages: number | undefined,
 ): Synthesized[] {
@@ -77,7 +80,9 @@ export function synthesize(
     { params: ['i32'], results: ['i32'], code: refill.done() },
     { params: [], results: [], code: enter.done() },
     { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
+    ...segments.named.flatMap((segment, i) => segmentFunctions(layout, segments, segment, i)),
     ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
+    ...(segments.dropped ? [dropAgain(layout, segments)] : []),
     ...(layout.frame === undefined ? [] : globals.map((global) => setter(global))),
   ]
 }
@@ -93,6 +98,37 @@ function growCode(layout: Layout, maxPages: number | undefined): Uint8Array {
   code.u8(OP.i32Const).signed(-1).u8(OP.i32Eq).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
   code.u8(OP.call).unsigned(layout.outOfMemory).u8(OP.end)
   return code.u8(OP.localGet).unsigned(0).u8(OP.end).done()
+}
+
+/** memory.init and data.drop, for code in other modules; dropping is noted, so that it is part of the state. */
+function segmentFunctions(layout: Layout, { dropped }: Segments, segment: number, i: number): Synthesized[] {
+  const init = new ByteSink(32).u8(0)
+  for (let local = 0; local < 3; local++) init.u8(OP.localGet).unsigned(local)
+  init.raw([0xfc, OP.memoryInit - 0x100]).unsigned(segment).u8(0).u8(OP.end)
+  const drop = new ByteSink(32).u8(0).raw([0xfc, OP.dataDrop - 0x100]).unsigned(segment)
+  if (dropped) {
+    const { global, bit } = droppedBit(layout, i)
+    drop.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32Or).u8(OP.globalSet).unsigned(global)
+  }
+  return [
+    { params: ['i32', 'i32', 'i32'], results: [], code: init.done() },
+    { params: [], results: [], code: drop.u8(OP.end).done() },
+  ]
+}
+
+function droppedBit(layout: Layout, i: number): { global: number; bit: number } {
+  return { global: layout.droppedGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << i % SEGMENTS_PER_GLOBAL }
+}
+
+/** Drops the segments that the globals say are dropped. */
+function dropAgain(layout: Layout, { named }: Segments): Synthesized {
+  const code = new ByteSink(256).u8(0)
+  for (const [i, segment] of named.entries()) {
+    const { global, bit } = droppedBit(layout, i)
+    code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32And).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
+    code.raw([0xfc, OP.dataDrop - 0x100]).unsigned(segment).u8(OP.end)
+  }
+  return { params: [], results: [], code: code.u8(OP.end).done() }
 }
 
 function isInteger(type: ValueType): boolean {
@@ -177,13 +213,15 @@ export function writeGlobals(
   { stackLimitSlots, stageSize }: { readonly stackLimitSlots: number; readonly stageSize: number },
 ): void {
   const range = module.sections.get(SECTION.global)
-  out.unsigned(module.globals.length + 2 + stageSize)
+  const dropped = layout.stageGlobal - layout.droppedGlobal
+  out.unsigned(module.globals.length + 2 + dropped + stageSize)
   if (range !== undefined) {
     const cursor = new Cursor(module.bytes, range.start, range.end)
     cursor.u32() // their number, which was written above
     copyMoved(out, module, layout, SECTION.global, { start: cursor.at, end: range.end })
   }
-  for (const initial of [0, stackLimitSlots]) out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
+  for (const initial of [0, stackLimitSlots, ...Array.from({ length: dropped }, () => 0)])
+    out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
   for (let i = 0; i < stageSize; i++) {
     const [type, constant] = i % 2 === 0 ? [VALUE_TYPES.i32, OP.i32Const] : [VALUE_TYPES.i64, OP.i64Const]
     out.u8(type).u8(1).u8(constant).signed(0).u8(OP.end)
@@ -217,6 +255,7 @@ export function writeExports(
   for (const { index, type } of globals) {
     rows.push(isInteger(type) ? [globalExport(index), 3, index] : [globalExport(index), 0, readers++])
   }
+  if (layout.stageGlobal > layout.droppedGlobal) rows.push([DROP_EXPORT, 0, readers++])
   if (layout.frame !== undefined) {
     let setters = readers
     for (const { index } of globals) rows.push([setterExport(index), 0, setters++])

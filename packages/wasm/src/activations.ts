@@ -4,7 +4,7 @@ import { type Continuation, CONTINUATION_EXPORT, type Continuations, FUNCTIONS_M
 import { MACHINE_MODULE } from './passes/layout.ts'
 import { FUNCTIONS_EXPORT, SLOTS_EXPORT, stageExport } from './passes/sections.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
-import type { Frame, FrameValue } from './state/frames.ts'
+import type { Activations, Frame, FrameValue } from './state/frames.ts'
 
 const CANONICAL_F32 = 0x7fc0_0000n
 const CANONICAL_F64 = 0x7ff8_0000_0000_0000n
@@ -80,9 +80,10 @@ export class Resumption {
     return this.#exports[SLOTS_EXPORT] as WebAssembly.Global<'i32'>
   }
 
-  /** Runs the guest on from these frames, until the outermost returns. */
-  run(frames: readonly Frame[]): void {
-    const plan = this.#continuations.of(frames)
+  /** Runs the guest on from here, until the outermost activation returns. */
+  run(activations: Activations): void {
+    const { frames } = activations
+    const plan = this.#continuations.of(activations)
     this.#slots().value = plan.reduce((left, { slots }) => left - slots, this.#slotsLimit)
     if (this.#table.length < plan.length) this.#table.grow(plan.length - this.#table.length)
     this.#queue = []

@@ -15,7 +15,7 @@ import type { HostImport } from './passes/gate.ts'
 import { MACHINE_MODULE } from './passes/layout.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
 import { DROP_EXPORT, FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
-import type { Activations, Frame } from './state/frames.ts'
+import type { Activations } from './state/frames.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
 /** `resourceLimits.stackSizeMb` of the worker that a guest runs in: the engine's stack must outlast the machine's. */
@@ -148,27 +148,27 @@ class Machine implements Guest {
     const { onReady, onCapture, from } = this.#options
     if (from !== undefined) this.#restore(from)
     onReady(this)
-    let frames = from?.activations.frames
+    let activations = from?.activations
     for (;;) {
       try {
         this.#refill()
-        this.#execute(frames)
+        this.#execute(activations)
         return { kind: 'exited', position: this.position(), code: 0 }
       } catch (error) {
         if (!(error instanceof Unwind) || error.end !== 'captured') return this.#ended(error)
-        frames = this.#collector?.take() ?? []
+        activations = { phase: this.#phase, frames: this.#collector?.take() ?? [] }
         this.#thrown = undefined
-        if (onCapture?.({ phase: this.#phase, frames }, this) !== 'go') {
+        if (onCapture?.(activations, this) !== 'go') {
           return { kind: 'suspended', position: this.position() }
         }
       }
     }
   }
 
-  #execute(frames: readonly Frame[] | undefined): void {
-    if (frames !== undefined) {
+  #execute(activations: Activations | undefined): void {
+    if (activations !== undefined) {
       if (this.#resumption === undefined) throw new Error('broken invariant: what was captured can be continued')
-      this.#resumption.run(frames)
+      this.#resumption.run(activations)
       if (this.#phase === 'command') return
     } else if (this.#options.facts.hasStart) this.#call(START_EXPORT)
     this.#phase = 'command'

@@ -13,7 +13,7 @@ import { Body } from '../module/body.ts'
 import { readModule, SECTION, type FunctionType, type WasmModule } from '../module/module.ts'
 import { OP, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import type { Frame } from '../state/frames.ts'
+import type { Activations, Frame } from '../state/frames.ts'
 import { type ExpectedValue, FunctionWriter, type SiteFacts } from './function.ts'
 import { FRAME_IMPORT, type Layout, layoutOf, MACHINE_MODULE, movedFunction, type Segments } from './layout.ts'
 import { limitMemory, readCode, type RewriteOptions, section, TypeTable, writeImport } from './rewrite.ts'
@@ -43,14 +43,21 @@ interface Planned extends Continuation {
   readonly call: { readonly function: number } | { readonly type: string } | undefined
 }
 
-/** Continuations of one module, made when they are first needed. */
+/** What is read of the original module, once. */
+interface Source {
+  readonly module: WasmModule
+  readonly graph: CallGraph
+  readonly segments: Segments
+  /** Of the rewritten module. */
+  readonly layout: Layout
+}
+
+/** Continuations of one module; nothing is read or made before it is needed. */
 export class Continuations {
-  readonly #module: WasmModule
-  readonly #graph: CallGraph
-  readonly #segments: Segments
+  readonly #bytes: Uint8Array
   readonly #options: RewriteOptions
   readonly #body = new Body()
-  readonly #layout: Layout
+  #source: Source | undefined
   readonly #made = new Map<string, Planned>()
 
   /**
@@ -58,13 +65,18 @@ export class Continuations {
    * @param options - As it was rewritten with.
    */
   constructor(bytes: Uint8Array, options: RewriteOptions) {
-    this.#module = readModule(bytes)
-    limitMemory(this.#module, options.memoryLimitPages)
-    const { graph, segments } = readCode(this.#module, this.#body)
-    this.#graph = graph
-    this.#segments = segments
+    this.#bytes = bytes
     this.#options = options
-    this.#layout = layoutOf(this.#module, segments, true)
+  }
+
+  #read(): Source {
+    if (this.#source === undefined) {
+      const module = readModule(this.#bytes)
+      limitMemory(module, this.#options.memoryLimitPages)
+      const { graph, segments } = readCode(module, this.#body)
+      this.#source = { module, graph, segments, layout: layoutOf(module, segments, true) }
+    }
+    return this.#source
   }
 
   /**
@@ -72,7 +84,10 @@ export class Continuations {
    *
    * @throws {@link WasmError} `SNAPSHOT` when these frames cannot come from this module.
    */
-  of(frames: readonly Frame[]): Continuation[] {
+  of({ phase, frames }: Activations): Continuation[] {
+    const { module } = this.#read()
+    const first = phase === 'start' ? module.start : module.exports.find(({ name }) => name === '_start')?.index
+    if (frames[0]?.function !== first) throw foreign(frames[0] ?? { function: 0, site: 0 }, 'it cannot be the first')
     const planned = frames.map((frame) => this.#fitting(frame))
     for (const [i, { call }] of planned.entries()) {
       if (!this.#calls(call, frames[i + 1]?.function)) throw foreign(frames[i], 'its caller does not call it')
@@ -96,7 +111,7 @@ export class Continuations {
   #calls(call: Planned['call'], callee: number | undefined): boolean {
     if (call === undefined || callee === undefined) return call === callee
     if ('function' in call) return call.function === callee
-    const { types, functions, addressTaken } = this.#module
+    const { types, functions, addressTaken } = this.#read().module
     return addressTaken.has(callee) && types[functions[callee]].key === call.type
   }
 
@@ -108,7 +123,7 @@ export class Continuations {
   }
 
   #make(functionIndex: number, site: number): Planned {
-    const module = this.#module
+    const { module, graph, layout } = this.#read()
     if (functionIndex < module.imports.length || functionIndex >= module.functions.length) {
       throw foreign({ function: functionIndex, site }, 'no such function')
     }
@@ -122,11 +137,11 @@ export class Continuations {
       sink: code,
       module,
       layout: continuationLayout(module),
-      graph: this.#graph,
+      graph,
       options: { floats: this.#options.floats, fuel: true, counter: 'measured' },
       body: this.#body,
       typeIndex: (params, results) => types.index(params, results),
-      target: (index) => place(movedFunction(module, this.#layout, index)),
+      target: (index) => place(movedFunction(module, layout, index)),
       segmentFunction: (op, segment) => place(this.#segmentFunction(op, segment)),
     })
     const outside = { self, nextI32: NEXT_I32, nextI64: NEXT_I32 + 1, table: module.tables }
@@ -138,7 +153,7 @@ export class Continuations {
       values: facts.values,
       slots: facts.slots,
       functions: [...outer.keys()],
-      layout: this.#layout,
+      layout,
       call: this.#callOf(facts),
     }
   }
@@ -147,23 +162,25 @@ export class Continuations {
   #callOf({ callAt }: SiteFacts): Planned['call'] {
     if (callAt === undefined) return undefined
     const index = this.#body.immediate[callAt]
-    return this.#body.opcode[callAt] === OP.call ? { function: index } : { type: this.#module.types[index].key }
+    return this.#body.opcode[callAt] === OP.call ? { function: index } : { type: this.#read().module.types[index].key }
   }
 
   #segmentFunction(op: number, segment: number): number {
-    return this.#layout.segments + 2 * this.#segments.named.indexOf(segment) + (op === OP.dataDrop ? 1 : 0)
+    const { layout, segments } = this.#read()
+    return layout.segments + 2 * segments.named.indexOf(segment) + (op === OP.dataDrop ? 1 : 0)
   }
 
   /** What a function calls in the rewritten module, with its type. */
   #callees(functionIndex: number): Map<number, Called> {
     const body = this.#body
-    const { types, functions } = this.#module
-    body.decode(this.#module, functionIndex)
+    const { module, layout } = this.#read()
+    const { types, functions } = module
+    body.decode(module, functionIndex)
     const callees = new Map<number, Called>()
     for (let n = 0; n < body.count; n++) {
       const op = body.opcode[n]
       const index = body.immediate[n]
-      if (op === OP.call) callees.set(movedFunction(this.#module, this.#layout, index), types[functions[index]])
+      if (op === OP.call) callees.set(movedFunction(module, layout, index), types[functions[index]])
       else if (op === OP.memoryInit) callees.set(this.#segmentFunction(op, index), MEMORY_INIT)
       else if (op === OP.dataDrop) callees.set(this.#segmentFunction(op, index), { params: [], results: [] })
     }

@@ -14,7 +14,7 @@ import {
   type SnapshotRef,
 } from '@reprise/core'
 import { openBlobStore, type BlobStore } from '../blobs/index.ts'
-import { MemoryPacker, type PackedMemory } from './packs.ts'
+import { manifestMemory, MemoryPacker, type PackedMemory } from './packs.ts'
 import {
   CONTROL_HASHING,
   type HashRequest,
@@ -69,7 +69,7 @@ async function writeSnapshot(
   const host = concat(countBytes(order.length), ...order, request.host.bytes)
   const small = await blobs.putAll([request.frames, host])
   const added = await blobs.putAll(memory.added)
-  const { packs: used, pages } = memory.place(added.map((pack) => packs.push(pack) - 1))
+  packs.push(...added)
   const manifest: SnapshotManifest = {
     schema: 'reprise/snapshot/v1',
     contents: [...new Map(contents.map((blob) => [blob.sha256, blob])).values()].sort((a, b) =>
@@ -79,8 +79,7 @@ async function writeSnapshot(
     globals: request.globals.map(globalValue),
     host: small[1],
     memoryBytes: lengthBytes,
-    packs: used.map((pack) => packs[pack]),
-    pages,
+    ...manifestMemory(memory, (pack) => packs[pack]),
     phase: request.phase,
     position: request.position.toString(),
   }

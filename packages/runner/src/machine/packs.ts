@@ -2,27 +2,33 @@
  * The memory of snapshots: pages that changed are packed, pages that did not stay in the packs of
  * earlier snapshots. Format: spec/record.md §8.
  */
-import { PAGE_BYTES, type PageRun } from '@reprise/core'
+import { PAGE_BYTES, type BlobRef, type PageRun } from '@reprise/core'
 
 export const PACK_BYTES_MAX = 64 << 20
-/** Packs hold at most this many times the pages in use; then everything is packed anew. */
+const PAGES_PER_PACK = PACK_BYTES_MAX / PAGE_BYTES
+/** Packs hold at most this many times the pages in use, and one pack more; then everything is packed anew. */
 const WASTE_MAX = 3
+/** A manifest may name 65,536. */
+const PACKS_MAX = 4096
 const NOWHERE = -1
 
+/** A pack is known by a number: 0 for the first one that a packer made, and so on. */
 export interface PackedMemory {
-  /** New packs, each a copy. */
+  /** New packs, each a copy, in the order of their numbers. */
   readonly added: readonly Uint8Array[]
-  /** Once the new packs have their places: the packs in use, by number, and where each page lies. */
-  readonly place: (added: readonly number[]) => {
-    readonly packs: readonly number[]
-    readonly pages: readonly PageRun[]
-  }
+  /** The numbers of the packs in use; runs name them by their index here. */
+  readonly packs: readonly number[]
+  readonly pages: readonly PageRun[]
 }
 
-/** Knows in which pack the newest copy of each page lies; a pack is known by a number that its owner gives. */
+/** Knows in which pack the newest copy of each page lies. */
 export class MemoryPacker {
+  /** By page: the number of its pack, and where in it. */
   #pack = new Int32Array(0)
   #page = new Int32Array(0)
+  /** How many pages each pack in use holds, by its number. */
+  readonly #held = new Map<number, number>()
+  #next = 0
   readonly #changed = new Set<number>()
 
   /** Notes pages that differ from the last snapshot. */
@@ -42,20 +48,20 @@ export class MemoryPacker {
       else wanted.push(page)
     }
     this.#changed.clear()
-    const perPack = PACK_BYTES_MAX / PAGE_BYTES
     const added: Uint8Array[] = []
-    for (let first = 0; first < wanted.length; first += perPack)
-      added.push(copyPages(memory, wanted.slice(first, first + perPack)))
-    return {
-      added,
-      place: (numbers) => {
-        for (const [i, page] of wanted.entries()) {
-          this.#pack[page] = numbers[Math.floor(i / perPack)] ?? NOWHERE
-          this.#page[page] = i % perPack
-        }
-        return this.#runs()
-      },
+    for (let first = 0; first < wanted.length; first += PAGES_PER_PACK)
+      added.push(this.#add(memory, wanted.slice(first, first + PAGES_PER_PACK)))
+    return { added, ...this.#runs() }
+  }
+
+  #add(memory: Uint8Array, pages: readonly number[]): Uint8Array {
+    const number = this.#next++
+    this.#held.set(number, pages.length)
+    for (const [i, page] of pages.entries()) {
+      this.#pack[page] = number
+      this.#page[page] = i
     }
+    return copyPages(memory, pages)
   }
 
   #resize(count: number): void {
@@ -67,38 +73,53 @@ export class MemoryPacker {
     this.#page = page
   }
 
+  /** Forgets packs of which no page is in use any more, and looks at what the others hold. */
   #isWasteful(): boolean {
-    const longest = new Map<number, number>()
-    let used = 0
-    for (const [page, pack] of this.#pack.entries()) {
-      if (pack === NOWHERE) continue
-      used += 1
-      longest.set(pack, Math.max(longest.get(pack) ?? 0, (this.#page[page] ?? 0) + 1))
-    }
+    const inUse = new Set(this.#pack)
     let held = 0
-    for (const pages of longest.values()) held += pages
-    return held > WASTE_MAX * used + PACK_BYTES_MAX / PAGE_BYTES
+    for (const [number, pages] of this.#held) {
+      if (inUse.has(number)) held += pages
+      else this.#held.delete(number)
+    }
+    const used = this.#pack.reduce((sum, pack) => sum + (pack === NOWHERE ? 0 : 1), 0)
+    return held > WASTE_MAX * used + PAGES_PER_PACK || this.#held.size > PACKS_MAX
   }
 
-  #runs(): { readonly packs: readonly number[]; readonly pages: readonly PageRun[] } {
+  #runs(): Pick<PackedMemory, 'packs' | 'pages'> {
     const packs: number[] = []
-    const numbers = new Map<number, number>()
+    const indexes = new Map<number, number>()
     const pages: [number, number, number, number][] = []
     for (const [page, pack] of this.#pack.entries()) {
       if (pack === NOWHERE) continue
-      let number = numbers.get(pack)
-      if (number === undefined) {
-        number = packs.push(pack) - 1
-        numbers.set(pack, number)
+      let index = indexes.get(pack)
+      if (index === undefined) {
+        index = packs.push(pack) - 1
+        indexes.set(pack, index)
       }
       const inPack = this.#page[page] ?? 0
       const last = pages.at(-1)
-      if (last !== undefined && last[0] + last[1] === page && last[2] === number && last[3] + last[1] === inPack)
+      if (last !== undefined && last[0] + last[1] === page && last[2] === index && last[3] + last[1] === inPack)
         last[1] += 1
-      else pages.push([page, 1, number, inPack])
+      else pages.push([page, 1, index, inPack])
     }
     return { packs, pages }
   }
+}
+
+/**
+ * The memory as a manifest names it: packs of equal bytes are one blob, which stands there once.
+ *
+ * @param blobOf - The blob of a pack, by its number.
+ */
+export function manifestMemory(
+  memory: Pick<PackedMemory, 'packs' | 'pages'>,
+  blobOf: (pack: number) => BlobRef,
+): { readonly packs: readonly BlobRef[]; readonly pages: readonly PageRun[] } {
+  const blobs = memory.packs.map(blobOf)
+  const packs = [...new Map(blobs.map((blob) => [blob.sha256, blob])).values()]
+  const indexes = new Map(packs.map(({ sha256 }, index) => [sha256, index]))
+  const indexOf = blobs.map(({ sha256 }) => indexes.get(sha256) ?? 0)
+  return { packs, pages: memory.pages.map(([first, count, pack, inPack]) => [first, count, indexOf[pack], inPack]) }
 }
 
 function isZero(memory: Uint8Array, page: number): boolean {

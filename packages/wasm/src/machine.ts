@@ -8,6 +8,7 @@
 import { fromUtf8 } from '@reprise/core'
 import { FrameCollector, Resumption } from './activations.ts'
 import { WasmError } from './error.ts'
+import { translated, unknownTrap } from './host-failure.ts'
 import type { ValueType } from './module/opcodes.ts'
 import { CHECKPOINT, REPRISE_MODULE } from './module/wasi-names.ts'
 import type { Continuations } from './passes/continuations.ts'
@@ -18,8 +19,8 @@ import { DROP_EXPORT, FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, ST
 import type { Activations } from './state/frames.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
-/** `resourceLimits.stackSizeMb` of the worker that a guest runs in: the engine's stack must outlast the machine's. */
-export const WORKER_STACK_MB = 256
+export { WORKER_STACK_MB } from './host-failure.ts'
+
 /** A slice never holds more fuel, so that no charge can wrap the 32-bit counter. */
 export const SLICE_MAX = 1n << 30n
 /** Bytes of UTF-8 that `reprise.checkpoint` takes. */
@@ -125,6 +126,7 @@ class Machine implements Guest {
   #label: string | undefined
   /** What a host function threw, on its way out of the guest. */
   #thrown: unknown
+  #threw = false
 
   constructor(options: GuestOptions) {
     this.#options = options
@@ -157,7 +159,7 @@ class Machine implements Guest {
       } catch (error) {
         if (!(error instanceof Unwind) || error.end !== 'captured') return this.#ended(error)
         activations = { phase: this.#phase, frames: this.#collector?.take() ?? [] }
-        this.#thrown = undefined
+        this.#threw = false
         if (onCapture?.(activations, this) !== 'go') {
           return { kind: 'suspended', position: this.position() }
         }
@@ -191,7 +193,8 @@ class Machine implements Guest {
 
   #restore({ activations, memory, globals, position }: Snapshot): void {
     const { facts } = this.#options
-    const fits = globals.length === facts.globals.length && globals.every(({ type }, i) => type === facts.globals[i].type)
+    const fits =
+      globals.length === facts.globals.length && globals.every(({ type }, i) => type === facts.globals[i].type)
     const pages = memory.length / PAGE_BYTES
     const { minPages = 0, maxPages = 0 } = facts.memory ?? {}
     if (!fits || !Number.isInteger(pages) || pages < minPages || pages > maxPages || this.#resumption === undefined) {
@@ -309,6 +312,7 @@ class Machine implements Guest {
         return call(...values)
       } catch (error) {
         this.#thrown = error
+        this.#threw = true
         throw error
       }
     }
@@ -318,8 +322,9 @@ class Machine implements Guest {
   #leave(functionIndex: number, site: number): never {
     const thrown = this.#thrown
     if (thrown instanceof Unwind && thrown.end === 'captured') this.#collector?.add(functionIndex, site)
+    if (this.#threw) throw thrown
     // The engine alone throws unseen: when its stack runs out.
-    throw thrown ?? new RangeError('Maximum call stack size exceeded')
+    throw new RangeError('Maximum call stack size exceeded')
   }
 
   #hostFunction({ module, name, signature }: HostImport): HostFunction {
@@ -367,39 +372,4 @@ function globalBits(type: ValueType, exported: WebAssembly.ExportValue): bigint 
     return BigInt.asUintN(64, low) | (BigInt.asUintN(64, high) << 64n)
   }
   return BigInt.asUintN(type === 'i32' || type === 'f32' ? 32 : 64, BigInt(value as number | bigint))
-}
-
-function translated(error: unknown): unknown {
-  if (error instanceof RangeError && error.message.includes('call stack')) {
-    return new WasmError('HOST_STACK', {
-      message: "The engine's stack ran out before the machine's limit was reached.",
-      hint: `Run the guest in a worker with resourceLimits.stackSizeMb of at least ${WORKER_STACK_MB}.`,
-      cause: error,
-    })
-  }
-  if (error instanceof RangeError && error.message.includes('memory')) {
-    return new WasmError('HOST_MEMORY', {
-      message: "The host could not reserve the guest's memory.",
-      hint: 'Run it on a host with more free memory.',
-      cause: error,
-    })
-  }
-  // A RuntimeError arrives here from instantiation only: a data or element segment that does not fit.
-  if (
-    [WebAssembly.CompileError, WebAssembly.LinkError, WebAssembly.RuntimeError].some((kind) => error instanceof kind)
-  ) {
-    return new WasmError('COMPILE', {
-      message: `The engine refused the module: ${(error as Error).message}`,
-      hint: 'The program is no valid WebAssembly. Try: wasm-tools validate FILE',
-      cause: error,
-    })
-  }
-  return error
-}
-
-function unknownTrap(error: WebAssembly.RuntimeError): WasmError {
-  return new WasmError('HOST_TRAP', {
-    message: `The engine reported a trap that this version does not know: ${error.message}`,
-    cause: error,
-  })
 }

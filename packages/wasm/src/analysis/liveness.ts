@@ -153,7 +153,6 @@ export function forEachLabel(body: Body, n: number, visit: (label: number) => vo
   for (let count = next(); count >= 0; count--) visit(next())
 }
 
-
 function copy(to: Int32Array, toAt: number, from: Int32Array, fromAt: number, words: number): void {
   for (let i = 0; i < words; i++) to[toAt + i] = from[fromAt + i]
 }

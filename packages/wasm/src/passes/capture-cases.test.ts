@@ -1,63 +1,26 @@
 import { describe, expect, test } from 'vitest'
-import { assemble, signed, type AssembledModule } from '../module/assembler.ts'
-import type { ValueType } from '../module/opcodes.ts'
+import { assemble, type AssembledModule } from '../module/assembler.ts'
 import { type Run, run } from './test-capture.ts'
+import {
+  everyWay,
+  OPTIONS,
+  i32,
+  get,
+  set,
+  call,
+  tee,
+  END,
+  ADD,
+  trace,
+  turns,
+  polling,
+  module,
+  traceStored,
+  f64Bytes,
+} from './test-cases.ts'
 
-const OPTIONS = { floats: 'canonical', stackLimitSlots: 1 << 22, memoryLimitPages: 8 } as const
-const i32 = (value: number): number[] => [0x41, ...signed(value)]
-const get = (local: number): number[] => [0x20, local]
-const set = (local: number): number[] => [0x21, local]
-const tee = (local: number): number[] => [0x22, local]
-const call = (index: number): number[] => [0x10, index]
-const END = 0x0b
-const ADD = 0x6a
-/** Global 0 = global 0 × 31 + operand. */
-const TRACE = 0
-const trace: readonly number[] = [0x23, 0, ...i32(31), 0x6c, ADD, 0x24, 0]
-/** i = n; do { body } while ((i -= 1) & -1): no counted loop, so each turn polls. */
-const turns = (counter: number, n: number, body: readonly number[] = []): number[] => [
-  ...[...i32(n), ...set(counter), 0x03, 0x40, ...body],
-  ...[...get(counter), ...i32(1), 0x6b, ...tee(counter), ...i32(-1), 0x71, 0x0d, 0, END],
-]
-/** (i32) → i32: one more than given, after three polls. */
-const polling = { params: ['i32'], results: ['i32'], locals: ['i32'], code: [...turns(1, 3), ...get(0), ...i32(1), ADD] } as const
-
-const module = (code: readonly number[], rest: Partial<AssembledModule> & { locals?: ValueType[] } = {}): AssembledModule => ({
-  functions: [{ code, locals: rest.locals ?? ['i32', 'i32', 'i32', 'i32'], exported: '_start' }, polling],
-  memory: { minPages: 1 },
-  globals: [{ type: 'i32', initial: i32(TRACE) }],
-  ...rest,
-})
-
-/** What the engine alone computes, if the module imports nothing. */
-function plainGlobal(bytes: Uint8Array<ArrayBuffer>): number {
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes))
-  ;(exports['_start'] as () => void)()
-  const words = new Int32Array((exports['memory'] as WebAssembly.Memory).buffer)
-  return words.reduce((sum, word) => (Math.imul(sum, 31) + word) | 0, 0)
-}
-
-/** Captured at every stop, here and moved; the same as without. */
-function expectSame(assembled: AssembledModule, grid = 1n): Run {
-  const bytes = assemble(assembled)
-  expect(WebAssembly.validate(bytes)).toBe(true)
-  const straight = run(bytes, OPTIONS, { at: () => 'go', grid })
-  if (assembled.imports === undefined && straight.end.kind === 'exited' && assembled.start === undefined) {
-    expect(straight.last.memory).toBe(plainGlobal(bytes))
-  }
-  const options = { ...OPTIONS, capture: true }
-  expect(run(bytes, options, { at: () => 'go', grid })).toEqual(straight)
-  const continued = run(bytes, options, { at: () => 'capture', grid })
-  expect({ ...continued, snapshots: [] }).toEqual(straight)
-  const moved = run(bytes, options, { at: () => 'move', grid })
-  expect({ ...moved, snapshots: [] }).toEqual(straight)
-  expect(moved.snapshots).toEqual(continued.snapshots)
-  expect(continued.snapshots.length).toBeGreaterThan(0)
-  return continued
-}
-
-const store = (value: readonly number[], at = 0): number[] => [...i32(at), ...value, 0x36, 2, 0]
-const traceStored = store([0x23, 0], 8)
+const expectSame = (assembled: AssembledModule, grid?: bigint): Run =>
+  everyWay((actual, expected) => expect(actual).toEqual(expected), assembled, grid)
 
 describe('operands are kept', () => {
   test('below calls, loops and blocks at several levels', () => {
@@ -80,8 +43,25 @@ describe('operands are kept', () => {
     const loop = [...i32(3), ...set(2), ...i32(21), 0x42, 22, 0x03, 0, ...body, ...swap, END]
     const code = [...i32(1), ...loop, ...trace, 0xa7, ...trace, ...trace]
     const arms = [...turns(1, 2), ...i32(2), ...call(1), 0x42, 3, 0x44, ...f64Bytes(0.5)]
-    const both = [...i32(4), ...get(0), 0x04, 1, ...arms, 0x05, ...arms, END, 0xaa, ...trace, 0xa7, ...trace, ...trace, ...trace]
-    expectSame(module([...code, ...both, ...both, ...traceStored], { types, locals: ['i32', 'i32', 'i32', 'i32', 'i64'] }))
+    const both = [
+      ...i32(4),
+      ...get(0),
+      0x04,
+      1,
+      ...arms,
+      0x05,
+      ...arms,
+      END,
+      0xaa,
+      ...trace,
+      0xa7,
+      ...trace,
+      ...trace,
+      ...trace,
+    ]
+    expectSame(
+      module([...code, ...both, ...both, ...traceStored], { types, locals: ['i32', 'i32', 'i32', 'i32', 'i64'] }),
+    )
   })
 
   test('when they come out of a block that was left, or go into a loop from below a call', () => {
@@ -95,7 +75,22 @@ describe('operands are kept', () => {
 
   test('as results of a call that was left', () => {
     const results = ['i32', 'i64', 'f32', 'f64', 'v128'] as const
-    const many = [...turns(0, 3), ...i32(1), 0x42, 2, 0x43, 0, 0, 0xc0, 0x3f, 0x44, ...f64Bytes(2.5), ...i32(7), 0xfd, 0x11]
+    const many = [
+      ...turns(0, 3),
+      ...i32(1),
+      0x42,
+      2,
+      0x43,
+      0,
+      0,
+      0xc0,
+      0x3f,
+      0x44,
+      ...f64Bytes(2.5),
+      ...i32(7),
+      0xfd,
+      0x11,
+    ]
     const use = [0xfd, 0x1b, 1, ...trace, 0xaa, ...trace, 0xa8, ...trace, 0xa7, ...trace, ...trace]
     // The results of the first call stay on the stack below the second.
     expectSame(
@@ -109,17 +104,27 @@ describe('operands are kept', () => {
   })
 })
 
-function f64Bytes(value: number): number[] {
-  return [...new Uint8Array(Float64Array.of(value).buffer)]
-}
-
 describe('branches', () => {
   test('reach every label around a loop that has begun', () => {
     // block A, loop B, block C, loop D, block E: br_table over all five and the function, from behind a call in E.
     const table = [...get(0), ...call(1), 0x0e, 5, 0, 1, 2, 3, 4, 5]
     const budget = [...get(0), ...i32(12), 0x4a, 0x0d, 5]
     const step = [...get(0), ...i32(1), ADD, ...set(0)]
-    const e = [0x02, 0x40, ...step, ...get(0), ...trace, ...budget, ...get(1), ...i32(1), ADD, ...tee(1), ...trace, ...table, END]
+    const e = [
+      0x02,
+      0x40,
+      ...step,
+      ...get(0),
+      ...trace,
+      ...budget,
+      ...get(1),
+      ...i32(1),
+      ADD,
+      ...tee(1),
+      ...trace,
+      ...table,
+      END,
+    ]
     const d = [0x03, 0x40, ...e, ...i32(101), ...trace, END]
     const c = [0x02, 0x40, ...d, ...i32(102), ...trace, END]
     const b = [0x03, 0x40, ...c, ...i32(103), ...trace, ...get(0), ...i32(9), 0x48, 0x0d, 0, END]
@@ -145,7 +150,20 @@ describe('branches', () => {
     const arm = (n: number): number[] => [...i32(n), ...call(1), ...turns(2, 2), ...trace]
     const plain = [...get(0), ...i32(1), 0x71, 0x04, 0x40, ...arm(3), 0x05, ...arm(4), END]
     const only = [...get(0), 0x04, 0x40, ...arm(5), END]
-    const valued = [...get(0), ...i32(2), 0x71, 0x04, 0x7f, ...arm(6), ...i32(8), 0x05, ...i32(9), ...call(1), END, ...trace]
+    const valued = [
+      ...get(0),
+      ...i32(2),
+      0x71,
+      0x04,
+      0x7f,
+      ...arm(6),
+      ...i32(8),
+      0x05,
+      ...i32(9),
+      ...call(1),
+      END,
+      ...trace,
+    ]
     expectSame(module([...turns(0, 5, [...plain, ...only, ...valued]), ...traceStored]))
   })
 
@@ -184,7 +202,11 @@ describe('calls', () => {
     const indirect = [...get(0), ...get(0), ...i32(1), 0x71, 0x11, 0, 0]
     const second = { ...polling, code: [...turns(1, 2), ...get(0), ...i32(100), ADD] }
     const functions = [
-      { code: [...turns(0, 5, [...i32(3), ...indirect, ADD, ...trace]), ...traceStored], locals: ['i32'] as const, exported: '_start' },
+      {
+        code: [...turns(0, 5, [...i32(3), ...indirect, ADD, ...trace]), ...traceStored],
+        locals: ['i32'] as const,
+        exported: '_start',
+      },
       polling,
       second,
     ]
@@ -221,83 +243,5 @@ describe('calls', () => {
   test('that trap after a capture, at the same position', () => {
     const { end } = expectSame(module([...turns(0, 3), 0x00]))
     expect(end).toMatchObject({ kind: 'trapped', reason: 'unreachable' })
-  })
-})
-
-describe('loops', () => {
-  // do { } while ((i += step) != bound)
-  const counted = (step: number, bound: number, body: readonly number[] = []): number[] => [
-    ...[0x03, 0x40, ...body, ...get(0), ...i32(step), ADD, ...tee(0), ...i32(bound), 0x47, 0x0d, 0, END],
-  ]
-
-  test('that were charged at once run on without being charged again', () => {
-    const body = [...get(1), ...i32(3), ADD, ...set(1)]
-    expectSame(module([...turns(2, 3, [...i32(0), ...set(0), ...counted(2, 20, body), ...get(1), ...trace]), ...traceStored]))
-  })
-
-  test('with too many turns for that are left at a turn', () => {
-    const body = [...get(1), ...i32(3), ADD, ...set(1)]
-    const { snapshots } = expectSame(module([...counted(1, (1 << 20) + 50, body), ...get(1), ...trace, ...traceStored]), 3_000_000n)
-    expect(snapshots.length).toBeGreaterThan(2)
-  })
-})
-
-describe('bits are exact', () => {
-  const patterns = [0x7ff8_0000_0000_0000n, 0xfff4_0000_0000_0001n, 0x7ff0_0000_0000_0001n, 0x8000_0000_0000_0000n, 0xffff_ffff_ffff_ffffn]
-  const little = (bits: bigint, length: number): number[] => Array.from({ length }, (_, i) => Number((bits >> BigInt(8 * i)) & 0xffn))
-
-  test.each(patterns)('%x in locals and operands of every type', (bits) => {
-    const f64 = [0x44, ...little(bits, 8)]
-    const f32 = [0x43, ...little(bits >> 32n, 4)]
-    const v128 = [0xfd, 0x0c, ...little(bits, 8), ...little(~bits, 8)]
-    const i64 = [0x42, ...signed(BigInt.asIntN(64, bits))]
-    const locals: ValueType[] = ['i32', 'f32', 'f64', 'i64', 'v128']
-    const fill = [...f32, ...set(1), ...f64, ...set(2), ...i64, ...set(3), ...v128, ...set(4)]
-    const stores = [
-      ...[...i32(0), ...get(1), 0x38, 2, 0, ...i32(8), ...get(2), 0x39, 3, 0],
-      ...[...i32(16), ...get(3), 0x37, 3, 0, ...i32(32), ...get(4), 0xfd, 0x0b, 4, 0],
-    ]
-    const operands = [...i32(64), ...f64, ...i32(80), ...v128, ...turns(0, 2), 0xfd, 0x0b, 4, 0, 0x39, 3, 0]
-    const { snapshots } = expectSame(module([...fill, ...turns(0, 2), ...stores, ...operands], { locals }))
-    const { values } = snapshots[0].activations.frames[0]
-    expect(values).toContainEqual({ type: 'f64', bits })
-    expect(values).toContainEqual({ type: 'f32', bits: bits >> 32n })
-    expect(values).toContainEqual({ type: 'v128', bits: bits | (BigInt.asUintN(64, ~bits) << 64n) })
-  })
-
-  test('but a NaN that the engine chose counts as the canonical one', () => {
-    // 0 / 0 with zeros that the engine does not know: x64 gives it a sign.
-    const zero = [...i32(0), 0x2b, 3, 0]
-    const nan = [...zero, ...zero, 0xa3, ...set(1)]
-    const locals: ValueType[] = ['i32', 'f64']
-    const bytes = assemble(module([...nan, ...turns(0, 2)], { locals }))
-    const dead = run(bytes, { ...OPTIONS, capture: true }, { at: () => 'capture' })
-    expect(dead.snapshots[0].activations.frames[0].values.map(({ type }) => type)).toEqual(['i32'])
-    const used = assemble(module([...nan, ...turns(0, 2), ...i32(0), ...get(1), 0x39, 3, 0], { locals }))
-    const { snapshots } = run(used, { ...OPTIONS, capture: true }, { at: () => 'capture' })
-    expect(snapshots[0].activations.frames[0].values).toContainEqual({ type: 'f64', bits: 0x7ff8_0000_0000_0000n })
-  })
-
-  test('in globals of every type', () => {
-    const globals = (['i32', 'i64', 'f32', 'f64', 'v128'] as const).map((type) => ({
-      type,
-      initial: { i32: i32(1), i64: [0x42, 2], f32: [0x43, 1, 0, 0xa0, 0x7f], f64: [0x44, 1, 0, 0, 0, 0, 0, 0xf4, 0xff], v128: [0xfd, 0x0c, ...little(1n << 127n, 16)] }[type],
-    }))
-    expectSame(module([...turns(0, 3), 0x23, 3, 0x24, 3, ...turns(0, 2), ...i32(8), 0x23, 4, 0xfd, 0x0b, 4, 0], { globals }))
-  })
-})
-
-describe('memory', () => {
-  test('that has grown is as large again', () => {
-    expectSame(module([...i32(2), 0x40, 0, ...trace, ...turns(0, 3), ...store(i32(5), 0x2_0000), ...turns(0, 3), 0x3f, 0, ...trace, ...traceStored]))
-  })
-
-  test('data segments that were dropped stay so', () => {
-    const init = [...i32(16), ...i32(0), ...i32(2), 0xfc, 8, 1, 0]
-    const again = [...init, ...turns(0, 2), 0xfc, 9, 1, ...turns(0, 2), ...init]
-    const data = [{ at: 0, bytes: [1, 2, 3] }, { bytes: [7, 8] }, { bytes: [9] }]
-    const { end, last } = expectSame(module(turns(1, 2, again), { data }))
-    expect(end).toMatchObject({ kind: 'trapped', reason: 'memory-out-of-bounds' })
-    expect(last.globals.at(-1)).toBe(1n)
   })
 })

@@ -14,10 +14,18 @@ import { readModule, SECTION, type FunctionType, type WasmModule } from '../modu
 import { OP, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
 import type { Activations, Frame } from '../state/frames.ts'
-import { type ExpectedValue, FunctionWriter, type SiteFacts } from './function.ts'
+import { ContinuationWriter, type ExpectedValue, type SiteFacts } from './continuation.ts'
 import { FRAME_IMPORT, type Layout, layoutOf, MACHINE_MODULE, movedFunction, type Segments } from './layout.ts'
 import { limitMemory, readCode, type RewriteOptions, section, TypeTable, writeImport } from './rewrite.ts'
-import { cellExport, FUNCTIONS_EXPORT, MEMORY_EXPORT, SLOTS_EXPORT, FUEL_EXPORT, stageExport, tableExport } from './sections.ts'
+import {
+  cellExport,
+  FUNCTIONS_EXPORT,
+  MEMORY_EXPORT,
+  SLOTS_EXPORT,
+  FUEL_EXPORT,
+  stageExport,
+  tableExport,
+} from './sections.ts'
 
 /** Imported from this module name: what the instance of the rewritten module exports. */
 export const INSTANCE_MODULE = 'reprise:instance'
@@ -133,7 +141,7 @@ export class Continuations {
     const self = MACHINE_FUNCTIONS + places.size
     const types = new TypeTable(module)
     const code = new ByteSink(4096)
-    const writer = new FunctionWriter({
+    const writer = new ContinuationWriter({
       sink: code,
       module,
       layout: continuationLayout(module),
@@ -214,7 +222,7 @@ interface Parts {
   readonly outer: ReadonlyMap<number, Called>
   readonly self: number
   readonly code: ByteSink
-  readonly writer: FunctionWriter
+  readonly writer: ContinuationWriter
   /** The function that is continued. */
   readonly of: number
 }

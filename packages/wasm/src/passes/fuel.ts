@@ -1,5 +1,6 @@
 /** The code that keeps count of fuel and stack slots (spec/wasm-machine.md §5, §6.1). */
 
+import type { Body } from '../module/body.ts'
 import { OP } from '../module/opcodes.ts'
 import type { ByteSink } from '../module/sink.ts'
 import type { BranchHints } from './hints.ts'
@@ -7,6 +8,9 @@ import type { Layout } from './layout.ts'
 
 export const EMPTY_BLOCK_TYPE = 0x40
 const NONE = -1
+
+/** How functions with loops hold the fuel counter. `measured` is what ships; the others exist for tests. */
+export type CounterPlace = 'measured' | 'global' | 'local'
 
 /** Writes the call that `write` writes so that the activation can be captured there. */
 export type Guard = (write: () => void) => void
@@ -94,4 +98,18 @@ export class FuelCode {
     this.#sink.u8(OP.globalGet).unsigned(slotsGlobal).u8(OP.i32Const).signed(slots).u8(OP.i32Add)
     this.#sink.u8(OP.globalSet).unsigned(slotsGlobal)
   }
+}
+
+/**
+ * Whether the function in the body holds the counter in a local: that costs two accesses of the global per call that may
+ * poll, and saves them in every iteration of the other loops.
+ */
+export function keepsCounter(body: Body, place: CounterPlace, mayPoll: (instruction: number) => boolean): boolean {
+  if (place !== 'measured') return place === 'local'
+  const polls = new Uint8Array(body.loops)
+  for (let n = 0; n < body.count; n++) {
+    if (!mayPoll(n)) continue
+    for (let loop = body.loopOf[n]; loop >= 0 && polls[loop] === 0; loop = body.loopParent[loop]) polls[loop] = 1
+  }
+  return polls.includes(0)
 }

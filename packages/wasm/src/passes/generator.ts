@@ -5,6 +5,7 @@
 
 import { assemble, signed, unsigned, type Signature } from '../module/assembler.ts'
 import { VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
+import { BINARY, BLOCK_TYPES, CONVERT, LOAD, type Numeric, STORE, UNARY } from './generator-tables.ts'
 
 export interface GeneratorOptions {
   /** The program itself makes NaNs canonical wherever their bits show: then the engine alone is deterministic. */
@@ -13,7 +14,6 @@ export interface GeneratorOptions {
   readonly signs: boolean
 }
 
-type Numeric = Exclude<ValueType, 'v128'>
 const NUMERIC = ['i32', 'i64', 'f32', 'f64'] as const
 // Global 0: what calls and loops may still use. Globals 1 to 4: one of each numeric type.
 const BUDGET = 0
@@ -81,49 +81,6 @@ function generatorOf(seed: number): Random {
 function pick<T>(random: Random, items: readonly T[]): T {
   return items[random(items.length)]
 }
-
-const BINARY = {
-  i32: [0x6a, 0x6b, 0x6c, 0x6d, 0x6f, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x46, 0x48, 0x4a],
-  i64: [0x7c, 0x7d, 0x7e, 0x80, 0x83, 0x84, 0x85, 0x86, 0x87, 0x89],
-  f32: [0x92, 0x93, 0x94, 0x95, 0x96, 0x97],
-  f64: [0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5],
-}
-const UNARY = {
-  i32: [0x45, 0x67, 0x68, 0x69, 0xc0, 0xc1],
-  i64: [0x79, 0x7a, 0xc2, 0xc4],
-  f32: [0x8d, 0x8e, 0x90, 0x91],
-  f64: [0x9b, 0x9c, 0x9e, 0x9f],
-}
-/** For blocks that take operands and leave several. */
-const BLOCK_TYPES = [
-  { params: ['i32'], results: ['i32'] },
-  { params: ['i64', 'f64'], results: ['f64', 'i64'] },
-] as const
-/** [from, opcode bytes]: conversions into the type. */
-const CONVERT: Record<Numeric, readonly (readonly [Numeric, readonly number[]])[]> = {
-  i32: [
-    ['i64', [0xa7]],
-    ['f64', [0xfc, 2]],
-    ['f32', [0xfc, 0]],
-  ],
-  i64: [
-    ['i32', [0xac]],
-    ['f64', [0xfc, 6]],
-    ['i32', [0xad]],
-  ],
-  f32: [
-    ['i32', [0xb2]],
-    ['f64', [0xb6]],
-    ['i64', [0xb4]],
-  ],
-  f64: [
-    ['i32', [0xb7]],
-    ['f32', [0xbb]],
-    ['i64', [0xb9]],
-  ],
-}
-const LOAD = { i32: 0x28, i64: 0x29, f32: 0x2a, f64: 0x2b }
-const STORE = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 }
 
 class FunctionGenerator {
   readonly #random: Random
@@ -287,7 +244,18 @@ class FunctionGenerator {
     this.#blocksLeft--
     return this.#nested(() => {
       if (type === 'i32' && this.#random(2) === 0) {
-        const turn = [...this.#statements(2), 0x41, 3, 0x6a, ...this.#spend(), ...this.#value('i32', 1), 0x41, 1, 0x71, 0x71]
+        const turn = [
+          ...this.#statements(2),
+          0x41,
+          3,
+          0x6a,
+          ...this.#spend(),
+          ...this.#value('i32', 1),
+          0x41,
+          1,
+          0x71,
+          0x71,
+        ]
         return [...this.#value('i32', 1), 0x03, ...this.#blockType(0), ...turn, 0x0d, 0, 0x0b]
       }
       if (type === 'i64' || type === 'f64') {

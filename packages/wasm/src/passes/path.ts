@@ -5,9 +5,11 @@
  * one more label per loop, so branches out of it have to reach further (docs/decisions/0004-continuations.md).
  */
 
+import { forEachLabel } from '../analysis/liveness.ts'
 import { SITE, type Sites } from '../analysis/sites.ts'
 import type { Body } from '../module/body.ts'
 import { OP } from '../module/opcodes.ts'
+import type { ByteSink } from '../module/sink.ts'
 
 /** A construct around a site. */
 export interface Level {
@@ -26,8 +28,10 @@ export class Path {
   depth = 0
   /** By level: loops among the constructs up to it. */
   readonly #loops: readonly number[]
+  readonly #body: Body
 
   constructor(body: Body, sites: Sites, site: number) {
+    this.#body = body
     this.levels = levelsAround(body, sites, site)
     const loops = [0]
     for (const { isLoop } of this.levels) loops.push(loops[loops.length - 1] + (isLoop ? 1 : 0))
@@ -37,6 +41,19 @@ export class Path {
   /** What a branch's depth grows by, if its target is the construct at this nesting level (0: the function). */
   shift(level: number): number {
     return level >= this.depth ? 0 : this.#loops[this.depth] - this.#loops[level]
+  }
+
+  /** A branch of the guest that stands `nesting` constructs deep. */
+  writeBranch(sink: ByteSink, n: number, nesting: number): void {
+    const { opcode, immediate } = this.#body
+    const moved = (label: number): number => label + this.shift(nesting - label)
+    sink.u8(opcode[n])
+    if (opcode[n] === OP.brTable) {
+      sink.unsigned(immediate[n])
+      forEachLabel(this.#body, n, (label) => sink.unsigned(moved(label)))
+    } else {
+      sink.unsigned(moved(immediate[n]))
+    }
   }
 }
 

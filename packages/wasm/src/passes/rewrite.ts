@@ -10,11 +10,29 @@ import { Body } from '../module/body.ts'
 import { readModule, SECTION, type FunctionType, type WasmModule } from '../module/module.ts'
 import { OP, VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import { FunctionWriter, type CounterPlace, type Statistics } from './function.ts'
+import type { CounterPlace } from './fuel.ts'
+import { FunctionWriter } from './function.ts'
 import { checkImports, type HostImport } from './gate.ts'
 import type { BranchHints } from './hints.ts'
-import { droppedGlobals, FRAME_IMPORT, layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout, type Segments } from './layout.ts'
-import { writeElements, writeExports, writeGlobals, writeMoved, writeTables, type Synthesized, synthesize } from './sections.ts'
+import {
+  droppedGlobals,
+  FRAME_IMPORT,
+  layoutOf,
+  MACHINE_IMPORTS,
+  MACHINE_MODULE,
+  type Layout,
+  type Segments,
+} from './layout.ts'
+import type { Statistics } from './parts.ts'
+import {
+  writeElements,
+  writeExports,
+  writeGlobals,
+  writeMoved,
+  writeTables,
+  type Synthesized,
+  synthesize,
+} from './sections.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
 export const REWRITER_VERSION = '1'
@@ -48,7 +66,7 @@ export interface ModuleFacts {
   readonly memory?: { readonly minPages: number; readonly maxPages: number }
   /** The module has a start function; the machine calls it right before `_start`. */
   readonly hasStart: boolean
-  readonly statistics: Readonly<Statistics>
+  readonly statistics: Readonly<Statistics> & { readonly canonicalised: number }
 }
 
 export interface Rewritten {
@@ -104,7 +122,7 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
       globals,
       ...(memory === undefined ? {} : { memory }),
       hasStart: module.start !== undefined,
-      statistics: writer.statistics,
+      statistics: { ...writer.statistics, canonicalised: writer.canonicalised },
     },
   }
 }
@@ -222,7 +240,9 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   if (memory !== undefined) {
     section(out, SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
   }
-  section(out, SECTION.global, () => writeGlobals(out, module, layout, { stackLimitSlots: options.stackLimitSlots, stageSize }))
+  section(out, SECTION.global, () =>
+    writeGlobals(out, module, layout, { stackLimitSlots: options.stackLimitSlots, stageSize }),
+  )
   section(out, SECTION.export, () => writeExports(out, module, layout, parts.globals, stageSize))
   if (layout.frame !== undefined) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
   else if (module.sections.has(SECTION.element))

@@ -104,8 +104,15 @@ function growCode(layout: Layout, maxPages: number | undefined): Uint8Array {
 function segmentFunctions(layout: Layout, { dropped }: Segments, segment: number, i: number): Synthesized[] {
   const init = new ByteSink(32).u8(0)
   for (let local = 0; local < 3; local++) init.u8(OP.localGet).unsigned(local)
-  init.raw([0xfc, OP.memoryInit - 0x100]).unsigned(segment).u8(0).u8(OP.end)
-  const drop = new ByteSink(32).u8(0).raw([0xfc, OP.dataDrop - 0x100]).unsigned(segment)
+  init
+    .raw([0xfc, OP.memoryInit - 0x100])
+    .unsigned(segment)
+    .u8(0)
+    .u8(OP.end)
+  const drop = new ByteSink(32)
+    .u8(0)
+    .raw([0xfc, OP.dataDrop - 0x100])
+    .unsigned(segment)
   if (dropped) {
     const { global, bit } = droppedBit(layout, i)
     drop.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32Or).u8(OP.globalSet).unsigned(global)
@@ -117,7 +124,7 @@ function segmentFunctions(layout: Layout, { dropped }: Segments, segment: number
 }
 
 function droppedBit(layout: Layout, i: number): { global: number; bit: number } {
-  return { global: layout.droppedGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << i % SEGMENTS_PER_GLOBAL }
+  return { global: layout.droppedGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << (i % SEGMENTS_PER_GLOBAL) }
 }
 
 /** Drops the segments that the globals say are dropped. */
@@ -126,7 +133,10 @@ function dropAgain(layout: Layout, { named }: Segments): Synthesized {
   for (const [i, segment] of named.entries()) {
     const { global, bit } = droppedBit(layout, i)
     code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32And).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
-    code.raw([0xfc, OP.dataDrop - 0x100]).unsigned(segment).u8(OP.end)
+    code
+      .raw([0xfc, OP.dataDrop - 0x100])
+      .unsigned(segment)
+      .u8(OP.end)
   }
   return { params: [], results: [], code: code.u8(OP.end).done() }
 }

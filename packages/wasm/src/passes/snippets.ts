@@ -65,7 +65,11 @@ function writeVectorOp(sink: ByteSink, op: number): void {
 }
 
 /** Leaves the next value of the frames. */
-export function writeNext(sink: ByteSink, type: number, next: { readonly nextI32: number; readonly nextI64: number }): void {
+export function writeNext(
+  sink: ByteSink,
+  type: number,
+  next: { readonly nextI32: number; readonly nextI64: number },
+): void {
   sink.u8(OP.call).unsigned(type === TYPE.i32 || type === TYPE.f32 ? next.nextI32 : next.nextI64)
   if (type === TYPE.f32) sink.u8(OP.f32ReinterpretI32)
   else if (type === TYPE.f64) sink.u8(OP.f64ReinterpretI64)

@@ -82,7 +82,7 @@ export function run(bytes: Uint8Array, options: RewriteOptions, way: Way): Run {
 
 const show = (seen: Seen): string => `${seen.position} ${seen.memory} ${seen.globals.join()}`
 
-function digest(memory: Uint8Array): number {
+export function digest(memory: Uint8Array): number {
   let sum = 0
   const words = new Int32Array(memory.buffer, 0, memory.length / 4)
   for (let i = 0; i < words.length; i++) sum = (Math.imul(sum, 31) + words[i]) | 0

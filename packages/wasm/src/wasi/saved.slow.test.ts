@@ -69,11 +69,11 @@ class Runs {
         saved,
       })
     let wasi = start()
-    let memory: WebAssembly.Memory
+    let memory: WebAssembly.Memory | undefined = undefined
     const exchange = () => {
       for (const { path } of wasi.outputs()) seen.add(path)
       const next = exchanged(wasi, start)
-      next.bind(memory)
+      if (memory !== undefined) next.bind(memory)
       wasi = next
     }
     const imports: WebAssembly.Imports = {}

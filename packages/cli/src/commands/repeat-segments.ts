@@ -8,7 +8,7 @@ import {
   type SegmentsResult,
 } from '@reprise/runner'
 import type { Context } from '../context.ts'
-import { EXIT_NO, EXIT_YES } from '../exit.ts'
+import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
 import { count, paint, safe } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 
@@ -36,7 +36,13 @@ export async function repeatInParts(request: PartsRequest): Promise<number> {
     inputsFolder: resolve(request.inputs),
     signal: context.signal,
     onSegment: (_done, { done, chosen }) => progress.show(`${done} of ${count(chosen, 'segment')} repeated`),
-  }).finally(() => progress.clear())
+  })
+    .catch((error: unknown) => {
+      if (context.signal.aborted) return undefined
+      throw error
+    })
+    .finally(() => progress.clear())
+  if (result === undefined) return EXIT_INTERRUPTED
   if (json) process.stdout.write(`${JSON.stringify(answer(result, request.evidence))}\n`)
   else print(original.path, result)
   return result.repetition === 'reproduced' ? EXIT_YES : EXIT_NO

@@ -80,6 +80,17 @@ describe('journal', () => {
     expect(Buffer.compare(await readFile(copy), bytes)).toBe(0)
   })
 
+  test('has one writer at a time, and is free again when that is done', async () => {
+    const copy = join(folder, 'busy')
+    await writeFile(copy, await readFile(path))
+    {
+      await using _first = (await openJournal(copy)).journal
+      await expect(openJournal(copy)).rejects.toMatchObject({ code: 'RUN_BUSY' })
+    }
+    const again = await openJournal(copy)
+    await again.journal[Symbol.asyncDispose]()
+  })
+
   test('is never written over', async () => {
     await expect(createJournal(path)).rejects.toMatchObject({ code: 'JOURNAL_WRITE' })
     await truncate(path, 0)

@@ -2,7 +2,7 @@
  * The journal of a run: everything that its record will carry, on disk while the run goes. Format:
  * spec/journal.md.
  */
-import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
+import { constants, mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import {
@@ -15,7 +15,8 @@ import {
   type Outcome,
   type Snapshot,
 } from '@reprise/core'
-import { readFailure, RunnerError } from '../error.ts'
+import { readFailure, RunnerError, systemCode } from '../error.ts'
+import { lockFile } from './lock.ts'
 
 /** TPMT_PUBLIC of the AK and DER of the EK certificate, hex. */
 export interface JournalHost {
@@ -64,11 +65,12 @@ export interface JournalWriter extends AsyncDisposable {
   failure(): RunnerError | undefined
 }
 
+/** @throws {@link RunnerError} `JOURNAL_WRITE`, `DISK_FULL`. */
 export async function createJournal(path: string): Promise<JournalWriter> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  const file = await open(path, 'ax', 0o600).catch((cause: unknown) => {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     throw journalFailure(path, cause)
   })
+  const file = await openLocked(path, 'ax')
   const folder = await open(dirname(path))
   await folder.sync()
   await folder.close()
@@ -80,25 +82,41 @@ export interface OpenedJournal extends ReadJournal {
 }
 
 /**
- * Opens a journal to go on in it: a torn tail is cut off, and that is on disk before anything is appended. Two
- * writers at once damage it; the caller keeps them apart.
+ * Opens a journal to go on in it, for this process alone: a torn tail is cut off, and that is on disk before anything
+ * is appended.
  *
- * @throws {@link RunnerError} as {@link readJournal}; `JOURNAL_WRITE`.
+ * @throws {@link RunnerError} as {@link readJournal}; `RUN_BUSY` when another process writes it, `JOURNAL_WRITE`.
  */
 export async function openJournal(path: string): Promise<OpenedJournal> {
-  const read = await readJournal(path)
+  const file = await openLocked(path, constants.O_WRONLY | constants.O_APPEND)
   try {
-    if (read.tornBytes > 0) {
-      const file = await open(path, 'r+')
-      try {
-        const { size } = await file.stat()
-        await file.truncate(size - read.tornBytes)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-    }
-    return { ...read, journal: journalWriter(await open(path, 'a', 0o600), path) }
+    const read = await readJournal(path)
+    if (read.tornBytes > 0) await cutTail(file, path, read.tornBytes)
+    return { ...read, journal: journalWriter(file, path) }
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function openLocked(path: string, flags: string | number): Promise<FileHandle> {
+  const file = await open(path, flags, 0o600).catch((cause: unknown) => {
+    throw systemCode(cause) === 'ENOENT' ? readFailure(cause, path) : journalFailure(path, cause)
+  })
+  try {
+    await lockFile(file, path)
+    return file
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function cutTail(file: FileHandle, path: string, tornBytes: number): Promise<void> {
+  try {
+    const { size } = await file.stat()
+    await file.truncate(size - tornBytes)
+    await file.sync()
   } catch (cause) {
     throw journalFailure(path, cause)
   }

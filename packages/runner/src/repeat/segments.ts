@@ -1,15 +1,15 @@
 /**
  * Repeating a run in parts: each segment from its snapshot in a machine of its own, several at a time. A segment is
- * reproduced when every checkpoint in it comes out equal, and the snapshot at its end too: a forged stack fails in
- * the segment before it. Rules: spec/record.md §9.
+ * reproduced when every checkpoint in it comes out equal, and the snapshot or the outcome at its end too: a forged stack
+ * fails in the segment before it. Rules: spec/record.md §9.
  */
 import { randomInt } from 'node:crypto'
 import {
+  canonical,
+  CHECKPOINT_FINAL,
   CHECKPOINT_GRID,
   confidence,
-  decodeManifestBytes,
   hex,
-  manifestBlobs,
   segmentBounds,
   type Checkpoint,
   type Measurement,
@@ -20,7 +20,7 @@ import type { BlobStore } from '../blobs/index.ts'
 import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
 import { mapLimited } from '../parallel.ts'
 import type { LoadedRecord } from '../record/index.ts'
-import { blobPaths, drive } from '../run/index.ts'
+import { blobPaths, drive, outcomeOf, readSnapshot, snapshotPaths } from '../run/index.ts'
 import { gatherBlobs } from './gather.ts'
 import { compareCheckpoint, recordedPositions, type FirstDivergence } from './repeat.ts'
 
@@ -61,7 +61,7 @@ export interface SegmentsResult {
   readonly results: readonly SegmentResult[]
 }
 
-interface Segment {
+export interface Segment {
   readonly segment: number
   readonly first: number
   readonly last: number
@@ -69,7 +69,7 @@ interface Segment {
 
 /**
  * @throws RunnerError `BLOB_MISSING` when the computation or a snapshot that is needed is nowhere to be found; `USAGE`
- *   for segments that the record does not have.
+ *   for segments that the record does not have; the signal's reason: segments that were cut short say nothing.
  */
 export async function repeatSegments(request: SegmentsRequest): Promise<SegmentsResult> {
   const { original, store } = request
@@ -80,6 +80,7 @@ export async function repeatSegments(request: SegmentsRequest): Promise<Segments
   const chosen = choose(segments, weights, request.choice)
   let done = 0
   const results = await mapLimited(chosen, request.jobs, async (segment) => {
+    request.signal?.throwIfAborted()
     const result = await repeatSegment(request, segment)
     done += 1
     request.onSegment?.(result, { done, chosen: chosen.length })
@@ -112,7 +113,12 @@ function segmentsOf({ snapshots, checkpoints, path }: LoadedRecord): readonly Se
   return bounds.slice(1).map((last, segment) => ({ segment, first: bounds[segment], last }))
 }
 
-function choose(segments: readonly Segment[], weights: readonly number[], choice: SegmentChoice): readonly Segment[] {
+/** @throws RunnerError `USAGE`. */
+export function choose(
+  segments: readonly Segment[],
+  weights: readonly number[],
+  choice: SegmentChoice,
+): readonly Segment[] {
   switch (choice.kind) {
     case 'all':
       return segments
@@ -139,44 +145,43 @@ function draw(segments: readonly Segment[], weights: readonly number[], count: n
     const total = left.reduce((sum, { weight }) => sum + weight, 0)
     let at = (randomInt(2 ** 47) / 2 ** 47) * total
     const index = left.findIndex(({ weight }) => (at -= weight) < 0)
-    drawn.push(...left.splice(index < 0 ? left.length - 1 : index, 1).map(({ segment }) => segment))
+    drawn.push(...left.splice(index, 1).map(({ segment }) => segment))
   }
   return drawn.toSorted((a, b) => a.segment - b.segment)
 }
 
 async function repeatSegment(request: SegmentsRequest, segment: Segment): Promise<SegmentResult> {
-  const { original, store, home } = request
+  const { original, store, home, signal } = request
   const { computation } = original.document
-  const manifest = segment.first === 0 ? undefined : await snapshotManifest(request, segment.first)
+  let manifest: SnapshotManifest | undefined
+  try {
+    if (segment.first > 0) manifest = await snapshotManifest(request, segment.first)
+  } catch (error) {
+    if (!(error instanceof RunnerError) || error.code !== 'NOT_THE_SNAPSHOT') throw error
+    return { ...segment, reproduced: false, firstDivergence: undefined, detail: error.message }
+  }
   await using machine = await startWasmMachine({
     computation,
-    blobs: { ...blobPaths(computation, store), ...manifestPaths(manifest, store) },
+    blobs: { ...blobPaths(computation, store), ...(manifest !== undefined && snapshotPaths(manifest, store)) },
     home,
     from: manifest,
   })
   const interrupt = (): void => machine.interrupt()
-  request.signal?.addEventListener('abort', interrupt)
+  signal?.addEventListener('abort', interrupt)
   try {
-    return await driveSegment(original, segment, machine, manifest)
+    const result = await driveSegment(original, segment, machine, manifest)
+    signal?.throwIfAborted()
+    return result
   } finally {
-    request.signal?.removeEventListener('abort', interrupt)
+    signal?.removeEventListener('abort', interrupt)
   }
-}
-
-function manifestPaths(manifest: SnapshotManifest | undefined, store: BlobStore): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    (manifest === undefined ? [] : manifestBlobs(manifest)).map(({ sha256 }) => [sha256, store.path(sha256)]),
-  )
 }
 
 /** The manifest of the snapshot at a checkpoint, with all that it names in the store. */
 async function snapshotManifest({ original, store }: SegmentsRequest, seq: number): Promise<SnapshotManifest> {
   const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
   if (line === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
-  await bring(original, store, line.manifest)
-  const manifest = decodeManifestBytes(await store.read(line.manifest))
-  for (const { sha256 } of manifestBlobs(manifest)) await bring(original, store, sha256)
-  return manifest
+  return await readSnapshot(line, original.checkpoints[seq], store, (sha256) => bring(original, store, sha256))
 }
 
 async function bring(original: LoadedRecord, store: BlobStore, sha256: string): Promise<void> {
@@ -198,7 +203,7 @@ async function driveSegment(
   manifest: SnapshotManifest | undefined,
 ): Promise<SegmentResult> {
   let firstDivergence: FirstDivergence | undefined
-  let detail = 'every checkpoint equal'
+  let wrong: string | undefined
   const compare = (seq: number, kind: Checkpoint['kind'], { position, stateRoot, outputsRoot }: Measurement): void => {
     const measured = { kind, outputs: hex(outputsRoot), position: position.toString(), seq, state: hex(stateRoot) }
     firstDivergence ??= compareCheckpoint(original.checkpoints, measured)
@@ -213,28 +218,30 @@ async function driveSegment(
   })
   if (manifest !== undefined) compare(first, CHECKPOINT_GRID, await machine.measure())
   if (firstDivergence !== undefined) return failed('the snapshot does not give the state that was signed')
-  const isLast = last === original.checkpoints.length - 1
-  const signed = isLast ? undefined : original.snapshots.find(({ seq }) => seq === last)
-  let reached = -1
-  const ended = await drive(
+  const signed = original.snapshots.find(({ seq }) => seq === last)
+  let reached = first
+  await drive(
     machine,
     {
       nextDue: recordedPositions(original.checkpoints),
-      async onCheckpoint({ seq, kind, measurement }) {
+      async onCheckpoint({ seq, kind, measurement, stop }) {
         compare(seq, kind, await measurement)
         reached = seq
         if (firstDivergence !== undefined) return 'stop'
-        if (seq < last || isLast) return 'go'
-        const { root } = await machine.snapshot()
-        if (signed !== undefined && hex(root) !== signed.root)
-          detail = 'the stack at its end is not the one that was signed'
+        if (seq < last) return 'go'
+        if (kind === CHECKPOINT_FINAL) {
+          const outcome = outcomeOf(stop, await machine.results())
+          if (canonical(outcome) !== canonical(original.document.outcome)) wrong = 'its outcome is not the recorded one'
+        } else if (signed !== undefined && hex((await machine.snapshot()).root) !== signed.root) {
+          wrong = 'the stack at its end is not the one that was signed'
+        }
         return 'stop'
       },
     },
     manifest === undefined ? undefined : { seq: first, position: BigInt(manifest.position) },
   )
   if (firstDivergence !== undefined) return failed('a checkpoint differs')
-  if (ended?.kind === 'interrupted') return failed('interrupted')
   if (reached !== last) return failed(`it ended at checkpoint ${reached}`)
-  return { segment, first, last, reproduced: detail === 'every checkpoint equal', firstDivergence, detail }
+  if (wrong !== undefined) return failed(wrong)
+  return { segment, first, last, reproduced: true, firstDivergence, detail: 'every checkpoint equal' }
 }

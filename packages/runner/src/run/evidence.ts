@@ -5,6 +5,7 @@
 import {
   CHECKPOINT_FINAL,
   cumulativeChain,
+  fromHex,
   hex,
   outcomeDigest,
   SnapshotChain,
@@ -62,6 +63,8 @@ export interface Evidence {
     readonly outcome?: Outcome
     readonly snapshot?: SnapshotRef
   }): void
+  /** Takes over what an earlier attempt signed and this one did not come to. */
+  keep(checkpoints: readonly Checkpoint[], outcome: Outcome | null): void
   onReceipt(attestation: Attestation): void
   /** Connects the signer; heads go to it from now on, the newest one at once. */
   attach(signer: RunSigner): void
@@ -117,6 +120,21 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       }
       // What a snapshot can be gone on from is what is signed: it does not wait for the next regular batch.
       submit(seq === 0 || kind === CHECKPOINT_FINAL || snapshot !== undefined)
+    },
+    keep(kept, outcome) {
+      for (const checkpoint of kept) {
+        checkpoints.push(checkpoint)
+        signedSeq = checkpoint.seq
+        const { seq, kind, position, state, outputs } = checkpoint
+        cumulative = chain.next(cumulative, {
+          seq,
+          kind,
+          position: BigInt(position),
+          stateRoot: fromHex(state),
+          outputsRoot: fromHex(outputs),
+          outcome: kind === CHECKPOINT_FINAL && outcome !== null ? outcomeDigest(outcome, sha256) : ZERO_DIGEST,
+        })
+      }
     },
     onReceipt(attestation) {
       attestations.push(attestation)

@@ -10,15 +10,12 @@ import {
   fromHex,
   hex,
   nextGridPosition,
-  pagesRoot,
   type Attempt,
   type Checkpoint,
   type Computation,
-  type Exit,
   type MachineNote,
   type Measurement,
   type Outcome,
-  type OutcomeOutput,
   type RecordDocument,
   type SnapshotRef,
 } from '@reprise/core'
@@ -30,6 +27,7 @@ import type { WasmMachine } from '../machine/index.ts'
 import { writeRecord } from '../record/index.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
 import { createEvidence, type EarlierEvidence, type Evidence } from './evidence.ts'
+import { outcomeOf } from './outcome.ts'
 import { createSigning, type Signing } from './signing.ts'
 import { SnapshotClock } from './snapshot-clock.ts'
 import { MAX_LAG_MS, type ExecuteRequest, type RunProgress, type RunResult } from './types.ts'
@@ -55,6 +53,8 @@ export interface Session {
 export interface Earlier extends EarlierEvidence {
   /** Signed after the snapshot: computed again, each must come out equal. */
   readonly expected: readonly Checkpoint[]
+  /** When the last one expected is the final one. */
+  readonly outcome: Outcome | null
 }
 
 export async function execute(request: ExecuteRequest, session: Session): Promise<RunResult> {
@@ -82,19 +82,22 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
   const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, earlier })
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
+  const ahead = (earlier?.expected ?? []).filter(({ seq }) => seq >= evidence.checkpoints.length)
+  evidence.keep(ahead, earlier?.outcome ?? null)
+  const { attempts, hosts } = countedAttempts(session, evidence)
   const document: RecordDocument = {
     schema: 'reprise/record/v1',
-    attempts: session.attempts,
+    attempts,
     computation,
-    hosts: session.hosts.map(({ ek }, i) => ({
+    hosts: hosts.map(({ ek }, i) => ({
       ak: `evidence/ak-${i}.tpmt`,
       ek: ek === null ? null : `evidence/ek-${i}.der`,
     })),
-    outcome: outcome ?? null,
+    outcome: outcome ?? (ahead.length > 0 ? (earlier?.outcome ?? null) : null),
     run: session.run,
   }
   const { recordPath, attach, store } = request
-  const recordBytes = await writeRecord({ path: recordPath, document, evidence, hosts: session.hosts, attach, store })
+  const recordBytes = await writeRecord({ path: recordPath, document, evidence, hosts, attach, store })
   const state = evidence.state()
   const { measureMs, captureMs } = machine.progress()
   return {
@@ -123,6 +126,17 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
       runMs: performance.now() - runStartedMs,
     },
   }
+}
+
+/** An attempt that goes on and of which nothing was signed does not count, nor a host that only it had: spec/journal.md §2.4. */
+function countedAttempts(
+  { attempts, hosts }: Session,
+  { attestations }: Evidence,
+): Pick<Session, 'attempts' | 'hosts'> {
+  const last = attempts.length
+  if (last === 1 || attestations.at(-1)?.attempt === last) return { attempts, hosts }
+  const counted = attempts.slice(0, -1)
+  return { attempts: counted, hosts: hosts.slice(0, Math.max(...counted.map(({ host }) => host)) + 1) }
 }
 
 function changeableInputs({ mounts: [folder] }: Computation): ReadonlyMap<string, string> {
@@ -213,16 +227,11 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
 
 /** Puts the outputs into the store and says what came out. */
 async function finishOutputs(request: ExecuteRequest, machine: WasmMachine, { stop }: Measured): Promise<Finished> {
-  if (stop === undefined || (stop.kind !== 'exited' && stop.kind !== 'trapped'))
-    throw new Error('a final checkpoint is at an end')
-  const { outputs, removed, notes } = await machine.results()
-  const listed: OutcomeOutput[] = []
-  for (const { path, bytes } of outputs) {
-    const blob = await request.store.putBytes(bytes)
-    listed.push({ length: bytes.length, pages: hex(pagesRoot(bytes, sha256)), path, sha256: blob.sha256 })
-  }
-  const exit: Exit = stop.kind === 'exited' ? { code: stop.code } : { trap: stop.reason }
-  return { ended: stop, outcome: { exit, outputs: listed }, removed, notes }
+  const results = await machine.results()
+  const outcome = outcomeOf(stop, results)
+  await request.store.putAll(results.outputs.map(({ bytes }) => bytes))
+  const ended = stop?.kind === 'exited' || stop?.kind === 'trapped' ? stop : undefined
+  return { ended, outcome, removed: results.removed, notes: results.notes }
 }
 
 /**

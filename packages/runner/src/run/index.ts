@@ -1,5 +1,7 @@
 export { drive } from './drive.ts'
-export { blobPaths } from './prepare.ts'
+export { outcomeOf } from './outcome.ts'
+export { blobPaths, snapshotPaths } from './prepare.ts'
 export { findRun, resume, type ResumeRequest } from './resume.ts'
 export { run } from './run.ts'
+export { readSnapshot } from './snapshot.ts'
 export type { ExecuteRequest, RunProgress, RunRequest, RunResult } from './types.ts'

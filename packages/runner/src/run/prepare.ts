@@ -42,14 +42,19 @@ function refusalOf({ arguments: [name] }: Computation, error: unknown): unknown 
 }
 
 export function blobPaths(computation: Computation, store: BlobStore): Readonly<Record<string, string>> {
+  return Object.fromEntries(computationBlobs(computation).map((digest) => [digest, store.path(digest)]))
+}
+
+/** The digests of all that a machine reads besides a snapshot. */
+export function computationBlobs(computation: Computation): readonly string[] {
   const digests = [computation.program.sha256, computation.stdin.sha256]
   for (const { source } of computation.mounts) {
     if (source.kind === 'archive') digests.push(source.blob.sha256)
     else digests.push(...source.files.map((file) => file.sha256))
   }
-  return Object.fromEntries(digests.map((digest) => [digest, store.path(digest)]))
+  return digests
 }
 
-function snapshotPaths(manifest: SnapshotManifest, store: BlobStore): Readonly<Record<string, string>> {
+export function snapshotPaths(manifest: SnapshotManifest, store: BlobStore): Readonly<Record<string, string>> {
   return Object.fromEntries(manifestBlobs(manifest).map(({ sha256: digest }) => [digest, store.path(digest)]))
 }

@@ -1,27 +1,17 @@
 /** Going on with a run that ended before its end, from its newest signed snapshot. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  cumulatives,
-  decodeManifestBytes,
-  fromHex,
-  hex,
-  manifestBlobs,
-  snapshotRoot,
-  ZERO_DIGEST,
-  type Attempt,
-  type SnapshotManifest,
-} from '@reprise/core'
-import type { BlobStore } from '../blobs/index.ts'
+import { cumulatives, ZERO_DIGEST, type Attempt } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
 import { RunnerError, systemCode } from '../error.ts'
 import { runnerFolders } from '../home.ts'
-import { hostNumber, journalPath, openJournal, resumePoint, runOf, type ResumePoint } from '../journal/index.ts'
+import { hostNumber, journalPath, openJournal, resumePoint, runOf } from '../journal/index.ts'
 import { checkRecordPlace } from '../record/index.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute } from './execute.ts'
-import { prepare } from './prepare.ts'
+import { computationBlobs, prepare } from './prepare.ts'
 import { journalHost } from './run.ts'
+import { checkBlob, readSnapshot } from './snapshot.ts'
 import type { ExecuteRequest, RunResult } from './types.ts'
 
 export interface ResumeRequest extends ExecuteRequest {
@@ -33,19 +23,23 @@ export interface ResumeRequest extends ExecuteRequest {
  * Goes on with a run from its newest signed snapshot. Nothing that was signed comes out differently: that would stop
  * the run.
  *
- * @throws RunnerError `NOT_RESUMABLE` when the run has ended or has no signed snapshot, `DETERMINISM`, `JOURNAL_DAMAGED`,
- *   `BLOB_MISSING`, `BLOB_CORRUPT`, and as `run` does.
+ * @throws RunnerError `NOT_RESUMABLE` when the run has ended or has no signed snapshot, `RUN_BUSY` when another process is
+ *   at work on it, `DETERMINISM`, `JOURNAL_DAMAGED`, `BLOB_MISSING`, `BLOB_CORRUPT`, `NOT_THE_SNAPSHOT`, and as `run` does.
  */
 export async function resume(request: ResumeRequest): Promise<RunResult> {
   const startedMs = performance.now()
   await checkRecordPlace(request.recordPath)
   const opened = await openJournal(journalPath(request.home, request.run))
   await using journal = opened.journal
+  // Cut off before its first line was on disk.
+  if (opened.entries.length === 0) throw notResumable(request.run, 'it has no signed snapshot')
   const earlier = runOf(opened.entries)
   const point = resumePoint(earlier)
   if (earlier.ended === 'finished') throw notResumable(request.run, 'it has ended')
   if (point === undefined) throw notResumable(request.run, 'it has no signed snapshot')
-  const manifest = await readSnapshot(point, request.store)
+  const { snapshot, checkpoints } = point
+  const manifest = await readSnapshot(snapshot, checkpoints[snapshot.seq], request.store)
+  for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
   const [signer, machine] = await prepare(request, earlier.computation, manifest)
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
@@ -58,7 +52,7 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     follows: first?.environment.follows ?? [],
     repeats: first?.environment.repeats ?? null,
   })
-  const { seq } = point.snapshot
+  const { seq } = snapshot
   const attempt: Attempt = {
     attempt: earlier.attempts.length + 1,
     environment,
@@ -79,11 +73,12 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     journal,
     prepareMs,
     earlier: {
-      checkpoints: point.checkpoints,
+      checkpoints,
       snapshots: point.snapshots,
       attestations: earlier.attestations,
       cumulative: cumulatives(document, point.checkpoints, nodeCrypto.sha256).at(-1) ?? ZERO_DIGEST,
       expected: point.expected,
+      outcome: earlier.outcome,
     },
   })
 }
@@ -93,22 +88,6 @@ function notResumable(run: string, why: string): RunnerError {
     message: `the run ${run} cannot be gone on with: ${why}`,
     hint: 'run the program again from its start',
   })
-}
-
-/** Reads the manifest and checks the digest of all that the machine will read, and that the stack is the one that was signed. */
-async function readSnapshot({ snapshot, checkpoints }: ResumePoint, store: BlobStore): Promise<SnapshotManifest> {
-  const manifest = decodeManifestBytes(await store.read(snapshot.manifest))
-  for (const { sha256 } of manifestBlobs(manifest)) for await (const _ of store.stream(sha256));
-  const frames = await store.read(manifest.frames.sha256)
-  const checkpoint = checkpoints.at(-1)
-  const root = checkpoint === undefined ? undefined : snapshotRoot(fromHex(checkpoint.state), frames, nodeCrypto.sha256)
-  if (root === undefined || hex(root) !== snapshot.root || manifest.frames.sha256 !== snapshot.frames) {
-    throw new RunnerError('BLOB_CORRUPT', {
-      message: `the snapshot of checkpoint ${snapshot.seq} is not the one that was signed`,
-      hint: 'run the program again from its start',
-    })
-  }
-  return manifest
 }
 
 /**
@@ -124,9 +103,7 @@ export async function findRun(home: string, name: string): Promise<string> {
   })
   const runs = found.filter((entry) => /^[0-9a-f]{64}$/.test(entry))
   if (name === 'last') {
-    const dated = await Promise.all(
-      runs.map(async (run) => ({ run, atMs: (await stat(join(folder, run, 'journal'))).mtimeMs })),
-    )
+    const dated = await Promise.all(runs.map(async (run) => ({ run, atMs: await writtenAtMs(join(folder, run)) })))
     const newest = dated.toSorted((a, b) => b.atMs - a.atMs)[0]
     if (newest !== undefined) return newest.run
   } else if (/^[0-9a-f]{4,64}$/.test(name)) {
@@ -140,4 +117,13 @@ export async function findRun(home: string, name: string): Promise<string> {
         : `no single run in ${folder} is meant by ${JSON.stringify(name)}`,
     hint: 'give the beginning of a run id, at least four digits, or the word last',
   })
+}
+
+/** A run that was cut off before its journal was there is the oldest. */
+async function writtenAtMs(folder: string): Promise<number> {
+  const found = await stat(join(folder, 'journal')).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  })
+  return found?.mtimeMs ?? 0
 }

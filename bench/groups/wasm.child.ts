@@ -2,7 +2,7 @@
  * Runs one program once, in a process of its own: wasm has no on-stack replacement, so what ran before decides how fast
  * the next run is. Measured by wasm.ts.
  *
- *     wasm.child.ts plain|fuel|canonical|nodewasi NAME [ARGUMENT…]
+ *     wasm.child.ts plain|fuel|canonical|nodewasi NAME
  *
  * `plain` and the rewritten ones have the same host functions; they differ in the module alone.
  */
@@ -19,7 +19,7 @@ import {
   STACK_LIMIT_SLOTS_DEFAULT,
   type WasiHost,
 } from '@reprise/wasm'
-import { benchProgram } from '../../tools/compile-c.ts'
+import { type BenchProgram, programs } from './wasm-programs.ts'
 
 export interface RunAnswer {
   /** CPU time of the guest, the compiler's threads among it: unlike wall time it hardly minds who else is busy. */
@@ -36,12 +36,12 @@ const begin = (): void => {
   before = { cpu: process.cpuUsage(), wallMs: performance.now() }
 }
 
-function hostOf(args: readonly string[], position: () => bigint): WasiHost {
+function hostOf(program: BenchProgram, position: () => bigint): WasiHost {
   return createWasi({
-    arguments: args,
-    environment: [],
+    arguments: program.arguments,
+    environment: program.environment,
     stdin: new Uint8Array(),
-    mounts: [{ at: '/', writable: true, output: true, files: [] }],
+    mounts: program.mounts(),
     clockStartNs: 0n,
     seed: 0n,
     position,
@@ -49,9 +49,9 @@ function hostOf(args: readonly string[], position: () => bigint): WasiHost {
   })
 }
 
-function runPlain(bytes: Uint8Array<ArrayBuffer>, args: readonly string[]): Pick<RunAnswer, 'outputBytes'> {
-  const wasi = hostOf(args, () => 0n)
-  const module = new WebAssembly.Module(bytes)
+function runPlain(program: BenchProgram): Pick<RunAnswer, 'outputBytes'> {
+  const wasi = hostOf(program, () => 0n)
+  const module = new WebAssembly.Module(program.module())
   const imports: Record<string, WebAssembly.ModuleImports> = {}
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     imports[from] = { ...imports[from], [name]: wasi.function(from, name) as WebAssembly.ImportValue }
@@ -68,18 +68,14 @@ function runPlain(bytes: Uint8Array<ArrayBuffer>, args: readonly string[]): Pick
   return { outputBytes: outputBytesOf(wasi) }
 }
 
-function runRewritten(
-  bytes: Uint8Array<ArrayBuffer>,
-  args: readonly string[],
-  floats: 'canonical' | 'host',
-): Pick<RunAnswer, 'outputBytes'> {
-  const rewritten = rewrite(bytes, {
+function runRewritten(program: BenchProgram, floats: 'canonical' | 'host'): Pick<RunAnswer, 'outputBytes'> {
+  const rewritten = rewrite(program.module(), {
     floats,
     stackLimitSlots: STACK_LIMIT_SLOTS_DEFAULT,
     memoryLimitPages: MEMORY_LIMIT_PAGES_DEFAULT,
   })
   let guest: Guest | undefined
-  const wasi = hostOf(args, () => guest?.position() ?? 0n)
+  const wasi = hostOf(program, () => guest?.position() ?? 0n)
   const end = runGuest({
     module: new WebAssembly.Module(rewritten.bytes),
     facts: rewritten.facts,
@@ -106,10 +102,16 @@ function outputBytesOf(wasi: WasiHost): number {
   return wasi.outputs().reduce((sum, output) => sum + output.read().length, 0)
 }
 
-function runNodeWasi(bytes: Uint8Array<ArrayBuffer>, args: readonly string[]): Pick<RunAnswer, 'outputBytes'> {
+function runNodeWasi(program: BenchProgram): Pick<RunAnswer, 'outputBytes'> {
   const stdout = openSync('/dev/null', 'w')
-  const wasi = new WASI({ version: 'preview1', args: [...args], env: { LANG: 'C' }, stdout, returnOnExit: true })
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+  const wasi = new WASI({
+    version: 'preview1',
+    args: [...program.arguments],
+    env: { LANG: 'C' },
+    stdout,
+    returnOnExit: true,
+  })
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(program.module()), {
     wasi_snapshot_preview1: wasi.wasiImport as WebAssembly.ModuleImports,
     wasi_unstable: wasi.wasiImport as WebAssembly.ModuleImports,
   })
@@ -118,15 +120,14 @@ function runNodeWasi(bytes: Uint8Array<ArrayBuffer>, args: readonly string[]): P
   return { outputBytes: 0 }
 }
 
-const [mode, name, ...args] = process.argv.slice(2)
-const bytes = benchProgram(name)
-const guestArguments = [name, ...args]
+const [mode, name] = process.argv.slice(2)
+const program = programs[name]
 const answer =
   mode === 'plain'
-    ? runPlain(bytes, guestArguments)
+    ? runPlain(program)
     : mode === 'nodewasi'
-      ? runNodeWasi(bytes, guestArguments)
-      : runRewritten(bytes, guestArguments, mode === 'canonical' ? 'canonical' : 'host')
+      ? runNodeWasi(program)
+      : runRewritten(program, mode === 'canonical' ? 'canonical' : 'host')
 const wallS = (performance.now() - before.wallMs) / 1000
 const { user, system } = process.cpuUsage(before.cpu)
 process.stdout.write(JSON.stringify({ cpuS: (user + system) / 1e6, wallS, ...answer } satisfies RunAnswer))

@@ -6,36 +6,22 @@
  * somebody waits for it.
  */
 
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { benchProgram } from '../../tools/compile-c.ts'
 import { REPRISE, runJson, runScript } from '../child.ts'
 import { type Bench, geomean, type Group, type Sample } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
 import type { RunAnswer } from './wasm.child.ts'
+import { numericPrograms, programs, quickPrograms } from './wasm-programs.ts'
 
 type Mode = 'plain' | 'fuel' | 'canonical' | 'nodewasi'
 
-/** Programs of bench/programs with their arguments, a second or so each. */
-const programs: Readonly<Record<string, readonly string[]>> = {
-  'floyd-warshall': ['3'],
-  gemm: ['2'],
-  'hash-table': ['5000000'],
-  'jacobi-2d': ['100'],
-  nbody: ['200000'],
-  sha256: ['100'],
-  'small-writes': ['1000000'],
-  sort: ['3'],
-}
-const quickPrograms = ['gemm', 'sha256', 'sort']
-/** Where floating point is the work. */
-const kernels = ['gemm', 'jacobi-2d', 'nbody']
-
-/** The machine's own choice for programs of this size: wasm has no on-stack replacement. */
-const FLAGS = ['--no-liftoff', '--disable-warning=ExperimentalWarning']
-
 const runOnce = (mode: Mode, name: string): Promise<RunAnswer> =>
-  runScript(new URL('./wasm.child.ts', import.meta.url), [mode, name, ...programs[name]], FLAGS)
+  runScript(
+    new URL('./wasm.child.ts', import.meta.url),
+    [mode, name],
+    [...programs[name].flags, '--disable-warning=ExperimentalWarning'],
+  )
 
 const cpuOf =
   (mode: Mode) =>
@@ -67,15 +53,19 @@ async function compare(
 
 async function compareSigned(bench: Bench, of: readonly string[]): Promise<void> {
   await using home = await TemporaryHome.create()
-  for (const name of of) await writeFile(join(home.folder, `${name}.wasm`), benchProgram(name))
+  for (const name of of) {
+    // Each has a folder of its own: what lies beside a program is its input.
+    await mkdir(join(home.folder, name))
+    for (const { path, bytes } of programs[name].files()) await writeFile(join(home.folder, name, path), bytes)
+  }
   const signed =
     (floats: string) =>
     (name: string): Sample =>
     async () => {
       const options = ['--json', '--no-write-back', '--floats', floats, '-o', 'out.reprise']
-      const command = [REPRISE, 'run', ...options, `${name}.wasm`, ...programs[name]]
+      const command = [REPRISE, 'run', ...options, ...programs[name].command]
       const result = await runJson<{ overhead: { runMs: number } }>(command, {
-        cwd: home.folder,
+        cwd: join(home.folder, name),
         env: home.environment,
       })
       return result.overhead.runMs / 1000
@@ -93,11 +83,13 @@ export const wasm: Group = {
   about: 'rewritten programs to plain ones: fuel, canonical NaNs, hashed and signed; node:wasi for comparison',
   async measure(bench) {
     const all = bench.quick ? quickPrograms : Object.keys(programs)
-    const numeric = all.filter((name) => kernels.includes(name))
+    const numeric = all.filter((name) => numericPrograms.includes(name))
     const [plain, fuel] = [cpuOf('plain'), cpuOf('fuel')]
     await compare(bench, { name: 'fuel', subject: fuel, baseline: plain, of: all })
     await compare(bench, { name: 'nan.kernels', subject: cpuOf('canonical'), baseline: fuel, of: numeric })
-    await compare(bench, { name: 'nodewasi', subject: cpuOf('nodewasi'), baseline: plain, of: all })
+    // node:wasi gives a program no files but those of the real folder: the runtimes that read a script are left out.
+    const standalone = all.filter((name) => programs[name].flags.length > 0)
+    await compare(bench, { name: 'nodewasi', subject: cpuOf('nodewasi'), baseline: plain, of: standalone })
     await compareSigned(bench, all)
   },
 }

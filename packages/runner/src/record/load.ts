@@ -47,8 +47,8 @@ async function load(path: string, source: FileSource): Promise<LoadedRecord> {
       hint: `see what is wrong with: reprise verify ${path}`,
     })
   }
-  const checkpoints = (await Array.fromAsync(opened.checkpoints())).flat()
-  const attestations = (await Array.fromAsync(opened.attestations())).flat()
+  const checkpoints = await all(opened.checkpoints())
+  const attestations = await all(opened.attestations())
   return {
     path,
     document,
@@ -71,4 +71,10 @@ async function load(path: string, source: FileSource): Promise<LoadedRecord> {
     },
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   }
+}
+
+async function all<T>(batches: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const items: T[] = []
+  for await (const batch of batches) for (const item of batch) items.push(item)
+  return items
 }

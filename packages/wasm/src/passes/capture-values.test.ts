@@ -1,6 +1,10 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { hex } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import { assemble, signed, type AssembledModule } from '../module/assembler.ts'
 import type { ValueType } from '../module/opcodes.ts'
+import { encodeFrames } from '../state/index.ts'
 import { type Run, run } from './test-capture.ts'
 import {
   everyWay,
@@ -131,4 +135,16 @@ describe('memory', () => {
     expect(end).toMatchObject({ kind: 'trapped', reason: 'memory-out-of-bounds' })
     expect(last.globals.at(-1)).toBe(1n)
   })
+})
+
+test("the frames of the specification's example have its bytes", () => {
+  const vector = resolve(import.meta.dirname, '../../../../vectors/wasm/worked-example/input.wasm')
+  const options = { ...OPTIONS, capture: true }
+  const { snapshots } = run(new Uint8Array(readFileSync(vector)), options, { at: () => 'capture' })
+  const found = snapshots.find(({ position }) => position === 41n)
+  const frames = ['0000000100000001', '0000000000000001', '0000000000000000'].map((place, i) => {
+    const value = ['00000000', '00000003', '00000002'][i]
+    return `${place}0000000101${value}`
+  })
+  expect(found && hex(encodeFrames(found.activations))).toBe(`0100000003${frames.join('')}`)
 })

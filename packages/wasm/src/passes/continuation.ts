@@ -1,6 +1,6 @@
 /**
  * Writes the function that continues an activation behind a site: along the way to the site the rest of each construct,
- * with loops as they are behind their rest (docs/decisions/0004-continuations.md).
+ * with loops as they are behind their rest (docs/decisions/0005-continuations.md).
  */
 
 import { blockParamTypes, blockResultTypes, SITE } from '../analysis/sites.ts'

@@ -3,7 +3,7 @@
  * place of an activation and uses memory, globals, tables and functions of the rewritten module's instance.
  *
  * Each is made of pristine code along the way to its site, so that it runs as fast as the function it stands for
- * (docs/decisions/0004-continuations.md). The values of an activation are handed in, so one module serves all that
+ * (docs/decisions/0005-continuations.md). The values of an activation are handed in, so one module serves all that
  * stand at the same site.
  */
 

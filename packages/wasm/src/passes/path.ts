@@ -2,7 +2,7 @@
  * The way from the beginning of a function to one of its sites, which a continuation is written along.
  *
  * Of every construct around the site only the rest is left to run; a loop's rest stands before the loop itself. That gives
- * one more label per loop, so branches out of it have to reach further (docs/decisions/0004-continuations.md).
+ * one more label per loop, so branches out of it have to reach further (docs/decisions/0005-continuations.md).
  */
 
 import { forEachLabel } from '../analysis/liveness.ts'

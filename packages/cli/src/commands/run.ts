@@ -25,7 +25,7 @@ interface RunOptions extends Flags {
   readonly attach: AttachLevel
   readonly maxLagMs?: number
   readonly snapshotMs?: number
-  readonly snapshots: boolean
+  readonly snapshots?: boolean
   readonly writeBack: boolean
   readonly json?: boolean
 }
@@ -69,7 +69,7 @@ export async function action(options: object, command: readonly string[]): Promi
     recordPath: output === undefined ? freeRecordPath(definition.program.stem) : resolve(output),
     attach,
     ...(maxLagMs !== undefined && { maxLagMs }),
-    ...(snapshots === false ? { snapshotMs: null } : snapshotMs !== undefined && { snapshotMs }),
+    ...(snapshots ? snapshotMs !== undefined && { snapshotMs } : { snapshotMs: null }),
     follows: await followedRuns(context.home, definition.inputs),
     signal: context.signal,
     // With --json, stdout belongs to the answer.

@@ -6,7 +6,5 @@ export {
   type JournalEntry,
   type JournalHost,
   type JournalWriter,
-  type OpenedJournal,
-  type ReadJournal,
 } from './journal.ts'
-export { hostNumber, resumePoint, runOf, type JournalRun, type ResumePoint } from './reading.ts'
+export { hostNumber, resumePoint, runOf } from './reading.ts'

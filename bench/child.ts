@@ -6,6 +6,8 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
+const OUTPUT_BYTES_MAX = 1 << 30
+
 /** The command, as a person calls it. */
 export const REPRISE: string = fileURLToPath(new URL('../reprise', import.meta.url))
 
@@ -25,7 +27,8 @@ export async function runJson<T>(
   options: { readonly cwd: string; readonly env: NodeJS.ProcessEnv },
 ): Promise<T> {
   const [program, ...args] = command
-  return JSON.parse((await run(program, args, options)).stdout) as T
+  // What the program itself writes comes by stderr then, however much it is.
+  return JSON.parse((await run(program, args, { ...options, maxBuffer: OUTPUT_BYTES_MAX })).stdout) as T
 }
 
 export interface Times {

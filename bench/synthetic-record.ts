@@ -56,6 +56,7 @@ export async function syntheticRecord(size: {
   const parts = assembleRecord({
     document,
     checkpoints: () => checkpoints,
+    snapshots: [],
     attestations: () => attestations,
     evidence: new Map([[hostEntryNames(0).ak, key.tpmtPublic]]),
     blobs: [],
@@ -103,6 +104,7 @@ function documentOf(run: number): RecordDocument {
           v8: process.versions.v8,
         },
         firstSeq: 0,
+        from: null,
         host: 0,
       },
     ],

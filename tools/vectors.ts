@@ -26,8 +26,8 @@ async function write(each: RecordCase): Promise<void> {
 async function shown({ expected }: RecordCase, bytes: Uint8Array): Promise<object> {
   if (!('evidence' in expected) || expected.evidence !== 'verified') return {}
   const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
-  const { akNames, attestations, checkpoints, computationId, cumulative, runId } = result
-  return { akNames, attestations, checkpoints, computationId, cumulative, runId }
+  const { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots } = result
+  return { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots }
 }
 
 for (const name of await readdir(folder).catch(() => [])) {

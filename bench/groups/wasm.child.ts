@@ -2,7 +2,7 @@
  * Runs one program once, in a process of its own: wasm has no on-stack replacement, so what ran before decides how fast
  * the next run is. Measured by wasm.ts.
  *
- *     wasm.child.ts plain|fuel|canonical|nodewasi NAME
+ *     wasm.child.ts plain|fuel|canonical|nodewasi NAME [longer]
  *
  * `plain` and the rewritten ones have the same host functions; they differ in the module alone.
  */
@@ -120,8 +120,9 @@ function runNodeWasi(program: BenchProgram): Pick<RunAnswer, 'outputBytes'> {
   return { outputBytes: 0 }
 }
 
-const [mode, name] = process.argv.slice(2)
-const program = programs[name]
+const [mode, name, length] = process.argv.slice(2)
+const chosen = programs[name]
+const program = length === 'longer' ? { ...chosen, arguments: chosen.longer } : chosen
 const answer =
   mode === 'plain'
     ? runPlain(program)

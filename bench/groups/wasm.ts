@@ -16,10 +16,10 @@ import { numericPrograms, programs, quickPrograms } from './wasm-programs.ts'
 
 type Mode = 'plain' | 'fuel' | 'canonical' | 'nodewasi'
 
-const runOnce = (mode: Mode, name: string): Promise<RunAnswer> =>
+const runOnce = (mode: Mode, name: string, length: 'short' | 'longer' = 'short'): Promise<RunAnswer> =>
   runScript(
     new URL('./wasm.child.ts', import.meta.url),
-    [mode, name],
+    [mode, name, length],
     [...programs[name].flags, '--disable-warning=ExperimentalWarning'],
   )
 
@@ -73,7 +73,7 @@ async function compareSigned(bench: Bench, of: readonly string[]): Promise<void>
   const baseline =
     (name: string): Sample =>
     async () =>
-      (await runOnce('plain', name)).wallS
+      (await runOnce('plain', name, 'longer')).wallS
   await compare(bench, { name: 'signed', subject: signed('canonical'), baseline, of })
   await compare(bench, { name: 'signed.noNan', subject: signed('host'), baseline, of })
 }

@@ -1,6 +1,26 @@
 /** What must hold of a changed record (spec/record.md §7). */
 import { bytesSource, canonical, EvidenceError, verifyRecord } from '@reprise/core'
+import { secondAttempt } from './cases/resumed.ts'
 import { nodeCrypto } from './node-crypto.ts'
+import { packed } from './pack.ts'
+import { draft, sign, type Draft, type Signed } from './sample.ts'
+import { takeSnapshot } from './snapshot.ts'
+
+/** A run in one go, and one of two attempts with snapshots that are attached. */
+export const samples: readonly { readonly name: string; readonly signed: () => Signed; readonly whole: Uint8Array }[] =
+  await Promise.all(
+    [
+      { name: 'a run', signed: () => sign(draft()) },
+      { name: 'a run that went on', signed: () => sign(resumed()) },
+    ].map(async (sample) => ({ ...sample, whole: await packed(sample.signed()) })),
+  )
+
+export function resumed(): Draft {
+  const run = draft()
+  secondAttempt(run, 0, 8)
+  takeSnapshot(run, 3)
+  return run
+}
 
 /** All that a record that verifies answers, as one text; otherwise that it was not accepted. */
 export async function answer(bytes: Uint8Array): Promise<string> {

@@ -8,6 +8,7 @@ import {
   crateOf,
   encodeLine,
   RECORD_ENTRY,
+  SNAPSHOTS_ENTRY,
   utf8,
   writeZip,
   type ZipInput,
@@ -20,13 +21,13 @@ export interface Entry {
 }
 
 export function entriesOf(signed: Signed): Entry[] {
-  const lines = (items: Signed['checkpoints'] | Signed['attestations']): Uint8Array =>
-    utf8(items.map(encodeLine).join(''))
+  const lines = (items: readonly Parameters<typeof encodeLine>[0][]): Uint8Array => utf8(items.map(encodeLine).join(''))
   const sorted = (a: Entry, b: Entry): number => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name))
   return [
     { name: CRATE_ENTRY, content: utf8(crateOf(signed.document)) },
     { name: RECORD_ENTRY, content: utf8(canonical(signed.document)) },
     { name: CHECKPOINTS_ENTRY, content: lines(signed.checkpoints) },
+    { name: SNAPSHOTS_ENTRY, content: lines(signed.snapshots) },
     { name: ATTESTATIONS_ENTRY, content: lines(signed.attestations) },
     ...[...signed.evidence].map(([name, content]) => ({ name, content })).sort(sorted),
     ...signed.blobs.map(({ sha256, bytes }) => ({ name: blobEntryName(sha256), content: bytes })).sort(sorted),

@@ -22,7 +22,7 @@ import {
   outcomeDigest,
   outcomeOutputsRoot,
   pagesRoot,
-  snapshotsStart,
+  snapshotChain,
   treeHash,
   treeRoot,
   utf8,
@@ -37,6 +37,7 @@ import {
   type Outcome,
   type OutcomeOutput,
   type RecordDocument,
+  type Snapshot,
   type TpmsAttestFields,
   type TpmsClockInfo,
 } from '@reprise/core'
@@ -54,6 +55,8 @@ export interface PlannedQuote {
   clockInfo: TpmsClockInfo
   /** Heads of other runs in the same batch, and the place of ours among them. */
   batch: { others: number; index: number }
+  /** What the signer was told, where it was not what the record says. */
+  told?: { cumulative?: Uint8Array; snapshots?: Uint8Array }
 }
 
 export interface Draft {
@@ -62,6 +65,7 @@ export interface Draft {
   hosts: { tpm: ImitationTpm; ek: Uint8Array | null }[]
   attempts: Mutable<Attempt>[]
   checkpoints: Mutable<Checkpoint>[]
+  snapshots: Mutable<Snapshot>[]
   outcome: Mutable<Outcome> | null
   quotes: PlannedQuote[]
   pcrs: Record<string, Uint8Array>
@@ -72,6 +76,7 @@ export interface Draft {
 export interface Signed {
   document: Mutable<RecordDocument>
   checkpoints: Mutable<Checkpoint>[]
+  snapshots: Mutable<Snapshot>[]
   attestations: Mutable<Attestation>[]
   evidence: Map<string, Uint8Array>
   blobs: (AttachedBlob & { bytes: Uint8Array })[]
@@ -164,7 +169,7 @@ export function draft(): Draft {
     computation: sampleComputation(),
     run: hex(sha256(utf8('run'))),
     hosts: [{ tpm: eccTpm('host 0'), ek: null }],
-    attempts: [{ attempt: 1, environment: sampleEnvironment(), firstSeq: 0, host: 0 }],
+    attempts: [{ attempt: 1, environment: sampleEnvironment(), firstSeq: 0, from: null, host: 0 }],
     checkpoints: [
       { kind: 1, outputs: before, position: '0', seq: 0, state: stateOf(0) },
       { kind: 1, outputs: before, position: '1003', seq: 1, state: stateOf(1) },
@@ -172,6 +177,7 @@ export function draft(): Draft {
       { kind: 1, outputs: after, position: '2000', seq: 3, state: stateOf(3) },
       { kind: 3, outputs: after, position: '2717', seq: 4, state: stateOf(4) },
     ],
+    snapshots: [],
     outcome,
     quotes: [0, 2, 4].map((seq, i) => ({
       attempt: 1,
@@ -216,6 +222,7 @@ export function sign(draft: Draft, hook: SignerHook = (fields) => fields): Signe
   return {
     document: structuredClone(document) as Mutable<RecordDocument>,
     checkpoints: structuredClone(draft.checkpoints),
+    snapshots: structuredClone(draft.snapshots),
     attestations,
     evidence,
     blobs: draft.contents.map((bytes) => ({ ...blobRef(bytes), bytes, open: () => [bytes] })),
@@ -252,8 +259,9 @@ function attest(
       attempt,
       firstSeq,
       seq: quote.seq,
-      cumulative,
-      snapshots: snapshotsStart(computationId(draft.computation, sha256), sha256),
+      cumulative: quote.told?.cumulative ?? cumulative,
+      snapshots:
+        quote.told?.snapshots ?? snapshotChain(computationId(draft.computation, sha256), draft, sha256).at(quote.seq),
       environmentDigest: environmentDigest(environment, sha256),
       previous,
     },

@@ -1,18 +1,25 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { crc32 } from 'node:zlib'
 import {
   canonical,
   computationId,
   decodeCheckpointLine,
   decodeComputation,
+  decodeManifestBytes,
+  decodeSnapshotLine,
   decodeTpmsAttest,
   fromHex,
   hex,
   parseCanonical,
+  snapshotChain,
+  utf8,
 } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
+import { secondAttempt } from './cases/resumed.ts'
 import { nodeCrypto } from './node-crypto.ts'
-import { chainOf, draft, sign } from './sample.ts'
+import { blobRef, chainOf, draft, sign } from './sample.ts'
+import { takeSnapshot } from './snapshot.ts'
 
 const page = (name: string): string => readFileSync(join(resolve(import.meta.dirname, '../../spec'), name), 'utf8')
 
@@ -41,5 +48,30 @@ describe('the specification', () => {
     expect(batch.seq).toBe('14')
     expect(measurementPage).toContain(`\`${hex(decodeTpmsAttest(fromHex(attest)).extraData)}\``)
     expect(measurementPage).toContain(run.run)
+  })
+
+  test('gives a snapshot, its manifest and S', () => {
+    const resumable = draft()
+    const { frames, manifest } = takeSnapshot(resumable, 1)
+    const line = decodeSnapshotLine(exampleIn(measurementPage, 'The record `vectors/record/snapshots`'))
+    expect(line).toEqual(resumable.snapshots[0])
+    expect(measurementPage).toContain(`${frames.length} bytes \`${Buffer.from(frames).toString()}\``)
+    const id = computationId(run.computation, nodeCrypto.sha256)
+    expect(measurementPage).toContain(`\`${hex(snapshotChain(id, resumable, nodeCrypto.sha256).at(1))}\``)
+    const bytes = utf8(exampleIn(page('record.md'), 'Example: the manifest'))
+    expect(decodeManifestBytes(bytes)).toEqual(manifest)
+    expect(blobRef(bytes).sha256).toBe(line.manifest)
+  })
+
+  test('gives the line of a journal that begins a second attempt', () => {
+    const resumed = draft()
+    secondAttempt(resumed, 0, 8)
+    const text = canonical({
+      attempt: resumed.attempts[1],
+      host: { ak: hex(resumed.hosts[0].tpm.publicArea), ek: null },
+      kind: 'attempt',
+    })
+    const line = `${crc32(text).toString(16).padStart(8, '0')} ${text}`
+    expect(exampleIn(page('journal.md'), 'The line that began')).toBe(line)
   })
 })

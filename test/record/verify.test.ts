@@ -1,17 +1,23 @@
 import {
+  assembleRecord,
   bytesSource,
   crateOf,
+  decodeManifestBytes,
   decodeRecordDocument,
   openRecord,
   RECORD_ENTRY,
   verifyRecord,
+  writeZip,
   type VerifyOptions,
   type VerifyResult,
 } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
+import { secondAttempt } from './cases/resumed.ts'
+import { resumed } from './mutation.ts'
 import { nodeCrypto } from './node-crypto.ts'
 import { entriesOf, pack, packed } from './pack.ts'
-import { draft, sign } from './sample.ts'
+import { chainOf, collected, draft, sign } from './sample.ts'
+import { takeSnapshot } from './snapshot.ts'
 
 async function verify(bytes: Uint8Array, options: Partial<VerifyOptions> = {}): Promise<VerifyResult> {
   return verifyRecord(bytesSource(bytes), { crypto: nodeCrypto, ...options })
@@ -133,6 +139,64 @@ describe('a verifier', () => {
   })
 })
 
+describe('snapshots', () => {
+  const counts = ({ snapshots, unsignedSnapshots, segments }: VerifyResult): unknown => [
+    snapshots,
+    unsignedSnapshots,
+    segments.total,
+  ]
+
+  test('part the run into segments', async () => {
+    const run = draft()
+    for (const seq of [1, 3]) takeSnapshot(run, seq)
+    expect(counts(await verify(await packed(sign(run))))).toEqual([2, [], 3])
+    takeSnapshot(run, 4)
+    expect(counts(await verify(await packed(sign(run))))).toEqual([3, [], 3])
+  })
+
+  test('without a signed head are named and count for nothing', async () => {
+    const run = draft()
+    for (const seq of [1, 3]) takeSnapshot(run, seq)
+    const signed = sign(run)
+    signed.attestations.pop()
+    const result = await verify(await packed(signed))
+    expect([result.evidence, counts(result)]).toEqual(['unverifiable', [1, [3], 2]])
+  })
+
+  test('that are not attached are said to be', async () => {
+    const run = draft()
+    for (const seq of [1, 3]) takeSnapshot(run, seq)
+    run.contents.splice(10)
+    const { notChecked } = await verify(await packed(sign(run)))
+    expect(notChecked.find(({ what }) => what === 'contents of snapshots')?.why).toContain('1 of 2 are not attached')
+  })
+})
+
+describe('a second attempt', () => {
+  test('is judged against C at every checkpoint that it signs again, however many there are', async () => {
+    const run = draft()
+    const [first, grid, , , final] = run.checkpoints
+    run.checkpoints = [first, grid]
+    for (let seq = 2; seq < 200; seq++) run.checkpoints.push({ ...grid, kind: 2, seq, position: String(1003 + seq) })
+    run.checkpoints.push({ ...final, seq: 200 })
+    secondAttempt(run, 0, 8)
+    const quote = (attempt: 1 | 2, seq: number, i: number) => ({
+      ...run.quotes[attempt === 1 ? 0 : 2],
+      attempt,
+      seq,
+      clockInfo: { ...run.quotes[attempt === 1 ? 0 : 2].clockInfo, clock: BigInt(70_000 + i) },
+    })
+    const again = Array.from({ length: 199 }, (_, i) => i + 2)
+    run.quotes = [quote(1, 0, 0), quote(1, 150, 1), ...again.map((seq, i) => quote(2, seq, i + 2))]
+    expect((await verify(await packed(sign(run)))).evidence).toBe('verified')
+    run.quotes[100].told = { cumulative: chainOf(run)[1] }
+    const { findings } = await verify(await packed(sign(run)))
+    expect(findings.filter(({ severity }) => severity === 'refutes').map(({ code, path }) => [code, path])).toEqual([
+      ['BATCH', 'attestations.jsonl:101'],
+    ])
+  })
+})
+
 /** Everything in record.json, as paths to its leaves. */
 function leavesOf(value: unknown, path: string[] = []): string[][] {
   if (typeof value !== 'object' || value === null) return [path]
@@ -153,14 +217,14 @@ function otherThan(value: unknown, path: readonly string[]): unknown {
   return typeof value === 'string' ? `${value}2` : 'x'
 }
 
-describe('record.json', () => {
-  test('holds nothing that a signature does not cover', async () => {
-    const base = sign({ ...draft(), contents: [] })
-    const paths = leavesOf(base.document)
-    expect(paths.length).toBeGreaterThan(50)
+describe.each(['document', 'snapshots'] as const)('what stands in %s', (part) => {
+  test('is covered by a signature', async () => {
+    const base = sign({ ...resumed(), contents: [] })
+    const paths = leavesOf(base[part])
+    expect(paths.length).toBeGreaterThan(part === 'document' ? 70 : 7)
     for (const path of paths) {
-      const signed = sign({ ...draft(), contents: [] })
-      let at = signed.document as unknown as Record<string, unknown>
+      const signed = sign({ ...resumed(), contents: [] })
+      let at = signed[part] as unknown as Record<string, unknown>
       for (const name of path.slice(0, -1)) at = at[name] as Record<string, unknown>
       const last = path[path.length - 1]
       at[last] = otherThan(at[last], path)
@@ -168,6 +232,35 @@ describe('record.json', () => {
       if (bytes !== undefined)
         expect([path.join('.'), (await verify(bytes)).evidence]).toEqual([path.join('.'), 'refuted'])
     }
+  })
+})
+
+describe('assembleRecord', () => {
+  const partsOf = (signed: ReturnType<typeof sign>): Parameters<typeof assembleRecord>[0] => ({
+    ...signed,
+    checkpoints: () => signed.checkpoints,
+    attestations: () => signed.attestations,
+    manifests: new Map(
+      signed.snapshots.map(({ manifest }) => [
+        manifest,
+        decodeManifestBytes(signed.blobs.find(({ sha256 }) => sha256 === manifest)?.bytes ?? expect.fail(manifest)),
+      ]),
+    ),
+  })
+
+  test('makes a record that verifies, with all that its snapshots name', async () => {
+    const signed = sign(resumed())
+    const result = await verify(await collected(writeZip(assembleRecord(partsOf(signed)))))
+    expect([result.evidence, result.snapshots]).toEqual(['verified', 2])
+  })
+
+  test('refuses what only a manifest names that is not attached', () => {
+    const signed = sign(resumed())
+    const manifests = new Set(signed.snapshots.map(({ manifest }) => manifest))
+    const parts = partsOf(signed)
+    const blobs = signed.blobs.filter(({ sha256 }) => !manifests.has(sha256))
+    expect(() => assembleRecord({ ...parts, blobs })).toThrow('the record does not name it')
+    expect(() => assembleRecord({ ...parts, manifests: new Map() })).toThrow('the record does not name it')
   })
 })
 

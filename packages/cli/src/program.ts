@@ -1,5 +1,6 @@
 /** Commands and their options; what they do is loaded when it is asked for. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import type { SegmentChoice } from '@reprise/runner'
 import { EXIT_USAGE } from './exit.ts'
 import { describeFailure, printFailure } from './print/failure.ts'
 import { watchOutput } from './print/streams.ts'
@@ -31,6 +32,23 @@ function milliseconds(text: string): number {
   if (!Number.isSafeInteger(value) || value < 1)
     throw new InvalidArgumentError('a whole number of milliseconds is wanted')
   return value
+}
+
+function jobs(text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1 || value > 256)
+    throw new InvalidArgumentError('a number from 1 to 256 is wanted')
+  return value
+}
+
+function segments(text: string): SegmentChoice {
+  if (text === 'all') return { kind: 'all' }
+  const [, count] = /^sample:([1-9]\d{0,5})$/.exec(text) ?? []
+  if (count !== undefined) return { kind: 'sample', count: Number(count) }
+  const [, first, last] = /^(\d{1,6})\.\.(\d{1,6})$/.exec(text) ?? []
+  if (first !== undefined && Number(first) <= Number(last))
+    return { kind: 'range', first: Number(first), last: Number(last) }
+  throw new InvalidArgumentError('all, sample:K or K..L is wanted')
 }
 
 function list(value: string, before: readonly string[] | undefined): readonly string[] {
@@ -103,9 +121,30 @@ function addRun(program: Command): void {
     )
     .addOption(new Option('--attach <what>', 'what the record carries').choices(ATTACH).default('outputs'))
     .option('--max-lag-ms <n>', 'how old an unsigned checkpoint may get before the program waits', milliseconds)
+    .option(
+      '--snapshot-ms <n>',
+      'milliseconds between snapshots (default: 10 to 60 s, by what they cost)',
+      milliseconds,
+    )
+    .option('--no-snapshots', 'take none: the run cannot be gone on with after a crash, nor repeated in parts')
     .option('--no-write-back', 'leave the outputs out of the working folder')
     .addOption(json())
     .action(acting('run', () => import('./commands/run.ts')))
+
+  program
+    .command('resume')
+    .description('go on with a run after a crash, from its newest signed snapshot')
+    .argument('<run>', 'the beginning of a run id, or last')
+    .option('-o, --output <file>', 'the record to write (default: the run id, ending .reprise)')
+    .addOption(new Option('--attach <what>', 'what the record carries').choices(ATTACH).default('outputs'))
+    .option('--max-lag-ms <n>', 'how old an unsigned checkpoint may get before the program waits', milliseconds)
+    .option(
+      '--snapshot-ms <n>',
+      'milliseconds between snapshots (default: 10 to 60 s, by what they cost)',
+      milliseconds,
+    )
+    .addOption(json())
+    .action(acting('resume', () => import('./commands/resume.ts')))
 }
 
 /** What reads, repeats and compares them. */
@@ -136,6 +175,12 @@ function addReaders(program: Command): void {
     )
     .option('--inputs <folder>', 'where to look for files that are neither attached nor in the store', '.')
     .option('--continue', 'go on after the first difference')
+    .option(
+      '--segments <which>',
+      'repeat parts from their snapshots: all, sample:K (drawn here and now) or K..L',
+      segments,
+    )
+    .option('--jobs <n>', 'how many segments at the same time', jobs, 2)
     .addOption(new Option('--attach <what>', 'what the record carries').choices(ATTACH).default('outputs'))
     .addOption(json())
     .action(acting('repeat', () => import('./commands/repeat.ts')))

@@ -22,6 +22,11 @@ const KINDS = {
   RUNTIME_MISSING: 'failure', // the package with the language runtimes is not installed, or is another version
   ENGINE_REFUSED: 'input', // a program that this machine cannot run
   ENGINE_FAILED: 'failure',
+  DETERMINISM: 'failure', // what was signed came out differently
+  RUN_UNKNOWN: 'usage', // no run of that name
+  NOT_RESUMABLE: 'input', // a run that cannot be gone on with
+  RUN_BUSY: 'input', // another process is at work on it
+  NOT_THE_SNAPSHOT: 'unknown', // another snapshot than the one that was signed
   JOURNAL_DAMAGED: 'unknown', // a wrong line before correct ones
   JOURNAL_WRITE: 'failure',
   DISK_FULL: 'failure',

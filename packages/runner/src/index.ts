@@ -6,7 +6,14 @@ export { difference, type Difference, type MemoryDifference } from './difference
 export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord } from './export/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
-export { repeat, type FirstDivergence, type RepeatResult } from './repeat/index.ts'
-export { run, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
+export {
+  repeat,
+  repeatSegments,
+  type FirstDivergence,
+  type RepeatResult,
+  type SegmentChoice,
+  type SegmentsResult,
+} from './repeat/index.ts'
+export { findRun, resume, run, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'

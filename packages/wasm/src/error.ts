@@ -10,6 +10,7 @@ export type WasmErrorCode =
   | 'IMPORT' // an import the machine does not offer
   | 'FEATURE' // an instruction or type outside of semantics wasm/1
   | 'RESERVED_NAME' // an export that begins with `reprise:`
+  | 'SNAPSHOT' // a snapshot that is damaged, or of another computation
   | 'COMPILE' // the engine refused the module
   | 'HOST_STACK' // the engine's own stack ran out before the machine's limit
   | 'HOST_MEMORY' // the host had no memory where the machine's limit allowed some

@@ -5,6 +5,7 @@ export {
   WASI_LIMITS,
   type Note,
   type NoteCode,
+  type SavedHost,
   type WasiFile,
   type WasiFunction,
   type WasiHost,
@@ -13,14 +14,25 @@ export {
   type WasiOptions,
   type WasiOutput,
 } from './wasi/index.ts'
-export { encodeEngineState, pageDiffers, takeChangedPages, type PageDiffers } from './state/index.ts'
+export {
+  decodeFrames,
+  encodeEngineState,
+  encodeFrames,
+  pageDiffers,
+  takeChangedPages,
+  type Activations,
+  type PageDiffers,
+} from './state/index.ts'
+export { Continuations } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
 export {
   runGuest,
   WORKER_STACK_MB,
   type Guest,
   type GuestOptions,
+  type GlobalState,
   type GuestStop,
+  type Snapshot,
   type Stop as PauseStop,
 } from './machine.ts'
 export {

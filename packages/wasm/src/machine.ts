@@ -6,22 +6,27 @@
  */
 
 import { fromUtf8 } from '@reprise/core'
+import { FrameCollector, Resumption } from './activations.ts'
 import { WasmError } from './error.ts'
+import { translated, unknownTrap } from './host-failure.ts'
 import type { ValueType } from './module/opcodes.ts'
 import { CHECKPOINT, REPRISE_MODULE } from './module/wasi-names.ts'
+import type { Continuations } from './passes/continuations.ts'
 import type { HostImport } from './passes/gate.ts'
 import { MACHINE_MODULE } from './passes/layout.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
-import { FUEL_EXPORT, globalExport, MEMORY_EXPORT, START_EXPORT } from './passes/sections.ts'
+import { DROP_EXPORT, FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
+import type { Activations } from './state/frames.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
-/** `resourceLimits.stackSizeMb` of the worker that a guest runs in: the engine's stack must outlast the machine's. */
-export const WORKER_STACK_MB = 256
+export { WORKER_STACK_MB } from './host-failure.ts'
+
 /** A slice never holds more fuel, so that no charge can wrap the 32-bit counter. */
 export const SLICE_MAX = 1n << 30n
 /** Bytes of UTF-8 that `reprise.checkpoint` takes. */
 export const LABEL_BYTES_MAX = 1024
 const ENOSYS = 52
+const PAGE_BYTES = 0x1_0000
 
 export interface GlobalState {
   readonly type: ValueType
@@ -52,6 +57,16 @@ export type GuestStop =
   | { readonly kind: 'trapped'; readonly position: bigint; readonly reason: TrapReason; readonly message: string }
   | { readonly kind: 'suspended'; readonly position: bigint }
 
+/** A captured guest: what it takes to go on, besides the state of the host. */
+export interface Snapshot {
+  readonly activations: Activations
+  /** Whole pages. */
+  readonly memory: Uint8Array
+  /** As {@link Guest.globals} gave them. */
+  readonly globals: readonly GlobalState[]
+  readonly position: bigint
+}
+
 // Host functions take numbers and bigints as WebAssembly passes them.
 export type HostFunction = (...values: never[]) => unknown
 
@@ -64,16 +79,23 @@ export interface GuestOptions {
   readonly nextDue: () => bigint
   /** After instantiation, before the guest's first instruction: position 0. */
   readonly onReady: (guest: Guest) => void
-  readonly onStop: (stop: Stop, guest: Guest) => 'go' | 'suspend'
+  /** `capture` may be the answer at due stops only, and leads to `onCapture`. */
+  readonly onStop: (stop: Stop, guest: Guest) => 'go' | 'suspend' | 'capture'
+  /** Needed to capture and to continue: of the same module, rewritten with `capture`. */
+  readonly continuations?: Continuations
+  /** The guest has been left at the position of the stop; `go` continues it. */
+  readonly onCapture?: (activations: Activations, guest: Guest) => 'go' | 'suspend'
+  /** Where the guest begins; `onReady` comes when all of it is in place. The state of the host is the caller's. */
+  readonly from?: Snapshot
   /** The exit code, if a host function threw this to end the guest. */
   readonly isExit: (thrown: unknown) => number | undefined
 }
 
 /** Ends the guest from inside an import. */
 class Unwind extends Error {
-  readonly end: 'suspended' | TrapReason
+  readonly end: 'suspended' | 'captured' | TrapReason
 
-  constructor(end: 'suspended' | TrapReason) {
+  constructor(end: 'suspended' | 'captured' | TrapReason) {
     super(end)
     this.end = end
   }
@@ -93,46 +115,108 @@ class Machine implements Guest {
   readonly #options: GuestOptions
   readonly #exports: WebAssembly.Exports
   readonly #fuel: WebAssembly.Global<'i32'>
+  readonly #collector: FrameCollector | undefined
+  readonly #resumption: Resumption | undefined
+  #phase: Activations['phase'] = 'start'
   /** Position that belongs to a counter of zero. */
   #base = 0n
   /** Counter at the last host call or stop. */
   #seenFuel = 0
   #due = 0n
   #label: string | undefined
+  /** What a host function threw, on its way out of the guest. */
+  #thrown: unknown
+  #threw = false
 
   constructor(options: GuestOptions) {
     this.#options = options
+    const imports = this.#imports()
     let instance: WebAssembly.Instance
     try {
-      instance = new WebAssembly.Instance(options.module, this.#imports())
+      instance = new WebAssembly.Instance(options.module, imports)
     } catch (error) {
       throw translated(error)
     }
     this.#exports = instance.exports
     this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
+    const { continuations, facts } = options
+    if (continuations !== undefined) {
+      this.#collector = new FrameCollector(continuations, instance.exports)
+      this.#resumption = new Resumption(continuations, instance, facts, imports)
+    }
   }
 
   run(): GuestStop {
-    const { onReady, isExit } = this.#options
+    const { onReady, onCapture, from } = this.#options
+    if (from !== undefined) this.#restore(from)
     onReady(this)
-    try {
-      this.#refill()
-      if (this.#options.facts.hasStart) this.#call(START_EXPORT)
-      this.#call('_start')
-      return { kind: 'exited', position: this.position(), code: 0 }
-    } catch (error) {
-      if (error instanceof Unwind) {
-        return error.end === 'suspended'
-          ? { kind: 'suspended', position: this.position() }
-          : this.#trapped(error.end, error.message)
+    let activations = from?.activations
+    for (;;) {
+      try {
+        this.#refill()
+        this.#execute(activations)
+        return { kind: 'exited', position: this.position(), code: 0 }
+      } catch (error) {
+        if (!(error instanceof Unwind) || error.end !== 'captured') return this.#ended(error)
+        activations = { phase: this.#phase, frames: this.#collector?.take() ?? [] }
+        this.#threw = false
+        if (onCapture?.(activations, this) !== 'go') {
+          return { kind: 'suspended', position: this.position() }
+        }
       }
-      const code = isExit(error)
-      if (code !== undefined) return { kind: 'exited', position: this.position(), code }
-      if (!(error instanceof WebAssembly.RuntimeError)) throw translated(error)
-      const reason = trapReason(error.message)
-      if (reason === undefined) throw unknownTrap(error)
-      return this.#trapped(reason, error.message)
     }
+  }
+
+  #execute(activations: Activations | undefined): void {
+    if (activations !== undefined) {
+      if (this.#resumption === undefined) throw new Error('broken invariant: what was captured can be continued')
+      this.#resumption.run(activations)
+      if (this.#phase === 'command') return
+    } else if (this.#options.facts.hasStart) this.#call(START_EXPORT)
+    this.#phase = 'command'
+    this.#call('_start')
+  }
+
+  #ended(error: unknown): GuestStop {
+    if (error instanceof Unwind && error.end !== 'captured') {
+      return error.end === 'suspended'
+        ? { kind: 'suspended', position: this.position() }
+        : this.#trapped(error.end, error.message)
+    }
+    const code = this.#options.isExit(error)
+    if (code !== undefined) return { kind: 'exited', position: this.position(), code }
+    if (!(error instanceof WebAssembly.RuntimeError)) throw translated(error)
+    const reason = trapReason(error.message)
+    if (reason === undefined) throw unknownTrap(error)
+    return this.#trapped(reason, error.message)
+  }
+
+  #restore({ activations, memory, globals, position }: Snapshot): void {
+    const { facts } = this.#options
+    const fits =
+      globals.length === facts.globals.length && globals.every(({ type }, i) => type === facts.globals[i].type)
+    const pages = memory.length / PAGE_BYTES
+    const { minPages = 0, maxPages = 0 } = facts.memory ?? {}
+    if (!fits || !Number.isInteger(pages) || pages < minPages || pages > maxPages || this.#resumption === undefined) {
+      throw new WasmError('SNAPSHOT', { message: 'The snapshot does not fit the module: other globals or memory.' })
+    }
+    try {
+      const exported = this.#exports[MEMORY_EXPORT] as WebAssembly.Memory | undefined
+      if (exported !== undefined && pages > minPages) exported.grow(pages - minPages)
+    } catch (error) {
+      throw translated(error)
+    }
+    this.memory().set(memory)
+    for (const [i, { index }] of facts.globals.entries()) {
+      const { type, bits } = globals[i]
+      const set = this.#exports[setterExport(index)] as (...values: (number | bigint)[]) => void
+      if (type === 'v128') set(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
+      else set(type === 'i32' || type === 'f32' ? Number(bits) | 0 : BigInt.asIntN(64, bits))
+    }
+    ;(this.#exports[DROP_EXPORT] as (() => void) | undefined)?.()
+    this.#phase = activations.phase
+    this.#base = position
+    this.#fuel.value = 0
   }
 
   position(): bigint {
@@ -145,7 +229,7 @@ class Machine implements Guest {
   }
 
   memoryPages(): number {
-    return this.memory().length / 0x1_0000
+    return this.memory().length / PAGE_BYTES
   }
 
   globals(): readonly GlobalState[] {
@@ -183,7 +267,12 @@ class Machine implements Guest {
 
   #stop(stop: Stop): void {
     this.#seenFuel = this.#fuel.value
-    if (this.#options.onStop(stop, this) === 'suspend') throw new Unwind('suspended')
+    const answer = this.#options.onStop(stop, this)
+    if (answer === 'suspend') throw new Unwind('suspended')
+    if (answer === 'capture') {
+      if (stop.kind !== 'due' || this.#resumption === undefined) throw new Error('this stop cannot be captured')
+      throw new Unwind('captured')
+    }
     this.#refill()
   }
 
@@ -196,16 +285,17 @@ class Machine implements Guest {
   #imports(): WebAssembly.Imports {
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {
       [MACHINE_MODULE]: {
-        poll: () => this.#poll(),
-        exhausted: () => {
+        poll: this.#remembering(() => this.#poll()),
+        frame: (functionIndex: number, site: number) => this.#leave(functionIndex, site),
+        exhausted: this.#remembering(() => {
           throw new Unwind('stack-exhausted')
-        },
-        out_of_memory: () => {
+        }),
+        out_of_memory: this.#remembering(() => {
           throw new WasmError('HOST_MEMORY', {
             message: 'The host has no memory for the guest, within the limit that the computation allows.',
             hint: 'Run it on a host with more free memory, or lower the memory limit (which changes the computation).',
           })
-        },
+        }),
       },
     }
     for (const wanted of this.#options.facts.imports) {
@@ -213,6 +303,28 @@ class Machine implements Guest {
       imports[wanted.module][wanted.name] = this.#hostCall(this.#hostFunction(wanted))
     }
     return imports
+  }
+
+  /** Notes what is thrown, for {@link #leave}. */
+  #remembering(call: (...values: unknown[]) => unknown): (...values: unknown[]) => unknown {
+    return (...values) => {
+      try {
+        return call(...values)
+      } catch (error) {
+        this.#thrown = error
+        this.#threw = true
+        throw error
+      }
+    }
+  }
+
+  /** Called by the handlers, whatever was thrown: it has to go on. */
+  #leave(functionIndex: number, site: number): never {
+    const thrown = this.#thrown
+    if (thrown instanceof Unwind && thrown.end === 'captured') this.#collector?.add(functionIndex, site)
+    if (this.#threw) throw thrown
+    // The engine alone throws unseen: when its stack runs out.
+    throw new RangeError('Maximum call stack size exceeded')
   }
 
   #hostFunction({ module, name, signature }: HostImport): HostFunction {
@@ -228,7 +340,7 @@ class Machine implements Guest {
   /** Around every host call: notes the position, and stops after it when the call asked for a checkpoint. */
   #hostCall(call: HostFunction): HostFunction {
     const target = call as (...values: unknown[]) => unknown
-    return (...values: unknown[]) => {
+    return this.#remembering((...values) => {
       this.#seenFuel = this.#fuel.value
       const result = target(...values)
       if (this.#label !== undefined) {
@@ -237,7 +349,7 @@ class Machine implements Guest {
         this.#stop({ kind: 'requested', position: this.position(), label })
       }
       return result
-    }
+    })
   }
 
   readonly #checkpoint = (at: number, lengthBytes: number): void => {
@@ -260,39 +372,4 @@ function globalBits(type: ValueType, exported: WebAssembly.ExportValue): bigint 
     return BigInt.asUintN(64, low) | (BigInt.asUintN(64, high) << 64n)
   }
   return BigInt.asUintN(type === 'i32' || type === 'f32' ? 32 : 64, BigInt(value as number | bigint))
-}
-
-function translated(error: unknown): unknown {
-  if (error instanceof RangeError && error.message.includes('call stack')) {
-    return new WasmError('HOST_STACK', {
-      message: "The engine's stack ran out before the machine's limit was reached.",
-      hint: `Run the guest in a worker with resourceLimits.stackSizeMb of at least ${WORKER_STACK_MB}.`,
-      cause: error,
-    })
-  }
-  if (error instanceof RangeError && error.message.includes('memory')) {
-    return new WasmError('HOST_MEMORY', {
-      message: "The host could not reserve the guest's memory.",
-      hint: 'Run it on a host with more free memory.',
-      cause: error,
-    })
-  }
-  // A RuntimeError arrives here from instantiation only: a data or element segment that does not fit.
-  if (
-    [WebAssembly.CompileError, WebAssembly.LinkError, WebAssembly.RuntimeError].some((kind) => error instanceof kind)
-  ) {
-    return new WasmError('COMPILE', {
-      message: `The engine refused the module: ${(error as Error).message}`,
-      hint: 'The program is no valid WebAssembly. Try: wasm-tools validate FILE',
-      cause: error,
-    })
-  }
-  return error
-}
-
-function unknownTrap(error: WebAssembly.RuntimeError): WasmError {
-  return new WasmError('HOST_TRAP', {
-    message: `The engine reported a trap that this version does not know: ${error.message}`,
-    cause: error,
-  })
 }

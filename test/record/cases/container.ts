@@ -152,14 +152,17 @@ export const containerCases: readonly RecordCase[] = [
   refuted('path-outside', 'An entry that an unpacker would put outside.', SCHEMA, {
     entries: (entries) => void entries.push({ name: '../outside', content: utf8('x') }),
   }),
-  refuted('entries-swapped', 'Checkpoints and attestations in the wrong order.', SCHEMA, {
+  refuted('entries-swapped', 'Checkpoints and snapshots in the wrong order.', SCHEMA, {
     entries: (entries) => void entries.splice(2, 2, entries[3], entries[2]),
   }),
   refuted('attestations-missing', 'No attestations.jsonl.', ['FIRST_UNSIGNED', 'SCHEMA', 'UNSIGNED_TAIL'], {
+    entries: (entries) => void entries.splice(4, 1),
+  }),
+  refuted('snapshots-missing', 'No snapshots.jsonl, which is there even when it is empty.', SCHEMA, {
     entries: (entries) => void entries.splice(3, 1),
   }),
   refuted('key-missing', 'The attestation key is not there, so nothing that it signed can be checked.', SCHEMA, {
-    entries: (entries) => void entries.splice(4, 1),
+    entries: (entries) => void entries.splice(5, 1),
   }),
   refuted('record-missing', 'No record.json.', SCHEMA, { entries: (entries) => void entries.splice(1, 1) }),
   refuted('record-not-canonical', 'A blank in record.json.', SCHEMA, { entries: edit('record.json', ',', ', ') }),

@@ -1,22 +1,10 @@
 /** Records that verify, and records of which too little is signed. */
 import { decodeTpmtSignature, encodeTpmtSignature, fromHex, hex, utf8, type Outcome } from '@reprise/core'
-import { eccTpm, otherEcdsa, rsaTpm } from '../imitation-tpm.ts'
+import { otherEcdsa, rsaTpm } from '../imitation-tpm.ts'
 import { nodeCrypto } from '../node-crypto.ts'
 import { RSA_TEST_KEY } from '../rsa-key.ts'
-import { clockAt, sampleEnvironment, type Draft } from '../sample.ts'
+import type { Draft } from '../sample.ts'
 import { unverifiable, verified, type RecordCase } from './case.ts'
-
-/** Goes on with a second attempt after the checkpoint 2, on a host of one's choice. */
-export function secondAttempt(draft: Draft, host: number, resetCount: number): void {
-  const environment = { ...sampleEnvironment(), startedAt: '2026-11-22T04:00:00Z' }
-  draft.attempts.push({ attempt: 2, environment, firstSeq: 2, host })
-  draft.quotes = [0, 2, 3, 4].map((seq, i) => ({
-    attempt: seq < 3 ? 1 : 2,
-    seq,
-    clockInfo: seq < 3 ? clockAt(60_000 + i) : clockAt(61_000 + i, resetCount),
-    batch: { others: 0, index: 0 },
-  }))
-}
 
 /** Cuts the run after checkpoint `seq`: no final checkpoint, no outcome. */
 export function stopAfter(draft: Draft, seq: number): void {
@@ -40,15 +28,6 @@ export const heldCases: readonly RecordCase[] = [
   }),
   verified('batch', 'Each head shares its quote with those of other runs: paths of different lengths.', {
     draft: (draft) => draft.quotes.forEach((quote, i) => (quote.batch = { others: 2 * i + 1, index: i })),
-  }),
-  verified('two-attempts', 'The run went on after a reboot of its host.', {
-    draft: (draft) => secondAttempt(draft, 0, 8),
-  }),
-  verified('two-hosts', 'The run went on on another host, whose TPM knows nothing of the first one.', {
-    draft(draft) {
-      draft.hosts.push({ tpm: eccTpm('host 1'), ek: null })
-      secondAttempt(draft, 1, 3)
-    },
   }),
   verified('ek-certificate', 'The record carries the EK certificate that its environment names.', {
     draft: withCertificate,

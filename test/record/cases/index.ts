@@ -2,7 +2,9 @@ import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
+import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
+import { snapshotCases } from './snapshots.ts'
 
 /** Every folder of `vectors/record/`. */
 export const recordCases: readonly RecordCase[] = [
@@ -11,6 +13,8 @@ export const recordCases: readonly RecordCase[] = [
   ...keyCases,
   ...attestationCases,
   ...runCases,
+  ...snapshotCases,
+  ...resumedCases,
 ]
 
 export type { RecordCase }

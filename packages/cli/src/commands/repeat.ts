@@ -1,11 +1,12 @@
 /** `reprise repeat`: run it again, compare every checkpoint, apply the sealed criteria. */
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { loadRecord, repeat, type AttachLevel, type RepeatResult } from '@reprise/runner'
+import { loadRecord, repeat, type AttachLevel, type RepeatResult, type SegmentChoice } from '@reprise/runner'
 import { createContext, openSigner, openStore } from '../context.ts'
 import { EXIT_INTERRUPTED, EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { advise, count, paint, safe, short, shortPath } from '../print/format.ts'
 import { runProgress } from '../print/run-progress.ts'
+import { repeatInParts } from './repeat-segments.ts'
 import { criterion, printVerdict, verifyFile } from './verify.ts'
 
 interface RepeatOptions {
@@ -13,16 +14,29 @@ interface RepeatOptions {
   readonly inputs: string
   readonly continue?: boolean
   readonly attach: AttachLevel
+  readonly segments?: SegmentChoice
+  readonly jobs: number
   readonly json?: boolean
 }
 
 export async function action(options: object, [path = '']: readonly string[]): Promise<number> {
-  const { output, inputs, attach, json = false, continue: goesOn = false } = options as RepeatOptions
+  const { output, inputs, attach, segments, jobs, json = false, continue: goesOn = false } = options as RepeatOptions
   const context = createContext()
   const evidence = await verifyFile(path)
   if (evidence.evidence !== 'verified' && !json) printVerdict(path, evidence)
   await using original = await loadRecord(path)
   const store = await openStore(context)
+  if (segments !== undefined)
+    return await repeatInParts({
+      original,
+      choice: segments,
+      jobs,
+      store,
+      inputs,
+      context,
+      json,
+      evidence: evidence.evidence,
+    })
   const progress = runProgress()
   const onTrouble = (message: string): void => {
     progress.clear()

@@ -16,7 +16,7 @@ export interface Failure {
 export function describeFailure(error: unknown, command: string): Failure {
   // What failed on the way out matters less than what led there.
   if (error instanceof SuppressedError) return describeFailure(error.suppressed, command)
-  const own = command === 'run' ? EXIT_RUN_FAILED : EXIT_UNKNOWN
+  const own = command === 'run' || command === 'resume' ? EXIT_RUN_FAILED : EXIT_UNKNOWN
   if (error instanceof RunnerError) {
     const exitCode = error.kind === 'usage' || error.kind === 'input' ? EXIT_USAGE : own
     return { code: error.code, message: error.message, hint: error.hint, exitCode }

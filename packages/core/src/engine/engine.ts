@@ -51,6 +51,17 @@ export interface MachineState {
   readonly engineState: Uint8Array
 }
 
+/** Where a snapshot lies in the store, and what is signed of it (spec/record.md §8). */
+export interface SnapshotRef {
+  /** 32 bytes. */
+  readonly root: Uint8Array
+  /** Digests of the stack's bytes and of the manifest, hex. */
+  readonly frames: string
+  readonly manifest: string
+  /** Bytes that this snapshot added to the store. */
+  readonly addedBytes: number
+}
+
 export interface Machine extends AsyncDisposable {
   /** Runs to the first stop at or after `position`; a requested checkpoint, the end or an interrupt come sooner. */
   runTo(position: bigint): Promise<Stop>
@@ -59,6 +70,12 @@ export interface Machine extends AsyncDisposable {
    * hashing goes on beside the running machine, so await the result late.
    */
   measure(): Promise<Measurement>
+  /**
+   * Saves the machine that stands at a due stop and has just been measured, so that a run can go on from here on any
+   * host. Only what changed since the last snapshot is added to the store; that goes on beside the running machine,
+   * so await the result late.
+   */
+  snapshot(): Promise<SnapshotRef>
   state(): Promise<MachineState>
   /** What the guest has written, deleted and asked for in vain so far. */
   results(): Promise<MachineResults>

@@ -1,2 +1,11 @@
-export type { Machine, MachineNote, MachineOutput, MachineResults, MachineState, Measurement, Stop } from './engine.ts'
+export type {
+  Machine,
+  MachineNote,
+  MachineOutput,
+  MachineResults,
+  MachineState,
+  Measurement,
+  SnapshotRef,
+  Stop,
+} from './engine.ts'
 export { NEVER, nextGridPosition, stride } from './positions.ts'

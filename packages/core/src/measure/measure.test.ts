@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compare, fromHex, hex, utf8 } from '../bytes/index.ts'
+import { compare, concat, fromHex, hex, utf8 } from '../bytes/index.ts'
 import { canonical } from '../canon/index.ts'
-import type { Computation, Environment, Outcome } from '../record/types.ts'
+import type { Computation, Environment, Outcome, Snapshot } from '../record/types.ts'
 import {
   attestationDigest,
   batchDigest,
@@ -15,6 +15,9 @@ import {
   outcomeDigest,
   outcomeOutputsRoot,
   outputsRoot,
+  snapshotChain,
+  snapshotRoot,
+  snapshotRootPrefix,
   snapshotsStart,
   stateRoot,
 } from './index.ts'
@@ -125,6 +128,46 @@ describe('measurement', () => {
           expect(hex(actual)).toBe(expected)
         }
       }),
+    )
+  })
+
+  test('of a snapshot, and the chain over snapshots, follow §5', () => {
+    const hexDigest = digest.map(hex)
+    const snapshot = fc.record({
+      frames: hexDigest,
+      manifest: hexDigest,
+      root: hexDigest,
+      gap: fc.nat(3),
+      position: number,
+    })
+    fc.assert(
+      fc.property(digest, bytes, fc.array(snapshot, { maxLength: 5 }), (id, frames, items) => {
+        expect(hex(snapshotRoot(id, frames, sha256))).toBe(H('reprise/snapshot/v1', id, sized(frames)))
+        expect(hex(sha256(concat(snapshotRootPrefix(id, frames.length), frames)))).toBe(
+          H('reprise/snapshot/v1', id, sized(frames)),
+        )
+        let expected = H('reprise/snapshots/start/v1', id)
+        const expectedAt = [expected]
+        const snapshots: (Snapshot & { readonly position: bigint })[] = []
+        for (const { gap, position, ...line } of items) {
+          for (let i = 0; i < gap; i++) expectedAt.push(expected)
+          const seq = expectedAt.length
+          snapshots.push({ ...line, seq, position })
+          const link = [u64(seq), u64(position), ...[line.root, line.frames, line.manifest].map(fromHex)]
+          expected = H('reprise/snapshots/v1', fromHex(expected), ...link)
+          expectedAt.push(expected)
+        }
+        const checkpoints = expectedAt.map((_, seq) => ({
+          kind: 1 as const,
+          outputs: '',
+          position: String(snapshots.find((each) => each.seq === seq)?.position ?? 0n),
+          seq,
+          state: '',
+        }))
+        const chain = snapshotChain(id, { snapshots, checkpoints }, sha256)
+        expect(expectedAt.map((_, seq) => hex(chain.at(seq)))).toEqual(expectedAt)
+      }),
+      { numRuns: 50 },
     )
   })
 

@@ -1,5 +1,5 @@
 /** What is hashed for a run: checkpoints, chains, heads and batches. Format: spec/measurement.md. */
-import { ByteWriter, compare, fromHex, utf8 } from '../bytes/index.ts'
+import { ByteWriter, compare, concat, fromHex, utf8 } from '../bytes/index.ts'
 import { canonical } from '../canon/index.ts'
 import type { Sha256 } from '../crypto.ts'
 import { DIGEST_BYTES, treeHash, treeRoot } from '../merkle/index.ts'
@@ -11,6 +11,7 @@ import {
   type Environment,
   type Outcome,
   type RecordDocument,
+  type Snapshot,
 } from '../record/types.ts'
 
 export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
@@ -136,9 +137,68 @@ export function cumulatives(
   })
 }
 
+/** What stands before the frames in the bytes that give a snapshotRoot, for frames that come in pieces. */
+export function snapshotRootPrefix(stateRoot: Uint8Array, framesBytes: number): Uint8Array {
+  return tuple('reprise/snapshot/v1').raw(stateRoot).u64(BigInt(framesBytes)).done()
+}
+
+/**
+ * What a snapshot restores (spec/measurement.md §5): the state that was measured, and the stack, which is not in it.
+ *
+ * @param frames - The stack; bytes fixed by the semantics.
+ */
+export function snapshotRoot(stateRoot: Uint8Array, frames: Uint8Array, sha256: Sha256): Uint8Array {
+  return sha256(concat(snapshotRootPrefix(stateRoot, frames.length), frames))
+}
+
 /** S before any snapshot (spec/measurement.md §5). */
 export function snapshotsStart(computation: Uint8Array, sha256: Sha256): Uint8Array {
   return sha256(tuple('reprise/snapshots/start/v1').raw(computation).done())
+}
+
+/** The chain S over snapshots, and what it was at each checkpoint (spec/measurement.md §5). */
+export class SnapshotChain {
+  readonly #sha256: Sha256
+  readonly #start: Uint8Array
+  readonly #links: { readonly seq: number; readonly value: Uint8Array }[] = []
+
+  constructor(computationId: Uint8Array, sha256: Sha256) {
+    this.#sha256 = sha256
+    this.#start = snapshotsStart(computationId, sha256)
+  }
+
+  /** @param position - Of the checkpoint at which the snapshot was taken; `seq` grows from one to the next. */
+  add({ seq, root, frames, manifest }: Snapshot, position: bigint): void {
+    const link = tuple('reprise/snapshots/v1').raw(this.#links.at(-1)?.value ?? this.#start)
+    link.u64(BigInt(seq)).u64(position).raw(fromHex(root)).raw(fromHex(frames)).raw(fromHex(manifest))
+    this.#links.push({ seq, value: this.#sha256(link.done()) })
+  }
+
+  /** S in a head of checkpoint `seq`: it covers the snapshots up to there, that one included. */
+  at(seq: number): Uint8Array {
+    let low = 0
+    let high = this.#links.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#links[middle].seq <= seq) low = middle + 1
+      else high = middle
+    }
+    return low === 0 ? this.#start : this.#links[low - 1].value
+  }
+}
+
+/** {@link SnapshotChain} over the snapshots of a record whose checkpoints are all there. */
+export function snapshotChain(
+  computationId: Uint8Array,
+  { snapshots, checkpoints }: { readonly snapshots: readonly Snapshot[]; readonly checkpoints: readonly Checkpoint[] },
+  sha256: Sha256,
+): SnapshotChain {
+  const chain = new SnapshotChain(computationId, sha256)
+  for (const snapshot of snapshots) {
+    const checkpoint = checkpoints[snapshot.seq]
+    if (checkpoint !== undefined) chain.add(snapshot, BigInt(checkpoint.position))
+  }
+  return chain
 }
 
 export interface Head {

@@ -38,7 +38,7 @@ export function crateOf(record: RecordDocument): string {
     startTime: record.attempts[0].environment.startedAt,
     ...statusOf(outcome),
   }
-  const files = ['record.json', 'checkpoints.jsonl', 'attestations.jsonl', ...evidenceOf(record)]
+  const files = ['record.json', 'checkpoints.jsonl', 'snapshots.jsonl', 'attestations.jsonl', ...evidenceOf(record)]
   const graph: Entity[] = [
     {
       '@id': 'ro-crate-metadata.json',

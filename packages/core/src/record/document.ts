@@ -61,22 +61,25 @@ function checkHostNames(host: RecordHost, index: number, path: string): void {
 }
 
 export function decodeAttempt(value: unknown, path = '$'): Attempt {
-  const attempt = fields(value, path, ['attempt', 'environment', 'firstSeq', 'host'])
+  const attempt = fields(value, path, ['attempt', 'environment', 'firstSeq', 'from', 'host'])
   return {
     attempt: integer(attempt.attempt, `${path}.attempt`, { min: 1, max: limits.ATTEMPTS_MAX }),
     environment: decodeEnvironment(attempt.environment, `${path}.environment`),
     firstSeq: decodeLength(attempt.firstSeq, `${path}.firstSeq`),
+    from: nullable(attempt.from, `${path}.from`, decodeLength),
     host: integer(attempt.host, `${path}.host`, { min: 0, max: limits.ATTEMPTS_MAX }),
   }
 }
 
-/** Numbered from 1; hosts are numbered in the order in which attempts name them. */
+/** Numbered from 1, all but the first from a snapshot; hosts are numbered in the order in which attempts name them. */
 function checkAttempts(attempts: readonly Attempt[], hosts: readonly RecordHost[], path: string): void {
   if (attempts.length === 0) throw wrong(path, 'is empty')
-  if (attempts[0].firstSeq !== 0) throw wrong(`${path}[0].firstSeq`, 'is not 0')
   let hostsSeen = 0
-  for (const [i, { attempt, environment, host }] of attempts.entries()) {
+  for (const [i, { attempt, environment, firstSeq, from, host }] of attempts.entries()) {
     exactly(attempt, `${path}[${i}].attempt`, i + 1)
+    if ((from === null) !== (i === 0))
+      throw wrong(`${path}[${i}].from`, 'is null for the first attempt and for no other')
+    exactly(firstSeq, `${path}[${i}].firstSeq`, from === null ? 0 : from + 1)
     if (host > hostsSeen || host >= hosts.length)
       throw wrong(`${path}[${i}].host`, 'is not the index of a known or the next host')
     hostsSeen = Math.max(hostsSeen, host + 1)

@@ -2,16 +2,18 @@
 import { compare, utf8 } from '../bytes/index.ts'
 import { canonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
-import { blobsOf } from './blobs.ts'
+import { blobsOf, type BlobUses } from './blobs.ts'
 import { crateOf } from './crate.ts'
 import { decodeRecordDocument } from './document.ts'
 import { encodeLine } from './lines.ts'
-import type { Attestation, Checkpoint, RecordDocument } from './types.ts'
+import { manifestBlobs } from './snapshot.ts'
+import type { Attestation, Checkpoint, RecordDocument, Snapshot, SnapshotManifest } from './types.ts'
 import type { ZipInput } from './zip/index.ts'
 
 export const CRATE_ENTRY = 'ro-crate-metadata.json'
 export const RECORD_ENTRY = 'record.json'
 export const CHECKPOINTS_ENTRY = 'checkpoints.jsonl'
+export const SNAPSHOTS_ENTRY = 'snapshots.jsonl'
 export const ATTESTATIONS_ENTRY = 'attestations.jsonl'
 
 export function blobEntryName(sha256: string): string {
@@ -20,8 +22,22 @@ export function blobEntryName(sha256: string): string {
 
 /** All entries that a record must have, in their order; blobs, sorted, come after them. */
 export function requiredEntryNames(document: Pick<RecordDocument, 'hosts'>): string[] {
-  const evidence = document.hosts.flatMap(({ ak, ek }) => (ek === null ? [ak] : [ak, ek]))
-  return [CRATE_ENTRY, RECORD_ENTRY, CHECKPOINTS_ENTRY, ATTESTATIONS_ENTRY, ...byNameBytes(evidence, (name) => name)]
+  return [
+    CRATE_ENTRY,
+    RECORD_ENTRY,
+    CHECKPOINTS_ENTRY,
+    SNAPSHOTS_ENTRY,
+    ATTESTATIONS_ENTRY,
+    ...evidenceEntryNames(document),
+  ]
+}
+
+/** Sorted, as they stand in a record. */
+export function evidenceEntryNames({ hosts }: Pick<RecordDocument, 'hosts'>): string[] {
+  return byNameBytes(
+    hosts.flatMap(({ ak, ek }) => (ek === null ? [ak] : [ak, ek])),
+    (name) => name,
+  )
 }
 
 function byNameBytes<T>(items: readonly T[], nameOf: (item: T) => string): T[] {
@@ -45,6 +61,9 @@ export interface RecordParts {
   readonly document: RecordDocument
   /** Called up to two times, with the same items each time. */
   readonly checkpoints: Items<Checkpoint>
+  readonly snapshots: readonly Snapshot[]
+  /** Those manifests, by digest, that are among the blobs: what they name may be attached as well. */
+  readonly manifests?: ReadonlyMap<string, SnapshotManifest>
   readonly attestations: Items<Attestation>
   /** By entry name, exactly those that the hosts of the document name. */
   readonly evidence: ReadonlyMap<string, Uint8Array>
@@ -56,12 +75,12 @@ export interface RecordParts {
  * The entries of a record, for `writeZip`. The parts are put together as they are; whether they
  * hold is for `verifyRecord` to say.
  *
- * @throws {@link EvidenceError} `STRUCTURE` for a document that `decodeRecordDocument` refuses, and for evidence or
- *   blobs that are missing, there twice or not named by it.
+ * @throws {@link EvidenceError} `STRUCTURE` for a document that `decodeRecordDocument` refuses, for evidence or
+ *   blobs that are missing, there twice or not named by it or an attached manifest.
  */
 export function assembleRecord(parts: RecordParts): ZipInput[] {
   const document = decodeRecordDocument(parts.document)
-  const [, , , , ...evidenceNames] = requiredEntryNames(document)
+  const evidenceNames = evidenceEntryNames(document)
   if (parts.evidence.size !== evidenceNames.length) {
     throw new EvidenceError('STRUCTURE', {
       message: `${parts.evidence.size} evidence entries for a record that names ${evidenceNames.length}`,
@@ -71,9 +90,10 @@ export function assembleRecord(parts: RecordParts): ZipInput[] {
     text(CRATE_ENTRY, crateOf(document)),
     text(RECORD_ENTRY, canonical(document)),
     { name: CHECKPOINTS_ENTRY, method: 'deflated', open: () => encodeLines(parts.checkpoints()) },
+    { name: SNAPSHOTS_ENTRY, method: 'deflated', open: () => encodeLines(parts.snapshots) },
     { name: ATTESTATIONS_ENTRY, method: 'deflated', open: () => encodeLines(parts.attestations()) },
     ...evidenceNames.map((name) => evidence(name, parts.evidence.get(name))),
-    ...attached(document, parts.blobs),
+    ...attached(blobsOfParts(document, parts), parts.blobs),
   ]
 }
 
@@ -87,8 +107,19 @@ function evidence(name: string, bytes: Uint8Array | undefined): ZipInput {
   return { name, method: 'smaller', open: () => [bytes] }
 }
 
-function attached(document: RecordDocument, blobs: readonly AttachedBlob[]): ZipInput[] {
+function blobsOfParts(document: RecordDocument, { snapshots, manifests = new Map(), blobs }: RecordParts): BlobUses {
   const uses = blobsOf(document)
+  const named = new Set(snapshots.map(({ manifest }) => manifest))
+  for (const blob of blobs) {
+    const manifest = named.has(blob.sha256) ? manifests.get(blob.sha256) : undefined
+    if (manifest === undefined) continue
+    uses.use(blob, `snapshot ${blob.sha256}`)
+    for (const ref of manifestBlobs(manifest)) uses.use(ref, `snapshot ${blob.sha256}`)
+  }
+  return uses
+}
+
+function attached(uses: BlobUses, blobs: readonly AttachedBlob[]): ZipInput[] {
   const seen = new Set<string>()
   for (const { sha256, lengthBytes } of blobs) {
     if (uses.get(sha256)?.lengthBytes !== lengthBytes || seen.has(sha256))
@@ -106,7 +137,7 @@ function attached(document: RecordDocument, blobs: readonly AttachedBlob[]): Zip
 
 const PIECE_CHARS = 1 << 16
 
-async function* encodeLines(items: ReturnType<Items<Checkpoint | Attestation>>): AsyncGenerator<Uint8Array> {
+async function* encodeLines(items: ReturnType<Items<Checkpoint | Snapshot | Attestation>>): AsyncGenerator<Uint8Array> {
   let piece = ''
   for await (const item of items) {
     piece += encodeLine(item)

@@ -1,6 +1,6 @@
 export * from './types.ts'
 export * from './limits.ts'
-export { blobsOf, type BlobUse } from './blobs.ts'
+export { BlobUses, blobsOf, type BlobUse } from './blobs.ts'
 export { decodeBlobRef, decodeComputation } from './computation.ts'
 export { crateOf } from './crate.ts'
 export {
@@ -17,8 +17,10 @@ export {
   blobEntryName,
   CHECKPOINTS_ENTRY,
   CRATE_ENTRY,
+  evidenceEntryNames,
   RECORD_ENTRY,
   requiredEntryNames,
+  SNAPSHOTS_ENTRY,
   type AttachedBlob,
   type RecordParts,
 } from './entries.ts'
@@ -27,7 +29,10 @@ export {
   decodeAttestationLine,
   decodeCheckpoint,
   decodeCheckpointLine,
+  decodeSnapshot,
+  decodeSnapshotLine,
   encodeLine,
   readLines,
 } from './lines.ts'
+export { decodeManifest, decodeManifestBytes, encodeManifest, manifestBlobs } from './snapshot.ts'
 export * from './zip/index.ts'

@@ -1,4 +1,4 @@
-/** The limits of computation and record, beside nothing else so that one look shows them all. Format: spec/computation.md §4, spec/record.md §1.4. */
+/** The limits of computation and record, beside nothing else so that one look shows them all. Format: spec/computation.md §4, spec/record.md §1.4, §8. */
 
 const MiB = 1 << 20
 
@@ -24,10 +24,20 @@ export const RECORD_JSON_BYTES_MAX = 16 * MiB
 export const CRATE_BYTES_MAX = 64 * MiB
 export const CHECKPOINTS_BYTES_MAX = 2048 * MiB
 export const ATTESTATIONS_BYTES_MAX = 1024 * MiB
+export const SNAPSHOTS_BYTES_MAX = 16 * MiB
 export const EVIDENCE_BYTES_MAX = 16 * MiB
-/** A line of checkpoints.jsonl or attestations.jsonl. */
+/** A line of checkpoints.jsonl, snapshots.jsonl or attestations.jsonl. */
 export const LINE_BYTES_MAX = 65_536
 /** Runs in one batch. */
 export const BATCH_COUNT_MAX = 65_536
 /** The longest inclusion path in a batch. */
 export const BATCH_PATH_MAX = 16
+
+export const MANIFEST_BYTES_MAX = 64 * MiB
+export const PACK_BYTES_MAX = 64 * MiB
+export const PACKS_MAX = 65_536
+/** As many as the largest memory has pages of 4 KiB. */
+export const PAGE_RUNS_MAX = MEMORY_PAGES_MAX * 16
+export const GLOBALS_MAX = 1_000_000
+/** File contents in one snapshot. */
+export const CONTENTS_MAX = 1 << 19

@@ -1,10 +1,10 @@
-/** Decodes the lines of checkpoints.jsonl and attestations.jsonl, exactly. Format: spec/record.md §3, §4. */
+/** Decodes the lines of checkpoints.jsonl, snapshots.jsonl and attestations.jsonl, exactly. Format: spec/record.md §3, §4. */
 import { canonical, parseCanonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import { decodeLength } from './computation.ts'
 import * as limits from './limits.ts'
 import { decimal, digest, fields, integer, isObject, list, wrong } from './shape.ts'
-import type { Attestation, Checkpoint, CheckpointKind } from './types.ts'
+import type { Attestation, Checkpoint, CheckpointKind, Snapshot } from './types.ts'
 
 /** @throws {@link EvidenceError} `STRUCTURE`, with the path of what is wrong. */
 export function decodeCheckpoint(value: unknown, path = '$'): Checkpoint {
@@ -37,6 +37,22 @@ export function decodeCheckpointLine(line: string, path = '$'): Checkpoint {
     seq: Number(match[4]),
     state: match[5],
   }
+}
+
+/** @throws {@link EvidenceError} `STRUCTURE`, with the path of what is wrong. */
+export function decodeSnapshot(value: unknown, path = '$'): Snapshot {
+  const snapshot = fields(value, path, ['frames', 'manifest', 'root', 'seq'])
+  return {
+    frames: digest(snapshot.frames, `${path}.frames`),
+    manifest: digest(snapshot.manifest, `${path}.manifest`),
+    root: digest(snapshot.root, `${path}.root`),
+    seq: decodeLength(snapshot.seq, `${path}.seq`),
+  }
+}
+
+/** @param line - Without its line feed. */
+export function decodeSnapshotLine(line: string, path = '$'): Snapshot {
+  return decodeSnapshot(parseCanonical(line, limits.LINE_BYTES_MAX, path), path)
 }
 
 /** @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong. */
@@ -80,8 +96,8 @@ function decodeBank(value: unknown, path: string): Readonly<Record<string, strin
   return value as Readonly<Record<string, string>>
 }
 
-/** The line of a checkpoint or an attestation, with its line feed. */
-export function encodeLine(value: Checkpoint | Attestation): string {
+/** The line of a checkpoint, a snapshot or an attestation, with its line feed. */
+export function encodeLine(value: Checkpoint | Snapshot | Attestation): string {
   return `${canonical(value)}\n`
 }
 

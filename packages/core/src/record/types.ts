@@ -96,7 +96,10 @@ export interface Environment {
 export interface Attempt {
   readonly attempt: number
   readonly environment: Environment
+  /** The first checkpoint that this attempt computes: 0, or the one after `from`. */
   readonly firstSeq: number
+  /** The checkpoint whose snapshot this attempt goes on from; null for attempt 1 alone. */
+  readonly from: number | null
   /** Index into the record's hosts. */
   readonly host: number
 }
@@ -134,6 +137,53 @@ export interface Checkpoint {
   readonly seq: number
   /** stateRoot, hex. */
   readonly state: string
+}
+
+/** A line of snapshots.jsonl. */
+export interface Snapshot {
+  /** SHA-256 of the stack's bytes, hex. */
+  readonly frames: string
+  /** SHA-256 of the {@link SnapshotManifest}, hex. */
+  readonly manifest: string
+  /** snapshotRoot, hex. */
+  readonly root: string
+  /** The checkpoint at which it was taken. */
+  readonly seq: number
+}
+
+/** Pages of 4 KiB that lie one after the other both in memory and in a pack. */
+export type PageRun = readonly [firstPage: number, count: number, pack: number, firstPageInPack: number]
+
+export const GLOBAL_TYPES = ['i32', 'i64', 'f32', 'f64', 'v128'] as const
+
+export interface GlobalValue {
+  /** As many hex digits as the type is wide. */
+  readonly bits: string
+  readonly type: (typeof GLOBAL_TYPES)[number]
+}
+
+export const SNAPSHOT_PHASES = ['start', 'main', 'ended'] as const
+
+/** What a machine is restored from; its canonical JSON is a blob. */
+export interface SnapshotManifest {
+  readonly schema: 'reprise/snapshot/v1'
+  /** File contents that `host` names, ascending by digest. */
+  readonly contents: readonly BlobRef[]
+  /** The stack, as the semantics encodes it. */
+  readonly frames: BlobRef
+  /** The mutable globals in order of their index. */
+  readonly globals: readonly GlobalValue[]
+  /** What the host of the guest's calls is restored from. */
+  readonly host: BlobRef
+  readonly memoryBytes: number
+  /** Whole pages of 4 KiB, one after the other. */
+  readonly packs: readonly BlobRef[]
+  /** Ascending; pages that no run names are zero. */
+  readonly pages: readonly PageRun[]
+  /** In the module's start function, in `_start`, or after the end. */
+  readonly phase: (typeof SNAPSHOT_PHASES)[number]
+  /** Decimal. */
+  readonly position: string
 }
 
 /** A line of attestations.jsonl. */

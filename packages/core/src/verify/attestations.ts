@@ -1,16 +1,9 @@
 /** Checks the attestations of a record, each one and their order. Format: spec/record.md §4, §6; spec/measurement.md §6. */
 import { equal, fromHex } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
-import {
-  attestationDigest,
-  batchDigest,
-  environmentDigest,
-  headDigest,
-  snapshotsStart,
-  ZERO_DIGEST,
-} from '../measure/index.ts'
+import { attestationDigest, batchDigest, environmentDigest, headDigest, ZERO_DIGEST } from '../measure/index.ts'
 import { rootFromPath, treeHash, type TreeHash } from '../merkle/index.ts'
-import { ATTESTATIONS_ENTRY, type Attestation, type RecordDocument } from '../record/index.ts'
+import { ATTESTATIONS_ENTRY, RECORD_ENTRY, type Attestation, type RecordDocument } from '../record/index.ts'
 import {
   decodeTpmsAttest,
   decodeTpmtSignature,
@@ -24,6 +17,7 @@ import type { CheckpointWalk } from './checkpoints.ts'
 import type { FindingCode, Findings } from './findings.ts'
 import type { AttestationKey } from './host.ts'
 import { AttestationOrder } from './order.ts'
+import type { SnapshotWalk } from './snapshots.ts'
 
 /** Signatures that are under way at once, when `Crypto.verify` answers later. */
 const PENDING_MAX = 256
@@ -39,24 +33,23 @@ export class AttestationChecks {
   readonly #walk: CheckpointWalk
   readonly #batchTree: TreeHash
   readonly #runId: Uint8Array
-  readonly #snapshots: Uint8Array
+  readonly #snapshots: SnapshotWalk
   readonly #environmentDigests: readonly Uint8Array[]
   readonly #order: AttestationOrder
   #pending: Promise<void>[] = []
   #previous: Uint8Array = ZERO_DIGEST
   count = 0
   first: Attestation | undefined
-  last: Attestation | undefined
   /** They could not be read to the end. */
   isBroken = false
 
   constructor(from: {
     readonly document: RecordDocument
-    readonly computationId: Uint8Array
     readonly keys: readonly (AttestationKey | undefined)[]
     readonly crypto: Crypto
     readonly findings: Findings
     readonly walk: CheckpointWalk
+    readonly snapshots: SnapshotWalk
   }) {
     const { document, crypto } = from
     this.#document = document
@@ -66,9 +59,19 @@ export class AttestationChecks {
     this.#walk = from.walk
     this.#batchTree = treeHash('batch', crypto.sha256)
     this.#runId = fromHex(document.run)
-    this.#snapshots = snapshotsStart(from.computationId, crypto.sha256)
+    this.#snapshots = from.snapshots
     this.#environmentDigests = document.attempts.map(({ environment }) => environmentDigest(environment, crypto.sha256))
     this.#order = new AttestationOrder(document.attempts)
+  }
+
+  /** The last checkpoint that an attestation covers; -1 when there is none. */
+  get signedSeq(): number {
+    return this.#order.signedSeq
+  }
+
+  /** Something between two attempts is not shown. */
+  get hasGaps(): boolean {
+    return this.#order.gaps.length > 0
   }
 
   /** Walks the checkpoints as far as the attestation covers them, and checks all that can be checked of it. */
@@ -87,13 +90,16 @@ export class AttestationChecks {
     await this.#checkBatch(attestation, { attest, key, add })
     this.#previous = attestationDigest(attestBytes, signatureBytes, this.#crypto.sha256)
     this.first ??= attestation
-    this.last = attestation
     this.count++
   }
 
   /** To be called after the last attestation. */
   async end(): Promise<void> {
     await Promise.all(this.#pending)
+    for (const { attempt, why } of this.#order.gaps) {
+      const message = `attempt ${attempt} began ${why}, and nothing shows how the attempt before ended`
+      this.#findings.add('ATTEMPT_GAP', `${RECORD_ENTRY} $.attempts[${attempt - 1}]`, message)
+    }
     if (this.isBroken) return
     for (const message of this.#order.end()) this.#findings.add('ATTESTATION_ORDER', ATTESTATIONS_ENTRY, message)
   }
@@ -171,6 +177,10 @@ export class AttestationChecks {
         add('ATTESTATION_ORDER', `checkpoint ${seq}, which it covers, is not there`)
       return
     }
+    const cumulative = this.#walk.cumulativeAt(seq)
+    const snapshots = this.#snapshots.at(seq)
+    // What comes out of order is found elsewhere, and has no C here.
+    if (cumulative === undefined || snapshots === undefined) return
     if (attempt === undefined || attest === undefined || key === undefined) return
     const { sha256 } = this.#crypto
     const head = headDigest(
@@ -179,8 +189,8 @@ export class AttestationChecks {
         attempt: attempt.attempt,
         firstSeq: attempt.firstSeq,
         seq,
-        cumulative: this.#walk.cumulative,
-        snapshots: this.#snapshots,
+        cumulative,
+        snapshots,
         environmentDigest: this.#environmentDigests[attestation.attempt - 1],
         previous: this.#previous,
       },

@@ -5,24 +5,28 @@ import { PAGE_BYTES, treeHash, treeRoot } from '../merkle/index.ts'
 import { blobEntryName, blobsOf, type BlobUse, type RecordDocument, type ZipEntry } from '../record/index.ts'
 import type { OpenedRecord } from './open.ts'
 
-/** @returns How many blobs the record names, and how many of them it carries. */
+/** @returns How many blobs computation and outcome name, and how many of them the record carries. */
 export async function checkBlobs(
   record: OpenedRecord,
   document: RecordDocument,
   crypto: Crypto,
 ): Promise<{ readonly named: number; readonly attached: number }> {
   const uses = blobsOf(document)
-  let attached = 0
-  for (const [sha256, use] of uses) {
+  const attached = [...uses.keys()].filter((sha256) => record.blob(sha256) !== undefined).length
+  const check = async (sha256: string, use: BlobUse): Promise<void> => {
     const entry = record.blob(sha256)
-    if (entry === undefined) continue
-    attached++
+    if (entry === undefined) return
     try {
       const wrong = await whatIsWrong(entry, { sha256, use, crypto })
       if (wrong !== undefined) record.findings.add('BLOB', blobEntryName(sha256), wrong)
     } catch (error) {
       record.findings.addError(error, 'BLOB', blobEntryName(sha256))
     }
+  }
+  for (const [sha256, use] of uses) await check(sha256, use)
+  for (const [sha256, use] of record.snapshots.blobs) {
+    // What has the same length in both places was checked above.
+    if (uses.get(sha256)?.lengthBytes !== use.lengthBytes) await check(sha256, use)
   }
   return { named: uses.size, attached }
 }

@@ -10,14 +10,18 @@ import {
   type Checkpoint,
   type RecordDocument,
 } from '../record/index.ts'
+import { KeptCumulatives } from './kept-cumulatives.ts'
 import type { OpenedRecord } from './open.ts'
+import type { SnapshotWalk } from './snapshots.ts'
 
-/** A cursor over the checkpoints; knows C at the one that it stands on. */
+/** A cursor over the checkpoints; takes the snapshots along. */
 export class CheckpointWalk {
   readonly #record: OpenedRecord
   readonly #document: RecordDocument
   readonly #chain: CumulativeChain
   readonly #outcome: Uint8Array
+  readonly #snapshots: SnapshotWalk
+  readonly #kept: KeptCumulatives
   readonly #batches: AsyncIterator<readonly Checkpoint[]>
   #batch: readonly Checkpoint[] = []
   #next = 0
@@ -31,12 +35,18 @@ export class CheckpointWalk {
   /** The walk could not go on to the end. */
   isBroken = false
 
-  constructor(record: OpenedRecord, document: RecordDocument, from: { computationId: Uint8Array; sha256: Sha256 }) {
+  constructor(
+    record: OpenedRecord,
+    document: RecordDocument,
+    from: { computationId: Uint8Array; sha256: Sha256; snapshots: SnapshotWalk },
+  ) {
     this.#record = record
     this.#document = document
     this.#chain = cumulativeChain(from.sha256)
     this.#cumulative = this.#chain.start(from.computationId)
     this.#outcome = document.outcome === null ? ZERO_DIGEST : outcomeDigest(document.outcome, from.sha256)
+    this.#snapshots = from.snapshots
+    this.#kept = new KeptCumulatives(document.attempts)
     this.#batches = record.checkpoints()[Symbol.asyncIterator]()
   }
 
@@ -45,13 +55,18 @@ export class CheckpointWalk {
     return this.#cumulative
   }
 
+  /** C at a checkpoint: at the last one walked, or at one that attempts share; undefined for others. */
+  cumulativeAt(seq: number): Uint8Array | undefined {
+    return seq === this.count - 1 ? this.#cumulative : this.#kept.at(seq)
+  }
+
   /** Goes on until `count` checkpoints are walked; false when there are not as many. */
   async walkTo(count: number): Promise<boolean> {
     while (this.count < count) {
       if (this.#next === this.#batch.length && !(await this.#fill())) return false
       while (this.count < count && this.#next < this.#batch.length) this.#take(this.#batch[this.#next++])
     }
-    return this.count === count
+    return this.count >= count
   }
 
   async walkToEnd(): Promise<void> {
@@ -92,6 +107,8 @@ export class CheckpointWalk {
       outputsRoot: this.#outputs.bytes,
       outcome: checkpoint.kind === CHECKPOINT_FINAL ? this.#outcome : ZERO_DIGEST,
     })
+    this.#kept.keep(this.count, this.#cumulative)
+    this.#snapshots.pass(checkpoint, this.count)
     this.last = checkpoint
     this.count++
   }

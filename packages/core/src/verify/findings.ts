@@ -17,11 +17,13 @@ const SEVERITIES = {
   PCRS: 'refutes',
   ATTESTATION_ORDER: 'refutes',
   CHECKPOINT_ORDER: 'refutes',
+  SNAPSHOT: 'refutes',
   OUTCOME: 'refutes',
   BLOB: 'refutes',
   FIRST_UNSIGNED: 'withholds',
   UNSIGNED_TAIL: 'withholds',
   INCOMPLETE: 'withholds',
+  ATTEMPT_GAP: 'warns',
   SELF_ENROLLED: 'warns',
 } as const satisfies Record<string, Severity>
 
@@ -50,11 +52,13 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
   PCRS: 'the values shown are not those that the TPM quoted',
   ATTESTATION_ORDER: 'attestations were left out, put in another order or taken from another run',
   CHECKPOINT_ORDER: 'checkpoints were left out, put in another order or taken from another run',
+  SNAPSHOT: 'a snapshot was exchanged or is not of this run: do not go on or repeat from it',
   OUTCOME: 'the outcome shown is not the one that was measured',
   BLOB: 'an attached file was exchanged',
   FIRST_UNSIGNED: 'nothing shows that the run began when and where it says',
   UNSIGNED_TAIL: 'only what comes before the last attestation is signed; reprise resume finishes the run',
   INCOMPLETE: 'the run did not end; reprise resume finishes it',
+  ATTEMPT_GAP: 'nobody shows what was done to the host in between; the states count once the run is repeated',
   SELF_ENROLLED:
     'this shows that nothing changed since it was made, not who made it; name the key with --trust if you know it',
 }

@@ -1,5 +1,7 @@
 export { type Finding, type FindingCode, Findings, type Severity } from './findings.ts'
 export { attestationKey, type AttestationKey } from './host.ts'
 export type { NotChecked } from './not-checked.ts'
+export type { ManifestFacts, OpenedSnapshots } from './open-snapshots.ts'
 export { openRecord, type OpenedRecord } from './open.ts'
+export { confidence, segmentBounds } from './segments.ts'
 export { type Evidence, type Tier, verifyRecord, type VerifyOptions, type VerifyResult } from './verify.ts'

@@ -1,15 +1,27 @@
 /** What verification leaves open, said in every answer. */
 import type { RecordDocument } from '../record/index.ts'
+import type { OpenedSnapshots } from './open-snapshots.ts'
 
 export interface NotChecked {
   readonly what: string
   readonly why: string
 }
 
-/** @param blobs - The only part that tells of the file rather than of the run. */
+/**
+ * @param hasGaps - Between attempts.
+ * @param blobs - The only part, with `snapshots`, that tells of the file rather than of the run.
+ */
 export function notCheckedIn(
   document: RecordDocument,
-  blobs: { readonly named: number; readonly attached: number },
+  {
+    hasGaps,
+    blobs,
+    snapshots,
+  }: {
+    readonly hasGaps: boolean
+    readonly blobs: { readonly named: number; readonly attached: number }
+    readonly snapshots: OpenedSnapshots
+  },
 ): NotChecked[] {
   const list: NotChecked[] = [
     { what: 'repetition', why: 'the states were not computed again; reprise repeat does it' },
@@ -23,10 +35,16 @@ export function notCheckedIn(
       what: 'upper bounds of positions',
       why: 'they depend on the size of the memory, which only a repetition knows',
     })
-  if (document.attempts.length > 1)
-    list.push({ what: 'between attempts', why: 'no boot statement tells how the host went down' })
+  if (hasGaps) list.push({ what: 'between attempts', why: 'how the host went down is not shown' })
   const missing = blobs.named - blobs.attached
   if (missing > 0)
     list.push({ what: 'contents', why: `${missing} of ${blobs.named} files are named by digest and not attached` })
+  const named = snapshots.lines.length
+  const unattached = named - snapshots.lines.filter(({ manifest }) => snapshots.manifests.has(manifest)).length
+  if (named > 0)
+    list.push({
+      what: 'contents of snapshots',
+      why: `whether they give the states is only seen by going on from them; ${unattached} of ${named} are not attached`,
+    })
   return list
 }

@@ -16,11 +16,14 @@ import {
   decodeCheckpointLine,
   decodeRecordDocument,
   EVIDENCE_BYTES_MAX,
+  evidenceEntryNames,
   openZip,
   readLines,
   RECORD_ENTRY,
   RECORD_JSON_BYTES_MAX,
   requiredEntryNames,
+  SNAPSHOTS_BYTES_MAX,
+  SNAPSHOTS_ENTRY,
   type Attestation,
   type Checkpoint,
   type RecordDocument,
@@ -28,6 +31,7 @@ import {
   type ZipSource,
 } from '../record/index.ts'
 import { Findings } from './findings.ts'
+import { NO_SNAPSHOTS, openSnapshots, type OpenedSnapshots } from './open-snapshots.ts'
 
 export interface OpenedRecord {
   /** Undefined when record.json could not be read or is not exactly as it should be. */
@@ -36,6 +40,7 @@ export interface OpenedRecord {
   /** In pieces of many lines. The loops throw {@link EvidenceError} at the first line that is wrong. */
   readonly checkpoints: () => AsyncIterable<readonly Checkpoint[]>
   readonly attestations: () => AsyncIterable<readonly Attestation[]>
+  readonly snapshots: OpenedSnapshots
   /** An attached blob, not yet checked against its digest. */
   readonly blob: (sha256: string) => ZipEntry | undefined
   /** `CONTAINER`, `SCHEMA` and `CRATE`; what reading the other entries would find is not among them. */
@@ -52,9 +57,11 @@ export async function openRecord(source: ZipSource): Promise<OpenedRecord> {
   const list = await zipEntries(source, findings)
   const entries = new Map(list.map((entry) => [entry.name, entry]))
   const document = await readDocument(entries, findings)
+  let snapshots = NO_SNAPSHOTS
   if (document !== undefined) {
-    checkNames(list, document, findings)
     dropTooLarge(entries, document, findings)
+    snapshots = await openSnapshots(entries, findings)
+    checkNames(list, { document, snapshots, findings })
     await checkCrate(entries, document, findings)
   }
   return {
@@ -62,6 +69,7 @@ export async function openRecord(source: ZipSource): Promise<OpenedRecord> {
     entries,
     checkpoints: () => decodedLines(entries.get(CHECKPOINTS_ENTRY), decodeCheckpointLine),
     attestations: () => decodedLines(entries.get(ATTESTATIONS_ENTRY), decodeAttestationLine),
+    snapshots,
     blob: (sha256) => entries.get(blobEntryName(sha256)),
     findings,
   }
@@ -112,15 +120,22 @@ async function readDocument(
 }
 
 /** Exactly the entries that must be there, in their order, then attached blobs, sorted. */
-function checkNames(list: readonly ZipEntry[], document: RecordDocument, findings: Findings): void {
+function checkNames(
+  list: readonly ZipEntry[],
+  {
+    document,
+    snapshots,
+    findings,
+  }: { readonly document: RecordDocument; readonly snapshots: OpenedSnapshots; readonly findings: Findings },
+): void {
   const required = requiredEntryNames(document)
   const names = list.map((entry) => entry.name)
   const present = new Set(names)
   for (const name of required) if (!present.has(name)) findings.add('SCHEMA', name, `${name} is missing`)
-  const blobs = [...blobsOf(document).keys()].map(blobEntryName).sort()
+  const blobs = [...new Set([...blobsOf(document).keys(), ...snapshots.blobs.keys()])].map(blobEntryName).sort()
   const known = new Set([...required, ...blobs])
   for (const name of names) {
-    if (!known.has(name)) findings.add('SCHEMA', name, `${name} is nothing that ${RECORD_ENTRY} refers to`)
+    if (!known.has(name)) findings.add('SCHEMA', name, `${name} is nothing that the record refers to`)
   }
   const ordered = [...required, ...blobs].filter((name) => present.has(name))
   const misplaced = names.filter((name) => known.has(name)).find((name, i) => name !== ordered[i])
@@ -129,12 +144,12 @@ function checkNames(list: readonly ZipEntry[], document: RecordDocument, finding
 
 /** What is too large is not read at all. */
 function dropTooLarge(entries: Map<string, ZipEntry>, document: RecordDocument, findings: Findings): void {
-  const [, , , , ...evidence] = requiredEntryNames(document)
   const limits: [string, number][] = [
     [CRATE_ENTRY, CRATE_BYTES_MAX],
     [CHECKPOINTS_ENTRY, CHECKPOINTS_BYTES_MAX],
+    [SNAPSHOTS_ENTRY, SNAPSHOTS_BYTES_MAX],
     [ATTESTATIONS_ENTRY, ATTESTATIONS_BYTES_MAX],
-    ...evidence.map((name): [string, number] => [name, EVIDENCE_BYTES_MAX]),
+    ...evidenceEntryNames(document).map((name): [string, number] => [name, EVIDENCE_BYTES_MAX]),
   ]
   for (const [name, lengthBytesMax] of limits) {
     const lengthBytes = entries.get(name)?.lengthBytes ?? 0

@@ -22,6 +22,8 @@ import type { Finding, Findings } from './findings.ts'
 import { readHosts, type AttestationKey } from './host.ts'
 import { notCheckedIn, type NotChecked } from './not-checked.ts'
 import { openRecord, type OpenedRecord } from './open.ts'
+import { segmentBounds } from './segments.ts'
+import { SnapshotWalk } from './snapshots.ts'
 
 /** The semantics that this verifier knows. The record has no say in how exact one is. */
 const SEMANTICS: ReadonlyMap<string, { readonly exactness: 'state' | 'outputs' }> = new Map([
@@ -53,8 +55,14 @@ export interface VerifyResult {
   readonly enrolment: 'self' | 'none'
   readonly checkpoints: number
   readonly attestations: number
-  /** Checkpoints that the last attestation covers; what comes after them is nobody's word. */
+  /** Checkpoints that attestations cover; what comes after them is nobody's word. */
   readonly signedCheckpoints: number
+  /** Snapshots that attestations cover. */
+  readonly snapshots: number
+  /** The checkpoints of those that none covers; they count for nothing. */
+  readonly unsignedSnapshots: readonly number[]
+  /** How many parts of what is signed can be repeated by themselves: the stretches between neighbouring snapshots. */
+  readonly segments: { readonly total: number }
   /** Digests, hex; null when record.json could not be read. */
   readonly computationId: string | null
   readonly runId: string | null
@@ -86,9 +94,11 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     )
   const computationId = digestOfComputation(document.computation, crypto.sha256)
   const keys = await readHosts(record, document, crypto)
-  const walk = new CheckpointWalk(record, document, { computationId, sha256: crypto.sha256 })
-  const checks = new AttestationChecks({ document, computationId, keys, crypto, findings, walk })
+  const snapshots = new SnapshotWalk(record, { computationId, crypto })
+  const walk = new CheckpointWalk(record, document, { computationId, sha256: crypto.sha256, snapshots })
+  const checks = new AttestationChecks({ document, keys, crypto, findings, walk, snapshots })
   await checkAttestations(record, { checks, walk, onProgress: options.onProgress })
+  await snapshots.end(walk, document)
   checkEnds(record, document, { checks, walk, crypto })
   const blobs = await checkBlobs(record, document, crypto)
   if (checks.count > 0) checkEnrolment(findings, keys, options)
@@ -98,7 +108,8 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     ...ofHost(checks.count),
     checkpoints: walk.count,
     attestations: checks.count,
-    signedCheckpoints: checks.last === undefined ? 0 : checks.last.seq + 1,
+    signedCheckpoints: checks.signedSeq + 1,
+    ...segmentsOf(record, checks.signedSeq),
     computationId: hex(computationId),
     runId: document.run,
     cumulative: walk.count === 0 ? null : hex(walk.cumulative),
@@ -106,7 +117,7 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     exactness: semantics?.exactness ?? null,
     document,
     findings: list,
-    notChecked: notCheckedIn(document, blobs),
+    notChecked: notCheckedIn(document, { hasGaps: checks.hasGaps, blobs, snapshots: record.snapshots }),
   }
 }
 
@@ -151,8 +162,8 @@ function checkEnds(
   // What could not be read to its end has an end that nobody knows.
   if (walk.isBroken || checks.isBroken) return
   if (checks.first?.seq !== 0) findings.add('FIRST_UNSIGNED', ATTESTATIONS_ENTRY, 'checkpoint 0 is not signed')
-  if (last === undefined || checks.last === undefined || checks.last.seq < last.seq) {
-    const signed = checks.last === undefined ? 'none' : `those up to ${checks.last.seq}`
+  if (last === undefined || checks.signedSeq < last.seq) {
+    const signed = checks.signedSeq < 0 ? 'none' : `those up to ${checks.signedSeq}`
     findings.add('UNSIGNED_TAIL', ATTESTATIONS_ENTRY, `of ${walk.count} checkpoints ${signed} are signed`)
   }
   const hasFinal = last?.kind === CHECKPOINT_FINAL
@@ -169,6 +180,18 @@ function checkEnds(
       `${RECORD_ENTRY} $.outcome.outputs`,
       'these outputs do not have the root that the final checkpoint measured',
     )
+  }
+}
+
+function segmentsOf(
+  { snapshots: { lines } }: OpenedRecord,
+  signedSeq: number,
+): Pick<VerifyResult, 'snapshots' | 'unsignedSnapshots' | 'segments'> {
+  const signed = lines.filter(({ seq }) => seq <= signedSeq)
+  return {
+    snapshots: signed.length,
+    unsignedSnapshots: lines.filter(({ seq }) => seq > signedSeq).map(({ seq }) => seq),
+    segments: { total: Math.max(0, segmentBounds(signed, signedSeq).length - 1) },
   }
 }
 
@@ -215,6 +238,9 @@ function unreadable(findings: Findings): VerifyResult {
     checkpoints: 0,
     attestations: 0,
     signedCheckpoints: 0,
+    snapshots: 0,
+    unsignedSnapshots: [],
+    segments: { total: 0 },
     computationId: null,
     runId: null,
     cumulative: null,

@@ -138,7 +138,7 @@ async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: nu
   await using machine = await startWasmMachine({
     computation,
     blobs: blobPaths(computation, request.store),
-    cacheFolder: `${request.home}/cache/wasm`,
+    home: request.home,
   })
   const interrupt = (): void => machine.interrupt()
   request.signal?.addEventListener('abort', interrupt)

@@ -12,7 +12,7 @@ import {
   hostId,
   objectName,
   rootFromPath,
-  snapshotsStart,
+  snapshotChain,
   treeHash,
   ZERO_DIGEST,
   type Attestation,
@@ -58,7 +58,7 @@ function tpm2Attestation({ attest, signature, pcrs }: Attestation, qualification
 function qualifications(record: LoadedRecord, host: Uint8Array): (attestation: Attestation) => Uint8Array {
   const { sha256 } = nodeCrypto
   const { document } = record
-  const snapshots = snapshotsStart(computationId(document.computation, sha256), sha256)
+  const snapshots = snapshotChain(computationId(document.computation, sha256), record, sha256)
   const chain = cumulatives(document, record.checkpoints, sha256)
   const tree = treeHash('batch', sha256)
   let previous = ZERO_DIGEST
@@ -76,7 +76,7 @@ function qualifications(record: LoadedRecord, host: Uint8Array): (attestation: A
         firstSeq: attempt.firstSeq,
         seq,
         cumulative,
-        snapshots,
+        snapshots: snapshots.at(seq),
         environmentDigest: environmentDigest(attempt.environment, sha256),
         previous,
       },

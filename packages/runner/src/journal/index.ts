@@ -1,1 +1,10 @@
-export { createJournal, journalPath, readJournal, type JournalEntry, type JournalWriter } from './journal.ts'
+export {
+  createJournal,
+  journalPath,
+  openJournal,
+  readJournal,
+  type JournalEntry,
+  type JournalHost,
+  type JournalWriter,
+} from './journal.ts'
+export { hostNumber, resumePoint, runOf } from './reading.ts'

@@ -2,7 +2,7 @@ import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createJournal, readJournal, type JournalEntry } from './index.ts'
+import { createJournal, openJournal, readJournal, type JournalEntry } from './index.ts'
 
 let folder = ''
 let path = ''
@@ -51,6 +51,44 @@ describe('journal', () => {
     bytes[20] = bytes[20] ^ 1
     await writeFile(copy, bytes)
     await expect(readJournal(copy)).rejects.toMatchObject({ code: 'JOURNAL_DAMAGED', data: { line: 1 } })
+  })
+
+  test('is gone on with after a crash, without its torn tail', async () => {
+    const copy = join(folder, 'crashed')
+    const whole = await readFile(path)
+    for (const cut of [whole.length, whole.length - 1, whole.length - 30]) {
+      await writeFile(copy, whole.subarray(0, cut))
+      const kept = cut === whole.length ? entries : entries.slice(0, 2)
+      const opened = await openJournal(copy)
+      expect(opened.entries).toEqual(kept)
+      opened.journal.append({ kind: 'end', reason: 'interrupted' })
+      await opened.journal[Symbol.asyncDispose]()
+      expect(await readJournal(copy)).toEqual({
+        entries: [...kept, { kind: 'end', reason: 'interrupted' }],
+        tornBytes: 0,
+      })
+    }
+  })
+
+  test('that is not there or damaged is not gone on with', async () => {
+    await expect(openJournal(join(folder, 'none'))).rejects.toMatchObject({ code: 'INPUT_MISSING' })
+    const copy = join(folder, 'damaged')
+    const bytes = await readFile(path)
+    bytes[20] ^= 1
+    await writeFile(copy, bytes)
+    await expect(openJournal(copy)).rejects.toMatchObject({ code: 'JOURNAL_DAMAGED' })
+    expect(Buffer.compare(await readFile(copy), bytes)).toBe(0)
+  })
+
+  test('has one writer at a time, and is free again when that is done', async () => {
+    const copy = join(folder, 'busy')
+    await writeFile(copy, await readFile(path))
+    {
+      await using _first = (await openJournal(copy)).journal
+      await expect(openJournal(copy)).rejects.toMatchObject({ code: 'RUN_BUSY' })
+    }
+    const again = await openJournal(copy)
+    await again.journal[Symbol.asyncDispose]()
   })
 
   test('is never written over', async () => {

@@ -2,7 +2,7 @@
  * The journal of a run: everything that its record will carry, on disk while the run goes. Format:
  * spec/journal.md.
  */
-import { mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
+import { constants, mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import {
@@ -13,19 +13,28 @@ import {
   type Checkpoint,
   type Computation,
   type Outcome,
+  type Snapshot,
 } from '@reprise/core'
-import { RunnerError } from '../error.ts'
+import { readFailure, RunnerError, systemCode } from '../error.ts'
+import { lockFile } from './lock.ts'
+
+/** TPMT_PUBLIC of the AK and DER of the EK certificate, hex. */
+export interface JournalHost {
+  readonly ak: string
+  readonly ek: string | null
+}
 
 export type JournalEntry =
   | {
       readonly kind: 'start'
       readonly attempt: Attempt
       readonly computation: Computation
-      /** TPMT_PUBLIC of the AK and DER of the EK certificate, hex. */
-      readonly host: { readonly ak: string; readonly ek: string | null }
+      readonly host: JournalHost
       readonly run: string
     }
+  | { readonly kind: 'attempt'; readonly attempt: Attempt; readonly host: JournalHost }
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
+  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'attestation'; readonly attestation: Attestation }
   | { readonly kind: 'outcome'; readonly outcome: Outcome }
   | { readonly kind: 'end'; readonly reason: 'finished' | 'interrupted' }
@@ -56,15 +65,61 @@ export interface JournalWriter extends AsyncDisposable {
   failure(): RunnerError | undefined
 }
 
+/** @throws {@link RunnerError} `JOURNAL_WRITE`, `DISK_FULL`. */
 export async function createJournal(path: string): Promise<JournalWriter> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  const file = await open(path, 'ax', 0o600).catch((cause: unknown) => {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     throw journalFailure(path, cause)
   })
+  const file = await openLocked(path, 'ax')
   const folder = await open(dirname(path))
   await folder.sync()
   await folder.close()
   return journalWriter(file, path)
+}
+
+export interface OpenedJournal extends ReadJournal {
+  readonly journal: JournalWriter
+}
+
+/**
+ * Opens a journal to go on in it, for this process alone: a torn tail is cut off, and that is on disk before anything
+ * is appended.
+ *
+ * @throws {@link RunnerError} as {@link readJournal}; `RUN_BUSY` when another process writes it, `JOURNAL_WRITE`.
+ */
+export async function openJournal(path: string): Promise<OpenedJournal> {
+  const file = await openLocked(path, constants.O_WRONLY | constants.O_APPEND)
+  try {
+    const read = await readJournal(path)
+    if (read.tornBytes > 0) await cutTail(file, path, read.tornBytes)
+    return { ...read, journal: journalWriter(file, path) }
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function openLocked(path: string, flags: string | number): Promise<FileHandle> {
+  const file = await open(path, flags, 0o600).catch((cause: unknown) => {
+    throw systemCode(cause) === 'ENOENT' ? readFailure(cause, path) : journalFailure(path, cause)
+  })
+  try {
+    await lockFile(file, path)
+    return file
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
+
+async function cutTail(file: FileHandle, path: string, tornBytes: number): Promise<void> {
+  try {
+    const { size } = await file.stat()
+    await file.truncate(size - tornBytes)
+    await file.sync()
+  } catch (cause) {
+    throw journalFailure(path, cause)
+  }
 }
 
 function journalWriter(file: FileHandle, path: string): JournalWriter {
@@ -126,10 +181,12 @@ export interface ReadJournal {
 /**
  * Reads a journal that may have been cut by a crash.
  *
- * @throws {@link RunnerError} `JOURNAL_DAMAGED` when a wrong line has correct ones after it.
+ * @throws {@link RunnerError} `JOURNAL_DAMAGED` when a wrong line has correct ones after it; `INPUT_MISSING`, `INPUT_UNREADABLE`.
  */
 export async function readJournal(path: string): Promise<ReadJournal> {
-  const bytes = await readFile(path)
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw readFailure(error, path)
+  })
   const entries: JournalEntry[] = []
   let start = 0
   while (start < bytes.length) {

@@ -6,21 +6,27 @@ import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { gunzipSync } from 'node:zlib'
-import { PAGE_BYTES, RepriseError, type ComputationMount } from '@reprise/core'
+import { hex, PAGE_BYTES, type ComputationMount, type SnapshotManifest } from '@reprise/core'
 import {
   createWasi,
+  decodeFrames,
   encodeEngineState,
+  encodeFrames,
   readTar,
   runGuest,
   takeChangedPages,
+  type Activations,
   type Guest,
   type GuestStop,
   type PauseStop,
   type PageDiffers,
+  type SavedHost,
+  type Snapshot,
   type WasiHost,
   type WasiMount,
 } from '@reprise/wasm'
 import {
+  CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
   CONTROL_HASHING,
   CONTROL_INTERRUPT,
@@ -33,7 +39,9 @@ import {
   type EngineWorkerData,
   type HashRequest,
 } from './protocol.ts'
+import { unpackMemory } from './packs.ts'
 import { loadRewritten } from './rewritten.ts'
+import { serializedError } from './serialized-error.ts'
 
 /** How far the guest runs between looks at the interrupt flag: tens of milliseconds. */
 const SLICE_FUEL = 1n << 26n
@@ -42,7 +50,7 @@ const STREAM_BYTES_MAX = 8 << 20
 /** An archive may unpack to this much. */
 const ARCHIVE_BYTES_MAX = 1 << 30
 
-const { computation, blobs, cacheFolder, control, shadow, hashPort } = workerData as EngineWorkerData
+const { computation, blobs, cacheFolder, control, shadow, hashPort, from } = workerData as EngineWorkerData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
@@ -82,6 +90,24 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
     Buffer.from(b.buffer, b.byteOffset + offset, PAGE_BYTES),
   ) !== 0
 
+/** The host's blob of a manifest: how many contents, their digests in the host's order, then its own bytes. */
+function savedHost({ host }: SnapshotManifest): SavedHost {
+  const bytes = readBlob(host.sha256)
+  const count = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+  const end = 4 + 32 * count
+  const digests = Array.from({ length: count }, (_, i) => hex(bytes.subarray(4 + 32 * i, 36 + 32 * i)))
+  return { bytes: bytes.subarray(end), contents: digests.map(readBlob) }
+}
+
+function snapshotOf(manifest: SnapshotManifest): Snapshot {
+  return {
+    activations: decodeFrames(readBlob(manifest.frames.sha256)),
+    memory: unpackMemory(manifest, (pack) => readBlob(manifest.packs[pack].sha256)),
+    globals: manifest.globals.map(({ type, bits }) => ({ type, bits: BigInt(`0x${bits}`) })),
+    position: BigInt(manifest.position),
+  }
+}
+
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
 class EngineThread {
   readonly #loaded = loadRewritten(readBlob(computation.program.sha256), computation, cacheFolder, sha256)
@@ -95,12 +121,14 @@ class EngineThread {
     position: () => this.#guest.position(),
     sha256,
     onStream: sendStream,
+    saved: from === undefined ? undefined : savedHost(from),
     ...(computation.checkpoints.kind === 'outputs' && {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
   })
   #ready: Guest | undefined
   #due = 0n
+  #captureStartedMs = 0
 
   get #guest(): Guest {
     if (this.#ready === undefined) throw new Error('the guest is asked for before it is there')
@@ -109,7 +137,7 @@ class EngineThread {
 
   /** Runs the guest to its end, then answers until the thread is terminated. */
   run(): never {
-    const { module, facts } = this.#loaded
+    const { module, facts, continuations } = this.#loaded
     const end = runGuest({
       module,
       facts,
@@ -118,6 +146,9 @@ class EngineThread {
       nextDue: () => this.#nextDue(),
       onReady: (guest) => this.#begin(guest),
       onStop: (stop) => this.#stopped(stop),
+      continuations: continuations(),
+      onCapture: (activations) => this.#captured(activations),
+      ...(from !== undefined && { from: snapshotOf(from) }),
     })
     this.#report(end)
     for (;;) this.#serve()
@@ -140,7 +171,7 @@ class EngineThread {
     return slice < this.#due ? slice : this.#due
   }
 
-  #stopped(stop: PauseStop): 'go' {
+  #stopped(stop: PauseStop): 'go' | 'capture' {
     const memoryBytes = this.#guest.memory().length
     Atomics.store(counters, CONTROL_POSITION, stop.position)
     Atomics.store(counters, CONTROL_MEMORY, BigInt(memoryBytes))
@@ -150,8 +181,9 @@ class EngineThread {
       if (Atomics.load(flags, CONTROL_INTERRUPT) === 0) return 'go'
       this.#reportInterrupted(stop.position)
     }
-    this.#serve()
-    return 'go'
+    if (this.#serve() === 'run') return 'go'
+    this.#captureStartedMs = performance.now()
+    return 'capture'
   }
 
   #report(stop: GuestStop | PauseStop): void {
@@ -163,8 +195,8 @@ class EngineThread {
     post({ kind: 'stop', stop: { kind: 'interrupted', position, memoryBytes: this.#guest.memory().length } })
   }
 
-  /** Stands still and answers commands until one says to run. */
-  #serve(): void {
+  /** Stands still and answers commands until one says to run, or to be captured first. */
+  #serve(): 'run' | 'snapshot' {
     for (;;) {
       const seen = Atomics.load(flags, CONTROL_COMMANDS)
       const received = parentPort === null ? undefined : receiveMessageOnPort(parentPort)
@@ -173,6 +205,7 @@ class EngineThread {
         continue
       }
       const command = received.message as Command
+      if (command.kind === 'snapshot') return 'snapshot'
       if (command.kind !== 'run') {
         this.#answer(command.kind)
       } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
@@ -180,12 +213,35 @@ class EngineThread {
         this.#reportInterrupted(this.#guest.position())
       } else {
         this.#due = command.position
-        return
+        return 'run'
       }
     }
   }
 
-  #answer(kind: Exclude<Command['kind'], 'run'>): void {
+  /** The guest has been left; what the hash thread does not know of it yet goes there, and the guest goes on. */
+  #captured(activations: Activations): 'go' {
+    this.#takeShadow()
+    const request: HashRequest = {
+      kind: 'snapshot',
+      position: this.#guest.position(),
+      phase: activations.phase === 'start' ? 'start' : 'main',
+      frames: encodeFrames(activations),
+      globals: this.#guest.globals(),
+      host: this.#wasi.save(),
+    }
+    hashPort.postMessage(request)
+    Atomics.add(counters, CONTROL_CAPTURE_US, BigInt(Math.round(1000 * (performance.now() - this.#captureStartedMs))))
+    if (this.#serve() !== 'run') throw new Error('a guest that was just captured is captured again')
+    return 'go'
+  }
+
+  /** Waits until the hash thread has done with the shadow, and keeps it from the next change until it has again. */
+  #takeShadow(): void {
+    while (Atomics.load(flags, CONTROL_HASHING) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
+    Atomics.store(flags, CONTROL_HASHING, 1)
+  }
+
+  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot'>): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
       const memory = this.#guest.memory().slice()
@@ -200,12 +256,12 @@ class EngineThread {
   /** Takes what must stand still; the hash thread does the rest while the guest goes on. */
   #measure(): void {
     const startedMs = performance.now()
-    while (Atomics.load(flags, CONTROL_HASHING) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
+    this.#takeShadow()
     const memory = this.#guest.memory()
     if (shadow.byteLength < memory.length) shadow.grow(memory.length)
     const pages = takeChangedPages(memory, new Uint8Array(shadow, 0, memory.length), pageDiffersNative)
-    Atomics.store(flags, CONTROL_HASHING, 1)
     const request: HashRequest = {
+      kind: 'measure',
       position: this.#guest.position(),
       memoryBytes: memory.length,
       pages,
@@ -224,7 +280,5 @@ class EngineThread {
 try {
   new EngineThread().run()
 } catch (error) {
-  const { name, message } = error as Error
-  const known = error instanceof RepriseError ? error : undefined
-  post({ kind: 'failed', error: { name, message, code: known?.code as string | undefined, hint: known?.hint } })
+  post({ kind: 'failed', error: serializedError(error) })
 }

@@ -1,23 +1,113 @@
-/** The hash thread: turns changed pages of the shadow into state roots while the machine goes on. */
+/** The hash thread: turns changed pages of the shadow into state roots and snapshots while the machine goes on. */
 import { hash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
-import { PageTree, stateRoot } from '@reprise/core'
-import { CONTROL_HASHING, type HashRequest, type HashResult, type HashWorkerData } from './protocol.ts'
+import {
+  concat,
+  encodeManifest,
+  fromHex,
+  PageTree,
+  snapshotRoot,
+  stateRoot,
+  type BlobRef,
+  type GlobalValue,
+  type SnapshotManifest,
+  type SnapshotRef,
+} from '@reprise/core'
+import { openBlobStore, type BlobStore } from '../blobs/index.ts'
+import { manifestMemory, MemoryPacker, type PackedMemory } from './packs.ts'
+import {
+  CONTROL_HASHING,
+  type HashRequest,
+  type HashResult,
+  type HashWorkerData,
+  type MeasureRequest,
+  type SnapshotRequest,
+} from './protocol.ts'
+import { serializedError } from './serialized-error.ts'
 
-const { control, shadow, enginePort } = workerData as HashWorkerData
+const { control, home, shadow, enginePort } = workerData as HashWorkerData
 const flags = new Int32Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
 const tree = new PageTree(sha256)
+const packer = new MemoryPacker()
+/** All packs of this run, by number. */
+const packs: BlobRef[] = []
+let memoryBytes = 0
+let lastState: Uint8Array = new Uint8Array()
+let store: Promise<BlobStore> | undefined
+/** Snapshots are written one after the other. */
+let writing: Promise<void> = Promise.resolve()
 
-enginePort.on('message', (request: HashRequest) => {
-  tree.update(new Uint8Array(shadow, 0, request.memoryBytes), request.pages)
-  const memoryRoot = tree.root()
+function post(result: HashResult): void {
+  parentPort?.postMessage(result)
+}
+
+function releaseShadow(): void {
   Atomics.store(flags, CONTROL_HASHING, 0)
   Atomics.notify(flags, CONTROL_HASHING)
-  const result: HashResult = {
-    position: request.position,
-    stateRoot: stateRoot(memoryRoot, request.engineState, sha256),
-    outputsRoot: request.outputsRoot,
+}
+
+function measure(request: MeasureRequest): void {
+  memoryBytes = request.memoryBytes
+  tree.update(new Uint8Array(shadow, 0, memoryBytes), request.pages)
+  packer.note(request.pages)
+  const memoryRoot = tree.root()
+  releaseShadow()
+  lastState = stateRoot(memoryRoot, request.engineState, sha256)
+  post({ kind: 'measure', position: request.position, stateRoot: lastState, outputsRoot: request.outputsRoot })
+}
+
+async function writeSnapshot(
+  request: SnapshotRequest,
+  memory: PackedMemory,
+  state: Uint8Array,
+  lengthBytes: number,
+): Promise<void> {
+  const blobs = await (store ??= openBlobStore(home))
+  const contents = await blobs.putAll(request.host.contents)
+  const order = contents.map((blob) => fromHex(blob.sha256))
+  const host = concat(countBytes(order.length), ...order, request.host.bytes)
+  const small = await blobs.putAll([request.frames, host])
+  const added = await blobs.putAll(memory.added)
+  packs.push(...added)
+  const manifest: SnapshotManifest = {
+    schema: 'reprise/snapshot/v1',
+    contents: [...new Map(contents.map((blob) => [blob.sha256, blob])).values()].sort((a, b) =>
+      a.sha256 < b.sha256 ? -1 : 1,
+    ),
+    frames: small[0],
+    globals: request.globals.map(globalValue),
+    host: small[1],
+    memoryBytes: lengthBytes,
+    ...manifestMemory(memory, (pack) => packs[pack]),
+    phase: request.phase,
+    position: request.position.toString(),
   }
-  parentPort?.postMessage(result)
+  const [kept] = await blobs.putAll([encodeManifest(manifest)])
+  const addedBytes = [...added, ...small, ...contents, kept].reduce((sum, blob) => sum + blob.lengthBytes, 0)
+  const root = snapshotRoot(state, request.frames, sha256)
+  const snapshot: SnapshotRef = { root, frames: small[0].sha256, manifest: kept.sha256, addedBytes }
+  post({ kind: 'snapshot', snapshot })
+}
+
+function countBytes(count: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setUint32(0, count)
+  return bytes
+}
+
+function globalValue({ type, bits }: SnapshotRequest['globals'][number]): GlobalValue {
+  const digits = type === 'v128' ? 32 : type === 'i64' || type === 'f64' ? 16 : 8
+  return { bits: bits.toString(16).padStart(digits, '0'), type }
+}
+
+enginePort.on('message', (request: HashRequest) => {
+  if (request.kind === 'measure') return measure(request)
+  // Copied before the machine may change the shadow again; written behind it.
+  const memory = packer.pack(new Uint8Array(shadow, 0, memoryBytes))
+  releaseShadow()
+  const [state, lengthBytes] = [lastState, memoryBytes]
+  writing = writing
+    .then(() => writeSnapshot(request, memory, state, lengthBytes))
+    .catch((error: unknown) => post({ kind: 'failed', error: serializedError(error) }))
 })

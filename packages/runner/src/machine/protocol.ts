@@ -3,7 +3,9 @@
  * it runs, so it is reached through a shared control block, and waits there whenever it is stopped.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { Computation, MachineResults, Stop } from '@reprise/core'
+import type { Computation, MachineResults, SnapshotManifest, SnapshotRef, Stop } from '@reprise/core'
+import type { GlobalState, SavedHost } from '@reprise/wasm'
+import type { SerializedError } from './serialized-error.ts'
 
 /** Slots of the control block, as an Int32Array over its first bytes. */
 export const CONTROL_COMMANDS = 0 // counts commands sent; the engine thread waits on it
@@ -15,11 +17,15 @@ export const CONTROL_POSITION = 2
 export const CONTROL_MEMORY = 3
 /** Microseconds that the guest stood still to be measured, in all. */
 export const CONTROL_STALL_US = 4
-export const CONTROL_BYTES = 40
+/** Microseconds that the guest was left to be captured, in all. */
+export const CONTROL_CAPTURE_US = 5
+export const CONTROL_BYTES = 48
 
 export type Command =
   | { readonly kind: 'run'; readonly position: bigint }
   | { readonly kind: 'measure' }
+  /** At a due stop, after `measure`. */
+  | { readonly kind: 'snapshot' }
   | { readonly kind: 'state' }
   | { readonly kind: 'results' }
 
@@ -37,7 +43,8 @@ export type EngineMessage =
   | { readonly kind: 'failed'; readonly error: SerializedError }
 
 /** From the engine thread to the hash thread: what changed in the shadow since the last one. */
-export interface HashRequest {
+export interface MeasureRequest {
+  readonly kind: 'measure'
   readonly position: bigint
   readonly memoryBytes: number
   readonly pages: Int32Array
@@ -45,18 +52,31 @@ export interface HashRequest {
   readonly outputsRoot: Uint8Array
 }
 
-/** From the hash thread, in the order of the requests. */
-export interface HashResult {
+/** From the engine thread to the hash thread, after the request to measure: all of the machine but its memory. */
+export interface SnapshotRequest {
+  readonly kind: 'snapshot'
+  readonly position: bigint
+  readonly phase: 'start' | 'main'
+  readonly frames: Uint8Array
+  readonly globals: readonly GlobalState[]
+  readonly host: SavedHost
+}
+
+export type HashRequest = MeasureRequest | SnapshotRequest
+
+/** From the hash thread; those of one kind come in the order of their requests. */
+export type HashResult = MeasureResult | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef } | HashFailure
+
+export interface HashFailure {
+  readonly kind: 'failed'
+  readonly error: SerializedError
+}
+
+export interface MeasureResult {
+  readonly kind: 'measure'
   readonly position: bigint
   readonly stateRoot: Uint8Array
   readonly outputsRoot: Uint8Array
-}
-
-export interface SerializedError {
-  readonly name: string
-  readonly code: string | undefined
-  readonly message: string
-  readonly hint: string | undefined
 }
 
 export interface EngineWorkerData {
@@ -68,9 +88,13 @@ export interface EngineWorkerData {
   readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
   readonly hashPort: MessagePort
+  /** The snapshot that the machine begins with; its blobs are among `blobs`. */
+  readonly from: SnapshotManifest | undefined
 }
 
 export interface HashWorkerData {
+  /** Whose store takes the snapshots. */
+  readonly home: string
   readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
   readonly enginePort: MessagePort

@@ -7,12 +7,14 @@ import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, rm
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
-import { REWRITER_VERSION, rewrite, type ModuleFacts } from '@reprise/wasm'
+import { Continuations, REWRITER_VERSION, rewrite, type ModuleFacts } from '@reprise/wasm'
 import { writeFailure } from '../error.ts'
 
 export interface LoadedModule {
   readonly module: WebAssembly.Module
   readonly facts: ModuleFacts
+  /** For captures: reads the program once more. */
+  readonly continuations: () => Continuations
   readonly cached: boolean
   readonly elapsedMs: number
 }
@@ -31,6 +33,7 @@ export function loadRewritten(
     floats: computation.floats,
     stackLimitSlots: computation.limits.stackSlots,
     memoryLimitPages: computation.limits.memoryPages,
+    capture: true,
   }
   const key = sha256(utf8(canonical({ options, program: computation.program.sha256, rewriter: REWRITER_VERSION })))
   const path = join(folder, `${hex(key)}.rewritten`)
@@ -39,7 +42,14 @@ export function loadRewritten(
   if (kept === undefined) writeEntry(folder, path, rewritten, sha256)
   chooseTier(rewritten.bytes)
   const module = new WebAssembly.Module(rewritten.bytes)
-  return { module, facts: rewritten.facts, cached: kept !== undefined, elapsedMs: performance.now() - startedMs }
+  const continuations = (): Continuations => new Continuations(program, options)
+  return {
+    module,
+    facts: rewritten.facts,
+    continuations,
+    cached: kept !== undefined,
+    elapsedMs: performance.now() - startedMs,
+  }
 }
 
 interface Entry {

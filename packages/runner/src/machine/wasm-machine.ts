@@ -2,12 +2,24 @@
  * The wasm engine behind the engine contract: a thread that runs the guest, a thread that hashes,
  * and this, which commands both.
  */
+import { join } from 'node:path'
 import { MessageChannel, Worker } from 'node:worker_threads'
-import type { Computation, Machine, MachineResults, MachineState, Measurement, Stop } from '@reprise/core'
+import type {
+  Computation,
+  Machine,
+  MachineResults,
+  MachineState,
+  Measurement,
+  SnapshotManifest,
+  SnapshotRef,
+  Stop,
+} from '@reprise/core'
 import { WORKER_STACK_MB } from '@reprise/wasm'
+import { runnerFolders } from '../home.ts'
 import { RunnerError, type RunnerErrorCode } from '../error.ts'
 import {
   CONTROL_BYTES,
+  CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
   CONTROL_INTERRUPT,
   CONTROL_MEMORY,
@@ -19,15 +31,18 @@ import {
   type EngineWorkerData,
   type HashResult,
   type HashWorkerData,
-  type SerializedError,
 } from './protocol.ts'
+import type { SerializedError } from './serialized-error.ts'
 
 const WASM_PAGE_BYTES = 65536
 export interface MachineOptions {
   readonly computation: Computation
   /** Paths of the computation's blobs by SHA-256. */
   readonly blobs: Readonly<Record<string, string>>
-  readonly cacheFolder: string
+  /** Where rewritten modules are kept, and the store that snapshots go to. */
+  readonly home: string
+  /** The snapshot to begin with; its blobs are among `blobs`. */
+  readonly from?: SnapshotManifest | undefined
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> | void
 }
 
@@ -42,6 +57,7 @@ export interface MachineProgress {
   readonly position: bigint
   readonly memoryBytes: number
   readonly measureMs: number
+  readonly captureMs: number
 }
 
 function workerUrl(name: string): URL {
@@ -61,12 +77,13 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
   const engineData: EngineWorkerData = {
     computation,
     blobs: options.blobs,
-    cacheFolder: options.cacheFolder,
+    cacheFolder: join(runnerFolders(options.home).cache, 'wasm'),
     control,
     shadow,
     hashPort,
+    from: options.from,
   }
-  const hashData: HashWorkerData = { control, shadow, enginePort }
+  const hashData: HashWorkerData = { control, home: options.home, shadow, enginePort }
   const hasher = new Worker(workerUrl('hash'), { workerData: hashData, transferList: [enginePort] })
   const engine = new Worker(workerUrl('engine'), {
     workerData: engineData,
@@ -95,6 +112,7 @@ class Threads {
   readonly #flags: Int32Array
   readonly #onStream: MachineOptions['onStream']
   readonly #measurements: Waiting<Measurement>[] = []
+  readonly #snapshots: Waiting<SnapshotRef>[] = []
   #waiting: (Waiting<EngineMessage> & { readonly kind: EngineMessage['kind'] }) | undefined
   #failure: Error | undefined
   #streaming: Promise<void> = Promise.resolve()
@@ -110,7 +128,7 @@ class Threads {
     this.#flags = new Int32Array(options.control)
     this.#onStream = options.onStream
     this.#engine.on('message', (message: EngineMessage) => this.#heard(message))
-    this.#hasher.on('message', (result: HashResult) => this.#measurements.shift()?.resolve(result))
+    this.#hasher.on('message', (result: HashResult) => this.#hashed(result))
     for (const worker of [this.#engine, this.#hasher]) {
       worker.on('error', (cause) => this.#fail(failed(`a machine thread failed: ${(cause as Error).message}`, cause)))
       worker.on('exit', (code) => this.#fail(failed(`a machine thread ended by itself (code ${code})`)))
@@ -143,6 +161,14 @@ class Threads {
     })
   }
 
+  snapshot(): Promise<SnapshotRef> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure)
+      this.#snapshots.push({ resolve, reject })
+      this.#command({ kind: 'snapshot' })
+    })
+  }
+
   async terminate(): Promise<void> {
     for (const worker of [this.#engine, this.#hasher]) worker.removeAllListeners('exit')
     await Promise.all([this.#engine.terminate(), this.#hasher.terminate()])
@@ -170,6 +196,12 @@ class Threads {
     }
   }
 
+  #hashed(result: HashResult): void {
+    if (result.kind === 'measure') this.#measurements.shift()?.resolve(result)
+    else if (result.kind === 'snapshot') this.#snapshots.shift()?.resolve(result.snapshot)
+    else this.#fail(engineFailure(result.error))
+  }
+
   async #stream({ stream, bytes }: Answer<'stream'>): Promise<void> {
     await this.#onStream?.(stream, bytes)
     Atomics.sub(this.#flags, CONTROL_STREAM_BYTES, bytes.length)
@@ -180,7 +212,8 @@ class Threads {
     this.#failure ??= error
     this.#waiting?.reject(this.#failure)
     this.#waiting = undefined
-    for (const { reject } of this.#measurements.splice(0)) reject(this.#failure)
+    const waiting = [...this.#measurements.splice(0), ...this.#snapshots.splice(0)]
+    for (const { reject } of waiting) reject(this.#failure)
   }
 }
 
@@ -196,6 +229,7 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
       return stop
     },
     measure: () => threads.measure(),
+    snapshot: () => threads.snapshot(),
     async state(): Promise<MachineState> {
       const { memory, engineState } = await threads.ask({ kind: 'state' }, 'state')
       return { memory, engineState }
@@ -208,6 +242,7 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
       position: Atomics.load(counters, CONTROL_POSITION),
       memoryBytes: Number(Atomics.load(counters, CONTROL_MEMORY)),
       measureMs: Number(Atomics.load(counters, CONTROL_STALL_US)) / 1000,
+      captureMs: Number(Atomics.load(counters, CONTROL_CAPTURE_US)) / 1000,
     }),
     [Symbol.asyncDispose]: () => threads.terminate(),
   }

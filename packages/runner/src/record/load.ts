@@ -8,6 +8,7 @@ import {
   type Attestation,
   type Checkpoint,
   type RecordDocument,
+  type Snapshot,
 } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
 import { readingRecord, type FileSource } from './source.ts'
@@ -16,6 +17,7 @@ export interface LoadedRecord extends AsyncDisposable {
   readonly path: string
   readonly document: RecordDocument
   readonly checkpoints: readonly Checkpoint[]
+  readonly snapshots: readonly Snapshot[]
   readonly attestations: readonly Attestation[]
   /** C after the last checkpoint, recomputed, hex. */
   readonly cumulative: string
@@ -51,6 +53,7 @@ async function load(path: string, source: FileSource): Promise<LoadedRecord> {
     path,
     document,
     checkpoints,
+    snapshots: opened.snapshots.lines,
     attestations,
     cumulative: hex(cumulatives(document, checkpoints, nodeCrypto.sha256).at(-1) ?? ZERO_DIGEST),
     async evidence(name) {

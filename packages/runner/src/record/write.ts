@@ -4,11 +4,13 @@ import { dirname } from 'node:path'
 import {
   assembleRecord,
   blobsOf,
+  fromHex,
   writeZip,
   type Attestation,
   type AttachedBlob,
   type Checkpoint,
   type RecordDocument,
+  type Snapshot,
 } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
@@ -24,8 +26,13 @@ export type AttachLevel = (typeof ATTACH_LEVELS)[number]
 export interface RecordRequest {
   readonly path: string
   readonly document: RecordDocument
-  readonly evidence: { readonly checkpoints: readonly Checkpoint[]; readonly attestations: readonly Attestation[] }
-  readonly host: { readonly akPublic: Uint8Array; readonly ekCertificate: Uint8Array | null }
+  readonly evidence: {
+    readonly checkpoints: readonly Checkpoint[]
+    readonly snapshots: readonly Snapshot[]
+    readonly attestations: readonly Attestation[]
+  }
+  /** As the document numbers them: TPMT_PUBLIC and DER, hex. */
+  readonly hosts: readonly { readonly ak: string; readonly ek: string | null }[]
   readonly attach: AttachLevel
   readonly store: BlobStore
 }
@@ -64,14 +71,17 @@ function badPlace(path: string, why: string): RunnerError {
 }
 
 /** @returns Size of the record in bytes. */
-export async function writeRecord({ path, document, evidence, host, attach, store }: RecordRequest): Promise<number> {
-  const [named] = document.hosts
-  if (named === undefined) throw new Error('a record has a host')
-  const files = new Map([[named.ak, host.akPublic]])
-  if (named.ek !== null && host.ekCertificate !== null) files.set(named.ek, host.ekCertificate)
+export async function writeRecord({ path, document, evidence, hosts, attach, store }: RecordRequest): Promise<number> {
+  const files = new Map<string, Uint8Array>()
+  for (const [i, { ak, ek }] of hosts.entries()) {
+    const named = document.hosts[i]
+    files.set(named.ak, fromHex(ak))
+    if (named.ek !== null && ek !== null) files.set(named.ek, fromHex(ek))
+  }
   const entries = assembleRecord({
     document,
     checkpoints: () => evidence.checkpoints,
+    snapshots: evidence.snapshots,
     attestations: () => evidence.attestations,
     evidence: files,
     blobs: attachedBlobs(document, attach, store),

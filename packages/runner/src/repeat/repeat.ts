@@ -80,7 +80,7 @@ export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
 }
 
 /** The grid positions as they were recorded, so that a repetition measures where the original did. */
-function recordedPositions(checkpoints: readonly Checkpoint[]): (position: bigint) => bigint {
+export function recordedPositions(checkpoints: readonly Checkpoint[]): (position: bigint) => bigint {
   const grid = checkpoints.filter(({ kind }) => kind === CHECKPOINT_GRID).map(({ position }) => BigInt(position))
   let next = 0
   return (position) => {

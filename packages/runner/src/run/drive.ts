@@ -32,24 +32,29 @@ export interface Driver {
   readonly onCheckpoint: (checkpoint: Measured) => Promise<'go' | 'stop'>
 }
 
+/** Where a machine that was restored stands: a checkpoint that is known already. */
+export interface DriveFrom {
+  readonly seq: number
+  readonly position: bigint
+}
+
 /**
- * Measures the machine at its start, at every position that is due or requested, and at its end.
+ * Measures the machine at its start (unless it was restored at a checkpoint), at every position that is due or requested, and at its end.
  *
  * @returns How it ended; undefined when the driver said `stop`.
  */
 export async function drive(
   machine: Machine & { readonly memoryBytesAtStart: number },
   driver: Driver,
+  from?: DriveFrom,
 ): Promise<Ended | undefined> {
-  let seq = 0
-  const first = await driver.onCheckpoint({
-    seq,
-    kind: CHECKPOINT_GRID,
-    stop: undefined,
-    measurement: machine.measure(),
-  })
-  if (first === 'stop') return undefined
-  let due = driver.nextDue(0n, machine.memoryBytesAtStart)
+  let seq = from?.seq ?? 0
+  if (from === undefined) {
+    const measurement = machine.measure()
+    const first = await driver.onCheckpoint({ seq, kind: CHECKPOINT_GRID, stop: undefined, measurement })
+    if (first === 'stop') return undefined
+  }
+  let due = driver.nextDue(from?.position ?? 0n, machine.memoryBytesAtStart)
   for (;;) {
     const stop = await machine.runTo(due)
     if (stop.kind === 'interrupted') return stop

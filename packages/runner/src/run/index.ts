@@ -1,2 +1,7 @@
 export { drive } from './drive.ts'
-export { blobPaths, run, type RunProgress, type RunRequest, type RunResult } from './run.ts'
+export { outcomeOf } from './outcome.ts'
+export { blobPaths, snapshotPaths } from './prepare.ts'
+export { findRun, resume } from './resume.ts'
+export { run } from './run.ts'
+export { readSnapshot } from './snapshot.ts'
+export type { RunProgress, RunRequest, RunResult } from './types.ts'

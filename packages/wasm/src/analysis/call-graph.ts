@@ -55,6 +55,10 @@ export interface CallGraph {
   readonly reaches: Uint8Array
   /** The same for an indirect call, by type index. */
   readonly typeReaches: Uint8Array
+  /** By function index: 1 when a call may end at a poll site. */
+  readonly polls: Uint8Array
+  /** The same for an indirect call, by type index. */
+  readonly typePolls: Uint8Array
 }
 
 /** Node of each type index: equal types share the node of the first of them. */
@@ -90,20 +94,29 @@ export function analyseCalls(edges: Edges, module: WasmModule, hasSite: Uint8Arr
   const functions = module.functions.length
   const cyclic = new Uint8Array(edges.nodes)
   const reaches = new Uint8Array(edges.nodes)
+  const polls = new Uint8Array(edges.nodes)
   // Components come callees first, so that one pass carries `reaches` up to the callers.
   forEachComponent(edges, (component) => {
     const isCycle = component.length > 1 || hasEdge(edges, component[0], component[0])
     let reached = isCycle
+    let polled = isCycle
     for (const node of component) {
       cyclic[node] = isCycle ? 1 : 0
-      if (node < functions && hasSite[node] === 1) reached = true
-      for (let edge = edges.start(node); !reached && edge < edges.start(node + 1); edge++) {
-        reached = reaches[edges.target(edge)] === 1
+      if (node < functions && hasSite[node] === 1) {
+        reached = true
+        polled ||= node >= module.imports.length
+      }
+      for (let edge = edges.start(node); !polled && edge < edges.start(node + 1); edge++) {
+        const target = edges.target(edge)
+        reached ||= reaches[target] === 1
+        polled = polls[target] === 1
       }
     }
     if (reached) for (const node of component) reaches[node] = 1
+    if (polled) for (const node of component) polls[node] = 1
   })
-  return { cyclic, reaches, typeReaches: Uint8Array.from(nodes, (node) => reaches[node]) }
+  const byType = (marks: Uint8Array): Uint8Array => Uint8Array.from(nodes, (node) => marks[node])
+  return { cyclic, reaches, typeReaches: byType(reaches), polls, typePolls: byType(polls) }
 }
 
 function hasEdge(edges: Edges, source: number, target: number): boolean {

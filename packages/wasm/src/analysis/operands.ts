@@ -43,6 +43,11 @@ export class Operands {
     } while (floats && this.#localsChanged)
   }
 
+  /** Whether a local may hold a NaN whose bits the engine chose; only after floats were followed. */
+  isFree(local: number): boolean {
+    return this.#locals[local] === FREE
+  }
+
   #walk(body: Body, module: WasmModule, functionIndex: number): void {
     const { opcode, count } = body
     this.#height = this.#base = this.#depth = 0

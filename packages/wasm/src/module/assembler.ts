@@ -25,7 +25,8 @@ export interface AssembledModule {
   readonly memory?: { readonly minPages: number; readonly maxPages?: number }
   /** Functions in the one table, from entry 0. */
   readonly table?: readonly number[]
-  readonly data?: readonly { readonly at: number; readonly bytes: readonly number[] }[]
+  /** Passive without `at`. */
+  readonly data?: readonly { readonly at?: number; readonly bytes: readonly number[] }[]
   readonly start?: number
   /** Signatures that get type indices before all others, for block types and indirect calls. */
   readonly types?: readonly Signature[]
@@ -104,8 +105,16 @@ export function assemble(module: AssembledModule): Uint8Array<ArrayBuffer> {
     [7, vector(exported, (item) => item), true],
     [8, unsigned(start ?? 0), start !== undefined],
     [9, [1, 0, ...offset(0), ...vector(table, unsigned)], table.length > 0],
+    [12, unsigned(data.length), data.some(({ at }) => at === undefined)],
     [10, code, true],
-    [11, vector(data, ({ at, bytes }) => [0, ...offset(at), ...vector(bytes, (byte) => [byte])]), data.length > 0],
+    [
+      11,
+      vector(data, ({ at, bytes }) => [
+        ...(at === undefined ? [1] : [0, ...offset(at)]),
+        ...vector(bytes, (byte) => [byte]),
+      ]),
+      data.length > 0,
+    ],
   ]
   const out = new ByteSink(1024).raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
   for (const [id, content, present] of sections) if (present) out.u8(id).unsigned(content.length).raw(content)

@@ -202,7 +202,8 @@ export class Body {
         return this.#index(cursor, n, module.globals.length, 'global')
       case IMMEDIATE.index:
         if (op === OP.memoryGrow) this.#flagCall()
-        if (cursor.u32() !== 0 && op === OP.memoryGrow) {
+        this.immediate[n] = cursor.u32()
+        if (this.immediate[n] !== 0 && op === OP.memoryGrow) {
           throw unsupported('several memories', this.#where(), this.at[n])
         }
         return
@@ -214,7 +215,7 @@ export class Body {
   #readRareImmediate(cursor: Cursor, op: number, n: number): void {
     switch (immediates[op]) {
       case IMMEDIATE.twoIndices:
-        cursor.u32()
+        this.immediate[n] = cursor.u32()
         cursor.u32()
         return
       case IMMEDIATE.i64:

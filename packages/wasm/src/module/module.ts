@@ -52,6 +52,7 @@ export interface WasmModule {
   readonly functions: number[]
   readonly globals: GlobalDefinition[]
   readonly exports: ExportDefinition[]
+  tables: number
   memory: { readonly minPages: number; readonly maxPages: number | undefined } | undefined
   start: number | undefined
   /** Functions that an element segment lists: all that an indirect call can reach. */
@@ -107,6 +108,7 @@ export function readModule(bytes: Uint8Array): WasmModule {
     functions: [],
     globals: [],
     exports: [],
+    tables: 0,
     memory: undefined,
     start: undefined,
     addressTaken: new Set(),
@@ -176,7 +178,7 @@ function readSection(id: number, cursor: Cursor, module: WasmModule): void {
       }
       return
     case SECTION.table:
-      return each(cursor, () => readTable(cursor))
+      return each(cursor, () => readTable(cursor, module))
     case SECTION.memory:
       return each(cursor, () => readMemory(cursor, module))
     case SECTION.global:
@@ -265,7 +267,8 @@ function readLimits(cursor: Cursor, what: string): { min: number; max: number | 
   return { min, max: flags === 1 ? cursor.u32() : undefined }
 }
 
-function readTable(cursor: Cursor): void {
+function readTable(cursor: Cursor, module: WasmModule): void {
+  module.tables++
   const type = cursor.u8()
   if (type !== 0x70) throw unsupported('reference types', 'table section', cursor.at)
   readLimits(cursor, 'table')

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { runGuest, type GuestStop, type Stop } from '../machine.ts'
-import type { CounterPlace } from './function.ts'
+import type { CounterPlace } from './fuel.ts'
 import { generate, type GeneratorOptions } from './generator.ts'
 import { rewriteWith, type RewriteOptions } from './rewrite.ts'
 

@@ -5,6 +5,7 @@
 
 import { assemble, signed, unsigned, type Signature } from '../module/assembler.ts'
 import { VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
+import { BINARY, BLOCK_TYPES, CONVERT, LOAD, type Numeric, STORE, UNARY } from './generator-tables.ts'
 
 export interface GeneratorOptions {
   /** The program itself makes NaNs canonical wherever their bits show: then the engine alone is deterministic. */
@@ -13,7 +14,6 @@ export interface GeneratorOptions {
   readonly signs: boolean
 }
 
-type Numeric = Exclude<ValueType, 'v128'>
 const NUMERIC = ['i32', 'i64', 'f32', 'f64'] as const
 // Global 0: what calls and loops may still use. Globals 1 to 4: one of each numeric type.
 const BUDGET = 0
@@ -34,7 +34,7 @@ export function generate(seed: number, options: GeneratorOptions): Uint8Array<Ar
   for (const [i, type] of NUMERIC.entries())
     start.push(0x41, ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i), ...storedGlobal(type, i, options))
   return assemble({
-    types: signatures,
+    types: [...signatures, ...BLOCK_TYPES],
     functions: [...functions, { code: start, exported: '_start' }],
     memory: { minPages: 1, maxPages: 4 },
     globals: [
@@ -82,44 +82,6 @@ function pick<T>(random: Random, items: readonly T[]): T {
   return items[random(items.length)]
 }
 
-const BINARY = {
-  i32: [0x6a, 0x6b, 0x6c, 0x6d, 0x6f, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x46, 0x48, 0x4a],
-  i64: [0x7c, 0x7d, 0x7e, 0x80, 0x83, 0x84, 0x85, 0x86, 0x87, 0x89],
-  f32: [0x92, 0x93, 0x94, 0x95, 0x96, 0x97],
-  f64: [0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5],
-}
-const UNARY = {
-  i32: [0x45, 0x67, 0x68, 0x69, 0xc0, 0xc1],
-  i64: [0x79, 0x7a, 0xc2, 0xc4],
-  f32: [0x8d, 0x8e, 0x90, 0x91],
-  f64: [0x9b, 0x9c, 0x9e, 0x9f],
-}
-/** [from, opcode bytes]: conversions into the type. */
-const CONVERT: Record<Numeric, readonly (readonly [Numeric, readonly number[]])[]> = {
-  i32: [
-    ['i64', [0xa7]],
-    ['f64', [0xfc, 2]],
-    ['f32', [0xfc, 0]],
-  ],
-  i64: [
-    ['i32', [0xac]],
-    ['f64', [0xfc, 6]],
-    ['i32', [0xad]],
-  ],
-  f32: [
-    ['i32', [0xb2]],
-    ['f64', [0xb6]],
-    ['i64', [0xb4]],
-  ],
-  f64: [
-    ['i32', [0xb7]],
-    ['f32', [0xbb]],
-    ['i64', [0xb9]],
-  ],
-}
-const LOAD = { i32: 0x28, i64: 0x29, f32: 0x2a, f64: 0x2b }
-const STORE = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 }
-
 class FunctionGenerator {
   readonly #random: Random
   readonly #options: GeneratorOptions
@@ -132,6 +94,8 @@ class FunctionGenerator {
   readonly #step: number
   readonly #vector: number
   #depth = 0
+  /** Blocks with statements that may still stand inside of expressions. */
+  #blocksLeft = 5
 
   constructor(random: Random, options: GeneratorOptions, signatures: readonly Signature[], own: Signature) {
     this.#random = random
@@ -267,8 +231,49 @@ class FunctionGenerator {
 
   #typeOf(callee: number): number {
     const key = ({ params, results }: Signature): string => `${params?.join()}>${results?.join()}`
-    const distinct = [...new Set(this.#signatures.map(key))]
-    return distinct.indexOf(key(this.#signatures[callee]))
+    const all = [...this.#signatures, ...BLOCK_TYPES]
+    return [...new Set(all.map(key))].indexOf(key(all[callee]))
+  }
+
+  #blockType(index: number): number[] {
+    return unsigned(this.#typeOf(this.#signatures.length + index))
+  }
+
+  /** Statements in the middle of an expression, so that loops and calls find operands below them. */
+  #valueBlock(type: Numeric): number[] {
+    this.#blocksLeft--
+    return this.#nested(() => {
+      if (type === 'i32' && this.#random(2) === 0) {
+        const turn = [
+          ...this.#statements(2),
+          0x41,
+          3,
+          0x6a,
+          ...this.#spend(),
+          ...this.#value('i32', 1),
+          0x41,
+          1,
+          0x71,
+          0x71,
+        ]
+        return [...this.#value('i32', 1), 0x03, ...this.#blockType(0), ...turn, 0x0d, 0, 0x0b]
+      }
+      if (type === 'i64' || type === 'f64') {
+        const spare = this.#spare
+        const swap = [0x21, spare.f64, 0x21, spare.i64, 0x20, spare.f64, 0x20, spare.i64]
+        const operands = [...this.#value('i64', 1), ...this.#value('f64', 1)]
+        const rest = type === 'f64' ? [0x21, spare.i64] : [0x21, spare.i64, 0x1a, 0x20, spare.i64]
+        if (this.#random(2) === 0) {
+          const early = [...this.#value('i32', 1), 0x0d, 0]
+          const body = [...this.#statements(2), ...swap, ...early, ...this.#statements(2)]
+          return [...operands, 0x02, ...this.#blockType(1), ...body, 0x0b, ...rest]
+        }
+        const arms = [...this.#statements(2), ...swap, 0x05, ...swap, ...this.#statements(2)]
+        return [...operands, ...this.#value('i32', 1), 0x04, ...this.#blockType(1), ...arms, 0x0b, ...rest]
+      }
+      const first = [...this.#value(type, 1), ...this.#value('i32', 1), 0x0d, 0, 0x1a]
+      return [0x02, VALUE_TYPES[type], ...first, ...this.#statements(2), ...this.#value(type, 1), 0x0b]
+    })
   }
 
   /** Takes one from the budget; leaves whether there was one. */
@@ -324,6 +329,7 @@ class FunctionGenerator {
 
   #value(type: Numeric, depth: number): number[] {
     const isFloat = type === 'f32' || type === 'f64'
+    if (depth > 0 && this.#depth < 4 && this.#blocksLeft > 0 && this.#random(6) === 0) return this.#valueBlock(type)
     switch (this.#random(depth <= 0 ? 3 : 10)) {
       case 0:
         return this.#constant(type)

@@ -12,7 +12,7 @@ import { describe, expect, test } from 'vitest'
 import { readTar } from '../archive/index.ts'
 import { runGuest } from '../machine.ts'
 import { createWasi, type WasiFile, type WasiHost } from '../wasi/index.ts'
-import type { CounterPlace } from './function.ts'
+import type { CounterPlace } from './fuel.ts'
 import { rewriteWith } from './rewrite.ts'
 
 const root = resolve(import.meta.dirname, '../../../..')

@@ -10,11 +10,29 @@ import { Body } from '../module/body.ts'
 import { readModule, SECTION, type FunctionType, type WasmModule } from '../module/module.ts'
 import { OP, VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import { FunctionWriter, type CounterPlace, type Statistics } from './function.ts'
+import type { CounterPlace } from './fuel.ts'
+import { FunctionWriter } from './function.ts'
 import { checkImports, type HostImport } from './gate.ts'
 import type { BranchHints } from './hints.ts'
-import { layoutOf, MACHINE_IMPORTS, MACHINE_MODULE, type Layout } from './layout.ts'
-import { writeExports, writeGlobals, writeMoved, type Synthesized, synthesize } from './sections.ts'
+import {
+  droppedGlobals,
+  FRAME_IMPORT,
+  layoutOf,
+  MACHINE_IMPORTS,
+  MACHINE_MODULE,
+  type Layout,
+  type Segments,
+} from './layout.ts'
+import type { Statistics } from './parts.ts'
+import {
+  writeElements,
+  writeExports,
+  writeGlobals,
+  writeMoved,
+  writeTables,
+  type Synthesized,
+  synthesize,
+} from './sections.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
 export const REWRITER_VERSION = '1'
@@ -30,6 +48,8 @@ export interface RewriteOptions {
   readonly memoryLimitPages: number
   /** False leaves out fuel and the stack limit: only to measure what they cost. */
   readonly fuel?: boolean
+  /** True: the guest can be captured at any poll, and continued from there. Changes no position and no state. */
+  readonly capture?: boolean
 }
 
 export interface MutableGlobal {
@@ -46,7 +66,7 @@ export interface ModuleFacts {
   readonly memory?: { readonly minPages: number; readonly maxPages: number }
   /** The module has a start function; the machine calls it right before `_start`. */
   readonly hasStart: boolean
-  readonly statistics: Readonly<Statistics>
+  readonly statistics: Readonly<Statistics> & { readonly canonicalised: number }
 }
 
 export interface Rewritten {
@@ -67,15 +87,16 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
   const module = readModule(bytes)
   const imports = checkImports(module)
   const memory = limitMemory(module, options.memoryLimitPages)
-  const layout = layoutOf(module)
   const body = new Body()
-  const graph = buildGraph(module, body)
+  const { graph, segments } = readCode(module, body)
+  const layout = layoutOf(module, segments, options.capture ?? false)
 
   const types = new TypeTable(module)
   const globals = module.globals.flatMap(({ type, mutable }, index) =>
     mutable && type !== undefined ? [{ index, type }] : [],
   )
-  const synthesized = synthesize(layout, globals, memory?.maxPages)
+  for (let i = 0; i < droppedGlobals(segments); i++) globals.push({ index: layout.droppedGlobal + i, type: 'i32' })
+  const synthesized = synthesize(layout, segments, globals, memory?.maxPages)
   const code = new ByteSink(Math.ceil(1.25 * bytes.length) + 1024)
   code.unsigned(module.bodies.length + synthesized.length)
   const writer = new FunctionWriter({
@@ -85,25 +106,28 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
     graph,
     options: { floats: options.floats, fuel: options.fuel ?? true, counter },
     body,
-    resultTypes: ({ results }) => types.index([], results),
+    typeIndex: (params, results) => types.index(params, results),
+    segmentFunction: (op, segment) =>
+      op === OP.dataDrop ? layout.segments + 2 * segments.named.indexOf(segment) + 1 : undefined,
   })
   for (let f = module.imports.length; f < module.functions.length; f++) writer.write(f)
   for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
 
+  const { hints, stageSize } = writer
   return {
-    bytes: assemble({ module, layout, types, synthesized, globals, memory, code, hints: writer.hints, options }),
+    bytes: assemble({ module, layout, types, synthesized, globals, memory, code, hints, options, stageSize }),
     facts: {
       imports,
       exports: module.exports.map((item) => item.name),
       globals,
       ...(memory === undefined ? {} : { memory }),
       hasStart: module.start !== undefined,
-      statistics: writer.statistics,
+      statistics: { ...writer.statistics, canonicalised: writer.canonicalised },
     },
   }
 }
 
-function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memory'] {
+export function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memory'] {
   if (module.memory === undefined) return undefined
   const { minPages, maxPages = limitPages } = module.memory
   if (minPages > limitPages) {
@@ -115,10 +139,13 @@ function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memor
   return { minPages, maxPages: Math.min(maxPages, limitPages) }
 }
 
-function buildGraph(module: WasmModule, body: Body): CallGraph {
+/** One pass over all functions. */
+export function readCode(module: WasmModule, body: Body): { graph: CallGraph; segments: Segments } {
   const nodes = typeNodes(module)
   const edges = new Edges(module.functions.length + module.types.length)
   const hasSite = new Uint8Array(module.functions.length).fill(1, 0, module.imports.length)
+  const named = new Set<number>()
+  let dropped = false
   for (let f = 0; f < module.imports.length; f++) edges.close()
   for (let f = module.imports.length; f < module.functions.length; f++) {
     body.decode(module, f)
@@ -126,11 +153,16 @@ function buildGraph(module: WasmModule, body: Body): CallGraph {
     for (let n = 0; n < body.count; n++) {
       if (body.opcode[n] === OP.call) edges.add(body.immediate[n])
       else if (body.opcode[n] === OP.callIndirect) edges.add(nodes[body.immediate[n]])
+      else if (body.opcode[n] === OP.memoryInit || body.opcode[n] === OP.dataDrop) {
+        named.add(body.immediate[n])
+        dropped ||= body.opcode[n] === OP.dataDrop
+      }
     }
     edges.close()
   }
   addTypeEdges(edges, module, nodes)
-  return analyseCalls(edges, module, hasSite, nodes)
+  const graph = analyseCalls(edges, module, hasSite, nodes)
+  return { graph, segments: { named: [...named].sort((a, b) => a - b), dropped } }
 }
 
 /** The type section: the guest's types, then those that the machine adds. */
@@ -174,54 +206,63 @@ interface Parts {
   readonly code: ByteSink
   readonly hints: BranchHints
   readonly options: RewriteOptions
+  readonly stageSize: number
 }
 
 /** Puts the sections together in their order; custom sections are left out. */
 function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
-  const { module, layout, types, synthesized, memory, code } = parts
+  const { module, layout, types, synthesized, memory, code, options, stageSize } = parts
   const out = new ByteSink(code.length + module.bytes.length)
   out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
   const machineType = types.index([], [])
+  const frameType = types.index(['i32', 'i32'], [])
   const functionTypes = synthesized.map(({ params, results }) => types.index(params, results))
-  const section = (id: number, write: () => void): void => {
-    out.u8(id)
-    const size = out.openSize()
-    write()
-    out.closeSize(size)
-  }
   const copied = (id: number): void => {
     const range = module.sections.get(id)
-    if (range !== undefined) section(id, () => out.copy(module.bytes, range.start, range.end))
+    if (range !== undefined) section(out, id, () => out.copy(module.bytes, range.start, range.end))
   }
-  section(SECTION.type, () => types.write(out))
-  section(SECTION.import, () => {
-    out.unsigned(module.imports.length + MACHINE_IMPORTS.length)
+  section(out, SECTION.type, () => types.write(out))
+  section(out, SECTION.import, () => {
+    out.unsigned(module.imports.length + layout.shift)
     for (const { module: from, name, type } of module.imports) writeImport(out, from, name, type)
     for (const name of MACHINE_IMPORTS) writeImport(out, MACHINE_MODULE, name, machineType)
+    if (layout.frame !== undefined) writeImport(out, MACHINE_MODULE, FRAME_IMPORT, frameType)
   })
-  section(SECTION.function, () => {
+  section(out, SECTION.function, () => {
     const own = module.functions.slice(module.imports.length)
     out.unsigned(own.length + functionTypes.length)
     for (const type of own) out.unsigned(type)
     for (const type of functionTypes) out.unsigned(type)
   })
-  copied(SECTION.table)
+  const functions = module.functions.length + layout.shift + synthesized.length
+  if (layout.frame === undefined) copied(SECTION.table)
+  else section(out, SECTION.table, () => writeTables(out, module, functions))
   if (memory !== undefined) {
-    section(SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
+    section(out, SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
   }
-  section(SECTION.global, () => writeGlobals(out, module, layout, parts.options.stackLimitSlots))
-  section(SECTION.export, () => writeExports(out, module, layout, parts.globals))
-  if (module.sections.has(SECTION.element))
-    section(SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
+  section(out, SECTION.global, () =>
+    writeGlobals(out, module, layout, { stackLimitSlots: options.stackLimitSlots, stageSize }),
+  )
+  section(out, SECTION.export, () => writeExports(out, module, layout, parts.globals, stageSize))
+  if (layout.frame !== undefined) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
+  else if (module.sections.has(SECTION.element))
+    section(out, SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
   copied(SECTION.dataCount)
-  section(SECTION.custom, () => parts.hints.write(out))
-  section(SECTION.code, () => out.copy(code.bytes, 0, code.length))
+  section(out, SECTION.custom, () => parts.hints.write(out))
+  section(out, SECTION.code, () => out.copy(code.bytes, 0, code.length))
   copied(SECTION.data)
   return out.bytes.slice(0, out.length)
 }
 
+export function section(out: ByteSink, id: number, write: () => void): void {
+  out.u8(id)
+  const size = out.openSize()
+  write()
+  out.closeSize(size)
+}
+
 const encoder = new TextEncoder()
 
-function writeImport(out: ByteSink, from: string, name: string, type: number): void {
+export function writeImport(out: ByteSink, from: string, name: string, type: number): void {
   out.vector(encoder.encode(from)).vector(encoder.encode(name)).u8(0).unsigned(type)
 }

@@ -2,13 +2,37 @@
 
 import { Cursor } from '../module/cursor.ts'
 import { type ByteRange, SECTION, type WasmModule } from '../module/module.ts'
-import { OP, type ValueType } from '../module/opcodes.ts'
+import { OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import { movedFunction, type Layout } from './layout.ts'
+import { movedFunction, SEGMENTS_PER_GLOBAL, type Layout, type Segments } from './layout.ts'
 
 export const FUEL_EXPORT = 'reprise:fuel'
 export const MEMORY_EXPORT = 'reprise:memory'
 export const START_EXPORT = 'reprise:start'
+
+export const SLOTS_EXPORT = 'reprise:slots'
+/** Drops the data segments that the globals say are dropped. */
+export const DROP_EXPORT = 'reprise:drop'
+export const FUNCTIONS_EXPORT = 'reprise:functions'
+
+/** One of the globals that handlers leave values in. */
+export function stageExport(index: number): string {
+  return `reprise:stage:${index}`
+}
+
+export function tableExport(index: number): string {
+  return `reprise:table:${index}`
+}
+
+/** Every global of the guest as it is, for modules that go on with it. */
+export function cellExport(index: number): string {
+  return `reprise:cell:${index}`
+}
+
+/** A function that sets a mutable global from its bits: an i32, an i64, or two i64 for v128. */
+export function setterExport(index: number): string {
+  return `reprise:set:${index}`
+}
 
 /** Integers are exported as globals; floats and vectors as functions that give their bits (two i64 for v128). */
 export function globalExport(index: number): string {
@@ -32,6 +56,7 @@ const EMPTY_BLOCK_TYPE = 0x40
 /** The functions of {@link Layout}: refill, enter, grow, then one reader per float or vector global. */
 export function synthesize(
   layout: Layout,
+  segments: Segments,
   globals: readonly ReadableGlobal[],
   maxPages: number | undefined,
 ): Synthesized[] {
@@ -55,7 +80,10 @@ export function synthesize(
     { params: ['i32'], results: ['i32'], code: refill.done() },
     { params: [], results: [], code: enter.done() },
     { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
+    ...segments.named.flatMap((segment, i) => segmentFunctions(layout, segments, segment, i)),
     ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
+    ...(segments.dropped ? [dropAgain(layout, segments)] : []),
+    ...(layout.frame === undefined ? [] : globals.map((global) => setter(global))),
   ]
 }
 
@@ -70,6 +98,47 @@ function growCode(layout: Layout, maxPages: number | undefined): Uint8Array {
   code.u8(OP.i32Const).signed(-1).u8(OP.i32Eq).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
   code.u8(OP.call).unsigned(layout.outOfMemory).u8(OP.end)
   return code.u8(OP.localGet).unsigned(0).u8(OP.end).done()
+}
+
+/** memory.init and data.drop, for code in other modules; dropping is noted, so that it is part of the state. */
+function segmentFunctions(layout: Layout, { dropped }: Segments, segment: number, i: number): Synthesized[] {
+  const init = new ByteSink(32).u8(0)
+  for (let local = 0; local < 3; local++) init.u8(OP.localGet).unsigned(local)
+  init
+    .raw([0xfc, OP.memoryInit - 0x100])
+    .unsigned(segment)
+    .u8(0)
+    .u8(OP.end)
+  const drop = new ByteSink(32)
+    .u8(0)
+    .raw([0xfc, OP.dataDrop - 0x100])
+    .unsigned(segment)
+  if (dropped) {
+    const { global, bit } = droppedBit(layout, i)
+    drop.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32Or).u8(OP.globalSet).unsigned(global)
+  }
+  return [
+    { params: ['i32', 'i32', 'i32'], results: [], code: init.done() },
+    { params: [], results: [], code: drop.u8(OP.end).done() },
+  ]
+}
+
+function droppedBit(layout: Layout, i: number): { global: number; bit: number } {
+  return { global: layout.droppedGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << (i % SEGMENTS_PER_GLOBAL) }
+}
+
+/** Drops the segments that the globals say are dropped. */
+function dropAgain(layout: Layout, { named }: Segments): Synthesized {
+  const code = new ByteSink(256).u8(0)
+  for (const [i, segment] of named.entries()) {
+    const { global, bit } = droppedBit(layout, i)
+    code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32And).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
+    code
+      .raw([0xfc, OP.dataDrop - 0x100])
+      .unsigned(segment)
+      .u8(OP.end)
+  }
+  return { params: [], results: [], code: code.u8(OP.end).done() }
 }
 
 function isInteger(type: ValueType): boolean {
@@ -89,6 +158,47 @@ function reader({ index, type }: ReadableGlobal): Synthesized {
   return { params: [], results: ['i64', 'i64'], code: lane(1).u8(OP.end).done() }
 }
 
+function setter({ index, type }: ReadableGlobal): Synthesized {
+  const code = new ByteSink(32).u8(0).u8(OP.localGet).unsigned(0)
+  if (type === 'f32') code.u8(OP.f32ReinterpretI32)
+  else if (type === 'f64') code.u8(OP.f64ReinterpretI64)
+  else if (type === 'v128') {
+    code
+      .u8(0xfd)
+      .unsigned(OP.i64x2Splat - 0x200)
+      .u8(OP.localGet)
+      .unsigned(1)
+    code
+      .u8(0xfd)
+      .unsigned(OP.i64x2ReplaceLane - 0x200)
+      .u8(1)
+  }
+  const params: ValueType[] = type === 'v128' ? ['i64', 'i64'] : type === 'i32' || type === 'f32' ? ['i32'] : ['i64']
+  return { params, results: [], code: code.u8(OP.globalSet).unsigned(index).u8(OP.end).done() }
+}
+
+/** The guest's tables, and in a module that can be captured one more that holds all functions. */
+export function writeTables(out: ByteSink, module: WasmModule, functions: number): void {
+  const range = module.sections.get(SECTION.table)
+  out.unsigned(module.tables + 1)
+  if (range !== undefined) {
+    const cursor = new Cursor(module.bytes, range.start, range.end)
+    cursor.u32()
+    out.copy(module.bytes, cursor.at, range.end)
+  }
+  out.u8(0x70).u8(1).unsigned(functions).unsigned(functions)
+}
+
+/** The guest's element segments, then the one that fills the table of all functions. */
+export function writeElements(out: ByteSink, module: WasmModule, layout: Layout, functions: number): void {
+  const range = module.sections.get(SECTION.element)
+  const cursor = new Cursor(module.bytes, range?.start ?? 0, range?.end ?? 0)
+  out.unsigned((range === undefined ? 0 : cursor.u32()) + 1)
+  if (range !== undefined) copyMoved(out, module, layout, SECTION.element, { start: cursor.at, end: range.end })
+  out.u8(2).unsigned(module.tables).u8(OP.i32Const).signed(0).u8(OP.end).u8(0).unsigned(functions)
+  for (let index = 0; index < functions; index++) out.unsigned(index)
+}
+
 /** Copies a section, with the function indices in it moved. */
 export function writeMoved(out: ByteSink, module: WasmModule, layout: Layout, id: number): void {
   const range = module.sections.get(id)
@@ -106,15 +216,26 @@ function copyMoved(out: ByteSink, module: WasmModule, layout: Layout, id: number
 }
 
 /** The guest's globals, then the fuel counter (0: the host fills it before anything runs) and the free slots. */
-export function writeGlobals(out: ByteSink, module: WasmModule, layout: Layout, stackLimitSlots: number): void {
+export function writeGlobals(
+  out: ByteSink,
+  module: WasmModule,
+  layout: Layout,
+  { stackLimitSlots, stageSize }: { readonly stackLimitSlots: number; readonly stageSize: number },
+): void {
   const range = module.sections.get(SECTION.global)
-  out.unsigned(module.globals.length + 2)
+  const dropped = layout.stageGlobal - layout.droppedGlobal
+  out.unsigned(module.globals.length + 2 + dropped + stageSize)
   if (range !== undefined) {
     const cursor = new Cursor(module.bytes, range.start, range.end)
     cursor.u32() // their number, which was written above
     copyMoved(out, module, layout, SECTION.global, { start: cursor.at, end: range.end })
   }
-  for (const initial of [0, stackLimitSlots]) out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
+  for (const initial of [0, stackLimitSlots, ...Array.from({ length: dropped }, () => 0)])
+    out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
+  for (let i = 0; i < stageSize; i++) {
+    const [type, constant] = i % 2 === 0 ? [VALUE_TYPES.i32, OP.i32Const] : [VALUE_TYPES.i64, OP.i64Const]
+    out.u8(type).u8(1).u8(constant).signed(0).u8(OP.end)
+  }
 }
 
 const encoder = new TextEncoder()
@@ -124,6 +245,7 @@ export function writeExports(
   module: WasmModule,
   layout: Layout,
   globals: readonly ReadableGlobal[],
+  stageSize: number,
 ): void {
   const rows: [name: string, kind: number, index: number][] = module.exports.map(({ name, kind, index }) => [
     name,
@@ -133,9 +255,20 @@ export function writeExports(
   rows.push([FUEL_EXPORT, 3, layout.fuelGlobal])
   if (module.memory !== undefined) rows.push([MEMORY_EXPORT, 2, 0])
   if (module.start !== undefined) rows.push([START_EXPORT, 0, movedFunction(module, layout, module.start)])
+  if (layout.frame !== undefined) {
+    rows.push([SLOTS_EXPORT, 3, layout.slotsGlobal], [FUNCTIONS_EXPORT, 1, module.tables])
+    for (let index = 0; index < module.tables; index++) rows.push([tableExport(index), 1, index])
+    for (let i = 0; i < stageSize; i++) rows.push([stageExport(i), 3, layout.stageGlobal + i])
+    for (const index of module.globals.keys()) rows.push([cellExport(index), 3, index])
+  }
   let readers = layout.readers
   for (const { index, type } of globals) {
     rows.push(isInteger(type) ? [globalExport(index), 3, index] : [globalExport(index), 0, readers++])
+  }
+  if (layout.stageGlobal > layout.droppedGlobal) rows.push([DROP_EXPORT, 0, readers++])
+  if (layout.frame !== undefined) {
+    let setters = readers
+    for (const { index } of globals) rows.push([setterExport(index), 0, setters++])
   }
   out.unsigned(rows.length)
   for (const [name, kind, index] of rows) out.vector(encoder.encode(name)).u8(kind).unsigned(index)

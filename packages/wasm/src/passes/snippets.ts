@@ -2,6 +2,7 @@
 
 import { COUNTED_TRIPS_MAX, tripFactors, type CountedLoop } from '../analysis/counted-loop.ts'
 import { OP, VALUE_TYPES } from '../module/opcodes.ts'
+import { TYPE } from '../module/result-types.ts'
 import type { ByteSink } from '../module/sink.ts'
 import type { BranchHints } from './hints.ts'
 
@@ -61,4 +62,21 @@ export function writeCanonicalVector(sink: ByteSink, is32: boolean, local: numbe
 
 function writeVectorOp(sink: ByteSink, op: number): void {
   sink.u8(0xfd).unsigned(op - 0x200)
+}
+
+/** Leaves the next value of the frames. */
+export function writeNext(
+  sink: ByteSink,
+  type: number,
+  next: { readonly nextI32: number; readonly nextI64: number },
+): void {
+  sink.u8(OP.call).unsigned(type === TYPE.i32 || type === TYPE.f32 ? next.nextI32 : next.nextI64)
+  if (type === TYPE.f32) sink.u8(OP.f32ReinterpretI32)
+  else if (type === TYPE.f64) sink.u8(OP.f64ReinterpretI64)
+  else if (type === TYPE.v128) {
+    writeVectorOp(sink, OP.i64x2Splat)
+    sink.u8(OP.call).unsigned(next.nextI64)
+    writeVectorOp(sink, OP.i64x2ReplaceLane)
+    sink.u8(1)
+  }
 }

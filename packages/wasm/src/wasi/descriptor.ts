@@ -1,4 +1,5 @@
 /** The table of open files. */
+import { utf8, ByteWriter, type Sha256 } from '@reprise/core'
 import { DIRECTORY_RIGHTS, Errno, FILE_RIGHTS, refuse, STDIN_RIGHTS, STDOUT_RIGHTS } from './abi.ts'
 import type { FileTree } from './file-tree.ts'
 import type { Directory, Entry, File, Inode } from './inode.ts'
@@ -10,13 +11,39 @@ export interface Listing {
   readonly digest: Uint8Array
 }
 
+export function listingOf(names: readonly string[], sha256: Sha256): Listing {
+  const encoded = new ByteWriter()
+  for (const name of names) encoded.sized(utf8(name))
+  return { names, digest: sha256(encoded.done()) }
+}
+
+/** What a descriptor may be good for. */
+export interface DescriptorRights {
+  /** For itself. */
+  readonly rights: number
+  /** For what is opened through it. */
+  readonly inheriting: number
+}
+
+/** The most that a descriptor of this inode can have. */
+export function mostRightsOf(inode: Inode): DescriptorRights {
+  switch (inode.kind) {
+    case 'directory':
+      return { rights: DIRECTORY_RIGHTS, inheriting: DIRECTORY_RIGHTS | FILE_RIGHTS }
+    case 'file':
+      return { rights: FILE_RIGHTS, inheriting: 0 }
+    case 'stream':
+      return { rights: inode.name === 'stdin' ? STDIN_RIGHTS : STDOUT_RIGHTS, inheriting: 0 }
+    case 'symlink':
+      return { rights: 0, inheriting: 0 }
+  }
+}
+
 export interface Descriptor<Kind extends Inode = Inode> {
   readonly inode: Kind
   offset: number
   flags: number
-  /** For itself. */
   rights: number
-  /** For what is opened through it. */
   inheriting: number
   /** The name under which a directory was opened before the guest began. */
   readonly preopen: string | undefined
@@ -35,21 +62,16 @@ export class DescriptorTable {
     this.#notes = parts.notes
     this.#max = parts.max
     const { stdin, stdout, stderr } = parts.tree.streams
-    this.insert(stdin, { rights: STDIN_RIGHTS })
-    this.insert(stdout, { rights: STDOUT_RIGHTS })
-    this.insert(stderr, { rights: STDOUT_RIGHTS })
-    const preopen = (inode: Directory, name: string) =>
-      this.insert(inode, { rights: DIRECTORY_RIGHTS, inheriting: DIRECTORY_RIGHTS | FILE_RIGHTS, preopen: name })
+    for (const stream of [stdin, stdout, stderr]) this.insert(stream, mostRightsOf(stream))
     for (const root of parts.tree.roots) {
-      preopen(root, root.mount.at)
-      if (root.mount.index === 0) preopen(root, '.')
+      for (const preopen of preopenNames(root)) this.insert(root, { ...mostRightsOf(root), preopen })
     }
   }
 
   /** @returns The lowest number that is free. @throws Refusal MFILE */
-  insert(inode: Inode, parts: { rights: number; inheriting?: number; flags?: number; preopen?: string }): number {
+  insert(inode: Inode, parts: DescriptorRights & { readonly flags?: number; readonly preopen?: string }): number {
     const fd = this.lowestFree()
-    const { rights, inheriting = 0, flags = 0, preopen } = parts
+    const { rights, inheriting, flags = 0, preopen } = parts
     this.#open[fd] = { inode, offset: 0, flags, rights, inheriting, preopen, listing: undefined }
     inode.opens++
     return fd
@@ -106,10 +128,25 @@ export class DescriptorTable {
     this.#open[from] = undefined
   }
 
+  /** Puts these in the place of all that are open, whose inodes may no longer be there. */
+  restore(open: Iterable<readonly [fd: number, descriptor: Descriptor]>): void {
+    for (const [, { inode }] of this.list()) inode.opens = 0
+    this.#open.length = 0
+    for (const [fd, descriptor] of open) {
+      this.#open[fd] = descriptor
+      descriptor.inode.opens++
+    }
+  }
+
   /** By number, ascending. */
   list(): (readonly [fd: number, descriptor: Descriptor])[] {
     return [...this.#open.entries()].filter((entry): entry is [number, Descriptor] => entry[1] !== undefined)
   }
+}
+
+/** The names under which a guest finds the root of a mount open. */
+export function preopenNames({ mount }: Directory): readonly string[] {
+  return mount.index === 0 ? [mount.at, '.'] : [mount.at]
 }
 
 function isOf<Kind extends Inode['kind']>(

@@ -1,8 +1,8 @@
 /** The calls on open files and directories. */
-import { ByteWriter, utf8 } from '@reprise/core'
+import { utf8 } from '@reprise/core'
 import { ADVICE_MAX, Errno, FdFlags, refuse, Rights, type Abi } from './abi.ts'
 import type { Calls, CallsOf, Host } from './calls.ts'
-import type { Descriptor, Listing } from './descriptor.ts'
+import { listingOf, type Descriptor } from './descriptor.ts'
 import { fileTypeOf, sortedEntries, type Directory, type File } from './inode.ts'
 import type { Region } from './memory.ts'
 import { checkTimeFlags, setTimes, writeFilestat } from './stat.ts'
@@ -201,7 +201,8 @@ function directoryCalls(host: Host): Calls {
       const buffer = memory.bytes(at, lengthBytes)
       memory.check(usedAt, 4)
       const descriptor = descriptors.directory(fd, Rights.FD_READDIR)
-      if (cookie === 0n || descriptor.listing === undefined) descriptor.listing = listingOf(host, descriptor.inode)
+      if (cookie === 0n || descriptor.listing === undefined)
+        descriptor.listing = listingOf(namesIn(descriptor.inode), host.options.sha256)
       const { names } = descriptor.listing
       let used = 0
       for (let index = Number(cookie); index < names.length && used < buffer.length; index++) {
@@ -216,11 +217,8 @@ function directoryCalls(host: Host): Calls {
   }
 }
 
-function listingOf(host: Host, directory: Directory): Listing {
-  const names = ['.', '..', ...sortedEntries(directory).map(({ name }) => name)]
-  const encoded = new ByteWriter()
-  for (const name of names) encoded.sized(utf8(name))
-  return { names, digest: host.options.sha256(encoded.done()) }
+function namesIn(directory: Directory): string[] {
+  return ['.', '..', ...sortedEntries(directory).map(({ name }) => name)]
 }
 
 /** One record of `fd_readdir`; undefined when the name has gone since the reader began. */

@@ -5,7 +5,18 @@
 import { compare, utf8, type Sha256 } from '@reprise/core'
 import { Errno, refuse } from './abi.ts'
 import { Content, type Budget } from './content.ts'
-import { linkCountOf, type Directory, type Entry, type File, type Inode, type Mount, type Stream } from './inode.ts'
+import {
+  isAt,
+  linkCountOf,
+  type Directory,
+  type Entry,
+  type File,
+  type Inode,
+  type Link,
+  type Mount,
+  type Placed,
+  type Stream,
+} from './inode.ts'
 import type { Notes } from './notes.ts'
 import type { WasiFile, WasiLimits, WasiOptions } from './options.ts'
 import { resolve, type Last, type NamedPlace, type Place } from './resolve.ts'
@@ -31,6 +42,8 @@ export class FileTree {
   readonly #sha256: Sha256
   /** By number less one. */
   readonly #inodes: (Inode | undefined)[] = []
+  /** What the computation put there, by number less one. */
+  readonly #start: readonly Inode[]
   #lowestFree = 0
 
   constructor(parts: FileTreeParts) {
@@ -46,7 +59,7 @@ export class FileTree {
       }))
     this.streams = { stdin: stream('stdin', options.stdin), stdout: stream('stdout'), stderr: stream('stderr') }
     this.roots = options.mounts.map(({ at, writable, output, files }, index) => {
-      const root = this.#addDirectory({ index, at, writable, output }, true)
+      const root = this.#add((number) => this.#directory(number, { index, at, writable, output }, { root: true }))
       const paths = new Map(files.map((file) => [file.path, file]))
       const sorted = [...paths.values()].map((file) => ({ file, key: utf8(file.path) }))
       sorted.sort((a, b) => compare(a.key, b.key))
@@ -54,6 +67,7 @@ export class FileTree {
       if (paths.size < files.length) throw new RangeError(`mount ${at} names a file twice`)
       return root
     })
+    this.#start = this.#inodes.filter((inode) => inode !== undefined)
   }
 
   /** One more than the highest inode number in use, ever; numbers without an inode are free. */
@@ -63,6 +77,33 @@ export class FileTree {
 
   inodeAt(number: number): Inode | undefined {
     return this.#inodes[number - 1]
+  }
+
+  /** Whether what has this number, or that nothing has it, is as the computation made it. */
+  isAsAtStart(number: number): boolean {
+    const inode = this.#inodes[number - 1]
+    const start = this.#start[number - 1]
+    if (inode === undefined || start === undefined) return inode === start
+    if (inode.kind === 'stream') return inode.name === 'stdin' || inode.content.lengthBytes === 0
+    if (start.kind === 'stream' || inode.kind === 'symlink' || inode.kind !== start.kind) return false
+    if (inode.mount !== start.mount || !isAt(inode, start.origin)) return false
+    const { accessed, modified, changed } = inode.times
+    const { clockStartNs } = this.#parts.options
+    if (accessed !== clockStartNs || modified !== clockStartNs || changed !== clockStartNs) return false
+    return inode.kind === 'directory' || (inode === start && !inode.content.owned && !inode.unsettled)
+  }
+
+  /** Lets `change` put other inodes in the place of those of the start, by number less one. */
+  restore(change: (inodes: (Inode | undefined)[]) => void): void {
+    change(this.#inodes)
+    this.#lowestFree = 0
+    this.namesRevision++
+    for (let number = 1; number <= this.inodeCount; number++) this.changed.add(number)
+  }
+
+  /** Of a file that the guest makes. */
+  newContent(): Content {
+    return new Content(this.#parts.budget, this.#sha256)
   }
 
   resolve(start: Directory, path: string, last: Last): Place {
@@ -107,12 +148,10 @@ export class FileTree {
     const { mount } = place.directory
     return this.#enter(place, (number) => ({
       kind: 'file',
-      ...this.#common(number),
-      mount,
-      content: new Content(this.#parts.budget, this.#sha256),
+      ...this.#placed(number, mount),
+      content: this.newContent(),
       inputPath: undefined,
       readOnly: false,
-      links: [],
       // An empty new file is an output too.
       unsettled: true,
     }))
@@ -120,14 +159,14 @@ export class FileTree {
 
   createDirectory(place: Place): void {
     const free = this.#freeEntry(place)
-    this.#enter(free, (number) => this.#directory(number, free.directory.mount, false))
+    this.#enter(free, (number) => this.#directory(number, free.directory.mount))
   }
 
   createSymlink(place: Place, target: string): void {
     const free = this.#freeEntry(place)
     if (free.slash) refuse(Errno.NOENT)
     const { mount } = free.directory
-    this.#enter(free, (number) => ({ kind: 'symlink', ...this.#common(number), mount, target, links: [] }))
+    this.#enter(free, (number) => ({ kind: 'symlink', ...this.#placed(number, mount), target }))
   }
 
   /** A further name for a file or symbolic link. */
@@ -276,20 +315,22 @@ export class FileTree {
     return { number, times: { accessed: now, modified: now, changed: now }, opens: 0 }
   }
 
-  #directory(number: number, mount: Mount, root: boolean): Directory {
+  #placed(number: number, mount: Mount, origin?: Link): Placed {
+    return { ...this.#common(number), mount, links: [], origin }
+  }
+
+  #directory(
+    number: number,
+    mount: Mount,
+    { root = false, origin }: { root?: boolean; origin?: Link } = {},
+  ): Directory {
     return {
       kind: 'directory',
-      ...this.#common(number),
-      mount,
+      ...this.#placed(number, mount, origin),
       root,
       holdsReadOnly: false,
       entries: new Map(),
-      links: [],
     }
-  }
-
-  #addDirectory(mount: Mount, root: boolean): Directory {
-    return this.#add((number) => this.#directory(number, mount, root))
   }
 
   #addInput(root: Directory, { path, bytes, readOnly = false }: WasiFile): void {
@@ -299,31 +340,31 @@ export class FileTree {
     for (const name of names) {
       let next = directory.entries.get(name)
       if (next === undefined) {
-        next = this.#addDirectory(root.mount, false)
-        this.#put(next, directory, name)
+        const origin = { directory, name }
+        next = this.#add((number) => this.#directory(number, root.mount, { origin }))
+        this.#put(next, origin)
       }
       if (next.kind !== 'directory') throw new RangeError(`${path} of mount ${root.mount.at} runs through a file`)
       directory = next
       directory.holdsReadOnly ||= readOnly
     }
     if (directory.entries.has(last)) throw new RangeError(`${path} of mount ${root.mount.at} is also a folder`)
+    const origin = { directory, name: last }
     const file = this.#add((number) => ({
       kind: 'file',
-      ...this.#common(number),
-      mount: root.mount,
+      ...this.#placed(number, root.mount, origin),
       content: new Content(this.#parts.budget, this.#sha256, bytes),
       inputPath: path,
       readOnly,
-      links: [],
       unsettled: false,
     }))
-    this.#put(file, directory, last)
+    this.#put(file, origin)
   }
 
   /** Enters an input: unlike a guest's change it leaves the times as they are. */
-  #put(inode: Entry, directory: Directory, name: string): void {
-    directory.entries.set(name, inode)
-    inode.links.push({ directory, name })
+  #put(inode: Entry, origin: Link): void {
+    origin.directory.entries.set(origin.name, inode)
+    inode.links.push(origin)
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { utf8 } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
-import { Errno, FdFlags, FileType, OpenFlags, Rights, TimeFlags } from './abi.ts'
+import { DIRECTORY_RIGHTS, Errno, FdFlags, FileType, OpenFlags, Rights, TimeFlags } from './abi.ts'
 import type { WasiHost, WasiOptions } from './index.ts'
 import { startGuest, type TestGuest } from './test-guest.ts'
 
@@ -322,4 +322,20 @@ describe('paths', () => {
     expect(guest.makeDirectory('a\0b').errno).toBe(Errno.INVAL)
     expect(guest.call('path_create_directory', 3, ...guest.put(1024, new Uint8Array([0xff])))).toBe(Errno.ILSEQ)
   })
+})
+
+test('folders may be nested deeper than any stack, also in a host that goes on from there', () => {
+  const { guest, wasi } = start()
+  let dir = 3
+  for (let depth = 0; depth < 20_000; depth++) {
+    guest.makeDirectory('n', dir)
+    const next = guest.open('n', { dir, rights: DIRECTORY_RIGHTS }).value as number
+    if (dir !== 3) guest.close(dir)
+    dir = next
+  }
+  expect(guest.open('file', { dir, flags: CREAT }).errno).toBe(0)
+  const paths = wasi.outputs().map(({ path }) => path)
+  expect(paths.at(-1)).toBe(`${'n/'.repeat(20_000)}file`)
+  const saved = start({ saved: wasi.save() })
+  expect(saved.wasi.outputs().map(({ path }) => path)).toEqual(paths)
 })

@@ -13,12 +13,14 @@ import { fdCalls } from './fd-calls.ts'
 import { FileTree, type FileTreeParts } from './file-tree.ts'
 import { GuestMemory, type MemoryHolder } from './memory.ts'
 import { Notes, type Note } from './notes.ts'
-import { checkOptions, WASI_LIMITS, type WasiOptions } from './options.ts'
+import { checkOptions, WASI_LIMITS, type SavedHost, type WasiOptions } from './options.ts'
 import { outputPath, Outputs, type WasiOutput } from './outputs.ts'
 import { pathCalls } from './path-calls.ts'
 import { pollCalls } from './poll-calls.ts'
 import { ExitSignal, processCalls } from './process-calls.ts'
 import { RandomBytes } from './random.ts'
+import { restore } from './restore.ts'
+import { save } from './saved.ts'
 import { StateEncoder } from './state.ts'
 
 /** A call as the guest imports it: i32 as number, i64 as bigint, an errno back. */
@@ -42,11 +44,20 @@ export interface WasiHost {
   readonly outputsRoot: () => Uint8Array
   /** Output paths of inputs that the guest removed or moved away. */
   readonly removed: () => readonly string[]
+  /**
+   * All that a host with the same options needs to go on from here ({@link WasiOptions.saved}), between two calls. The
+   * contents are copies: the caller may transfer them.
+   */
+  readonly save: () => SavedHost
   /** What the guest asked for and did not get. */
   readonly notes: () => readonly Note[]
 }
 
-/** @throws RangeError when the options cannot be (a mount outside, a path twice, more inputs than inodes). */
+/**
+ * @throws RangeError when the options cannot be (a mount outside, a path twice, more inputs than inodes).
+ * @throws WasmError `SNAPSHOT` when `saved` is not what a host of these options can have saved. That it is what this
+ *   run's host saved, the caller sees by comparing {@link WasiHost.encodeState} and {@link WasiHost.outputsRoot}.
+ */
 export function createWasi(options: WasiOptions): WasiHost {
   const limits = { ...WASI_LIMITS, ...options.limits }
   checkOptions(options, limits)
@@ -78,6 +89,7 @@ export function createWasi(options: WasiOptions): WasiHost {
       if (file.mount.output && path !== undefined) options.onOutputClosed?.(outputPath(file.mount, path))
     },
   }
+  if (options.saved !== undefined) restore(host, options.saved)
   const state = new StateEncoder(host)
   const outputs = new Outputs(host)
   const modules = new Map(ABIS.map((abi) => [abi.module as string, callsOf(host, abi)]))
@@ -92,6 +104,7 @@ export function createWasi(options: WasiOptions): WasiHost {
     outputs: () => outputs.list(),
     outputsRoot: () => outputs.root(),
     removed: () => outputs.removed(),
+    save: () => save(host),
     notes: () => notes.list(),
   }
 }

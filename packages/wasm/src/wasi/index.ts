@@ -1,4 +1,11 @@
 export { createWasi, type WasiFunction, type WasiHost } from './host.ts'
 export { type Note, type NoteCode, NOTES_MAX } from './notes.ts'
-export { WASI_LIMITS, type WasiFile, type WasiLimits, type WasiMount, type WasiOptions } from './options.ts'
+export {
+  WASI_LIMITS,
+  type SavedHost,
+  type WasiFile,
+  type WasiLimits,
+  type WasiMount,
+  type WasiOptions,
+} from './options.ts'
 export { type WasiOutput } from './outputs.ts'

@@ -27,40 +27,43 @@ interface Common {
 
 /** A name under which a directory holds an inode. */
 export interface Link {
-  directory: Directory
-  name: string
+  readonly directory: Directory
+  readonly name: string
 }
 
-export interface File extends Common {
-  readonly kind: 'file'
+/** What is in a mount. */
+export interface Placed extends Common {
   readonly mount: Mount
+  /** In the order in which it got them. */
+  readonly links: Link[]
+  /** The name under which the computation put it there; none for the root of a mount and for what the guest made. */
+  readonly origin: Link | undefined
+}
+
+export interface File extends Placed {
+  readonly kind: 'file'
   readonly content: Content
   /** Where its content came from, as long as the guest has not written it: the path inside its mount. */
   readonly inputPath: string | undefined
   /** An input that the guest cannot change: content, times and name stay as they are. */
   readonly readOnly: boolean
-  readonly links: Link[]
   /** Written since it was last closed or synced. */
   unsettled: boolean
 }
 
-export interface Directory extends Common {
+/** It has at most one link; none as the root of a mount or once it is removed. */
+export interface Directory extends Placed {
   readonly kind: 'directory'
-  readonly mount: Mount
   /** The root of its mount. */
   readonly root: boolean
   /** A read-only file is in it, at whatever depth, so it keeps its name too. */
   holdsReadOnly: boolean
   readonly entries: Map<string, Entry>
-  /** At most one; none for the root of a mount and for a removed directory. */
-  readonly links: Link[]
 }
 
-export interface Symlink extends Common {
+export interface Symlink extends Placed {
   readonly kind: 'symlink'
-  readonly mount: Mount
   readonly target: string
-  readonly links: Link[]
 }
 
 /** Standard input, output or error. */
@@ -91,6 +94,13 @@ export function fileTypeOf(inode: Inode): number {
 export function linkCountOf(inode: Inode): number {
   if (inode.kind === 'stream' || (inode.kind === 'directory' && inode.root)) return 1
   return inode.links.length
+}
+
+/** Whether an inode has this name, or without one none, and no other. Directories are the same when their numbers are. */
+export function isAt({ links }: Entry, origin: Link | undefined): boolean {
+  const [link] = links
+  if (origin === undefined || link === undefined) return origin === link
+  return links.length === 1 && link.directory.number === origin.directory.number && link.name === origin.name
 }
 
 /** A stream has no size, as a pipe. */

@@ -1,6 +1,6 @@
 /**
  * The same calls through this host and through `node:wasi` (uvwasi on a real folder): errnos, answers and the trees that
- * are left must be the same. What differs on purpose is listed in spec/wasi-host.md §11 and kept out of the sequences.
+ * are left must be the same. What differs on purpose is listed in spec/wasi-host.md §12 and kept out of the sequences.
  */
 import { createHash } from 'node:crypto'
 import {

@@ -11,6 +11,7 @@ import {
   RIGHTS_TO_WRITE,
 } from './abi.ts'
 import type { CallsOf, Host } from './calls.ts'
+import { mostRightsOf } from './descriptor.ts'
 import type { Directory, File } from './inode.ts'
 import type { Place } from './resolve.ts'
 
@@ -80,12 +81,9 @@ function open(host: Host, { fd, follow, path, openFlags, rights, flags }: OpenRe
   descriptors.lowestFree()
   const last = opening.exclusive ? 'entry' : follow ? 'follow' : 'keep'
   const inode = openedInode(host, tree.resolve(start.inode, path, last), opening)
-  const most =
-    inode.kind === 'directory'
-      ? { base: DIRECTORY_RIGHTS, inheriting: DIRECTORY_RIGHTS | FILE_RIGHTS }
-      : { base: FILE_RIGHTS, inheriting: 0 }
+  const most = mostRightsOf(inode)
   return descriptors.insert(inode, {
-    rights: rights.base & most.base,
+    rights: rights.base & most.rights,
     inheriting: rights.inheriting & most.inheriting,
     flags,
   })

@@ -64,6 +64,15 @@ export interface WasiOptions {
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
   /** A file of an output mount that was written is closed or synced now, or renamed after that: by its name of now. */
   readonly onOutputClosed?: (path: string) => void
+  /** The host goes on from here, with the options of the host that was saved; what it was told before is not told again. */
+  readonly saved?: SavedHost | undefined
+}
+
+/** What {@link WasiHost.save} gives. Format: spec/wasi-host.md §11. */
+export interface SavedHost {
+  readonly bytes: Uint8Array
+  /** Of the files and streams that the guest wrote, in the order of their inodes. */
+  readonly contents: readonly Uint8Array[]
 }
 
 /** @throws RangeError naming the first option that cannot be. A caller has checked what came from outside. */
@@ -87,12 +96,18 @@ export function checkOptions(options: WasiOptions, limits: WasiLimits): void {
 
 function isPath(path: string, limits: WasiLimits): boolean {
   const names = path.split('/')
-  return (
-    path.isWellFormed() &&
-    !path.includes('\0') &&
-    utf8(path).length <= limits.pathBytes &&
-    names.every((name) => name !== '' && name !== '.' && name !== '..' && utf8(name).length <= limits.nameBytes)
-  )
+  return path.isWellFormed() && isText(path, limits.pathBytes) && names.every((name) => isName(name, limits))
+}
+
+/** Whether a directory can hold something by this name. */
+export function isName(name: string, limits: WasiLimits): boolean {
+  const isDots = name === '.' || name === '..'
+  return name !== '' && !isDots && !name.includes('/') && isText(name, limits.nameBytes)
+}
+
+/** Whether a guest can pass it as one of its strings. */
+export function isText(text: string, bytesMax: number): boolean {
+  return !text.includes('\0') && utf8(text).length <= bytesMax
 }
 
 function must(condition: boolean, what: string, value: string): void {

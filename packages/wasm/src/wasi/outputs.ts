@@ -2,7 +2,7 @@
 import { ByteWriter, compare, equal, HashTree, pagesRoot, treeHash, utf8, type TreeHash } from '@reprise/core'
 import type { Content } from './content.ts'
 import type { Host } from './calls.ts'
-import type { Directory, Mount } from './inode.ts'
+import type { Directory, File, Mount } from './inode.ts'
 
 export interface WasiOutput {
   /** Relative to the working folder; `/dev/stdout`, `/dev/stderr`; for any other mount the absolute guest path. */
@@ -72,7 +72,7 @@ export class Outputs {
   /** Inputs of output mounts that are no files any more, by output path. */
   removed(): readonly string[] {
     const there = new Set<string>()
-    for (const root of this.#outputRoots()) walk(root, '', (path) => there.add(outputPath(root.mount, path)))
+    for (const root of this.#outputRoots()) walk(root, (path) => there.add(outputPath(root.mount, path)))
     return [...this.#inputs.keys()].filter((path) => !there.has(path)).sort((a, b) => compare(utf8(a), utf8(b)))
   }
 
@@ -109,7 +109,7 @@ export class Outputs {
     add('/dev/stdout', stdout.content)
     add('/dev/stderr', stderr.content)
     for (const root of this.#outputRoots()) {
-      walk(root, '', (path, file) => {
+      walk(root, (path, file) => {
         if (file.content.owned || file.inputPath !== path) add(outputPath(root.mount, path), file.content)
       })
     }
@@ -118,13 +118,14 @@ export class Outputs {
   }
 }
 
-function walk(
-  directory: Directory,
-  prefix: string,
-  visit: (path: string, file: { readonly content: Content; readonly inputPath: string | undefined }) => void,
-): void {
-  for (const [name, inode] of directory.entries) {
-    if (inode.kind === 'file') visit(prefix + name, inode)
-    else if (inode.kind === 'directory') walk(inode, `${prefix}${name}/`, visit)
+/** Every file below, in no particular order. A list, as a guest can nest folders deeper than any stack. */
+function walk(root: Directory, visit: (path: string, file: File) => void): void {
+  const left: { readonly directory: Directory; readonly prefix: string }[] = [{ directory: root, prefix: '' }]
+  for (let next; (next = left.pop()) !== undefined;) {
+    for (const [name, inode] of next.directory.entries) {
+      const path = next.prefix + name
+      if (inode.kind === 'file') visit(path, inode)
+      else if (inode.kind === 'directory') left.push({ directory: inode, prefix: `${path}/` })
+    }
   }
 }

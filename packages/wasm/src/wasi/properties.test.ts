@@ -1,48 +1,13 @@
 import { createHash } from 'node:crypto'
-import { hex, outputsRoot, pagesRoot, utf8 } from '@reprise/core'
+import { hex, outputsRoot, pagesRoot } from '@reprise/core'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ABIS, Errno, FdFlags, OpenFlags } from './abi.ts'
-import { createWasi, type WasiHost } from './index.ts'
-import { TestGuest } from './test-guest.ts'
+import type { WasiHost } from './index.ts'
+import { CALLS, FIXED, INPUT, INPUTS, NAMES, prepare, start } from './test-calls.ts'
+import type { TestGuest } from './test-guest.ts'
 
 const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
-const FIXED = 'd/fixed'
-const NAMES = ['a', 'b', 'd/c', 'd/input', FIXED]
-const INPUT = new Uint8Array(9000).fill(1)
-const INPUTS = [
-  { path: 'd/input', bytes: INPUT },
-  { path: FIXED, bytes: INPUT, readOnly: true },
-]
-
-function start(module = ABIS[0].module): { wasi: WasiHost; guest: TestGuest } {
-  let calls = 0n
-  const wasi = createWasi({
-    arguments: ['p'],
-    environment: [],
-    stdin: utf8('in'),
-    mounts: [
-      { at: '/', writable: true, output: true, files: INPUTS },
-      { at: '/ro', writable: false, output: false, files: [{ path: 'x', bytes: INPUT }] },
-    ],
-    clockStartNs: 0n,
-    seed: 1n,
-    position: () => calls,
-    // Keeps a file that a random call makes huge from being hashed.
-    limits: { contentBytes: 1 << 20 },
-    sha256,
-  })
-  const guest = new TestGuest(
-    (name, ...parameters) => {
-      calls++
-      return wasi.function(module, name)?.(...parameters) ?? -1
-    },
-    undefined,
-    module,
-  )
-  wasi.bind(guest.memory)
-  return { wasi, guest }
-}
 
 // Mostly one file, so that what happens to it adds up.
 const name = fc.oneof({ weight: 3, arbitrary: fc.constant('a') }, fc.constantFrom(...NAMES))
@@ -117,8 +82,8 @@ describe('any sequence of file operations', () => {
   test('leaves the contents of a simple model, and roots that do not depend on when they were measured', () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }), (steps) => {
-        const measured = start()
-        const unmeasured = start()
+        const measured = start(sha256)
+        const unmeasured = start(sha256)
         const files = new Map(INPUTS.map(({ path, bytes }) => [path, bytes]))
         let printed = 0
         for (const s of steps) {
@@ -153,54 +118,6 @@ describe('any sequence of file operations', () => {
   })
 })
 
-/** Of every call: i is i32, I is i64. */
-const CALLS: readonly (readonly [name: string, parameters: string])[] = [
-  ['args_get', 'ii'],
-  ['args_sizes_get', 'ii'],
-  ['environ_get', 'ii'],
-  ['environ_sizes_get', 'ii'],
-  ['clock_res_get', 'ii'],
-  ['clock_time_get', 'iIi'],
-  ['fd_advise', 'iIIi'],
-  ['fd_allocate', 'iII'],
-  ['fd_close', 'i'],
-  ['fd_datasync', 'i'],
-  ['fd_fdstat_get', 'ii'],
-  ['fd_fdstat_set_flags', 'ii'],
-  ['fd_fdstat_set_rights', 'iII'],
-  ['fd_filestat_get', 'ii'],
-  ['fd_filestat_set_size', 'iI'],
-  ['fd_filestat_set_times', 'iIIi'],
-  ['fd_pread', 'iiiIi'],
-  ['fd_prestat_get', 'ii'],
-  ['fd_prestat_dir_name', 'iii'],
-  ['fd_pwrite', 'iiiIi'],
-  ['fd_read', 'iiii'],
-  ['fd_readdir', 'iiiIi'],
-  ['fd_renumber', 'ii'],
-  ['fd_seek', 'iIii'],
-  ['fd_sync', 'i'],
-  ['fd_tell', 'ii'],
-  ['fd_write', 'iiii'],
-  ['path_create_directory', 'iii'],
-  ['path_filestat_get', 'iiiii'],
-  ['path_filestat_set_times', 'iiiiIIi'],
-  ['path_link', 'iiiiiii'],
-  ['path_open', 'iiiiiIIii'],
-  ['path_readlink', 'iiiiii'],
-  ['path_remove_directory', 'iii'],
-  ['path_rename', 'iiiiii'],
-  ['path_symlink', 'iiiii'],
-  ['path_unlink_file', 'iii'],
-  ['poll_oneoff', 'iiii'],
-  ['random_get', 'ii'],
-  ['sched_yield', ''],
-  ['sock_accept', 'iii'],
-  ['sock_recv', 'iiiiii'],
-  ['sock_send', 'iiiii'],
-  ['sock_shutdown', 'ii'],
-]
-
 /** Signed, as WebAssembly passes it: small numbers (descriptors, flags, lengths), addresses, and anything. */
 const i32 = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 0, max: 9 }) },
@@ -218,20 +135,11 @@ const anyCall = fc
     fc.tuple(fc.constant(name), fc.tuple(...parameters.split('').map((letter) => (letter === 'I' ? i64 : i32)))),
   )
 
-/** A memory in which addresses are likely to mean something: paths, and regions and subscriptions at 64. */
-function prepare(guest: TestGuest): void {
-  new Uint8Array(guest.memory.buffer).fill(0)
-  guest.put(1024, utf8('d/input\0../a'))
-  guest.put(2048, utf8('a/b'))
-  guest.view.setUint32(64, 1024, true)
-  guest.view.setUint32(68, 3, true)
-}
-
 describe('any call with any parameters', () => {
   test.each(ABIS)('$module: answers with an errno, and twice the same', ({ module }) => {
     fc.assert(
       fc.property(fc.array(anyCall, { minLength: 5, maxLength: 60 }), (calls) => {
-        const both = [start(module), start(module)] as const
+        const both = [start(sha256, module), start(sha256, module)] as const
         for (const { guest } of both) prepare(guest)
         for (const [name, parameters] of calls) {
           const [first, second] = both.map(({ guest }) => guest.call(name, ...parameters))

@@ -9,7 +9,8 @@ import type { Descriptor } from './descriptor.ts'
 import { linkCountOf, sortedEntries, type Directory, type File, type Inode } from './inode.ts'
 
 const TAG = utf8('reprise/wasi/v1\0')
-const KIND = { free: 0, file: 1, directory: 2, symlink: 3, stream: 4 } as const
+/** The kinds of record, as they are written. */
+export const KIND = { free: 0, file: 1, directory: 2, symlink: 3, stream: 4 } as const
 
 export class StateEncoder {
   readonly #host: Host
@@ -75,10 +76,13 @@ function record(number: number, inode: Inode | undefined): Uint8Array {
   }
 }
 
-/** A file that the guest never wrote is named by where it came from: the computation fixes its bytes. */
+/**
+ * A file that the guest never wrote is named by where it came from: the computation fixes its bytes. Not even its length
+ * is told, so that runs on other inputs part where the guest reads them, not before it begins.
+ */
 function encodeFile(out: ByteWriter, { content, inputPath, unsettled, mount }: File): ByteWriter {
-  out.u64(BigInt(content.lengthBytes)).u8(unsettled ? 1 : 0)
-  if (content.owned || inputPath === undefined) return out.u8(1).raw(content.root())
+  out.u8(unsettled ? 1 : 0)
+  if (content.owned || inputPath === undefined) return out.u8(1).u64(BigInt(content.lengthBytes)).raw(content.root())
   return out.u8(0).u64(BigInt(mount.index)).sized(utf8(inputPath))
 }
 

@@ -1,0 +1,83 @@
+/** `reprise repeat --segments`: parts of a run from their snapshots, side by side. */
+import { resolve } from 'node:path'
+import {
+  repeatSegments,
+  type BlobStore,
+  type LoadedRecord,
+  type SegmentChoice,
+  type SegmentsResult,
+} from '@reprise/runner'
+import type { Context } from '../context.ts'
+import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
+import { count, paint, safe } from '../print/format.ts'
+import { progressLine } from '../print/progress.ts'
+
+interface PartsRequest {
+  readonly original: LoadedRecord
+  readonly choice: SegmentChoice
+  readonly jobs: number
+  readonly store: BlobStore
+  readonly inputs: string
+  readonly context: Context
+  readonly json: boolean
+  /** What verification of the record said. */
+  readonly evidence: string
+}
+
+export async function repeatInParts(request: PartsRequest): Promise<number> {
+  const { original, choice, jobs, store, context, json } = request
+  const progress = progressLine()
+  const result = await repeatSegments({
+    original,
+    choice,
+    jobs,
+    store,
+    home: context.home,
+    inputsFolder: resolve(request.inputs),
+    signal: context.signal,
+    onSegment: (_done, { done, chosen }) => progress.show(`${done} of ${count(chosen, 'segment')} repeated`),
+  })
+    .catch((error: unknown) => {
+      if (context.signal.aborted) return undefined
+      throw error
+    })
+    .finally(() => progress.clear())
+  if (result === undefined) return EXIT_INTERRUPTED
+  if (json) process.stdout.write(`${JSON.stringify(answer(result, request.evidence))}\n`)
+  else print(original.path, result)
+  return result.repetition === 'reproduced' ? EXIT_YES : EXIT_NO
+}
+
+function answer(result: SegmentsResult, evidence: string): object {
+  const { repetition, segments, confidence, results } = result
+  const firstDivergence = results.find((item) => item.firstDivergence !== undefined)?.firstDivergence ?? null
+  return {
+    schema: 'reprise/repeat-result/v1',
+    repetition,
+    evidence,
+    criteria: [],
+    segments,
+    confidence,
+    results,
+    record: null,
+    firstDivergence,
+  }
+}
+
+function print(path: string, { repetition, segments, confidence, results }: SegmentsResult): void {
+  const { stdout } = process
+  const line = (text: string): void => void stdout.write(`${text}\n`)
+  line(
+    `${paint(repetition === 'reproduced' ? 'green' : 'red', repetition, stdout)}, ${segments.repeated} of ${count(segments.total, 'segment')}   ${safe(path)}`,
+  )
+  for (const { segment, first, last, reproduced, detail, firstDivergence } of results) {
+    const where =
+      firstDivergence === undefined
+        ? ''
+        : `: checkpoint ${firstDivergence.seq}, in ${firstDivergence.differs.join(', ')}`
+    line(
+      `  segment ${segment}, checkpoints ${first} to ${last}: ${reproduced ? 'reproduced' : `diverged (${detail}${where})`}`,
+    )
+  }
+  line(`  chance that one bad segment among all would have been found: ${(100 * confidence).toFixed(1)} %`)
+}

@@ -1,0 +1,92 @@
+/** What `run` and `resume` say when they are done. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { RunResult, WriteBackResult } from '@reprise/runner'
+import { EXIT_INTERRUPTED, EXIT_TRAPPED } from '../exit.ts'
+import { count, paint, safe, short, shortPath } from './format.ts'
+import { ownTier, weakestLink } from './tier.ts'
+
+/** `analysis.reprise`, or the first of `analysis-2.reprise`, … that is free: evidence is never written over unasked. */
+export function freeRecordPath(stem: string): string {
+  for (let n = 1; ; n++) {
+    const path = resolve(n === 1 ? `${stem}.reprise` : `${stem}-${n}.reprise`)
+    if (!existsSync(path)) return path
+  }
+}
+
+export function exitCode({ outcome }: RunResult): number {
+  if (outcome === undefined) return EXIT_INTERRUPTED
+  return 'code' in outcome.exit ? outcome.exit.code & 0xff : EXIT_TRAPPED
+}
+
+export function runAnswer(result: RunResult): object {
+  return {
+    schema: 'reprise/run-result/v1',
+    run: result.run,
+    computation: result.computation,
+    record: result.recordPath,
+    exit: result.outcome?.exit ?? null,
+    checkpoints: result.checkpoints.length,
+    snapshots: result.snapshots,
+    attestations: result.attestations,
+    signedCheckpoints: result.signedSeq + 1,
+    cumulative: result.cumulative,
+    outputs: (result.outcome?.outputs ?? []).map(({ path, length, sha256 }) => ({ path, length, sha256 })),
+    follows: result.follows,
+    removed: result.removed,
+    notes: result.notes,
+    tier: ownTier(result.host),
+    overhead: result.overhead,
+  }
+}
+
+export function printRunResult(result: RunResult, written: WriteBackResult | undefined): void {
+  const { stderr } = process
+  const line = (text: string): void => void stderr.write(`${text}\n`)
+  const { outcome } = result
+  line(
+    `${paint('bold', headline(result), stderr)}   ${safe(shortPath(result.recordPath))}   ${short(result.cumulative)}`,
+  )
+  line(`  ${weakestLink(ownTier(result.host), 'self')}`)
+  const snapshots = result.snapshots === 0 ? '' : `, ${count(result.snapshots, 'snapshot')}`
+  line(`  ${count(result.checkpoints.length, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
+  if (result.trapMessage !== undefined) line(`  the program was stopped: ${safe(result.trapMessage)}`)
+  if (result.signedSeq + 1 < result.checkpoints.length) {
+    line(
+      `  ${paint('red', 'unsigned', stderr)}: ${result.checkpoints.length - 1 - result.signedSeq} of them, the last ones: ${result.signingLost ?? 'the run was interrupted'}`,
+    )
+  }
+  for (const notice of result.host.notices) line(`  ${safe(notice)}`)
+  for (const run of result.follows) line(`  an input is an output of the earlier run ${short(run)}`)
+  if (written !== undefined && written.written.length > 0) line(`  wrote ${written.written.map(safe).join(', ')}`)
+  for (const { path, reason, sha256 } of written?.conflicts ?? []) {
+    line(
+      `  ${paint('yellow', 'not written', stderr)}: ${safe(path)}: ${CONFLICTS[reason]}; the output is in the record and the store as ${short(sha256)}`,
+    )
+  }
+  if (result.removed.length > 0)
+    line(`  the program deleted ${result.removed.map(safe).join(', ')}; your files are still there`)
+  for (const { code, detail, count: times } of result.notes)
+    line(`  ${NOTES[code] ?? 'not available to the program'}: ${safe(detail)} (${code}, ${count(times, 'time')})`)
+  if (outcome === undefined && result.snapshots > 0) line(`  go on with: reprise resume ${result.run.slice(0, 8)}`)
+  if (outcome !== undefined) line(`  next: reprise verify ${safe(shortPath(result.recordPath))}, then reprise repeat`)
+}
+
+const CONFLICTS = {
+  changed: 'somebody changed it while the program ran',
+  'not-an-input': "a file of that name is there and is not the program's to replace",
+  link: 'a symbolic link stands there',
+  'not-a-file': 'something that is no file stands there',
+  outside: 'it would land outside the working folder',
+  name: 'this file system takes no such name',
+} as const
+
+const NOTES: Readonly<Record<string, string>> = {
+  READ_ONLY: 'the program tried to change what it may only read',
+  LIMIT: 'a limit was reached',
+}
+
+function headline({ outcome }: RunResult): string {
+  if (outcome === undefined) return 'interrupted'
+  return 'code' in outcome.exit ? `exited ${outcome.exit.code}` : `trapped: ${outcome.exit.trap}`
+}

@@ -1,0 +1,247 @@
+/**
+ * Repeating a run in parts: each segment from its snapshot in a machine of its own, several at a time. A segment is
+ * reproduced when every checkpoint in it comes out equal, and the snapshot or the outcome at its end too: a forged stack
+ * fails in the segment before it. Rules: spec/record.md §9.
+ */
+import { randomInt } from 'node:crypto'
+import {
+  canonical,
+  CHECKPOINT_FINAL,
+  CHECKPOINT_GRID,
+  confidence,
+  hex,
+  segmentBounds,
+  type Checkpoint,
+  type Measurement,
+  type SnapshotManifest,
+} from '@reprise/core'
+import { RunnerError } from '../error.ts'
+import type { BlobStore } from '../blobs/index.ts'
+import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
+import { mapLimited } from '../parallel.ts'
+import type { LoadedRecord } from '../record/index.ts'
+import { blobPaths, drive, outcomeOf, readSnapshot, snapshotPaths } from '../run/index.ts'
+import { gatherBlobs } from './gather.ts'
+import { compareCheckpoint, recordedPositions, type FirstDivergence } from './repeat.ts'
+
+/** `all`, `sample:K` by the verifier's own random generator, or `K..L`, counted from 0. */
+export type SegmentChoice =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'sample'; readonly count: number }
+  | { readonly kind: 'range'; readonly first: number; readonly last: number }
+
+export interface SegmentsRequest {
+  readonly original: LoadedRecord
+  readonly choice: SegmentChoice
+  /** How many machines run at the same time. */
+  readonly jobs: number
+  readonly store: BlobStore
+  readonly home: string
+  readonly inputsFolder: string
+  readonly signal?: AbortSignal
+  readonly onSegment?: (done: SegmentResult, progress: { readonly done: number; readonly chosen: number }) => void
+}
+
+export interface SegmentResult {
+  readonly segment: number
+  /** The checkpoints that bound it. */
+  readonly first: number
+  readonly last: number
+  readonly reproduced: boolean
+  readonly firstDivergence: FirstDivergence | undefined
+  /** In words, when it is not a checkpoint that differs. */
+  readonly detail: string
+}
+
+export interface SegmentsResult {
+  readonly repetition: 'reproduced' | 'diverged'
+  readonly segments: { readonly total: number; readonly repeated: number }
+  /** The chance that these draws find one bad segment, if there is exactly one; 1 when all were repeated. */
+  readonly confidence: number
+  readonly results: readonly SegmentResult[]
+}
+
+export interface Segment {
+  readonly segment: number
+  readonly first: number
+  readonly last: number
+}
+
+/**
+ * @throws RunnerError `BLOB_MISSING` when the computation or a snapshot that is needed is nowhere to be found; `USAGE`
+ *   for segments that the record does not have; the signal's reason: segments that were cut short say nothing.
+ */
+export async function repeatSegments(request: SegmentsRequest): Promise<SegmentsResult> {
+  const { original, store } = request
+  const { computation } = original.document
+  await gatherBlobs({ computation, original, store, folder: request.inputsFolder })
+  const segments = segmentsOf(original)
+  const weights = segments.map(({ first, last }) => Number(positionOf(original, last) - positionOf(original, first)))
+  const chosen = choose(segments, weights, request.choice)
+  let done = 0
+  const results = await mapLimited(chosen, request.jobs, async (segment) => {
+    request.signal?.throwIfAborted()
+    const result = await repeatSegment(request, segment)
+    done += 1
+    request.onSegment?.(result, { done, chosen: chosen.length })
+    return result
+  })
+  return {
+    repetition: results.every(({ reproduced }) => reproduced) ? 'reproduced' : 'diverged',
+    segments: { total: segments.length, repeated: results.length },
+    // Segments that the user names were not drawn by chance: they say nothing of the others.
+    confidence:
+      request.choice.kind === 'range' && results.length < segments.length
+        ? 0
+        : confidence({ total: segments.length, repeated: results.length, weights }),
+    results,
+  }
+}
+
+function positionOf(original: LoadedRecord, seq: number): bigint {
+  return BigInt(original.checkpoints[seq]?.position ?? 0)
+}
+
+function segmentsOf({ snapshots, checkpoints, path }: LoadedRecord): readonly Segment[] {
+  const bounds = segmentBounds(snapshots, checkpoints.length - 1)
+  if (bounds.length < 2) {
+    throw new RunnerError('USAGE', {
+      message: `${path} has no segments: it ends at its first checkpoint`,
+      hint: `reprise repeat ${path}`,
+    })
+  }
+  return bounds.slice(1).map((last, segment) => ({ segment, first: bounds[segment], last }))
+}
+
+/** @throws RunnerError `USAGE`. */
+export function choose(
+  segments: readonly Segment[],
+  weights: readonly number[],
+  choice: SegmentChoice,
+): readonly Segment[] {
+  switch (choice.kind) {
+    case 'all':
+      return segments
+    case 'range': {
+      const found = segments.slice(choice.first, choice.last + 1)
+      if (choice.last >= segments.length || found.length === 0) {
+        throw new RunnerError('USAGE', {
+          message: `the record has segments 0 to ${segments.length - 1}`,
+          hint: 'choose among them: --segments K..L',
+        })
+      }
+      return found
+    }
+    default:
+      return draw(segments, weights, choice.count)
+  }
+}
+
+/** Draws without putting back, by weight; the generator is this verifier's own. */
+function draw(segments: readonly Segment[], weights: readonly number[], count: number): readonly Segment[] {
+  const left = segments.map((segment, i) => ({ segment, weight: Math.max(1, weights[i]) }))
+  const drawn: Segment[] = []
+  while (drawn.length < count && left.length > 0) {
+    const total = left.reduce((sum, { weight }) => sum + weight, 0)
+    let at = (randomInt(2 ** 47) / 2 ** 47) * total
+    const index = left.findIndex(({ weight }) => (at -= weight) < 0)
+    drawn.push(...left.splice(index, 1).map(({ segment }) => segment))
+  }
+  return drawn.toSorted((a, b) => a.segment - b.segment)
+}
+
+async function repeatSegment(request: SegmentsRequest, segment: Segment): Promise<SegmentResult> {
+  const { original, store, home, signal } = request
+  const { computation } = original.document
+  let manifest: SnapshotManifest | undefined
+  try {
+    if (segment.first > 0) manifest = await snapshotManifest(request, segment.first)
+  } catch (error) {
+    if (!(error instanceof RunnerError) || error.code !== 'NOT_THE_SNAPSHOT') throw error
+    return { ...segment, reproduced: false, firstDivergence: undefined, detail: error.message }
+  }
+  await using machine = await startWasmMachine({
+    computation,
+    blobs: { ...blobPaths(computation, store), ...(manifest !== undefined && snapshotPaths(manifest, store)) },
+    home,
+    from: manifest,
+  })
+  const interrupt = (): void => machine.interrupt()
+  signal?.addEventListener('abort', interrupt)
+  try {
+    const result = await driveSegment(original, segment, machine, manifest)
+    signal?.throwIfAborted()
+    return result
+  } finally {
+    signal?.removeEventListener('abort', interrupt)
+  }
+}
+
+/** The manifest of the snapshot at a checkpoint, with all that it names in the store. */
+async function snapshotManifest({ original, store }: SegmentsRequest, seq: number): Promise<SnapshotManifest> {
+  const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
+  if (line === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
+  return await readSnapshot(line, original.checkpoints[seq], store, (sha256) => bring(original, store, sha256))
+}
+
+async function bring(original: LoadedRecord, store: BlobStore, sha256: string): Promise<void> {
+  if (await store.has(sha256)) return
+  const attached = await original.blob(sha256)
+  if (attached === undefined) {
+    throw new RunnerError('BLOB_MISSING', {
+      message: `a snapshot of ${original.path} is neither attached nor on this machine (sha256:${sha256})`,
+      hint: 'ask for a record made with --attach all, or repeat the whole run: reprise repeat',
+    })
+  }
+  await store.putBytes(attached)
+}
+
+async function driveSegment(
+  original: LoadedRecord,
+  { segment, first, last }: Segment,
+  machine: WasmMachine,
+  manifest: SnapshotManifest | undefined,
+): Promise<SegmentResult> {
+  let firstDivergence: FirstDivergence | undefined
+  let wrong: string | undefined
+  const compare = (seq: number, kind: Checkpoint['kind'], { position, stateRoot, outputsRoot }: Measurement): void => {
+    const measured = { kind, outputs: hex(outputsRoot), position: position.toString(), seq, state: hex(stateRoot) }
+    firstDivergence ??= compareCheckpoint(original.checkpoints, measured)
+  }
+  const failed = (why: string): SegmentResult => ({
+    segment,
+    first,
+    last,
+    reproduced: false,
+    firstDivergence,
+    detail: why,
+  })
+  if (manifest !== undefined) compare(first, CHECKPOINT_GRID, await machine.measure())
+  if (firstDivergence !== undefined) return failed('the snapshot does not give the state that was signed')
+  const signed = original.snapshots.find(({ seq }) => seq === last)
+  let reached = first
+  await drive(
+    machine,
+    {
+      nextDue: recordedPositions(original.checkpoints),
+      async onCheckpoint({ seq, kind, measurement, stop }) {
+        compare(seq, kind, await measurement)
+        reached = seq
+        if (firstDivergence !== undefined) return 'stop'
+        if (seq < last) return 'go'
+        if (kind === CHECKPOINT_FINAL) {
+          const outcome = outcomeOf(stop, await machine.results())
+          if (canonical(outcome) !== canonical(original.document.outcome)) wrong = 'its outcome is not the recorded one'
+        } else if (signed !== undefined && hex((await machine.snapshot()).root) !== signed.root) {
+          wrong = 'the stack at its end is not the one that was signed'
+        }
+        return 'stop'
+      },
+    },
+    manifest === undefined ? undefined : { seq: first, position: BigInt(manifest.position) },
+  )
+  if (firstDivergence !== undefined) return failed('a checkpoint differs')
+  if (reached !== last) return failed(`it ended at checkpoint ${reached}`)
+  if (wrong !== undefined) return failed(wrong)
+  return { segment, first, last, reproduced: true, firstDivergence, detail: 'every checkpoint equal' }
+}

@@ -1,0 +1,129 @@
+/** Going on with a run that ended before its end, from its newest signed snapshot. */
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { cumulatives, ZERO_DIGEST, type Attempt } from '@reprise/core'
+import { nodeCrypto } from '../crypto.ts'
+import { RunnerError, systemCode } from '../error.ts'
+import { runnerFolders } from '../home.ts'
+import { hostNumber, journalPath, openJournal, resumePoint, runOf } from '../journal/index.ts'
+import { checkRecordPlace } from '../record/index.ts'
+import { describeEnvironment } from './environment.ts'
+import { execute } from './execute.ts'
+import { computationBlobs, prepare } from './prepare.ts'
+import { journalHost } from './run.ts'
+import { checkBlob, readSnapshot } from './snapshot.ts'
+import type { ExecuteRequest, RunResult } from './types.ts'
+
+export interface ResumeRequest extends ExecuteRequest {
+  /** The run, whole. */
+  readonly run: string
+}
+
+/**
+ * Goes on with a run from its newest signed snapshot. Nothing that was signed comes out differently: that would stop
+ * the run.
+ *
+ * @throws RunnerError `NOT_RESUMABLE` when the run has ended or has no signed snapshot, `RUN_BUSY` when another process is
+ *   at work on it, `DETERMINISM`, `JOURNAL_DAMAGED`, `BLOB_MISSING`, `BLOB_CORRUPT`, `NOT_THE_SNAPSHOT`, and as `run` does.
+ */
+export async function resume(request: ResumeRequest): Promise<RunResult> {
+  const startedMs = performance.now()
+  await checkRecordPlace(request.recordPath)
+  const opened = await openJournal(journalPath(request.home, request.run))
+  await using journal = opened.journal
+  // Cut off before its first line was on disk.
+  if (opened.entries.length === 0) throw notResumable(request.run, 'it has no signed snapshot')
+  const earlier = runOf(opened.entries)
+  const point = resumePoint(earlier)
+  if (earlier.ended === 'finished') throw notResumable(request.run, 'it has ended')
+  if (point === undefined) throw notResumable(request.run, 'it has no signed snapshot')
+  const { snapshot, checkpoints } = point
+  const manifest = await readSnapshot(snapshot, checkpoints[snapshot.seq], request.store)
+  for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
+  const [signer, machine] = await prepare(request, earlier.computation, manifest)
+  await using _machine = machine
+  const prepareMs = performance.now() - startedMs
+  const host = journalHost(signer.host)
+  const number = hostNumber(earlier, host.ak)
+  const [first] = earlier.attempts
+  const environment = await describeEnvironment({
+    host: signer.host,
+    startedAt: new Date(),
+    follows: first?.environment.follows ?? [],
+    repeats: first?.environment.repeats ?? null,
+  })
+  const { seq } = snapshot
+  const attempt: Attempt = {
+    attempt: earlier.attempts.length + 1,
+    environment,
+    firstSeq: seq + 1,
+    from: seq,
+    host: number,
+  }
+  journal.append({ kind: 'attempt', attempt, host })
+  await journal.sync()
+  const document = { computation: earlier.computation, outcome: null }
+  return await execute(request, {
+    run: request.run,
+    computation: earlier.computation,
+    attempts: [...earlier.attempts, attempt],
+    hosts: number === earlier.hosts.length ? [...earlier.hosts, host] : earlier.hosts,
+    signer,
+    machine,
+    journal,
+    prepareMs,
+    earlier: {
+      checkpoints,
+      snapshots: point.snapshots,
+      attestations: earlier.attestations,
+      cumulative: cumulatives(document, point.checkpoints, nodeCrypto.sha256).at(-1) ?? ZERO_DIGEST,
+      expected: point.expected,
+      outcome: earlier.outcome,
+    },
+  })
+}
+
+function notResumable(run: string, why: string): RunnerError {
+  return new RunnerError('NOT_RESUMABLE', {
+    message: `the run ${run} cannot be gone on with: ${why}`,
+    hint: 'run the program again from its start',
+  })
+}
+
+/**
+ * The run that `name` means: a whole id, the beginning of one, or `last` for the one that was written to last.
+ *
+ * @throws RunnerError `RUN_UNKNOWN`.
+ */
+export async function findRun(home: string, name: string): Promise<string> {
+  const folder = runnerFolders(home).runs
+  const found = await readdir(folder).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return []
+    throw error
+  })
+  const runs = found.filter((entry) => /^[0-9a-f]{64}$/.test(entry))
+  if (name === 'last') {
+    const dated = await Promise.all(runs.map(async (run) => ({ run, atMs: await writtenAtMs(join(folder, run)) })))
+    const newest = dated.toSorted((a, b) => b.atMs - a.atMs)[0]
+    if (newest !== undefined) return newest.run
+  } else if (/^[0-9a-f]{4,64}$/.test(name)) {
+    const matching = runs.filter((run) => run.startsWith(name))
+    if (matching.length === 1) return matching[0]
+  }
+  throw new RunnerError('RUN_UNKNOWN', {
+    message:
+      name === 'last'
+        ? `no run is kept in ${folder}`
+        : `no single run in ${folder} is meant by ${JSON.stringify(name)}`,
+    hint: 'give the beginning of a run id, at least four digits, or the word last',
+  })
+}
+
+/** A run that was cut off before its journal was there is the oldest. */
+async function writtenAtMs(folder: string): Promise<number> {
+  const found = await stat(join(folder, 'journal')).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  })
+  return found?.mtimeMs ?? 0
+}

@@ -1,0 +1,362 @@
+/**
+ * The sites of a function, where it can be left and continued later, and what lies on the operand stack at each.
+ *
+ * A site is a poll or a call that may end at a poll; they are numbered in the order of the code
+ * (spec/wasm-machine.md, "Sites"). The stack is followed with the type of every operand and with the instruction that
+ * left it there: behind that instruction a copy goes to a local, so that the operand can be reached at the site.
+ */
+
+import type { Body } from '../module/body.ts'
+import { Cursor } from '../module/cursor.ts'
+import { unsupported, type FunctionType, type WasmModule } from '../module/module.ts'
+import { describeFunction } from '../module/names.ts'
+import { FLOAT, floatRules, OP, pops, pushes, valueType, type ValueType } from '../module/opcodes.ts'
+import { resultTypes, TYPE, TYPE_NAMES } from '../module/result-types.ts'
+import { countedLoop } from './counted-loop.ts'
+
+export const SITE = {
+  /** The poll at the entry of a function that calls itself, before its first instruction. */
+  entry: 0,
+  /** The poll at every turn of a loop. */
+  turn: 1,
+  /** The poll before a counted loop, which charges all its turns. */
+  bulk: 2,
+  call: 3,
+} as const
+
+/** Added to the small number of a float type: the bits of a NaN are not fixed by the semantics. */
+export const FREE = 8
+/** An operand that cannot be kept, such as a reference. */
+const OTHER = 7
+
+export class Sites {
+  count = 0
+  /** By instruction: its (first) site plus 1; 0: none. A counted loop has its bulk site, then its turn site. */
+  readonly at = new IntList()
+  /** By site. */
+  readonly kind = new IntList()
+  readonly instruction = new IntList()
+  /** By site: whether the code before it lets control come here; the others need no code. */
+  readonly reachable = new IntList()
+  readonly #operandsAt = new IntList()
+  readonly #operandCount = new IntList()
+  /** Types of the operands of all sites, with {@link FREE}. */
+  readonly #operandTypes = new IntList()
+
+  /** By instruction: 1 when copies of what it leaves go to locals. */
+  copies = new Uint8Array(0)
+  /** By instruction that has copies: the height at which what it leaves begins. */
+  readonly copyHeight = new IntList()
+  /** By the same: type of what it leaves, where that is one value. */
+  readonly copyType = new IntList()
+  /** By construct: operands below it, without its own parameters. */
+  readonly baseOf = new IntList()
+  /** By instruction of `else`: its `if`. */
+  readonly ifOf = new IntList()
+  /** Height × 8 + type of every copy. */
+  readonly copied = new Set<number>()
+
+  #localTypes = new Uint8Array(0)
+  /** By height. */
+  readonly #types = new IntList()
+  readonly #producers = new IntList()
+  readonly #orders = new IntList()
+  #height = 0
+  /** Operands that have their copy already; the others stand above them. */
+  #marked = 0
+  readonly #openers = new IntList()
+  #depth = 0
+
+  /**
+   * Numbers the sites of the function in `body`.
+   *
+   * @param isSite - Whether the call at an instruction may end at a poll.
+   */
+  number(body: Body, cyclic: boolean, isSite: (instruction: number) => boolean): void {
+    const { opcode, count, loopOf } = body
+    this.count = 0
+    this.at.ensure(count)
+    if (cyclic) this.#add(SITE.entry, -1)
+    for (let n = 0; n < count; n++) {
+      const op = opcode[n]
+      this.at.values[n] = 0
+      if (op === OP.loop) {
+        this.at.values[n] = this.count + 1
+        if (countedLoop(body, loopOf[n]) !== undefined) this.#add(SITE.bulk, n)
+        this.#add(SITE.turn, n)
+      } else if ((op === OP.call || op === OP.callIndirect) && isSite(n)) {
+        this.at.values[n] = this.count + 1
+        this.#add(SITE.call, n)
+      }
+    }
+  }
+
+  #add(kind: number, instruction: number): void {
+    const site = this.count++
+    this.kind.set(site, kind)
+    this.instruction.set(site, instruction)
+    this.reachable.set(site, kind === SITE.entry ? 1 : 0)
+    this.#operandCount.set(site, 0)
+    this.#operandsAt.set(site, 0)
+  }
+
+  operandCount(site: number): number {
+    return this.#operandCount.values[site]
+  }
+
+  /** Type of the operand at a height, with {@link FREE}. */
+  operandType(site: number, height: number): number {
+    return this.#operandTypes.values[this.#operandsAt.values[site] + height]
+  }
+
+  localType(local: number): number {
+    return this.#localTypes[local]
+  }
+
+  /** Follows the stack; `freeLocal` says which locals may hold a NaN that the engine chose. */
+  follow(body: Body, module: WasmModule, functionIndex: number, freeLocal: (local: number) => boolean): void {
+    this.#readLocals(body, module, functionIndex, freeLocal)
+    if (this.copies.length < body.count) this.copies = new Uint8Array(2 * body.count)
+    this.copies.fill(0, 0, body.count)
+    this.copyHeight.ensure(body.count)
+    this.copyType.ensure(body.count)
+    this.baseOf.ensure(body.count)
+    this.ifOf.ensure(body.count)
+    this.copied.clear()
+    this.#operandTypes.length = 0
+    this.#height = this.#marked = this.#depth = 0
+    this.#openers.set(this.#depth++, -1)
+    const { opcode, immediate, count } = body
+    for (let n = 0; n < count; n++) {
+      const op = opcode[n]
+      switch (op) {
+        case OP.localGet:
+        case OP.localTee:
+          if (op === OP.localTee) this.#pop(1)
+          this.#push(this.#localTypes[immediate[n]], n, 0)
+          break
+        case OP.globalGet: {
+          const { type } = module.globals[immediate[n]]
+          this.#push(type === undefined ? OTHER : TYPE[type], n, 0)
+          break
+        }
+        case OP.call:
+          this.#call(n, module.types[module.functions[immediate[n]]], body, module, functionIndex)
+          break
+        case OP.callIndirect:
+          this.#pop(1)
+          this.#call(n, module.types[immediate[n]], body, module, functionIndex)
+          break
+        case OP.unreachable:
+        case OP.br:
+        case OP.brTable:
+        case OP.return:
+          n = this.#skipDead(body, module, n)
+          break
+        default:
+          if (op >= OP.block && op <= OP.end) this.#control(body, module, functionIndex, n)
+          else this.#simple(op, n)
+      }
+    }
+  }
+
+  #readLocals(body: Body, module: WasmModule, functionIndex: number, freeLocal: (local: number) => boolean): void {
+    if (this.#localTypes.length < body.locals) this.#localTypes = new Uint8Array(2 * body.locals)
+    const types = this.#localTypes
+    let local = 0
+    for (const type of module.types[module.functions[functionIndex]].params) types[local++] = TYPE[type]
+    const cursor = new Cursor(body.bytes, body.groupsStart, body.groupsEnd)
+    for (let group = 0; group < body.localGroups; group++) {
+      const size = cursor.u32()
+      const type = valueType(cursor.u8())
+      types.fill(type === undefined ? OTHER : TYPE[type], local, local + size)
+      local += size
+    }
+    for (local = 0; local < body.locals; local++) {
+      if ((types[local] === TYPE.f32 || types[local] === TYPE.f64) && freeLocal(local)) types[local] |= FREE
+    }
+  }
+
+  #simple(op: number, n: number): void {
+    const taken = pops[op]
+    const types = this.#types.values
+    let type = resultTypes[op]
+    const rule = floatRules[op]
+    if (rule === FLOAT.arithmetic) type |= FREE
+    else if (rule === FLOAT.firstOperand) type |= types[this.#height - taken] & FREE
+    else if (rule === FLOAT.select) type = types[this.#height - 3] | (types[this.#height - 2] & FREE)
+    this.#pop(taken)
+    if (pushes[op] === 1) this.#push(type, n, 0)
+  }
+
+  #call(n: number, type: FunctionType, body: Body, module: WasmModule, functionIndex: number): void {
+    this.#pop(type.params.length)
+    const site = this.at.values[n] - 1
+    if (site >= 0) this.#note(site, body, module, functionIndex)
+    this.#pushAll(type.results, n)
+  }
+
+  #control(body: Body, module: WasmModule, functionIndex: number, n: number): void {
+    const op = body.opcode[n]
+    if (op === OP.end) return this.#end(body, module, n)
+    if (op === OP.else) return this.#else(body, module, n)
+    if (op === OP.if) this.#pop(1)
+    const params = body.blockParams(n, module)
+    this.baseOf.values[n] = this.#height - params
+    this.#openers.set(this.#depth++, n)
+    const types = this.#types.values
+    for (let height = this.#height - params; height < this.#height; height++) types[height] = freed(types[height])
+    if (op !== OP.loop) return
+    // What a turn finds comes from any branch, so the loop itself counts as what left it there.
+    for (let order = 0; order < params; order++) {
+      const height = this.#height - params + order
+      this.#producers.values[height] = n
+      this.#orders.values[height] = order
+    }
+    this.#marked = Math.min(this.#marked, this.#height - params)
+    const site = this.at.values[n] - 1
+    if (site < 0) return
+    this.#note(site, body, module, functionIndex)
+    if (this.kind.values[site] === SITE.bulk) this.#note(site + 1, body, module, functionIndex)
+  }
+
+  #else(body: Body, module: WasmModule, n: number): void {
+    const opener = this.#openers.values[this.#depth - 1]
+    this.ifOf.values[n] = opener
+    this.#pop(this.#height - this.baseOf.values[opener])
+    const type = body.immediate[opener]
+    if (type >= 0) this.#pushAll(module.types[type].params, n)
+  }
+
+  #end(body: Body, module: WasmModule, n: number): void {
+    const opener = this.#openers.values[--this.#depth]
+    if (opener < 0) return
+    this.#pop(this.#height - this.baseOf.values[opener])
+    this.#pushAll(blockResultTypes(body, opener, module), n)
+  }
+
+  #skipDead(body: Body, module: WasmModule, n: number): number {
+    let nested = 0
+    for (let at = n + 1; ; at++) {
+      const op = body.opcode[at]
+      if (op >= OP.block && op <= OP.if) nested++
+      else if (op === OP.end || op === OP.else) {
+        if (nested === 0) {
+          if (op === OP.end) this.#end(body, module, at)
+          else this.#else(body, module, at)
+          return at
+        }
+        if (op === OP.end) nested--
+      }
+    }
+  }
+
+  /** Operands that come out of calls and blocks are free: any branch may have brought them. */
+  #pushAll(types: readonly ValueType[], n: number): void {
+    for (let order = 0; order < types.length; order++) this.#push(freed(TYPE[types[order]]), n, order)
+  }
+
+  #push(type: number, producer: number, order: number): void {
+    const height = this.#height++
+    this.#types.set(height, type)
+    this.#producers.set(height, producer)
+    this.#orders.set(height, order)
+  }
+
+  #pop(operands: number): void {
+    this.#height -= operands
+    if (this.#height < this.#marked) this.#marked = Math.max(0, this.#height)
+  }
+
+  #note(site: number, body: Body, module: WasmModule, functionIndex: number): void {
+    const height = this.#height
+    this.reachable.values[site] = 1
+    this.#operandCount.values[site] = height
+    this.#operandsAt.values[site] = this.#operandTypes.length
+    for (let h = 0; h < height; h++) this.#operandTypes.push(this.#types.values[h])
+    for (; this.#marked < height; this.#marked++) this.#mark(this.#marked, body, module, functionIndex)
+  }
+
+  #mark(height: number, body: Body, module: WasmModule, functionIndex: number): void {
+    const n = this.#producers.values[height]
+    const type = this.#types.values[height] & ~FREE
+    if (type === OTHER) {
+      throw unsupported('references across calls', describeFunction(module, functionIndex), body.at[n])
+    }
+    if (this.copies[n] === 1) return
+    this.copies[n] = 1
+    const first = height - this.#orders.values[height]
+    this.copyHeight.values[n] = first
+    this.copyType.values[n] = type
+    const types = producedTypes(body, n, module, this)
+    if (types === undefined) this.copied.add(8 * first + type)
+    else for (const [order, each] of types.entries()) this.copied.add(8 * (first + order) + TYPE[each])
+  }
+}
+
+/** What a call, a block's end, a loop or an `else` leaves; `undefined` for the other instructions: one value. */
+export function producedTypes(
+  body: Body,
+  n: number,
+  module: WasmModule,
+  sites: Sites,
+): readonly ValueType[] | undefined {
+  switch (body.opcode[n]) {
+    case OP.call:
+      return module.types[module.functions[body.immediate[n]]].results
+    case OP.callIndirect:
+      return module.types[body.immediate[n]].results
+    case OP.loop:
+      return blockParamTypes(body, n, module)
+    case OP.else:
+      return blockParamTypes(body, sites.ifOf.values[n], module)
+    case OP.end: {
+      const opener = body.mate[n]
+      return blockResultTypes(body, body.opcode[opener] === OP.else ? sites.ifOf.values[opener] : opener, module)
+    }
+    default:
+      return undefined
+  }
+}
+
+export function blockParamTypes(body: Body, opener: number, module: WasmModule): readonly ValueType[] {
+  const type = body.immediate[opener]
+  return type < 0 ? [] : module.types[type].params
+}
+
+/** Of a block, loop or `if`. */
+export function blockResultTypes(body: Body, opener: number, module: WasmModule): readonly ValueType[] {
+  const type = body.immediate[opener]
+  if (type >= 0) return module.types[type].results
+  const single = valueType(body.bytes[body.at[opener] + 1])
+  return single === undefined ? [] : SINGLE[TYPE[single]]
+}
+
+const SINGLE = TYPE_NAMES.map((type) => [type])
+
+/** The type of an operand whose NaN bits nobody knows. */
+function freed(type: number): number {
+  return type === TYPE.f32 || type === TYPE.f64 ? type | FREE : type
+}
+
+/** A growing array of integers that is reused from function to function. */
+class IntList {
+  values = new Int32Array(64)
+  length = 0
+
+  ensure(length: number): void {
+    if (length <= this.values.length) return
+    const larger = new Int32Array(2 * length)
+    larger.set(this.values)
+    this.values = larger
+  }
+
+  set(index: number, value: number): void {
+    if (index >= this.values.length) this.ensure(index + 1)
+    this.values[index] = value
+  }
+
+  push(value: number): void {
+    this.set(this.length++, value)
+  }
+}

@@ -1,0 +1,89 @@
+/** The activations of a captured guest as plain data, and their bytes. Format: spec/wasm-machine.md, "Frames". */
+
+import { ByteReader, ByteWriter, TruncatedError } from '@reprise/core'
+import { WasmError } from '../error.ts'
+import type { ValueType } from '../module/opcodes.ts'
+
+/** More activations than the largest stack limit has room for. */
+export const FRAMES_MAX = 1 << 22
+/** Locals and operands of one activation. */
+export const FRAME_VALUES_MAX = 1 << 17
+
+export interface FrameValue {
+  readonly type: ValueType
+  /** The exact bits, as an unsigned integer of the type's width. */
+  readonly bits: bigint
+}
+
+/** One activation, left at a site. */
+export interface Frame {
+  /** Index in the original module. */
+  readonly function: number
+  readonly site: number
+  /** The live locals in the order of their indices, then the operands from the bottom of the stack. */
+  readonly values: readonly FrameValue[]
+}
+
+export interface Activations {
+  /** Whether the module's start function is running or `_start`. */
+  readonly phase: 'start' | 'command'
+  /** Outermost first; the last was left at a poll, the others at calls. */
+  readonly frames: readonly Frame[]
+}
+
+const PHASES = ['start', 'command'] as const
+const TYPES: readonly ValueType[] = ['i32', 'i64', 'f32', 'f64', 'v128']
+const WORD = 0xffff_ffff_ffff_ffffn
+
+export function encodeFrames({ phase, frames }: Activations): Uint8Array {
+  const writer = new ByteWriter().u8(PHASES.indexOf(phase)).u32(frames.length)
+  for (const { function: index, site, values } of frames) {
+    writer.u32(index).u32(site).u32(values.length)
+    for (const { type, bits } of values) {
+      writer.u8(1 + TYPES.indexOf(type))
+      if (type === 'i32' || type === 'f32') writer.u32(Number(bits))
+      else {
+        if (type === 'v128') writer.u64(bits >> 64n)
+        writer.u64(bits & WORD)
+      }
+    }
+  }
+  return writer.done()
+}
+
+/** @throws {@link WasmError} `SNAPSHOT` for anything but the bytes that {@link encodeFrames} gives. */
+export function decodeFrames(bytes: Uint8Array): Activations {
+  const reader = new ByteReader(bytes)
+  try {
+    const phase = PHASES[reader.u8()]
+    if (phase === undefined) throw damaged('an unknown phase')
+    const frames = list(reader, FRAMES_MAX, () => ({
+      function: reader.u32(),
+      site: reader.u32(),
+      values: list(reader, FRAME_VALUES_MAX, () => readValue(reader)),
+    }))
+    reader.end()
+    return { phase, frames }
+  } catch (error) {
+    if (error instanceof TruncatedError) throw damaged('they are cut off or too long')
+    throw error
+  }
+}
+
+function list<T>(reader: ByteReader, most: number, read: () => T): T[] {
+  const count = reader.u32()
+  if (count > most || count > reader.remainingBytes) throw damaged(`a list of ${count}`)
+  return Array.from({ length: count }, read)
+}
+
+function readValue(reader: ByteReader): FrameValue {
+  const type = TYPES[reader.u8() - 1]
+  if (type === undefined) throw damaged('an unknown type')
+  if (type === 'i32' || type === 'f32') return { type, bits: BigInt(reader.u32()) }
+  const high = type === 'v128' ? reader.u64() : 0n
+  return { type, bits: (high << 64n) | reader.u64() }
+}
+
+function damaged(what: string): WasmError {
+  return new WasmError('SNAPSHOT', { message: `The frames of the snapshot cannot be read: ${what}.` })
+}

@@ -35,7 +35,7 @@ import {
 } from './sections.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
-export const REWRITER_VERSION = '1'
+export const REWRITER_VERSION = '2'
 /** Slots that the activations on call-graph cycles may take together. */
 export const STACK_LIMIT_SLOTS_DEFAULT = 1 << 22
 export const MEMORY_LIMIT_PAGES_DEFAULT = 1 << 16
@@ -215,7 +215,7 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   const out = new ByteSink(code.length + module.bytes.length)
   out.raw([0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0])
   const machineType = types.index([], [])
-  const frameType = types.index(['i32', 'i32'], [])
+  const frameType = layout.frame === undefined ? machineType : types.index(['i32', 'i32'], [])
   const functionTypes = synthesized.map(({ params, results }) => types.index(params, results))
   const copied = (id: number): void => {
     const range = module.sections.get(id)

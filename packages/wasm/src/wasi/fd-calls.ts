@@ -117,7 +117,9 @@ function descriptorCalls(host: Host, abi: Abi): Calls {
     fd_seek(fd: number, delta: bigint, whence: number, resultAt: number) {
       memory.check(resultAt, 8)
       const tells = whence === abi.whence.current && delta === 0n
-      const descriptor = descriptors.file(fd, tells ? Rights.FD_TELL : Rights.FD_SEEK)
+      // As in uvwasi and the witx, where FD_SEEK implies FD_TELL.
+      const maySeek = (descriptors.get(fd).rights & Rights.FD_SEEK) !== 0
+      const descriptor = descriptors.file(fd, tells && !maySeek ? Rights.FD_TELL : Rights.FD_SEEK)
       const origin = new Map([
         [abi.whence.set, 0],
         [abi.whence.current, descriptor.offset],

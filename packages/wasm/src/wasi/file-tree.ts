@@ -70,7 +70,7 @@ export class FileTree {
     this.#start = this.#inodes.filter((inode) => inode !== undefined)
   }
 
-  /** One more than the highest inode number in use, ever; numbers without an inode are free. */
+  /** The highest inode number ever used; numbers without an inode are free. */
   get inodeCount(): number {
     return this.#inodes.length
   }

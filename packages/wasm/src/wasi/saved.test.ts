@@ -5,6 +5,7 @@ import { OpenFlags, Rights } from './abi.ts'
 import type { SavedHost } from './index.ts'
 import { decode } from './saved.ts'
 import { start, textOf } from './test-calls.ts'
+import type { TestGuest } from './test-guest.ts'
 
 const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
 
@@ -21,6 +22,27 @@ describe('what is saved', () => {
     expect(contents).toEqual([])
     // So little time has passed that the folders show none.
     expect(decode(bytes).inodes.map(({ number }) => number)).toEqual([7])
+  })
+
+  test('has a record for the least difference', () => {
+    const changedBy = (change: (guest: TestGuest) => void) => {
+      const started = start(sha256)
+      change(started.guest)
+      expect(textOf(started.resume().wasi.save())).toBe(textOf(started.wasi.save()))
+      return decode(started.wasi.save().bytes).inodes.map(({ number }) => number)
+    }
+    const pass = (guest: TestGuest) => guest.call('clock_time_get', 0, 0n, 64)
+    // A second name; only the time at which it had one; another mount, under the same numbers and names.
+    expect(changedBy((guest) => guest.link('f/g/input', 'd/second'))).toEqual([10])
+    expect(changedBy((guest) => [guest.link('f/g/input', 'f/g/b'), pass(guest), guest.unlink('f/g/b')])).toEqual([
+      9, 10,
+    ])
+    const moved = changedBy((guest) => {
+      guest.unlink('f/g/input')
+      for (const path of ['f/g', 'f']) expect(guest.removeDirectory(path).errno).toBe(0)
+      for (const path of ['f', 'f/g']) expect(guest.makeDirectory(path, 6).errno).toBe(0)
+    })
+    expect(moved).toEqual([8, 9, 10])
   })
 
   test('stays as it is when either host goes on', () => {

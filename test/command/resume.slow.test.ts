@@ -2,9 +2,10 @@
 import { readdir, readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readJournal, runOf, type JournalRun } from '../../packages/runner/src/journal/index.ts'
+import { readJournal, runOf } from '../../packages/runner/src/journal/index.ts'
+import type { JournalRun } from '../../packages/runner/src/journal/reading.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { guest, json, namesIn, Room, ROOT, type Answer, type RunAnswer, type Running } from './room.ts'
+import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
 const SEED = Number(process.env['REPRISE_TEST_SEED'] ?? 20_261_123)
@@ -21,11 +22,11 @@ with open('log.txt', 'a') as log:
         print(i, random.randrange(1000), flush=True)
 `
 const RUBY = `File.open('o.txt', 'w') do |f|
-  12.times { |i| s = 0; 100_000.times { |k| s = (s * 31 + k) % 1_000_003 }; f.puts "#{i} #{s} #{rand}"; puts i }
+  4.times { |i| s = 0; 100_000.times { |k| s = (s * 31 + k) % 1_000_003 }; f.puts "#{i} #{s} #{rand}"; puts i }
 end
 `
 const PHP = `<?php $f = fopen('o.txt', 'w');
-for ($i = 0; $i < 20; $i++) {
+for ($i = 0; $i < 60; $i++) {
   for ($s = $k = 0; $k < 300000; $k++) $s = ($s * 31 + $k) % 1000003;
   fwrite($f, "$i $s " . random_int(0, 1000000) . "\\n"); echo "$i\\n";
 }
@@ -43,8 +44,7 @@ f.close()
 const SQL = [
   'create table t(a, b);',
   'with recursive c(x) as (select 1 union all select x + 1 from c where x < 400000) insert into t select x, random() from c;',
-  'create index i on t(b);',
-  'select count(*), sum(b) from t;',
+  'select count(*), max(b) from t;',
 ]
 const SPIN = [
   'say',
@@ -153,7 +153,7 @@ async function runWhole(program: Program, options: readonly string[]): Promise<W
   const cwd = await room.newFolder(program.files)
   const words = ['run', '--json', '-o', 'r.reprise', ...FINE.slice(2), ...options, ...program.words]
   const answer = await room.reprise(words, { cwd })
-  expect(answer.code, answer.stderr).toBe(0)
+  expect(answer.code, answer.stderr + answer.stdout).toBe(0)
   return { ...json<RunAnswer>(answer), file: await readFile(join(cwd, program.output)) }
 }
 
@@ -220,10 +220,8 @@ describe('a run that was killed', () => {
   })
 
   test('goes on under the oldest Node that is supported', async () => {
-    const node = join(ROOT, 'test', 'node-24', 'node_modules', '.bin', 'node')
-    if ((await stat(node).catch(() => undefined)) === undefined) return
     const { run, folder } = await startAndCut(programs.C)
-    const resumed = await room.reprise(['resume', '--json', '-o', 'r.reprise', run], { cwd: folder, node })
+    const resumed = await room.reprise(['resume', '--json', '-o', 'r.reprise', run], { cwd: folder, node: node24() })
     await expectWhole(programs.C, folder, resumed)
   })
 })
@@ -276,10 +274,8 @@ describe('a run that cannot be gone on with says why', () => {
 
   test('when its snapshot is gone or damaged, and goes on when it is there again', async () => {
     const { run, folder } = await startAndCut(programs.C)
-    const snapshot = (await peek(run))?.snapshots.findLast(({ seq }) => seq >= 0)
     const path = (sha256: string): string => join(room.home, 'blobs', 'sha256', sha256.slice(0, 2), sha256.slice(2))
     const newest = await peek(run).then((read) => read!.snapshots.filter(({ seq }) => seq <= read!.signedSeq).at(-1)!)
-    expect(snapshot).toBeDefined()
     const { packs, host } = JSON.parse(await readFile(path(newest.manifest), 'utf8')) as {
       packs: { sha256: string }[]
       host: { sha256: string }
@@ -305,7 +301,7 @@ describe('a run that cannot be gone on with says why', () => {
     const both = await Promise.all([resume(folder, run, ['-o', 'r.reprise']), resume(folder, run, ['-o', 'r.reprise'])])
     const [done, late] = both.toSorted((a, b) => a.code - b.code)
     await expectWhole(programs.C, folder, done)
-    expect(late).toMatchObject({ code: 2, stderr: expect.stringContaining('another process is at work') as string })
+    expect(late).toMatchObject({ code: 2, stdout: expect.stringContaining('RUN_BUSY') as string })
   })
 })
 
@@ -360,7 +356,7 @@ describe('repeat --segments', () => {
   test('needs nothing but the record when everything is attached', async () => {
     const home = room.newHome('parts')
     const answer = await inParts('all', home)
-    expect(answer.code, answer.stderr).toBe(0)
+    expect(answer.code, answer.stderr + answer.stdout).toBe(0)
     expect(json<Parts>(answer).repetition).toBe('reproduced')
   })
 
@@ -370,7 +366,7 @@ describe('repeat --segments', () => {
     const away = path(first.manifest) + '.away'
     await rename(path(first.manifest), away)
     await writeFile(path(first.manifest), await readFile(path(second.manifest)))
-    expect(await inParts('all')).toMatchObject({ code: 3, stderr: expect.stringContaining('does not hold') as string })
+    expect(await inParts('all')).toMatchObject({ code: 3, stdout: expect.stringContaining('BLOB_CORRUPT') as string })
     await rm(path(first.manifest), { force: true })
     await rename(away, path(first.manifest))
     expect(await inParts('0..0')).toMatchObject({ code: 0 })

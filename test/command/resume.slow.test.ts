@@ -1,0 +1,383 @@
+/** Runs that are cut off go on inside the same proof, and are repeated in parts. */
+import { readdir, readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readJournal, runOf } from '../../packages/runner/src/journal/index.ts'
+import type { JournalRun } from '../../packages/runner/src/journal/reading.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'
+
+const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
+const SEED = Number(process.env['REPRISE_TEST_SEED'] ?? 20_261_123)
+/** Snapshots and checkpoints several times a second. */
+const FINE = ['--snapshot-ms', '150', '--checkpoint', 'every=40000000']
+
+const PYTHON = `import random, time
+with open('log.txt', 'a') as log:
+    for i in range(30):
+        x = 0
+        for k in range(60000): x = (x * 31 + k) % 1000003
+        log.write(f'{i} {x} {random.random()} {time.time()}\\n')
+        log.flush()
+        print(i, random.randrange(1000), flush=True)
+`
+const RUBY = `File.open('o.txt', 'w') do |f|
+  4.times { |i| s = 0; 100_000.times { |k| s = (s * 31 + k) % 1_000_003 }; f.puts "#{i} #{s} #{rand}"; puts i }
+end
+`
+const PHP = `<?php $f = fopen('o.txt', 'w');
+for ($i = 0; $i < 60; $i++) {
+  for ($s = $k = 0; $k < 300000; $k++) $s = ($s * 31 + $k) % 1000003;
+  fwrite($f, "$i $s " . random_int(0, 1000000) . "\\n"); echo "$i\\n";
+}
+`
+const JAVASCRIPT = `import * as std from 'std'
+const f = std.open('o.txt', 'w')
+for (let i = 0; i < 15; i++) {
+  let s = 0
+  for (let k = 0; k < 100000; k++) s = (s * 31 + k) % 1000003
+  f.puts(\`\${i} \${s} \${Math.random()}\\n\`)
+  print(i)
+}
+f.close()
+`
+const SQL = [
+  'create table t(a, b);',
+  'with recursive c(x) as (select 1 union all select x + 1 from c where x < 400000) insert into t select x, random() from c;',
+  'select count(*), max(b) from t;',
+]
+const SPIN = [
+  'say',
+  'ready',
+  'append',
+  'o.txt',
+  'one',
+  'random',
+  'spin',
+  '800',
+  'append',
+  'o.txt',
+  'two',
+  'time',
+  'random',
+]
+
+interface Program {
+  readonly words: readonly string[]
+  readonly files: Readonly<Record<string, string | Uint8Array>>
+  readonly output: string
+}
+
+let room: Room
+let programs: Readonly<Record<'python' | 'C' | 'sqlite' | 'qjs' | 'ruby' | 'php', Program>>
+beforeAll(async () => {
+  room = await Room.create()
+  programs = {
+    python: { words: ['python', 'a.py'], files: { 'a.py': PYTHON, 'log.txt': 'before\n' }, output: 'log.txt' },
+    C: { words: ['guest.wasm', ...SPIN], files: { 'guest.wasm': await guest() }, output: 'o.txt' },
+    sqlite: { words: ['sqlite', 'o.db', ...SQL], files: {}, output: 'o.db' },
+    qjs: { words: ['qjs', 'a.js'], files: { 'a.js': JAVASCRIPT }, output: 'o.txt' },
+    ruby: { words: ['ruby', 'a.rb'], files: { 'a.rb': RUBY }, output: 'o.txt' },
+    php: { words: ['php', 'a.php'], files: { 'a.php': PHP }, output: 'o.txt' },
+  }
+})
+afterAll(() => room[Symbol.asyncDispose]())
+
+/** A number from 0 to 1, the same in every run of these tests. */
+let state = SEED
+function random(): number {
+  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+  return state / 2 ** 32
+}
+
+const journalOf = (run: string): string => join(room.home, 'runs', run, 'journal')
+async function runs(): Promise<string[]> {
+  const names = await readdir(join(room.home, 'runs')).catch(() => [])
+  return names.filter((name) => /^[0-9a-f]{64}$/.test(name))
+}
+
+/** What a journal says up to now; undefined before its first line. */
+async function peek(run: string): Promise<JournalRun | undefined> {
+  const read = await readJournal(journalOf(run)).catch(() => undefined)
+  return read === undefined || read.entries.length === 0 ? undefined : runOf(read.entries)
+}
+const signedSnapshots = (run: JournalRun | undefined): number =>
+  run?.snapshots.filter(({ seq }) => seq <= run.signedSeq).length ?? 0
+
+interface Cut {
+  readonly run: string
+  readonly folder: string
+}
+
+/** Waits for `count` more signed snapshots and then a random while; then ends the command by `signal`. */
+async function cut(run: string, { child, ended }: Running, signal: NodeJS.Signals, count = 1): Promise<Answer> {
+  const before = signedSnapshots(await peek(run))
+  while (signedSnapshots(await peek(run)) < before + count && child.exitCode === null) await sleep(20)
+  await sleep(random() * 300)
+  if (child.exitCode !== null) throw new Error('the program is too short for this test')
+  child.kill(signal)
+  return await ended
+}
+
+/** Starts a program and cuts it off. */
+async function startAndCut(program: Program, signal: NodeJS.Signals = 'SIGKILL', count?: number): Promise<Cut> {
+  const folder = await room.newFolder(program.files)
+  const before = new Set(await runs())
+  const running = room.start(['run', '-o', 'r.reprise', ...FINE, ...program.words], { cwd: folder })
+  let run: string | undefined
+  while (run === undefined && running.child.exitCode === null) {
+    run = (await runs()).find((name) => !before.has(name))
+    await sleep(20)
+  }
+  if (run === undefined) throw new Error((await running.ended).stderr)
+  await cut(run, running, signal, count)
+  return { run, folder }
+}
+
+async function resume(folder: string, name: string, options: readonly string[] = []): Promise<Answer> {
+  return await room.reprise(['resume', '--json', '-o', 'r.reprise', ...options, name], { cwd: folder })
+}
+
+interface Whole extends RunAnswer {
+  readonly file: Buffer
+}
+
+/** What the program gives when nothing happens to it: measured once for each, without a snapshot. */
+const wholes = new Map<Program, Promise<Whole>>()
+function whole(program: Program): Promise<Whole> {
+  const known = wholes.get(program) ?? runWhole(program, ['--no-snapshots'])
+  wholes.set(program, known)
+  return known
+}
+async function runWhole(program: Program, options: readonly string[]): Promise<Whole> {
+  const cwd = await room.newFolder(program.files)
+  const words = ['run', '--json', '-o', 'r.reprise', ...FINE.slice(2), ...options, ...program.words]
+  const answer = await room.reprise(words, { cwd })
+  expect(answer).toMatchObject({ code: 0 })
+  return { ...json<RunAnswer>(answer), file: await readFile(join(cwd, program.output)) }
+}
+
+interface Verified {
+  readonly evidence: string
+  readonly findings: readonly { readonly code: string }[]
+}
+async function verify(folder: string): Promise<Verified> {
+  return json<Verified>(await room.reprise(['verify', '--json', 'r.reprise'], { cwd: folder }))
+}
+
+/** The run in `folder` went on to its end: everything is as if it had never been cut off. */
+async function expectWhole(program: Program, folder: string, resumed: Answer): Promise<void> {
+  const { cumulative, outputs, exit, checkpoints, file } = await whole(program)
+  expect(resumed).toMatchObject({ code: 0 })
+  expect(json(resumed)).toMatchObject({ cumulative, outputs, exit, checkpoints, signedCheckpoints: checkpoints })
+  expect(Buffer.compare(await readFile(join(folder, program.output)), file)).toBe(0)
+  const { evidence, findings } = await verify(folder)
+  expect({ evidence, codes: findings.map(({ code }) => code) }).toEqual({
+    evidence: 'verified',
+    codes: ['SELF_ENROLLED'],
+  })
+}
+
+describe('a run that was killed', () => {
+  test.each(Array.from({ length: NIGHTLY ? 40 : 2 }, (_, i) => i + 1))(
+    'goes on and gives what it would have given: Python, %i',
+    async (count) => {
+      const { folder } = await startAndCut(programs.python, 'SIGKILL', 1 + (count % 4))
+      expect(await namesIn(folder)).toEqual(['a.py', 'log.txt'])
+      expect(await readFile(join(folder, 'log.txt'), 'utf8')).toBe('before\n')
+      await expectWhole(programs.python, folder, await resume(folder, 'last'))
+    },
+  )
+
+  test.each(['C', 'sqlite', 'qjs', 'ruby', 'php'] as const)(
+    'goes on and gives what it would have given: %s',
+    async (name) => {
+      const { folder } = await startAndCut(programs[name])
+      await expectWhole(programs[name], folder, await resume(folder, 'last'))
+    },
+  )
+
+  test('goes on when it is killed again while it goes on', async () => {
+    const program = programs.python
+    const { run, folder } = await startAndCut(program)
+    await cut(run, room.start(['resume', '-o', 'r.reprise', ...FINE.slice(0, 2), run], { cwd: folder }), 'SIGKILL')
+    expect((await peek(run))?.attempts).toHaveLength(2)
+    await expectWhole(program, folder, await resume(folder, run.slice(0, 8)))
+    expect(
+      (await peek(run))?.attempts.map(({ attempt, firstSeq, from }) => [attempt, firstSeq - (from ?? -1)]),
+    ).toEqual([
+      [1, 1],
+      [2, 1],
+      [3, 1],
+    ])
+  })
+
+  test('goes on when the last line of its journal is torn', async () => {
+    const { run, folder } = await startAndCut(programs.C)
+    const { size } = await stat(journalOf(run))
+    await truncate(journalOf(run), size - 7)
+    await expectWhole(programs.C, folder, await resume(folder, run))
+  })
+
+  test('goes on under the oldest Node that is supported', async () => {
+    const { run, folder } = await startAndCut(programs.C)
+    const resumed = await room.reprise(['resume', '--json', '-o', 'r.reprise', run], { cwd: folder, node: node24() })
+    await expectWhole(programs.C, folder, resumed)
+  })
+})
+
+describe('a run that was interrupted', () => {
+  test('goes on, also when it is interrupted again before it comes to a checkpoint', async () => {
+    const program = programs.python
+    const { run, folder } = await startAndCut(program, 'SIGINT')
+    expect((await verify(folder)).findings.map(({ code }) => code)).toEqual(['INCOMPLETE', 'SELF_ENROLLED'])
+    for (const afterMs of [0, 150, 400]) {
+      const { size } = await stat(journalOf(run))
+      const again = room.start(['resume', '-o', 'r.reprise', run], { cwd: folder })
+      while ((await stat(journalOf(run))).size === size && again.child.exitCode === null) await sleep(5)
+      await sleep(afterMs)
+      again.child.kill('SIGINT')
+      const { code, stderr } = await again.ended
+      expect({ code, stderr }).toMatchObject({ code: 130 })
+      expect((await verify(folder)).findings.map((finding) => finding.code)).toEqual(['INCOMPLETE', 'SELF_ENROLLED'])
+    }
+    await expectWhole(program, folder, await resume(folder, run))
+  })
+})
+
+describe('a run that cannot be gone on with says why', () => {
+  const refused = async (name: string, code: number, words: RegExp): Promise<void> => {
+    const folder = await room.newFolder()
+    const answer = await room.reprise(['resume', name], { cwd: folder })
+    expect(answer).toMatchObject({ code, stderr: expect.stringMatching(words) as string })
+    expect(await namesIn(folder)).toEqual([])
+  }
+
+  test('when it is unknown, has ended, or has no snapshot', async () => {
+    const cwd = await room.newFolder({ 'guest.wasm': await guest() })
+    const home = room.newHome('empty')
+    expect(await room.reprise(['resume', 'last'], { cwd, home })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('no run is kept in') as string,
+    })
+    const { run } = json<RunAnswer>(await room.reprise(['run', '--json', 'guest.wasm', 'say', 'x'], { cwd }))
+    await refused(run, 2, /it has ended/)
+    await refused('0123456789', 2, /no single run/)
+    await refused('no run', 2, /no single run/)
+    const running = room.start(['run', '--no-snapshots', 'guest.wasm', 'say', 'x', 'flush', 'spin', '100000'], { cwd })
+    await new Promise((resolve) => running.child.stdout!.once('data', resolve))
+    await refused('last', 2, /another process is at work on this run/)
+    running.child.kill('SIGKILL')
+    await running.ended
+    await refused('last', 2, /no signed snapshot/)
+  })
+
+  test('when its snapshot is gone or damaged, and goes on when it is there again', async () => {
+    const { run, folder } = await startAndCut(programs.C)
+    const path = (sha256: string): string => join(room.home, 'blobs', 'sha256', sha256.slice(0, 2), sha256.slice(2))
+    const newest = await peek(run).then((read) => read!.snapshots.filter(({ seq }) => seq <= read!.signedSeq).at(-1)!)
+    const { packs, host } = JSON.parse(await readFile(path(newest.manifest), 'utf8')) as {
+      packs: { sha256: string }[]
+      host: { sha256: string }
+    }
+    const journal = await readFile(journalOf(run))
+    for (const blob of [newest.manifest, newest.frames, host.sha256, packs[0].sha256]) {
+      await rename(path(blob), path(blob) + '.away')
+      await refused(run, 125, /no blob [0-9a-f]{64} in the store/)
+      const bytes = await readFile(path(blob) + '.away')
+      bytes[bytes.length - 1] ^= 1
+      await writeFile(path(blob), bytes)
+      await refused(run, 125, /does not hold the bytes that its name says/)
+      await rm(path(blob), { force: true })
+      await rename(path(blob) + '.away', path(blob))
+      await chmod(path(blob), 0o400)
+    }
+    expect(Buffer.compare(await readFile(journalOf(run)), journal)).toBe(0)
+    await expectWhole(programs.C, folder, await resume(folder, run))
+  })
+
+  test('when another process goes on with it already', async () => {
+    const { run, folder } = await startAndCut(programs.C)
+    const both = await Promise.all([resume(folder, run, ['-o', 'r.reprise']), resume(folder, run, ['-o', 'r.reprise'])])
+    const [done, late] = both.toSorted((a, b) => a.code - b.code)
+    await expectWhole(programs.C, folder, done)
+    expect(late).toMatchObject({ code: 2, stdout: expect.stringContaining('RUN_BUSY') as string })
+  })
+})
+
+describe('snapshots', () => {
+  test.each(['python', 'C'] as const)('change nothing, however often they are taken: %s', async (name) => {
+    const program = programs[name]
+    const { cumulative, outputs } = await whole(program)
+    const often = await runWhole(program, ['--snapshot-ms', '1'])
+    expect(often).toMatchObject({ cumulative, outputs })
+    expect((often as unknown as { snapshots: number }).snapshots).toBeGreaterThan(3)
+  })
+})
+
+interface Parts {
+  readonly repetition: string
+  readonly segments: { readonly total: number; readonly repeated: number }
+  readonly confidence: number
+}
+
+describe('repeat --segments', () => {
+  let folder: string
+  let snapshots: JournalRun['snapshots']
+  beforeAll(async () => {
+    folder = await room.newFolder(programs.C.files)
+    const words = ['run', '--json', '--attach', 'all', '-o', 'r.reprise', '--snapshot-ms', '400', ...FINE.slice(2)]
+    const ran = await room.reprise([...words, ...programs.C.words], { cwd: folder })
+    snapshots = (await peek(json<RunAnswer>(ran).run))!.snapshots
+  })
+  const inParts = async (which: string, home = room.home): Promise<Answer> =>
+    await room.reprise(['repeat', '--json', '--segments', which, '--jobs', '2', join(folder, 'r.reprise')], {
+      cwd: await room.newFolder(),
+      home,
+    })
+
+  test('reproduces all parts, drawn ones and chosen ones', async () => {
+    const total = snapshots.length + 1
+    expect(total).toBeGreaterThan(2)
+    const all = await inParts('all')
+    expect(all).toMatchObject({ code: 0 })
+    expect(json<Parts>(all)).toMatchObject({
+      repetition: 'reproduced',
+      segments: { total, repeated: total },
+      confidence: 1,
+    })
+    const drawn = json<Parts>(await inParts('sample:2'))
+    expect(drawn).toMatchObject({ repetition: 'reproduced', segments: { total, repeated: 2 } })
+    expect(drawn.confidence).toBeGreaterThan(0)
+    expect(json<Parts>(await inParts('1..1'))).toMatchObject({ segments: { total, repeated: 1 }, confidence: 0 })
+    expect((await inParts(`0..${total}`)).code).toBe(2)
+  })
+
+  test('needs nothing but the record when everything is attached', async () => {
+    const home = room.newHome('parts')
+    const answer = await inParts('all', home)
+    expect(answer).toMatchObject({ code: 0 })
+    expect(json<Parts>(answer).repetition).toBe('reproduced')
+  })
+
+  test('does not reproduce a snapshot that was exchanged for another one', async () => {
+    const path = (sha256: string): string => join(room.home, 'blobs', 'sha256', sha256.slice(0, 2), sha256.slice(2))
+    const [first, second] = snapshots
+    const away = path(first.manifest) + '.away'
+    await rename(path(first.manifest), away)
+    await writeFile(path(first.manifest), await readFile(path(second.manifest)))
+    expect(await inParts('all')).toMatchObject({ code: 3, stdout: expect.stringContaining('BLOB_CORRUPT') as string })
+    await rm(path(first.manifest), { force: true })
+    await rename(away, path(first.manifest))
+    expect(await inParts('0..0')).toMatchObject({ code: 0 })
+  })
+
+  test('that is interrupted claims nothing', async () => {
+    const running = room.start(['repeat', '--json', '--segments', 'all', '--jobs', '1', join(folder, 'r.reprise')], {
+      cwd: await room.newFolder(),
+    })
+    await sleep(700)
+    running.child.kill('SIGINT')
+    expect(await running.ended).toMatchObject({ code: 130, stdout: '' })
+  })
+})

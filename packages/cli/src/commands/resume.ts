@@ -1,20 +1,12 @@
 /** `reprise resume`: on with a run after a crash, inside the same proof. */
 import { resolve } from 'node:path'
-import {
-  findRun,
-  noteOutputs,
-  resume,
-  writeBack,
-  type AttachLevel,
-  type BlobStore,
-  type RunResult,
-  type WriteBackResult,
-} from '@reprise/runner'
+import { findRun, noteOutputs, resume, type AttachLevel } from '@reprise/runner'
 import { createContext, openSigner, openStore } from '../context.ts'
 import { advise } from '../print/format.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
 import { streamWriter } from '../print/streams.ts'
+import { writeOutputs } from '../write-outputs.ts'
 
 interface ResumeOptions {
   readonly output?: string
@@ -49,7 +41,7 @@ export async function action(options: object, [name = '']: readonly string[]): P
     onProgress: progress.show,
     onTrouble,
   }).finally(progress.clear)
-  const written = await writeOutputs(result, store)
+  const written = await writeOutputs(result, { store, folder: process.cwd() })
   if (result.outcome !== undefined) {
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
     await noteOutputs(context.home, result.run, digests)
@@ -57,20 +49,4 @@ export async function action(options: object, [name = '']: readonly string[]): P
   if (json) process.stdout.write(`${JSON.stringify(runAnswer(result))}\n`)
   else printRunResult(result, written)
   return exitCode(result)
-}
-
-/** Into the current folder, where files are replaced only when they are still what went into the run. */
-async function writeOutputs(result: RunResult, store: BlobStore): Promise<WriteBackResult | undefined> {
-  if (result.outcome === undefined) return undefined
-  const files = result.outcome.outputs.filter(({ path }) => !path.startsWith('/dev/'))
-  return await writeBack({
-    folder: process.cwd(),
-    started: result.inputs,
-    outputs: files.map(({ path, sha256, length }) => ({
-      path,
-      sha256,
-      lengthBytes: length,
-      open: () => store.stream(sha256),
-    })),
-  })
 }

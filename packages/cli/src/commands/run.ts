@@ -1,24 +1,13 @@
 /** `reprise run`: the program as it is, and its record. */
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
-import {
-  defineCommand,
-  followedRuns,
-  noteOutputs,
-  run,
-  writeBack,
-  type AttachLevel,
-  type BlobStore,
-  type Definition,
-  type Flags,
-  type RunResult,
-  type WriteBackResult,
-} from '@reprise/runner'
+import { defineCommand, followedRuns, noteOutputs, run, type AttachLevel, type Flags } from '@reprise/runner'
 import { createContext, openSigner, openStore } from '../context.ts'
 import { advise } from '../print/format.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { streamWriter } from '../print/streams.ts'
+import { writeOutputs } from '../write-outputs.ts'
 
 interface RunOptions extends Flags {
   readonly output?: string
@@ -82,7 +71,7 @@ export async function action(options: object, command: readonly string[]): Promi
     await noteOutputs(context.home, result.run, digests)
   }
   const written = wantsWriteBack
-    ? await writeOutputs(definition, result, store).catch((error: unknown) => {
+    ? await writeOutputs(result, { store, folder: definition.workingFolder.path }).catch((error: unknown) => {
         // The run itself has ended well, and its record is there.
         if (!json) printRunResult(result, undefined)
         throw error
@@ -91,23 +80,4 @@ export async function action(options: object, command: readonly string[]): Promi
   if (json) process.stdout.write(`${JSON.stringify(runAnswer(result))}\n`)
   else printRunResult(result, written)
   return exitCode(result)
-}
-
-async function writeOutputs(
-  definition: Definition,
-  result: RunResult,
-  store: BlobStore,
-): Promise<WriteBackResult | undefined> {
-  if (result.outcome === undefined) return undefined
-  const files = result.outcome.outputs.filter(({ path }) => !path.startsWith('/dev/'))
-  return await writeBack({
-    folder: definition.workingFolder.path,
-    started: definition.workingFolder.files,
-    outputs: files.map(({ path, sha256, length }) => ({
-      path,
-      sha256,
-      lengthBytes: length,
-      open: () => store.stream(sha256),
-    })),
-  })
 }

@@ -188,7 +188,7 @@ test('every command answers --json with one document of its own schema, and noth
         tier: 'software',
         measurer: 'unmeasured',
         enrolment: 'self',
-        segments: { total: 0, repeated: 0 },
+        segments: { total: 1, repeated: 0 },
         confidence: 0,
         checkpoints: 2,
         attestations: 2,

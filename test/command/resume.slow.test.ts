@@ -33,7 +33,7 @@ for ($i = 0; $i < 60; $i++) {
 `
 const JAVASCRIPT = `import * as std from 'std'
 const f = std.open('o.txt', 'w')
-for (let i = 0; i < 15; i++) {
+for (let i = 0; i < 90; i++) {
   let s = 0
   for (let k = 0; k < 100000; k++) s = (s * 31 + k) % 1000003
   f.puts(\`\${i} \${s} \${Math.random()}\\n\`)
@@ -43,7 +43,7 @@ f.close()
 `
 const SQL = [
   'create table t(a, b);',
-  'with recursive c(x) as (select 1 union all select x + 1 from c where x < 400000) insert into t select x, random() from c;',
+  'with recursive c(x) as (select 1 union all select x + 1 from c where x < 1200000) insert into t select x, random() from c;',
   'select count(*), max(b) from t;',
 ]
 const SPIN = [

@@ -26,6 +26,7 @@ const KINDS = {
   RUN_UNKNOWN: 'usage', // no run of that name
   NOT_RESUMABLE: 'input', // a run that cannot be gone on with
   RUN_BUSY: 'input', // another process is at work on it
+  STORE_BUSY: 'unknown', // another process collects what nothing needs
   NOT_THE_SNAPSHOT: 'unknown', // another snapshot than the one that was signed
   JOURNAL_DAMAGED: 'unknown', // a wrong line before correct ones
   JOURNAL_WRITE: 'failure',

@@ -1,1 +1,2 @@
+export { readBlobSync } from './compressed.ts'
 export { openBlobStore, refOf, type BlobSource, type BlobStore } from './store.ts'

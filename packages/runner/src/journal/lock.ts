@@ -1,41 +1,25 @@
-/** One writer of a journal at a time: flock(2), which the kernel takes back when its holder dies, however it dies. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+/** One writer of a journal at a time. */
 import type { FileHandle } from 'node:fs/promises'
 import { RunnerError } from '../error.ts'
-
-/** By which flock(1) says that another process holds the lock. */
-const EXIT_LOCKED = 75
+import { flock } from '../flock.ts'
 
 /**
- * Locks an open file until it is closed. flock(1) locks what it inherits, which stays locked for this process.
+ * Locks an open file until it is closed.
  *
  * @throws RunnerError `RUN_BUSY` when another process has it; `JOURNAL_WRITE` without flock(1).
  */
 export async function lockFile(file: FileHandle, path: string): Promise<void> {
-  const child = spawn('flock', ['--nonblock', '--conflict-exit-code', String(EXIT_LOCKED), '3'], {
-    stdio: ['ignore', 'ignore', 'ignore', file.fd],
-  })
-  const code = await once(child, 'exit').then(
-    ([exit]) => exit as number | null,
-    (cause: unknown) => {
-      throw failed(path, (cause as Error).message, cause)
-    },
-  )
-  if (code === EXIT_LOCKED) {
-    throw new RunnerError('RUN_BUSY', {
-      message: `another process is at work on this run: it holds ${path}`,
-      hint: 'wait until that has ended, or stop it',
-      data: { path },
+  const isOurs = await flock(file.fd, { mode: 'exclusive', waitSeconds: 0 }).catch((cause: unknown) => {
+    throw new RunnerError('JOURNAL_WRITE', {
+      message: `the journal ${path} cannot be locked: ${(cause as Error).message}`,
+      hint: 'install util-linux, which has flock',
+      cause,
     })
-  }
-  if (code !== 0) throw failed(path, `flock ended with ${code}`)
-}
-
-function failed(path: string, why: string, cause?: unknown): RunnerError {
-  return new RunnerError('JOURNAL_WRITE', {
-    message: `the journal ${path} cannot be locked: ${why}`,
-    hint: 'install util-linux, which has flock',
-    ...(cause !== undefined && { cause }),
+  })
+  if (isOurs) return
+  throw new RunnerError('RUN_BUSY', {
+    message: `another process is at work on this run: it holds ${path}`,
+    hint: 'wait until that has ended, or stop it',
+    data: { path },
   })
 }

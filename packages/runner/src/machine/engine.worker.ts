@@ -3,7 +3,6 @@
  * thread commands. It is blocked in the guest while that runs, and in `Atomics.wait` while it stands.
  */
 import { hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { gunzipSync } from 'node:zlib'
 import { hex, PAGE_BYTES, type ComputationMount, type SnapshotManifest } from '@reprise/core'
@@ -25,6 +24,7 @@ import {
   type WasiHost,
   type WasiMount,
 } from '@reprise/wasm'
+import { readBlobSync } from '../blobs/index.ts'
 import {
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
@@ -62,7 +62,7 @@ function post(message: EngineMessage, transfer: readonly ArrayBuffer[] = []): vo
 function readBlob(digest: string): Uint8Array {
   const path = blobs[digest]
   if (path === undefined) throw new Error(`blob ${digest} was not handed to the engine`)
-  return readFileSync(path)
+  return readBlobSync(path, digest)
 }
 
 function mountOf(mount: ComputationMount): WasiMount {

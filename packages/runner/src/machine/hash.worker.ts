@@ -35,6 +35,8 @@ const packs: BlobRef[] = []
 let memoryBytes = 0
 let lastState: Uint8Array = new Uint8Array()
 let store: Promise<BlobStore> | undefined
+/** Of the snapshot that is being written. */
+let position = 0n
 /** Snapshots are written one after the other. */
 let writing: Promise<void> = Promise.resolve()
 
@@ -63,7 +65,8 @@ async function writeSnapshot(
   state: Uint8Array,
   lengthBytes: number,
 ): Promise<void> {
-  const blobs = await (store ??= openBlobStore(home))
+  position = request.position
+  const blobs = await (store ??= openBlobStore(home, { tag: () => position }))
   const contents = await blobs.putAll(request.host.contents)
   const order = contents.map((blob) => fromHex(blob.sha256))
   const host = concat(countBytes(order.length), ...order, request.host.bytes)

@@ -81,7 +81,7 @@ export interface MeasureResult {
 
 export interface EngineWorkerData {
   readonly computation: Computation
-  /** Paths of the blobs of the computation by SHA-256, already checked. */
+  /** Paths of the blobs of the computation by SHA-256, as the store gives them, already checked. */
   readonly blobs: Readonly<Record<string, string>>
   /** Where rewritten modules are kept. */
   readonly cacheFolder: string

@@ -1,6 +1,6 @@
 /** `reprise resume`: on with a run after a crash, inside the same proof. */
 import { resolve } from 'node:path'
-import { findRun, noteOutputs, resume, type AttachLevel } from '@reprise/runner'
+import { findRun, noteOutputs, resume, type AttachLevel, type KeepSnapshots } from '@reprise/runner'
 import { createContext, openSigner, openStore } from '../context.ts'
 import { advise } from '../print/format.ts'
 import { runProgress } from '../print/run-progress.ts'
@@ -13,11 +13,12 @@ interface ResumeOptions {
   readonly attach: AttachLevel
   readonly maxLagMs?: number
   readonly snapshotMs?: number
+  readonly keepSnapshots?: KeepSnapshots
   readonly json?: boolean
 }
 
 export async function action(options: object, [name = '']: readonly string[]): Promise<number> {
-  const { output, attach, maxLagMs, snapshotMs, json = false } = options as ResumeOptions
+  const { output, attach, maxLagMs, snapshotMs, keepSnapshots, json = false } = options as ResumeOptions
   const context = createContext()
   const store = await openStore(context)
   const run = await findRun(context.home, name)
@@ -35,6 +36,7 @@ export async function action(options: object, [name = '']: readonly string[]): P
     recordPath: output === undefined ? freeRecordPath(run.slice(0, 8)) : resolve(output),
     attach,
     ...(maxLagMs !== undefined && { maxLagMs }),
+    ...(keepSnapshots !== undefined && { keepSnapshots }),
     ...(snapshotMs !== undefined && { snapshotMs }),
     signal: context.signal,
     onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.clear }),

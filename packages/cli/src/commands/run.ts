@@ -1,7 +1,15 @@
 /** `reprise run`: the program as it is, and its record. */
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
-import { defineCommand, followedRuns, noteOutputs, run, type AttachLevel, type Flags } from '@reprise/runner'
+import {
+  defineCommand,
+  followedRuns,
+  noteOutputs,
+  run,
+  type AttachLevel,
+  type KeepSnapshots,
+  type Flags,
+} from '@reprise/runner'
 import { createContext, openSigner, openStore } from '../context.ts'
 import { advise } from '../print/format.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
@@ -14,6 +22,7 @@ interface RunOptions extends Flags {
   readonly attach: AttachLevel
   readonly maxLagMs?: number
   readonly snapshotMs?: number
+  readonly keepSnapshots?: KeepSnapshots
   readonly snapshots?: boolean
   readonly writeBack: boolean
   readonly json?: boolean
@@ -25,6 +34,7 @@ export async function action(options: object, command: readonly string[]): Promi
     attach,
     maxLagMs,
     snapshotMs,
+    keepSnapshots,
     snapshots,
     json = false,
     writeBack: wantsWriteBack,
@@ -58,6 +68,7 @@ export async function action(options: object, command: readonly string[]): Promi
     recordPath: output === undefined ? freeRecordPath(definition.program.stem) : resolve(output),
     attach,
     ...(maxLagMs !== undefined && { maxLagMs }),
+    ...(keepSnapshots !== undefined && { keepSnapshots }),
     ...(snapshots ? snapshotMs !== undefined && { snapshotMs } : { snapshotMs: null }),
     follows: await followedRuns(context.home, definition.inputs),
     signal: context.signal,

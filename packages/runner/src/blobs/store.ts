@@ -76,16 +76,44 @@ export async function openBlobStore(home: string, { now = Date.now(), tag }: Sto
   const root = folders.blobs
   await removeAbandoned(root, now)
   const pins = openPins(folders)
-
   const pathOf = (sha256: string): string => {
     assert(/^[0-9a-f]{64}$/.test(sha256), 'a blob is named by a SHA-256 in lower-case hex')
     return join(root, sha256.slice(0, 2), sha256.slice(2))
   }
-  const holds = async ({ sha256, lengthBytes }: BlobRef): Promise<boolean> => {
+  const pinned = async (sha256: string): Promise<KeptBlob | undefined> => {
     await pins.pin([sha256], tag?.())
-    return (await find(pathOf(sha256)))?.lengthBytes === lengthBytes
+    return await find(pathOf(sha256))
   }
+  const put = createPut({ root, pathOf, pinned })
+  const putAll = async (sources: readonly BlobSource[]): Promise<BlobRef[]> => {
+    const refs = await mapLimited(sources, WRITES_AT_ONCE, put)
+    // Also the folders of blobs that were there: another process may have put them a moment ago and not be done.
+    const touched = [...new Set(refs.map(({ sha256 }) => dirname(pathOf(sha256))))]
+    await mapLimited(touched, WRITES_AT_ONCE, syncFolder)
+    return refs
+  }
+  return {
+    has: async (sha256) => (await pinned(sha256)) !== undefined,
+    putBytes: async (bytes) => (await putAll([bytes]))[0],
+    putFile: async (path) => (await putAll([path]))[0],
+    putAll,
+    read: (sha256) => read(pathOf(sha256), sha256),
+    stream: (sha256) => stream(pathOf(sha256), sha256),
+    find: (sha256) => find(pathOf(sha256)),
+    path: pathOf,
+  }
+}
 
+/** Writes one blob unless it is there; its folder is not synced yet. */
+function createPut({
+  root,
+  pathOf,
+  pinned,
+}: {
+  readonly root: string
+  readonly pathOf: (sha256: string) => string
+  readonly pinned: (sha256: string) => Promise<KeptBlob | undefined>
+}): (source: BlobSource) => Promise<BlobRef> {
   /** Gives a finished temporary file its name; two writers of one digest bring the same bytes, so either may win. */
   const keep = async (temporary: string, path: string): Promise<void> => {
     try {
@@ -112,10 +140,10 @@ export async function openBlobStore(home: string, { now = Date.now(), tag }: Sto
     await keep(temporary, path)
   }
 
-  const put = async (source: BlobSource): Promise<BlobRef> => {
+  return async (source) => {
     const content = typeof source === 'string' ? await readSource(source) : source
     const ref = content instanceof Uint8Array ? refOf(content) : content
-    if (await holds(ref)) return ref
+    if ((await pinned(ref.sha256))?.lengthBytes === ref.lengthBytes) return ref
     const temporary = temporaryName(root)
     try {
       if (typeof source !== 'string') {
@@ -126,7 +154,7 @@ export async function openBlobStore(home: string, { now = Date.now(), tag }: Sto
       } else {
         const copied = await copyWithDigest({ source, target: temporary, mode: MODE })
         // The file may have changed since its digest was taken.
-        await pins.pin([copied.sha256], tag?.())
+        await pinned(copied.sha256)
         await keep(temporary, pathOf(copied.sha256))
         return copied
       }
@@ -136,47 +164,29 @@ export async function openBlobStore(home: string, { now = Date.now(), tag }: Sto
       throw writeFailure(error, root, typeof source === 'string' ? source : `${ref.lengthBytes} bytes`)
     }
   }
+}
 
-  const putAll = async (sources: readonly BlobSource[]): Promise<BlobRef[]> => {
-    const refs = await mapLimited(sources, WRITES_AT_ONCE, put)
-    // Also the folders of blobs that were there: another process may have put them a moment ago and not be done.
-    const folders = [...new Set(refs.map(({ sha256 }) => dirname(pathOf(sha256))))]
-    await mapLimited(folders, WRITES_AT_ONCE, syncFolder)
-    return refs
-  }
+async function read(plain: string, sha256: string): Promise<Uint8Array> {
+  const { path, isCompressed } = await located(plain, sha256)
+  const bytes = await (isCompressed ? readCompressed(path, sha256) : readFile(path)).catch((error: unknown) => {
+    throw missingOr(error, path, sha256)
+  })
+  if (hash('sha256', bytes) !== sha256) throw corrupt(path, sha256)
+  return bytes
+}
 
-  return {
-    async has(sha256) {
-      await pins.pin([sha256], tag?.())
-      return (await find(pathOf(sha256))) !== undefined
-    },
-    putBytes: async (bytes) => (await putAll([bytes]))[0],
-    putFile: async (path) => (await putAll([path]))[0],
-    putAll,
-    async read(sha256) {
-      const { path, isCompressed } = await located(pathOf(sha256), sha256)
-      const bytes = await (isCompressed ? readCompressed(path, sha256) : readFile(path)).catch((error: unknown) => {
-        throw missingOr(error, path, sha256)
-      })
-      if (hash('sha256', bytes) !== sha256) throw corrupt(path, sha256)
-      return bytes
-    },
-    async *stream(sha256) {
-      const { path, isCompressed } = await located(pathOf(sha256), sha256)
-      const digest = createHash('sha256')
-      try {
-        for await (const chunk of isCompressed ? streamCompressed(path, sha256) : readChunks(path)) {
-          digest.update(chunk)
-          yield chunk
-        }
-      } catch (error) {
-        throw missingOr(error, path, sha256)
-      }
-      if (digest.digest('hex') !== sha256) throw corrupt(path, sha256)
-    },
-    find: (sha256) => find(pathOf(sha256)),
-    path: pathOf,
+async function* stream(plain: string, sha256: string): AsyncGenerator<Uint8Array> {
+  const { path, isCompressed } = await located(plain, sha256)
+  const digest = createHash('sha256')
+  try {
+    for await (const chunk of isCompressed ? streamCompressed(path, sha256) : readChunks(path)) {
+      digest.update(chunk)
+      yield chunk
+    }
+  } catch (error) {
+    throw missingOr(error, path, sha256)
   }
+  if (digest.digest('hex') !== sha256) throw corrupt(path, sha256)
 }
 
 /** A blob of which `path` is the plain name; one whose file does not say how long its content is counts as not there. */

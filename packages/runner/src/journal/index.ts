@@ -6,5 +6,6 @@ export {
   type JournalEntry,
   type JournalHost,
   type JournalWriter,
+  type KeepSnapshots,
 } from './journal.ts'
-export { hostNumber, resumePoint, runOf } from './reading.ts'
+export { hostNumber, keptSnapshots, resumePoint, runOf, type JournalRun } from './reading.ts'

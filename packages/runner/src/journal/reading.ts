@@ -16,7 +16,7 @@ import {
   type Snapshot,
 } from '@reprise/core'
 import { RunnerError } from '../error.ts'
-import type { JournalEntry, JournalHost } from './journal.ts'
+import type { JournalEntry, JournalHost, KeepSnapshots } from './journal.ts'
 
 export interface JournalRun {
   readonly run: string
@@ -32,6 +32,8 @@ export interface JournalRun {
   /** The last checkpoint that an attestation covers; -1 when there is none. */
   readonly signedSeq: number
   readonly outcome: Outcome | null
+  /** What was asked for last. */
+  readonly keep: KeepSnapshots
   /** How the last attempt came to its end; null when it was cut off. */
   readonly ended: 'finished' | 'interrupted' | null
 }
@@ -66,6 +68,17 @@ export function resumePoint(run: JournalRun, from?: number): ResumePoint | undef
   }
 }
 
+/**
+ * Those snapshots whose bytes a run that nobody writes keeps: the newest signed ones, as many as it was asked to keep, and
+ * the one that it can go on from until it has ended. Rules: spec/journal.md §3.
+ */
+export function keptSnapshots(run: JournalRun): readonly Snapshot[] {
+  const signed = run.snapshots.filter(({ seq }) => seq <= run.signedSeq)
+  const point = run.ended === 'finished' ? undefined : resumePoint(run)?.snapshot
+  const kept = run.keep === 'none' ? [] : run.keep === 'all' ? signed : signed.slice(-run.keep)
+  return point === undefined || kept.includes(point) ? kept : [point, ...kept]
+}
+
 /** The number that a host gets in the next attempt: the one it has, or the next one. @param ak - TPMT_PUBLIC, hex. */
 export function hostNumber(run: Pick<JournalRun, 'hosts'>, ak: string): number {
   const known = run.hosts.findIndex((host) => host.ak === ak)
@@ -96,6 +109,7 @@ class Reading {
   readonly #attestations: Attestation[] = []
   #signedSeq = -1
   #outcome: Outcome | null = null
+  #keep: KeepSnapshots = 'all'
   #ended: JournalRun['ended'] = null
   /** The seq of the checkpoint that comes next. */
   #next = 0
@@ -119,6 +133,10 @@ class Reading {
         return this.#snapshot(decodeSnapshot(entry.snapshot))
       case 'attestation':
         return this.#attestation(decodeAttestation(entry.attestation))
+      case 'keep':
+        must(isKeep(entry.snapshots), 'keeps snapshots in no known way')
+        this.#keep = entry.snapshots
+        return
       case 'outcome':
         return this.#setOutcome(decodeOutcome(entry.outcome))
       case 'end':
@@ -139,6 +157,7 @@ class Reading {
       signedSeq: this.#signedSeq,
       // It stands before the final checkpoint: a crash may have come between.
       outcome: this.#checkpoints.at(-1)?.kind === CHECKPOINT_FINAL ? this.#outcome : null,
+      keep: this.#keep,
       ended: this.#ended,
     }
   }
@@ -208,6 +227,10 @@ class Reading {
     must(this.#outcome === null || canonical(this.#outcome) === canonical(outcome), 'is another outcome')
     this.#outcome = outcome
   }
+}
+
+function isKeep(value: unknown): boolean {
+  return value === 'all' || value === 'none' || (Number.isSafeInteger(value) && Number(value) > 0)
 }
 
 class Inconsistent extends Error {}

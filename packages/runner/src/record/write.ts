@@ -35,6 +35,8 @@ export interface RecordRequest {
     readonly snapshots: readonly Snapshot[]
     readonly attestations: readonly Attestation[]
   }
+  /** The snapshots that are attached with all that they name, as far as the store has it, when everything is. */
+  readonly kept: readonly Snapshot[]
   /** As the document numbers them: TPMT_PUBLIC and DER, hex. */
   readonly hosts: readonly { readonly ak: string; readonly ek: string | null }[]
   readonly attach: AttachLevel
@@ -75,15 +77,22 @@ function badPlace(path: string, why: string): RunnerError {
 }
 
 /** @returns Size of the record in bytes. */
-export async function writeRecord({ path, document, evidence, hosts, attach, store }: RecordRequest): Promise<number> {
+export async function writeRecord({
+  path,
+  document,
+  evidence,
+  kept,
+  hosts,
+  attach,
+  store,
+}: RecordRequest): Promise<number> {
   const files = new Map<string, Uint8Array>()
   for (const [i, { ak, ek }] of hosts.entries()) {
     const named = document.hosts[i]
     files.set(named.ak, fromHex(ak))
     if (named.ek !== null && ek !== null) files.set(named.ek, fromHex(ek))
   }
-  const manifests =
-    attach === 'all' ? await readManifests(evidence.snapshots, store) : new Map<string, SnapshotManifest>()
+  const manifests = attach === 'all' ? await readManifests(kept, store) : new Map<string, SnapshotManifest>()
   const blobs = [...attachedBlobs(document, attach, store), ...(await snapshotBlobs(manifests, document, store))]
   const entries = assembleRecord({
     document,
@@ -120,12 +129,24 @@ function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: Blo
     .map(([sha256, { lengthBytes }]) => ({ sha256, lengthBytes, open: () => store.stream(sha256) }))
 }
 
+/** Of those snapshots that the store has whole: a part of one helps nobody. */
 async function readManifests(
   snapshots: readonly Snapshot[],
   store: BlobStore,
 ): Promise<ReadonlyMap<string, SnapshotManifest>> {
   const manifests = new Map<string, SnapshotManifest>()
-  for (const { manifest } of snapshots) manifests.set(manifest, decodeManifestBytes(await store.read(manifest)))
+  const found = new Map<string, boolean>()
+  const isThere = async (sha256: string): Promise<boolean> => {
+    const known = found.get(sha256) ?? (await store.has(sha256))
+    found.set(sha256, known)
+    return known
+  }
+  for (const { manifest } of snapshots) {
+    if (!(await isThere(manifest))) continue
+    const decoded = decodeManifestBytes(await store.read(manifest))
+    const there = await Promise.all(manifestBlobs(decoded).map(({ sha256 }) => isThere(sha256)))
+    if (!there.includes(false)) manifests.set(manifest, decoded)
+  }
   return manifests
 }
 

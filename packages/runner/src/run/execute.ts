@@ -22,7 +22,7 @@ import {
 import type { Signer } from '@reprise/host'
 import { nodeCrypto } from '../crypto.ts'
 import { RunnerError } from '../error.ts'
-import type { JournalHost, JournalWriter } from '../journal/index.ts'
+import type { JournalHost, JournalWriter, KeepSnapshots } from '../journal/index.ts'
 import type { WasmMachine } from '../machine/index.ts'
 import { writeRecord } from '../record/index.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
@@ -30,6 +30,8 @@ import { createEvidence, type EarlierEvidence, type Evidence } from './evidence.
 import { outcomeOf } from './outcome.ts'
 import { createSigning, type Signing } from './signing.ts'
 import { SnapshotClock } from './snapshot-clock.ts'
+import { createSnapshotKeeper, type SnapshotKeeper } from './snapshot-keeper.ts'
+import { snapshotBytes } from './snapshot.ts'
 import { MAX_LAG_MS, type ExecuteRequest, type RunProgress, type RunResult } from './types.ts'
 
 const { sha256 } = nodeCrypto
@@ -46,6 +48,7 @@ export interface Session {
   readonly machine: WasmMachine
   readonly journal: JournalWriter
   readonly prepareMs: number
+  readonly keep: KeepSnapshots
   /** What an earlier attempt left, when this one goes on from it. */
   readonly earlier: Earlier | undefined
 }
@@ -79,7 +82,9 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, earlier })
+  const { recordPath, attach, store, home, onTrouble } = request
+  const keeper = createSnapshotKeeper({ keep: session.keep, home, store, evidence, journal, onTrouble })
+  const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, earlier, keeper })
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
   const ahead = (earlier?.expected ?? []).filter(({ seq }) => seq >= evidence.checkpoints.length)
@@ -96,8 +101,9 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     outcome: outcome ?? (ahead.length > 0 ? (earlier?.outcome ?? null) : null),
     run: session.run,
   }
-  const { recordPath, attach, store } = request
-  const recordBytes = await writeRecord({ path: recordPath, document, evidence, hosts, attach, store })
+  const kept = keeper.kept(outcome !== undefined)
+  const recordBytes = await writeRecord({ path: recordPath, document, evidence, kept, hosts, attach, store })
+  await keeper.end(outcome !== undefined)
   const state = evidence.state()
   const { measureMs, captureMs } = machine.progress()
   return {
@@ -110,6 +116,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     trapMessage: finished.ended?.kind === 'trapped' ? finished.ended.message : undefined,
     checkpoints: evidence.checkpoints,
     snapshots: evidence.snapshots.length,
+    ...(await snapshotBytes(kept, store)),
     attestations: state.attestations,
     signedSeq: state.signedSeq,
     signingLost: signing.lost(),
@@ -151,6 +158,7 @@ interface Parts {
   readonly journal: JournalWriter
   readonly evidence: Evidence
   readonly signing: Signing
+  readonly keeper: SnapshotKeeper
 }
 
 interface Finished {
@@ -204,6 +212,7 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           if (failure !== undefined) throw failure
           const isDue = measured.kind === CHECKPOINT_GRID && measured.seq > lastExpected && snapshots.isDue()
           const saved = isDue ? machine.snapshot() : undefined
+          parts.keeper.look()
           saved?.then(() => snapshots.taken(machine.progress().captureMs)).catch(() => {})
           chained = chained.then(() => chain(measured, saved))
           chained.catch(() => {})

@@ -61,6 +61,8 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     host: number,
   }
   journal.append({ kind: 'attempt', attempt, host })
+  const { keepSnapshots: keep = earlier.keep } = request
+  if (keep !== earlier.keep) journal.append({ kind: 'keep', snapshots: keep })
   await journal.sync()
   const document = { computation: earlier.computation, outcome: null }
   return await execute(request, {
@@ -72,6 +74,7 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     machine,
     journal,
     prepareMs,
+    keep,
     earlier: {
       checkpoints,
       snapshots: point.snapshots,

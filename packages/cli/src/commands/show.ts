@@ -1,5 +1,5 @@
 /** `reprise show`: what a record says, and first of all whether to believe it. */
-import { computationId, hex, type Computation, type RecordDocument } from '@reprise/core'
+import { computationId, hex, type Computation, type RecordDocument, type VerifyResult } from '@reprise/core'
 import { nodeCrypto, runtimeOf } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { bytes, count, safe, short } from '../print/format.ts'
@@ -10,19 +10,19 @@ export async function action(options: object, [path = '']: readonly string[]): P
   const result = await verifyFile(path)
   const { document, evidence } = result
   if (json) {
-    const { findings, checkpoints, attestations, cumulative } = result
+    const { findings, checkpoints, attestations, snapshots, attached, cumulative } = result
     process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, document, findings })}\n`,
+      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, document, findings })}\n`,
     )
   } else {
     printVerdict(path, result)
     // What a refuted record says is nobody's word.
-    if (document !== null && evidence !== 'refuted') printDocument(document)
+    if (document !== null && evidence !== 'refuted') printDocument(document, result)
   }
   return evidence === 'verified' ? EXIT_YES : evidence === 'refuted' ? EXIT_NO : EXIT_UNKNOWN
 }
 
-function printDocument(document: RecordDocument): void {
+function printDocument(document: RecordDocument, result: VerifyResult): void {
   const { computation, outcome, attempts } = document
   const rows: [string, string][] = [
     ['computation', hex(computationId(computation, nodeCrypto.sha256))],
@@ -43,12 +43,19 @@ function printDocument(document: RecordDocument): void {
     for (const run of e.follows) rows.push(['follows', `run ${run}`])
   }
   rows.push(['run', document.run])
+  if (result.snapshots > 0) rows.push(['snapshots', snapshots(result)])
   if (outcome !== null) {
     rows.push(['outcome', 'code' in outcome.exit ? `exited ${outcome.exit.code}` : `trapped: ${outcome.exit.trap}`])
     for (const { path, length, sha256 } of outcome.outputs)
       rows.push(['output', `${path}  ${count(length, 'byte')}  ${short(sha256)}`])
   }
   for (const [name, value] of rows) process.stdout.write(`  ${name.padEnd(12)} ${safe(value)}\n`)
+}
+
+function snapshots({ snapshots: signed, attached }: VerifyResult): string {
+  const { plain, stored } = attached.snapshotBytes
+  const size = attached.snapshots === 0 ? '' : `, ${bytes(stored)} there, ${bytes(plain)} plain`
+  return `${signed}, ${attached.snapshots} of them in the record${size}`
 }
 
 function program(computation: Computation): string {

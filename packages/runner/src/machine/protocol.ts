@@ -93,8 +93,8 @@ export interface EngineWorkerData {
 }
 
 export interface HashWorkerData {
-  /** Whose store takes the snapshots. */
-  readonly home: string
+  /** Whose store takes the snapshots; undefined: none does. */
+  readonly home: string | undefined
   readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
   readonly enginePort: MessagePort

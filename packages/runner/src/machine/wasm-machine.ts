@@ -43,6 +43,8 @@ export interface MachineOptions {
   readonly home: string
   /** The snapshot to begin with; its blobs are among `blobs`. */
   readonly from?: SnapshotManifest | undefined
+  /** False when those that are taken are only to be compared: nothing of them is written. */
+  readonly keepsSnapshots?: boolean
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> | void
 }
 
@@ -83,7 +85,8 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
     hashPort,
     from: options.from,
   }
-  const hashData: HashWorkerData = { control, home: options.home, shadow, enginePort }
+  const home = options.keepsSnapshots === false ? undefined : options.home
+  const hashData: HashWorkerData = { control, home, shadow, enginePort }
   const hasher = new Worker(workerUrl('hash'), { workerData: hashData, transferList: [enginePort] })
   const engine = new Worker(workerUrl('engine'), {
     workerData: engineData,

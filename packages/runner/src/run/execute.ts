@@ -216,6 +216,8 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           saved?.then(() => snapshots.taken(machine.progress().captureMs)).catch(() => {})
           chained = chained.then(() => chain(measured, saved))
           chained.catch(() => {})
+          // Once one has failed, nobody asks for those behind it any more.
+          measured.measurement.catch(() => {})
           // The first is signed before the guest's first instruction: nothing it does comes before the seal.
           const isEdge = measured.seq === 0 || measured.kind === CHECKPOINT_FINAL
           if (isEdge) await chained

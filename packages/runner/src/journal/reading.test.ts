@@ -1,6 +1,6 @@
 import type { Attempt, Attestation, Checkpoint, Computation, Outcome, Snapshot } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
-import { hostNumber, resumePoint, runOf, type JournalEntry } from './index.ts'
+import { hostNumber, keptSnapshots, resumePoint, runOf, type JournalEntry, type KeepSnapshots } from './index.ts'
 
 const D = 'd'.repeat(64)
 const BLOB = { lengthBytes: 0, sha256: D }
@@ -79,6 +79,7 @@ const a = (attempt: number, seq: number): JournalEntry => ({
   kind: 'attestation',
   attestation: attestationOf(attempt, seq),
 })
+const keep = (snapshots: KeepSnapshots): JournalEntry => ({ kind: 'keep', snapshots })
 const end: JournalEntry = { kind: 'end', reason: 'finished' }
 const result: JournalEntry = { kind: 'outcome', outcome }
 
@@ -130,6 +131,7 @@ describe('runOf', () => {
 
   test.each<[string, JournalEntry[]]>([
     ['nothing', []],
+    ['no such way to keep', [start, keep(0)]],
     ['no start', [c(0)]],
     ['a second start', [start, start]],
     ['a gap', [start, c(0), c(2)]],
@@ -177,4 +179,31 @@ describe('resumePoint', () => {
 test('hostNumber knows a host by its key', () => {
   const run = runOf(first)
   expect([hostNumber(run, 'aa'), hostNumber(run, 'bb')]).toEqual([0, 1])
+})
+
+describe('keptSnapshots', () => {
+  /** Snapshots of checkpoints 1 to 3, the last one not signed. */
+  const open = [c(0), a(1, 0), c(1), s(1), c(2), s(2), a(1, 2), c(3), s(3)]
+  const closed = [a(1, 3), result, c(4), a(1, 4), end]
+  const kept = (snapshots: KeepSnapshots | undefined, entries: readonly JournalEntry[]): number[] =>
+    seqs(keptSnapshots(runOf([start, ...(snapshots === undefined ? [] : [keep(snapshots)]), ...entries])))
+
+  test('are the signed ones, as many as are wanted', () => {
+    expect(kept(undefined, [...open, ...closed])).toEqual([1, 2, 3])
+    expect(kept('all', open)).toEqual([1, 2])
+    expect(kept(1, open)).toEqual([2])
+    expect(kept(2, [...open, ...closed])).toEqual([2, 3])
+    expect(kept(9, [...open, ...closed])).toEqual([1, 2, 3])
+  })
+
+  test('none are none after the end, and the one to go on from until then', () => {
+    expect(kept('none', open)).toEqual([2])
+    expect(kept('none', [...open, { kind: 'end', reason: 'interrupted' }])).toEqual([2])
+    expect(kept('none', [...open, ...closed])).toEqual([])
+    expect(kept('none', [c(0), a(1, 0)])).toEqual([])
+  })
+
+  test('are those that were asked for last', () => {
+    expect(kept(1, [...open, goOn(2, 2), keep('all'), c(3), a(2, 3), result, c(4), a(2, 4), end])).toEqual([1, 2])
+  })
 })

@@ -37,11 +37,14 @@ interface Bank {
 type Register = Fact<readonly MeasuredEvent[]>
 
 /**
- * Commands of GRUB that start what they name, and measure a command line of it. A file system that takes a path without a slash
- * (an archive) lets a command line look like a command; the command that started it then does not look like this.
+ * Commands that start Linux, and measure its command line. A file system that takes a path without a slash (an archive) lets such a
+ * command line look like a command; the command that started it then looks like this.
  */
-const LOADERS =
-  /^(linux|linux16|linuxefi|legacy_kernel|kernel|multiboot2?|module2?|xen_hypervisor|xen_module) (?!["]?[/(])/
+const LINUX_WITHOUT_PATH = /^linux(?:16|efi)? (?!"?[/(])/
+
+/** Commands that start something else than Linux by itself; most versions measure no command line of theirs. */
+const OTHER_LOADERS =
+  /^(?:multiboot2?|module2?|xen_[a-z]+|kernel|legacy_kernel|k(?:free|net|open)bsd|xnu_[a-z0-9]+|plan9|ntldr|freedos|truecrypt|pxechainloader|appleloader)(?: |$)/
 
 /**
  * Every command line that was measured. A label is not covered by its digest, so commands are told from command lines by the

@@ -144,7 +144,7 @@ function measured(
     const { content } = describeEvent(log.events[event], { bank, hash })
     const path = content.kind === 'image' ? content.image.path : undefined
     const label = content.kind === 'boot-text' ? `${content.label}${content.text}` : undefined
-    return { event, digest: hex(digest), claimed: path ?? label }
+    return { event, digest: hex(digest), claimed: path === '' ? undefined : (path ?? label) }
   })
   return known(value, { pcrs: register.pcrs, events: value.map(({ event }) => event) })
 }

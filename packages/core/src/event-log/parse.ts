@@ -39,6 +39,7 @@ interface Parsing {
 export function parseEventLog(bytes: Uint8Array): EventLog {
   if (bytes.length > EVENT_LOG_BYTES_MAX)
     throw failure('LIMIT', 0, 0, `belongs to a log of ${bytes.length} bytes; at most ${EVENT_LOG_BYTES_MAX} are read`)
+  if (bytes.every((byte) => byte === bytes[0])) throw failure('STRUCTURE', 0, 0, 'is missing: the log is empty')
   const parsing: Parsing = { reader: new LittleEndianReader(bytes), events: [], notes: [] }
   const first = guarded(parsing, 0, () => readSha1Event(parsing))
   const specId = isSpecId(first) ? guarded(parsing, 0, () => decodeSpecId(first)) : undefined

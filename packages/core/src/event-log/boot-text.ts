@@ -60,8 +60,8 @@ export function commandLinesOf(
   for (const { event, pcr, bytes } of [...grub.value, ...options.value]) {
     const text = bytes === undefined ? undefined : bootTextOf(bytes)
     if (text === undefined) return unknown(`the log does not have the text that PCR ${pcr} was extended with`, [event])
-    if (!text.wide && LOADERS.test(text.text))
-      return unknown('GRUB was told to start something that is no path', [event])
+    const why = text.wide ? undefined : whyUnclear(text.text)
+    if (why !== undefined) return unknown(why, [event])
     const line = commandLineOf(event, text)
     if (line !== undefined) lines.push(line)
   }
@@ -70,6 +70,13 @@ export function commandLinesOf(
   for (const { name, event, digest } of sections.value)
     if (name === '.cmdline') lines.push({ kind: 'section', event, digest })
   return known(lines, { pcrs: [8, 11, 12], events: lines.map(({ event }) => event).sort((a, b) => a - b) })
+}
+
+function whyUnclear(command: string): string | undefined {
+  if (LINUX_WITHOUT_PATH.test(command)) return 'GRUB was told to start a kernel by something else than a path'
+  return OTHER_LOADERS.test(command)
+    ? 'GRUB was told to start something whose command line it may not have measured'
+    : undefined
 }
 
 interface BootText {

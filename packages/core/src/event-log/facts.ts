@@ -5,7 +5,7 @@
  * order of digests in a register that a TPM quoted, and the bytes that such a digest is of. Facts are read from nothing else.
  */
 
-import { equal, hex } from '../bytes/index.ts'
+import { equal, hex, utf8 } from '../bytes/index.ts'
 import type { BankHash, BankName } from './bank.ts'
 import { commandLinesOf, sectionsOf, type CommandLine, type Section } from './boot-text.ts'
 import type { Comparison } from './compare.ts'
@@ -64,7 +64,7 @@ export function factsOf(asked: {
   const register = (pcr: number): Fact<readonly MeasuredEvent[]> => measuredEvents({ ...asked, bank }, pcr)
   return {
     bank,
-    secureBoot: secureBootOf(register(7)),
+    secureBoot: secureBootOf(register(7), { bank, hash: asked.hash }),
     applications: applicationsOf({ ...asked, bank }, register(4)),
     commandLines: commandLinesOf(
       { grub: register(8), stub: register(11), options: register(12) },
@@ -119,18 +119,19 @@ function measuredEvents(
   return known(value, { pcrs: [pcr], events })
 }
 
-/** Firmware Profile §8.2.4: texts in PCR 4 that stand for no code. Any other event of PCR 4 counts as code that was started. */
-const ACTIONS = ['Calling EFI Application from Boot Option', 'Returning from EFI Application from Boot Option']
+/** Firmware Profile §8.2.4: texts in PCR 4 that stand for no code, found by digest. Any other event of PCR 4 counts as code that was started. */
+const ACTIONS = ['Calling EFI Application from Boot Option', 'Returning from EFI Application from Boot Option'].map(
+  utf8,
+)
 
 function applicationsOf(
   asked: Asked & { readonly bank: BankName },
   register: Fact<readonly MeasuredEvent[]>,
 ): Fact<readonly Measured[]> {
   if (!register.known) return register
-  const actions = ACTIONS.map((action) => new TextEncoder().encode(action))
+  const actions = ACTIONS.map((action) => asked.hash(asked.bank, action) ?? new Uint8Array())
   const started = register.value.filter(
-    ({ bytes, separates }) =>
-      separates === 'no' && !actions.some((action) => bytes !== undefined && equal(action, bytes)),
+    ({ digest, separates }) => separates === 'no' && !actions.some((action) => equal(action, digest)),
   )
   return measured(asked, { ...register, value: started })
 }

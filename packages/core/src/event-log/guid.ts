@@ -1,6 +1,6 @@
 /** EFI_GUID, UEFI 2.10 appendix A: the first three fields are little-endian. */
 
-import { hex } from '../bytes/index.ts'
+import { concat, fromHex, hex } from '../bytes/index.ts'
 
 export const GUID_BYTES = 16
 
@@ -8,6 +8,10 @@ export function guidText(bytes: Uint8Array): string {
   const part = (start: number, end: number): string => hex(bytes.slice(start, end))
   const turned = (start: number, end: number): string => hex(bytes.slice(start, end).reverse())
   return [turned(0, 4), turned(4, 6), turned(6, 8), part(8, 10), part(10, 16)].join('-')
+}
+
+export function guidBytes(text: string): Uint8Array {
+  return concat(...text.split('-').map((part, i) => (i < 3 ? fromHex(part).reverse() : fromHex(part))))
 }
 
 export const GUID = {

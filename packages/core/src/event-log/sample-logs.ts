@@ -3,12 +3,13 @@
  * that lies. `node tools/event-log-vectors.ts` writes them to vectors/event-log. Used by tests and by that tool alone.
  */
 
-import { concat, fromHex, hex, utf8 } from '../bytes/index.ts'
+import { concat, hex, utf8 } from '../bytes/index.ts'
 import { BANKS, startValue, type BankHash, type BankName } from './bank.ts'
 import { EV } from './event-type.ts'
 import { GUID } from './guid.ts'
 import { u16le, u32le, utf16 } from './little-endian.ts'
 import { extend } from './replay.ts'
+import { encodeVariable } from './uefi.ts'
 
 /** An event to be logged, and what is extended for it in truth. */
 export interface SampleEvent {
@@ -90,18 +91,8 @@ export function sampleQuote(
   return quoted
 }
 
-export function guidBytes(text: string): Uint8Array {
-  const turned = text.split('-').map((part, i) => (i < 3 ? fromHex(part).reverse() : fromHex(part)))
-  return concat(...turned)
-}
-
-export function variableData(guid: string, name: string, value: Uint8Array): Uint8Array {
-  const lengths = [u32le(name.length), u32le(0), u32le(value.length), u32le(0)]
-  return concat(guidBytes(guid), ...lengths, utf16(name), value)
-}
-
 export function secureBoot(state: number, pcr = 7): SampleEvent {
-  const data = variableData(GUID.GLOBAL_VARIABLE, 'SecureBoot', Uint8Array.of(state))
+  const data = encodeVariable({ guid: GUID.GLOBAL_VARIABLE, name: 'SecureBoot', value: Uint8Array.of(state) })
   return { pcr, type: EV.EFI_VARIABLE_DRIVER_CONFIG, data }
 }
 

@@ -5,7 +5,8 @@ import { EV } from './event-type.ts'
 import { GUID } from './guid.ts'
 import { u32le } from './little-endian.ts'
 import type { SampleCase, SampleRules } from './sample-case.ts'
-import { boot, secureBoot, separator, variableData } from './sample-logs.ts'
+import { boot, secureBoot, separator } from './sample-logs.ts'
+import { encodeVariable } from './uefi.ts'
 
 export function secureBootCases(rules: SampleRules): SampleCase[] {
   return [...forgedVariableCases(rules), ...changedLogCases(rules), ...endCases(rules)]
@@ -16,6 +17,13 @@ const off = secureBoot(0)
 const end = separator(7)
 /** Secure Boot is off. */
 const honest = boot({ firmware: [off, end] })
+/** Shim was told to check nothing. */
+const unchecked = {
+  pcr: 7,
+  type: EV.EFI_VARIABLE_AUTHORITY,
+  data: encodeVariable({ guid: GUID.SHIM_LOCK, name: 'MokSBState', value: Uint8Array.of(1) }),
+}
+const other = encodeVariable({ guid: GUID.SHIM_LOCK, name: 'Shim', value: utf8('certificate') })
 /** The firmware has no Secure Boot. */
 const silent = boot({ firmware: [end] })
 
@@ -82,13 +90,13 @@ function changedLogCases({ secure }: SampleRules): SampleCase[] {
   return [
     {
       name: 'secure-boot-data-changed',
-      why: 'The log has the value 1 beside the digest of the value 0: it replays.',
+      why: 'The log has the value 1 beside the digest of the value 0: it replays, and the digest says what was measured.',
       boot: {
         truth: honest,
         logged: honest.map((event) => (event === off ? { ...off, data: on.data, measured: off.data } : event)),
       },
       rules,
-      answers: ['unknown'],
+      answers: ['unmet'],
       notes: ['NOT_COVERED'],
     },
     {
@@ -116,18 +124,26 @@ function endCases({ secure }: SampleRules): SampleCase[] {
     {
       name: 'secure-boot-shim-unchecked',
       why: 'The firmware checks images and shim was told not to (MokSBState), so anything can be started.',
+      boot: { truth: [...boot({}), unchecked] },
+      rules,
+      answers: ['unmet'],
+    },
+    {
+      name: 'secure-boot-shim-hidden',
+      why: 'As before, and the log has other data for that event.',
       boot: {
-        truth: [
-          ...boot({}),
-          {
-            pcr: 7,
-            type: EV.EFI_VARIABLE_AUTHORITY,
-            data: variableData(GUID.SHIM_LOCK, 'MokSBState', Uint8Array.of(1)),
-          },
-        ],
+        truth: [...boot({}), unchecked],
+        logged: [...boot({}), { ...unchecked, data: other, measured: unchecked.data }],
       },
       rules,
       answers: ['unmet'],
+    },
+    {
+      name: 'secure-boot-unclear',
+      why: 'PCR 7 has an event whose data the log does not show; shim may have said in it that it checks nothing.',
+      boot: { truth: [...boot({}), { ...unchecked, data: other, measured: utf8('y') }] },
+      rules,
+      answers: ['unknown'],
     },
     {
       name: 'secure-boot-error-separator',

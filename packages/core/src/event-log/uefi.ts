@@ -5,10 +5,10 @@
  * Source: TCG PC Client Platform Firmware Profile 1.06 §10.2.3 to §10.2.6; UEFI 2.10 §3.1.3, §32.4.1.
  */
 
-import { TruncatedError } from '../bytes/index.ts'
+import { concat, TruncatedError } from '../bytes/index.ts'
 import { devicePathText } from './device-path.ts'
-import { GUID_BYTES, guidText } from './guid.ts'
-import { fromUtf16, LittleEndianReader } from './little-endian.ts'
+import { GUID_BYTES, guidBytes, guidText } from './guid.ts'
+import { fromUtf16, LittleEndianReader, u32le, utf16 } from './little-endian.ts'
 
 export const VARIABLE_NAME_CHARS_MAX = 512
 export const SIGNATURES_MAX = 65_536
@@ -49,6 +49,11 @@ export function decodeVariable(bytes: Uint8Array): UefiVariable | undefined {
     const value = reader.raw(valueBytes)
     return name === undefined ? undefined : { guid, name, value }
   })
+}
+
+export function encodeVariable({ guid, name, value }: UefiVariable): Uint8Array {
+  const lengths = [name.length, 0, value.length, 0].map(u32le)
+  return concat(guidBytes(guid), ...lengths, utf16(name), value)
 }
 
 export interface Signature {

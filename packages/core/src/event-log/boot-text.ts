@@ -14,7 +14,7 @@ export type CommandLine =
   | {
       readonly kind: 'text'
       readonly event: number
-      /** What GRUB started; undefined for a text of systemd-boot or of the stub, which has options only. */
+      /** What GRUB started; undefined where the text has no such part, as of systemd-boot and of the stub. */
       readonly image: string | undefined
       /** Without the image; as it was measured, with the quotes and backslashes that GRUB puts. */
       readonly options: string
@@ -54,8 +54,9 @@ export function commandLinesOf(
   { grub, stub, options }: { readonly grub: Register; readonly stub: Register; readonly options: Register },
   bank: Bank,
 ): Fact<readonly CommandLine[]> {
-  for (const register of [grub, stub, options]) if (!register.known) return register
-  if (!grub.known || !stub.known || !options.known) return unknown('a register is not known')
+  if (!grub.known) return grub
+  if (!stub.known) return stub
+  if (!options.known) return options
   const lines: CommandLine[] = []
   for (const { event, pcr, bytes } of [...grub.value, ...options.value]) {
     const text = bytes === undefined ? undefined : bootTextOf(bytes)
@@ -101,8 +102,8 @@ function commandLineOf(event: number, { wide, text }: BootText): CommandLine | u
   if (wide) return { kind: 'text', event, image: undefined, options: text }
   // GRUB puts a path with a space between quotes, and a backslash before a quote in it.
   const image = /^(?:[/(][^ ]*|"[/(](?:\\.|[^"\\])*")(?= |$)/s.exec(text)?.[0]
-  if (image === undefined) return /^"?[/(]/.test(text) ? { kind: 'text', event, image: '', options: text } : undefined
-  return { kind: 'text', event, image, options: text.slice(image.length + 1) }
+  if (image !== undefined) return { kind: 'text', event, image, options: text.slice(image.length + 1) }
+  return /^"?[/(]/.test(text) ? { kind: 'text', event, image, options: text } : undefined
 }
 
 const SECTIONS = [

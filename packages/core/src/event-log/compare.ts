@@ -82,7 +82,10 @@ interface Quoted {
 function stateOf(quoted: Quoted): RegisterState {
   const { bank, replayed, register, pcr, value } = quoted
   if (replayed === undefined) return { kind: 'no-bank' }
-  if (register === undefined) return { kind: equal(value, startValue(bank, pcr)) ? 'untouched' : 'unlogged' }
+  if (register === undefined) {
+    const untouched = LOCALITIES.some((locality) => equal(value, startValue(bank, pcr, locality)))
+    return { kind: untouched ? 'untouched' : 'unlogged' }
+  }
   if (equal(value, register.value)) return { kind: 'equal' }
   if (equal(value, register.start)) return { kind: 'prefix', firstExtra: register.extensions[0].event }
   const last = register.extensions.findIndex((extension) => equal(extension.value, value))
@@ -92,9 +95,12 @@ function stateOf(quoted: Quoted): RegisterState {
   return { kind: isCapped(quoted) ? 'capped' : 'differs' }
 }
 
+/** Where PCR 0 may start: after TPM2_Startup from locality 0 or 3, or after an H-CRTM. */
+const LOCALITIES = [0, 3, 4]
+
 function otherStart(quoted: Quoted, { extensions }: RegisterReplay): number | undefined {
   const alg = algOf(quoted.bank)
-  return [0, 3, 4].find((locality) => {
+  return LOCALITIES.find((locality) => {
     let value = startValue(quoted.bank, 0, locality)
     for (const { event } of extensions) {
       const digest = digestOf(quoted.log.events[event], alg)

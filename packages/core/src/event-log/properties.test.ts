@@ -27,6 +27,9 @@ import { boot, sampleLog, type SampleEvent, sampleHeader } from './sample-logs.t
 import { decodeGpt, decodeHandoffTables, decodeLoadOption, decodeSignatureLists, decodeVariable } from './uefi.ts'
 
 const hash: BankHash = (bank, data) => new Uint8Array(digest(bank === 'sm3_256' ? 'sm3' : bank, data, 'buffer'))
+/** Of the runs that fit into the inner loop. */
+const MORE = process.env['REPRISE_TESTS'] === 'nightly' ? 50 : 1
+
 const folder = new URL('../../../../vectors/event-log/', import.meta.url)
 const read = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(`${name}/input.bin`, folder)))
 const real = readdirSync(folder).filter((name) => /^(arch|rhel8|cos85|nuc|server|x1carbon3|short|ima-t)/.test(name))
@@ -108,7 +111,7 @@ describe('a log of a machine with some bytes changed', () => {
           readWhole(changed.subarray(0, cut % changed.length))
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 15 * MORE },
     )
   })
 })
@@ -193,7 +196,7 @@ describe('a changed log beside the true quote', () => {
         for (const [name, text] of Object.entries(said(factsBeside(changed, quoted))))
           if (text !== undefined) expect([name, text]).toEqual([name, truth[name]])
       }),
-      { numRuns: 60 },
+      { numRuns: 60 * MORE },
     )
   })
 
@@ -216,7 +219,7 @@ describe('a changed log beside the true quote', () => {
         const changed = tried(() => parseEventLog(changedBytes(bytes, [[at, bytes[at] ^ difference]])))
         if (changed !== undefined && values(changed) === values(truth)) expect(free.has(at)).toBe(true)
       }),
-      { numRuns: 600 },
+      { numRuns: 600 * MORE },
     )
   })
 })

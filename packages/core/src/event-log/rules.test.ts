@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { hex } from '../bytes/index.ts'
 import { EvidenceError } from '../error.ts'
+import { startValue } from './bank.ts'
 import { fitsWords } from './command-line.ts'
 import { RULE_DIGESTS_MAX, RULES_MAX } from './decode-rules.ts'
 import {
@@ -163,5 +164,11 @@ describe('rules for registers and lists', () => {
     ])
     expect(notQuoted).toHaveLength(20)
     expect(firstMisfit).toBeUndefined()
+    const short = parseEventLog(new Uint8Array(readFileSync(new URL('../short-no-action/input.bin', folder))))
+    const started = { sha1: { 0: startValue('sha1', 0, 3) } }
+    expect(
+      compareRegisters({ log: short, replay: replayEventLog(short, hash), quoted: started, hash }).registers[0].state
+        .kind,
+    ).toBe('untouched')
   })
 })

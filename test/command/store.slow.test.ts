@@ -12,12 +12,12 @@ import { guest, json, Room, type RunAnswer } from './room.ts'
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
 const SEED = Number(process.env['REPRISE_TEST_SEED'] ?? 20_261_125)
 /** Snapshots and checkpoints several times a second. */
-const FINE = ['--snapshot-ms', '100', '--checkpoint', 'every=40000000']
+const FINE = ['--snapshot-ms', '60', '--checkpoint', 'every=40000000']
 const spinning = (millions: number): readonly string[] => [
   ...['guest.wasm', 'say', 'ready', 'append', 'o.txt', 'one', 'random'],
   ...['spin', String(millions), 'append', 'o.txt', 'two', 'random'],
 ]
-const PROGRAM = spinning(2000)
+const PROGRAM = spinning(1200)
 /** For runs that are cut off: a fast machine must not have ended them before. */
 const LONG_PROGRAM = spinning(6000)
 
@@ -123,13 +123,16 @@ describe('--keep-snapshots', () => {
   test('2 leaves parts that cannot be repeated: they are named, and nothing is claimed of them', async () => {
     const { cwd, snapshots } = await run(['--keep-snapshots', '2', '--attach', 'all'])
     const elsewhere = room.newHome(`e${homes}`)
-    for (const place of [home, elsewhere]) {
+    for (const [place, which] of [
+      [home, 'all'],
+      [elsewhere, `sample:${snapshots + 1}`],
+    ]) {
       const words = ['repeat', '--json', '--jobs', '2', 'r.reprise', '--segments']
-      const inParts = async (which: string) => {
-        const answer = await room.reprise([...words, which], { cwd, home: place })
+      const inParts = async (parts: string) => {
+        const answer = await room.reprise([...words, parts], { cwd, home: place })
         return { code: answer.code, ...json<Parts>(answer) }
       }
-      const all = await inParts('all')
+      const all = await inParts(which)
       expect(all).toMatchObject({ code: 3, repetition: 'incomplete', confidence: 0 })
       expect(all.segments).toEqual({ total: snapshots + 1, repeated: 3 })
       const expected = Array.from({ length: snapshots + 1 }, (_, i) => i === 0 || i > snapshots - 2)
@@ -137,8 +140,6 @@ describe('--keep-snapshots', () => {
       expect(all.results.map(({ reproduced }) => reproduced)).toEqual(expected)
       expect(all.results[1].detail).toContain('neither attached nor on this machine')
       expect(await inParts('0..0')).toMatchObject({ code: 0, repetition: 'reproduced' })
-      const drawn = await inParts(`sample:${snapshots + 1}`)
-      expect(drawn).toMatchObject({ code: 3, repetition: 'incomplete', confidence: 0 })
     }
     // What is only compared at the end of a part is not kept.
     expect((await sizes()).unneeded).toMatchObject({ blobs: 0 })
@@ -241,7 +242,7 @@ describe('reprise store gc', () => {
 describe('collecting beside everything else', () => {
   test('never takes what runs need, whoever is killed when', async () => {
     const whole = await run(['--no-snapshots'])
-    const until = Date.now() + (NIGHTLY ? 600_000 : 40_000)
+    const until = Date.now() + (NIGHTLY ? 600_000 : 20_000)
     let collections = 0
     let collected = 0
     let isOver = false
@@ -297,7 +298,7 @@ describe('collecting beside everything else', () => {
     const collecting = collector()
     const attempts = await runner('1').finally(() => (isOver = true))
     await collecting
-    expect([attempts > 3, collections > 3, collected > 0]).toEqual([true, true, true])
+    expect([attempts > 1, collections > 1, collected > 0]).toEqual([true, true, true])
     await gc('--yes')
     expect(await sizes()).toMatchObject({ unneeded: { blobs: 0 }, temporaries: { files: 0 } })
   })

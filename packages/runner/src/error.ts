@@ -79,7 +79,7 @@ export function writeFailure(error: unknown, path: string, what: string): Runner
     case 'EDQUOT':
       return new RunnerError('DISK_FULL', {
         message: `no space left to write ${what} to ${path}`,
-        hint: 'free space there and try again (see reprise store show); nothing was left half-written',
+        hint: 'free space there and try again; nothing was left half-written',
         cause: error,
       })
     case 'EACCES':

@@ -30,6 +30,8 @@ export interface Pins {
 }
 
 export function openPins(folders: Pick<RunnerFolders, 'pins' | 'lock' | 'collecting'>): Pins {
+  // Now, not when the first one is pinned: the threads of this process that begin later are to find the name.
+  const path = pinFile(folders.pins)
   const pinned = new Set<string>()
   let opened: Promise<number> | undefined
   return {
@@ -37,7 +39,7 @@ export function openPins(folders: Pick<RunnerFolders, 'pins' | 'lock' | 'collect
       const lines = digests.map((digest) => (tag === undefined ? digest : `${digest} ${tag}`))
       const added = tag === undefined ? lines.filter((line) => !pinned.has(line)) : lines
       if (added.length === 0) return
-      const descriptor = await (opened ??= openFile(folders.pins))
+      const descriptor = await (opened ??= openFile(path))
       try {
         // The line feed before them ends a line that a full disk has cut.
         writeSync(descriptor, `\n${added.join('\n')}\n`)
@@ -55,29 +57,44 @@ const own = new Set<string>()
 
 /** The same in all threads of a process: they share what they lock. */
 function pinFile(folder: string): string {
+  const path = join(folder, fileName())
+  own.add(path)
+  return path
+}
+
+function fileName(): string {
   const known = getEnvironmentData(FILE_NAME)
-  if (typeof known === 'string') return join(folder, known)
+  if (typeof known === 'string') return known
   const name = `${process.pid}-${randomBytes(8).toString('hex')}`
   setEnvironmentData(FILE_NAME, name)
+  // In this thread alone: the others end before the process does.
   process.once('exit', () => {
     for (const path of own) rmSync(path, { force: true })
   })
-  return join(folder, name)
+  return name
 }
 
 /** The descriptor stays open until the process ends, and the lock with it. */
-async function openFile(folder: string): Promise<number> {
-  const path = pinFile(folder)
+async function openFile(path: string): Promise<number> {
   for (;;) {
-    const descriptor = openSync(path, 'a', 0o600)
-    const isOurs = await flock(descriptor, { mode: 'shared', waitSeconds: LOCK_SECONDS_MAX })
-    // Between the two it may have been taken for that of a dead process, and been removed.
-    if (isOurs && fstatSync(descriptor).nlink > 0) {
-      own.add(path)
-      return descriptor
-    }
-    closeSync(descriptor)
+    const descriptor = await lockedFile(path).catch((error: unknown) => {
+      throw new RunnerError('WRITE', {
+        message: `${path} cannot be made and locked: ${(error as Error).message}`,
+        hint: 'let this user write there, and install util-linux, which has flock',
+        cause: error,
+      })
+    })
+    if (descriptor !== undefined) return descriptor
   }
+}
+
+/** Undefined when somebody took it for the file of a dead process, between the making and the locking, and removed it. */
+async function lockedFile(path: string): Promise<number | undefined> {
+  const descriptor = openSync(path, 'a', 0o600)
+  const isOurs = await flock(descriptor, { mode: 'shared', waitSeconds: LOCK_SECONDS_MAX })
+  if (isOurs && fstatSync(descriptor).nlink > 0) return descriptor
+  closeSync(descriptor)
+  return undefined
 }
 
 async function waitForCollection({ lock, collecting }: Pick<RunnerFolders, 'lock' | 'collecting'>): Promise<void> {

@@ -19,7 +19,7 @@ const spinning = (millions: number): readonly string[] => [
 ]
 const PROGRAM = spinning(1200)
 /** For runs that are cut off: a fast machine must not have ended them before. */
-const LONG_PROGRAM = spinning(6000)
+const LONG_PROGRAM = spinning(12_000)
 
 interface Kept extends RunAnswer {
   readonly snapshots: number
@@ -219,7 +219,7 @@ describe('reprise store gc', () => {
     await running.ended
     const store = join(home, 'blobs', 'sha256')
     await writeFile(join(store, '.reprise-0123456789abcdef.tmp'), 'half')
-    await writeFile(join(home, 'cache', 'wasm', `${'a'.repeat(64)}.rewritten.123.456`), 'half')
+    await writeFile(join(home, 'cache', 'wasm', '.reprise-0123456789abcdef.tmp'), 'half')
     expect((await sizes()).temporaries.files).toBeGreaterThanOrEqual(2)
     await gc('--keep-runs', '0', '--older-than', '0', '--yes')
     expect(await sizes()).toMatchObject({ temporaries: { files: 0 }, unneeded: { blobs: 0 } })

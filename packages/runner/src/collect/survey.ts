@@ -1,7 +1,7 @@
 /** What lies in a home, and who needs it. */
 import type { Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { onDiskBytes, type BlobStore } from '../blobs/index.ts'
 import { isTemporaryName } from '../durable.ts'
 import { systemCode } from '../error.ts'
@@ -69,10 +69,7 @@ function digestOf(path: string): readonly string[] {
 /** What writers began and did not end, whether or not they still live. */
 export async function temporaryFiles(home: string): Promise<readonly TemporaryFile[]> {
   const { blobs, runs, cache } = runnerFolders(home)
-  const isTemporary = (path: string): boolean => {
-    const name = path.slice(path.lastIndexOf('/') + 1)
-    return isTemporaryName(name) || /\.rewritten\.\d+\.\d+$/.test(name)
-  }
+  const isTemporary = (path: string): boolean => isTemporaryName(basename(path))
   const paths = (await Promise.all([blobs, runs, cache].map(filesBelow))).flat().filter(isTemporary)
   const found = await mapLimited(paths, LOOKS_AT_ONCE, async (path) => {
     const facts = await stat(path).catch(() => undefined)

@@ -6,16 +6,24 @@
  */
 
 import { fromUtf8 } from '@reprise/core'
-import { FrameCollector, Resumption } from './activations.ts'
+import { FrameCollector, type Given, Resumption } from './activations.ts'
 import { WasmError } from './error.ts'
 import { translated, unknownTrap } from './host-failure.ts'
-import type { ValueType } from './module/opcodes.ts'
+import type { NumericType } from './module/opcodes.ts'
 import { CHECKPOINT, REPRISE_MODULE } from './module/wasi-names.ts'
 import type { Continuations } from './passes/continuations.ts'
 import type { HostImport } from './passes/gate.ts'
-import { MACHINE_MODULE } from './passes/layout.ts'
+import { GIVE_IMPORTS, MACHINE_MODULE } from './passes/layout.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
-import { DROP_EXPORT, FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
+import {
+  CAPTURED_EXPORT,
+  DROP_EXPORT,
+  FUEL_EXPORT,
+  globalExport,
+  MEMORY_EXPORT,
+  setterExport,
+  START_EXPORT,
+} from './passes/sections.ts'
 import type { Activations } from './state/frames.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
@@ -23,13 +31,14 @@ export { WORKER_STACK_MB } from './host-failure.ts'
 
 /** A slice never holds more fuel, so that no charge can wrap the 32-bit counter. */
 export const SLICE_MAX = 1n << 30n
+const UNCAUGHT = 'an exception that nothing catches'
 /** Bytes of UTF-8 that `reprise.checkpoint` takes. */
 export const LABEL_BYTES_MAX = 1024
 const ENOSYS = 52
 const PAGE_BYTES = 0x1_0000
 
 export interface GlobalState {
-  readonly type: ValueType
+  readonly type: NumericType
   /** The exact bits, as an unsigned integer of the type's width. */
   readonly bits: bigint
 }
@@ -93,9 +102,9 @@ export interface GuestOptions {
 
 /** Ends the guest from inside an import. */
 class Unwind extends Error {
-  readonly end: 'suspended' | 'captured' | TrapReason
+  readonly end: 'suspended' | TrapReason
 
-  constructor(end: 'suspended' | 'captured' | TrapReason) {
+  constructor(end: 'suspended' | TrapReason) {
     super(end)
     this.end = end
   }
@@ -124,9 +133,8 @@ class Machine implements Guest {
   #seenFuel = 0
   #due = 0n
   #label: string | undefined
-  /** What a host function threw, on its way out of the guest. */
-  #thrown: unknown
-  #threw = false
+  /** The capture signal: handlers catch its tag. */
+  readonly #signal: WebAssembly.Exception | undefined
 
   constructor(options: GuestOptions) {
     this.#options = options
@@ -141,6 +149,7 @@ class Machine implements Guest {
     this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
     const { continuations, facts } = options
     if (continuations !== undefined) {
+      this.#signal = new WebAssembly.Exception(this.#exports[CAPTURED_EXPORT] as WebAssembly.Tag, [])
       this.#collector = new FrameCollector(continuations, instance.exports)
       this.#resumption = new Resumption(continuations, instance, facts, imports)
     }
@@ -157,9 +166,8 @@ class Machine implements Guest {
         this.#execute(activations)
         return { kind: 'exited', position: this.position(), code: 0 }
       } catch (error) {
-        if (!(error instanceof Unwind) || error.end !== 'captured') return this.#ended(error)
+        if (this.#signal === undefined || error !== this.#signal) return this.#ended(error)
         activations = { phase: this.#phase, frames: this.#collector?.take() ?? [] }
-        this.#threw = false
         if (onCapture?.(activations, this) !== 'go') {
           return { kind: 'suspended', position: this.position() }
         }
@@ -178,13 +186,14 @@ class Machine implements Guest {
   }
 
   #ended(error: unknown): GuestStop {
-    if (error instanceof Unwind && error.end !== 'captured') {
+    if (error instanceof Unwind) {
       return error.end === 'suspended'
         ? { kind: 'suspended', position: this.position() }
         : this.#trapped(error.end, error.message)
     }
     const code = this.#options.isExit(error)
     if (code !== undefined) return { kind: 'exited', position: this.position(), code }
+    if (error instanceof WebAssembly.Exception) return this.#trapped('uncaught-exception', UNCAUGHT)
     if (!(error instanceof WebAssembly.RuntimeError)) throw translated(error)
     const reason = trapReason(error.message)
     if (reason === undefined) throw unknownTrap(error)
@@ -271,9 +280,14 @@ class Machine implements Guest {
     if (answer === 'suspend') throw new Unwind('suspended')
     if (answer === 'capture') {
       if (stop.kind !== 'due' || this.#resumption === undefined) throw new Error('this stop cannot be captured')
-      throw new Unwind('captured')
+      throw this.#captureSignal()
     }
     this.#refill()
+  }
+
+  /** An exception of WebAssembly is no `Error`, but handlers in code can tell it by its tag. */
+  #captureSignal(): Error {
+    return this.#signal as unknown as Error
   }
 
   #poll(): void {
@@ -285,46 +299,28 @@ class Machine implements Guest {
   #imports(): WebAssembly.Imports {
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {
       [MACHINE_MODULE]: {
-        poll: this.#remembering(() => this.#poll()),
-        frame: (functionIndex: number, site: number) => this.#leave(functionIndex, site),
-        exhausted: this.#remembering(() => {
+        poll: () => this.#poll(),
+        frame: (functionIndex: number, site: number) => {
+          this.#collector?.add(functionIndex, site)
+          throw this.#captureSignal()
+        },
+        exhausted: () => {
           throw new Unwind('stack-exhausted')
-        }),
-        out_of_memory: this.#remembering(() => {
+        },
+        out_of_memory: () => {
           throw new WasmError('HOST_MEMORY', {
             message: 'The host has no memory for the guest, within the limit that the computation allows.',
             hint: 'Run it on a host with more free memory, or lower the memory limit (which changes the computation).',
           })
-        }),
+        },
       },
     }
+    for (const name of GIVE_IMPORTS) imports[MACHINE_MODULE][name] = (value: Given) => this.#collector?.give(value)
     for (const wanted of this.#options.facts.imports) {
       imports[wanted.module] ??= {}
       imports[wanted.module][wanted.name] = this.#hostCall(this.#hostFunction(wanted))
     }
     return imports
-  }
-
-  /** Notes what is thrown, for {@link #leave}. */
-  #remembering(call: (...values: unknown[]) => unknown): (...values: unknown[]) => unknown {
-    return (...values) => {
-      try {
-        return call(...values)
-      } catch (error) {
-        this.#thrown = error
-        this.#threw = true
-        throw error
-      }
-    }
-  }
-
-  /** Called by the handlers, whatever was thrown: it has to go on. */
-  #leave(functionIndex: number, site: number): never {
-    const thrown = this.#thrown
-    if (thrown instanceof Unwind && thrown.end === 'captured') this.#collector?.add(functionIndex, site)
-    if (this.#threw) throw thrown
-    // The engine alone throws unseen: when its stack runs out.
-    throw new RangeError('Maximum call stack size exceeded')
   }
 
   #hostFunction({ module, name, signature }: HostImport): HostFunction {
@@ -340,7 +336,7 @@ class Machine implements Guest {
   /** Around every host call: notes the position, and stops after it when the call asked for a checkpoint. */
   #hostCall(call: HostFunction): HostFunction {
     const target = call as (...values: unknown[]) => unknown
-    return this.#remembering((...values) => {
+    return (...values: unknown[]) => {
       this.#seenFuel = this.#fuel.value
       const result = target(...values)
       if (this.#label !== undefined) {
@@ -349,7 +345,7 @@ class Machine implements Guest {
         this.#stop({ kind: 'requested', position: this.position(), label })
       }
       return result
-    })
+    }
   }
 
   readonly #checkpoint = (at: number, lengthBytes: number): void => {
@@ -365,7 +361,7 @@ class Machine implements Guest {
   }
 }
 
-function globalBits(type: ValueType, exported: WebAssembly.ExportValue): bigint {
+function globalBits(type: NumericType, exported: WebAssembly.ExportValue): bigint {
   const value: unknown = typeof exported === 'function' ? exported() : (exported as WebAssembly.Global).value
   if (type === 'v128') {
     const [low, high] = value as [bigint, bigint]

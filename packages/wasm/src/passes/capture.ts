@@ -9,16 +9,25 @@
 import type { CallGraph } from '../analysis/call-graph.ts'
 import { Liveness } from '../analysis/liveness.ts'
 import type { Operands } from '../analysis/operands.ts'
-import { FREE, producedTypes, SITE, Sites } from '../analysis/sites.ts'
+import { type Caught, FREE, producedTypes, SITE, Sites } from '../analysis/sites.ts'
 import type { Body } from '../module/body.ts'
+import { CLAUSE } from '../module/clauses.ts'
 import type { WasmModule } from '../module/module.ts'
 import { OP } from '../module/opcodes.ts'
 import { TYPE, typeCode } from '../module/result-types.ts'
 import type { ByteSink } from '../module/sink.ts'
-import type { Layout } from './layout.ts'
+import { writeGiveCaught } from './exceptions.ts'
+import type { Layout, Uses } from './layout.ts'
+import type { FunctionParts } from './parts.ts'
+import { writeLane } from './snippets.ts'
 
-const TRY = 0x06
-const CATCH_ALL = 0x19
+/** Binary codes of the types of the machine's blocks; the outer one leaves what the call leaves. */
+export interface GuardTypes {
+  /** What the poll or call takes and leaves. */
+  readonly whole: number
+  /** Takes the same, leaves nothing. */
+  readonly taking: number
+}
 
 /** A value of a frame: where it is kept and how its bits count. */
 export interface SiteValue {
@@ -37,18 +46,20 @@ export class Capture {
   readonly #graph: CallGraph
   readonly #floats: 'canonical' | 'host'
   readonly #layout: Layout
+  readonly #exceptions: Uses['exceptions']
   /** Globals that the handlers written so far leave values in. */
   stageSize = 0
   /** Height × 8 + type → local. */
   readonly #copyLocals = new Map<number, number>()
   #functionIndex = 0
 
-  constructor(module: WasmModule, body: Body, graph: CallGraph, layout: Layout, floats: 'canonical' | 'host') {
-    this.#module = module
-    this.#body = body
-    this.#graph = graph
-    this.#layout = layout
-    this.#floats = floats
+  constructor(parts: FunctionParts) {
+    this.#module = parts.module
+    this.#body = parts.body
+    this.#graph = parts.graph
+    this.#layout = parts.layout
+    this.#exceptions = parts.exceptions
+    this.#floats = parts.options.floats
   }
 
   /** Numbers the sites of the function in the body; false when there are none. */
@@ -88,6 +99,12 @@ export class Capture {
   /** What a frame at this site holds: the live locals by index, then the operands from the bottom of the stack. */
   values(site: number): SiteValue[] {
     return [...this.liveLocals(site), ...this.operands(site)]
+  }
+
+  /** The tags that an exception may have that was caught there. */
+  tagsOf({ part }: Caught): Iterable<number> {
+    const { opcode, immediate } = this.#body
+    return opcode[part] === OP.catch ? [immediate[part]] : this.#module.tags.keys()
   }
 
   liveLocals(site: number): SiteValue[] {
@@ -131,7 +148,7 @@ export class Capture {
 
   /** Behind an instruction: copies what it has left on the stack. */
   writeCopies(sink: ByteSink, n: number): void {
-    const types = producedTypes(this.#body, n, this.#module, this.sites)
+    const types = producedTypes(this.#body, n, this.#module)
     const first = this.sites.copyHeight.values[n]
     if (types === undefined || types.length === 1) {
       const type = types === undefined ? this.sites.copyType.values[n] : TYPE[types[0]]
@@ -144,15 +161,25 @@ export class Capture {
   }
 
   /** Before the poll or call, which has its operands on the stack. */
-  writeTry(sink: ByteSink, blockType: number): void {
-    sink.u8(TRY).signed(blockType)
+  writeTry(sink: ByteSink, { whole, taking }: GuardTypes): void {
+    if (this.#exceptions !== 'exnref') {
+      sink.u8(OP.try).signed(whole)
+      return
+    }
+    sink.u8(OP.block).signed(whole).u8(OP.block).signed(taking)
+    sink.u8(OP.tryTable).signed(whole).unsigned(1).u8(CLAUSE.catch).unsigned(this.#layout.capturedTag).unsigned(0)
   }
 
-  /** Behind the poll or call: leaves the values in the stage and calls the host, which throws again. */
-  writeHandler(sink: ByteSink, site: number): void {
-    const { frame, stageGlobal } = this.#layout
+  /**
+   * Behind the poll or call: leaves the values in the stage and calls the host, which throws again.
+   *
+   * @param labelOf - What leads from before the `try` to a legacy `try` around the site, by its nesting level.
+   */
+  writeHandler(sink: ByteSink, site: number, labelOf: (level: number) => number): void {
+    const { frame, stageGlobal, capturedTag, giveImports, giveTags } = this.#layout
     if (frame === undefined) throw new Error('broken invariant: a module with handlers has the import')
-    sink.u8(CATCH_ALL)
+    if (this.#exceptions === 'exnref') sink.u8(OP.end).u8(OP.br).unsigned(1).u8(OP.end)
+    else sink.u8(OP.catch).unsigned(capturedTag)
     const next = { i32: stageGlobal, i64: stageGlobal + 1 }
     const leave = (kind: 'i32' | 'i64'): void => {
       sink.u8(OP.globalSet).unsigned(next[kind])
@@ -162,6 +189,8 @@ export class Capture {
       sink.u8(OP.localGet).unsigned(local)
       if (type === TYPE.i32) leave('i32')
       else if (type === TYPE.i64) leave('i64')
+      else if (type === TYPE.funcref) sink.u8(OP.call).unsigned(giveImports + 2)
+      else if (type === TYPE.exnref) sink.u8(OP.call).unsigned(giveTags + this.#module.tags.length)
       else if (type === TYPE.f32) {
         sink.u8(OP.i32ReinterpretF32)
         leave('i32')
@@ -175,15 +204,11 @@ export class Capture {
         leave('i64')
       }
     }
+    for (const caught of this.sites.caughtAround(site)) {
+      writeGiveCaught(sink, { label: labelOf(caught.level) + 2, tags: this.tagsOf(caught) }, this.#layout)
+    }
     this.stageSize = Math.max(this.stageSize, next.i32 - stageGlobal, next.i64 - stageGlobal - 1)
     sink.u8(OP.i32Const).signed(this.#functionIndex).u8(OP.i32Const).signed(site)
     sink.u8(OP.call).unsigned(frame).u8(OP.unreachable).u8(OP.end)
   }
-}
-
-function writeLane(sink: ByteSink, lane: number): void {
-  sink
-    .u8(0xfd)
-    .unsigned(OP.i64x2ExtractLane - 0x200)
-    .u8(lane)
 }

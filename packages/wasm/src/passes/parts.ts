@@ -6,7 +6,7 @@ import type { WasmModule } from '../module/module.ts'
 import type { ValueType } from '../module/opcodes.ts'
 import type { ByteSink } from '../module/sink.ts'
 import type { CounterPlace } from './fuel.ts'
-import type { Layout } from './layout.ts'
+import type { Layout, Uses } from './layout.ts'
 
 export interface FunctionOptions {
   readonly floats: 'canonical' | 'host'
@@ -32,6 +32,7 @@ export interface FunctionParts {
   readonly layout: Layout
   readonly graph: CallGraph
   readonly options: FunctionOptions
+  readonly exceptions: Uses['exceptions']
   readonly body: Body
   readonly typeIndex: TypeIndex
   /** In a continuation's module: index of a function of the guest. */

@@ -2,9 +2,11 @@
 
 import { Cursor } from '../module/cursor.ts'
 import { type ByteRange, SECTION, type WasmModule } from '../module/module.ts'
-import { OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
+import { type NumericType, OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import { movedFunction, SEGMENTS_PER_GLOBAL, type Layout, type Segments } from './layout.ts'
+import { writeLane } from './snippets.ts'
+import { givingFunctions } from './exceptions.ts'
+import { movedFunction, NEVER, SEGMENTS_PER_GLOBAL, type Layout, type Segments, type Uses } from './layout.ts'
 
 export const FUEL_EXPORT = 'reprise:fuel'
 export const MEMORY_EXPORT = 'reprise:memory'
@@ -29,6 +31,14 @@ export function cellExport(index: number): string {
   return `reprise:cell:${index}`
 }
 
+export function tagExport(index: number): string {
+  return `reprise:tag:${index}`
+}
+
+/** The tag of the capture signal. */
+export const CAPTURED_EXPORT = 'reprise:captured'
+export const RAISED_EXPORT = 'reprise:raised'
+
 /** A function that sets a mutable global from its bits: an i32, an i64, or two i64 for v128. */
 export function setterExport(index: number): string {
   return `reprise:set:${index}`
@@ -48,17 +58,23 @@ export interface Synthesized {
 
 interface ReadableGlobal {
   readonly index: number
-  readonly type: ValueType
+  readonly type: NumericType
 }
 
 const EMPTY_BLOCK_TYPE = 0x40
 
+interface Wanted {
+  readonly globals: readonly ReadableGlobal[]
+  readonly maxPages: number | undefined
+  readonly types: { index(params: readonly ValueType[], results: readonly ValueType[]): number }
+}
+
 /** The functions of {@link Layout}: refill, enter, grow, then one reader per float or vector global. */
 export function synthesize(
+  module: WasmModule,
   layout: Layout,
-  segments: Segments,
-  globals: readonly ReadableGlobal[],
-  maxPages: number | undefined,
+  { segments, exceptions }: Uses,
+  { globals, maxPages, types }: Wanted,
 ): Synthesized[] {
   const { fuelGlobal: fuel, slotsGlobal: slots, poll, exhausted } = layout
   const negative = (code: ByteSink, global: number, callee: number): ByteSink =>
@@ -81,6 +97,9 @@ export function synthesize(
     { params: [], results: [], code: enter.done() },
     { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
     ...segments.named.flatMap((segment, i) => segmentFunctions(layout, segments, segment, i)),
+    ...(layout.giveTags === NEVER || exceptions === undefined
+      ? []
+      : givingFunctions(module, layout, exceptions, (results) => types.index([], results))),
     ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
     ...(segments.dropped ? [dropAgain(layout, segments)] : []),
     ...(layout.frame === undefined ? [] : globals.map((global) => setter(global))),
@@ -141,7 +160,7 @@ function dropAgain(layout: Layout, { named }: Segments): Synthesized {
   return { params: [], results: [], code: code.u8(OP.end).done() }
 }
 
-function isInteger(type: ValueType): boolean {
+function isInteger(type: NumericType): boolean {
   return type === 'i32' || type === 'i64'
 }
 
@@ -149,13 +168,9 @@ function reader({ index, type }: ReadableGlobal): Synthesized {
   const code = new ByteSink(32).u8(0).u8(OP.globalGet).unsigned(index)
   if (type === 'f32') return { params: [], results: ['i32'], code: code.u8(OP.i32ReinterpretF32).u8(OP.end).done() }
   if (type === 'f64') return { params: [], results: ['i64'], code: code.u8(OP.i64ReinterpretF64).u8(OP.end).done() }
-  const lane = (n: number): ByteSink =>
-    code
-      .u8(0xfd)
-      .unsigned(OP.i64x2ExtractLane - 0x200)
-      .u8(n)
-  lane(0).u8(OP.globalGet).unsigned(index)
-  return { params: [], results: ['i64', 'i64'], code: lane(1).u8(OP.end).done() }
+  writeLane(code, 0)
+  writeLane(code.u8(OP.globalGet).unsigned(index), 1)
+  return { params: [], results: ['i64', 'i64'], code: code.u8(OP.end).done() }
 }
 
 function setter({ index, type }: ReadableGlobal): Synthesized {
@@ -223,14 +238,15 @@ export function writeGlobals(
   { stackLimitSlots, stageSize }: { readonly stackLimitSlots: number; readonly stageSize: number },
 ): void {
   const range = module.sections.get(SECTION.global)
-  const dropped = layout.stageGlobal - layout.droppedGlobal
-  out.unsigned(module.globals.length + 2 + dropped + stageSize)
+  // With the one that says whether an exception is on its way.
+  const flags = layout.stageGlobal - layout.droppedGlobal
+  out.unsigned(module.globals.length + 2 + flags + stageSize)
   if (range !== undefined) {
     const cursor = new Cursor(module.bytes, range.start, range.end)
     cursor.u32() // their number, which was written above
     copyMoved(out, module, layout, SECTION.global, { start: cursor.at, end: range.end })
   }
-  for (const initial of [0, stackLimitSlots, ...Array.from({ length: dropped }, () => 0)])
+  for (const initial of [0, stackLimitSlots, ...Array.from({ length: flags }, () => 0)])
     out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
   for (let i = 0; i < stageSize; i++) {
     const [type, constant] = i % 2 === 0 ? [VALUE_TYPES.i32, OP.i32Const] : [VALUE_TYPES.i64, OP.i64Const]
@@ -260,12 +276,15 @@ export function writeExports(
     for (let index = 0; index < module.tables; index++) rows.push([tableExport(index), 1, index])
     for (let i = 0; i < stageSize; i++) rows.push([stageExport(i), 3, layout.stageGlobal + i])
     for (const index of module.globals.keys()) rows.push([cellExport(index), 3, index])
+    for (const index of module.tags.keys()) rows.push([tagExport(index), 4, index])
+    rows.push([CAPTURED_EXPORT, 4, layout.capturedTag])
+    if (layout.raisedGlobal !== undefined) rows.push([RAISED_EXPORT, 3, layout.raisedGlobal])
   }
   let readers = layout.readers
   for (const { index, type } of globals) {
     rows.push(isInteger(type) ? [globalExport(index), 3, index] : [globalExport(index), 0, readers++])
   }
-  if (layout.stageGlobal > layout.droppedGlobal) rows.push([DROP_EXPORT, 0, readers++])
+  if ((layout.raisedGlobal ?? layout.stageGlobal) > layout.droppedGlobal) rows.push([DROP_EXPORT, 0, readers++])
   if (layout.frame !== undefined) {
     let setters = readers
     for (const { index } of globals) rows.push([setterExport(index), 0, setters++])

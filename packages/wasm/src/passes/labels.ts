@@ -1,0 +1,40 @@
+/**
+ * How far branches reach: where the machine's own blocks stand between a guest's branch and its target, the label grows by
+ * their number.
+ */
+export class Labels {
+  /** Constructs of the guest around the code that is being written. */
+  nesting = 0
+  /** By nesting level: blocks of the machine around it, but inside of the function. */
+  readonly #around: number[] = [0]
+  #pending = 0
+
+  reset(): void {
+    this.nesting = this.#pending = 0
+  }
+
+  /** @param extra - Blocks of the machine right around the construct that begins here. */
+  open(extra = 0): void {
+    this.#around[this.nesting + 1] = this.#around[this.nesting] + extra + this.#pending
+    this.#pending = 0
+    this.nesting++
+  }
+
+  close(): void {
+    this.nesting--
+  }
+
+  /** The next construct has one more block of the machine around it. */
+  surroundNext(): void {
+    this.#pending = 1
+  }
+
+  get shifted(): boolean {
+    return this.#around[this.nesting] !== 0
+  }
+
+  /** What a label of the guest is in the code that is being written. */
+  moved(label: number): number {
+    return label + this.#around[this.nesting] - this.#around[this.nesting - label]
+  }
+}

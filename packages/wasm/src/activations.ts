@@ -5,6 +5,7 @@ import type { NumericType } from './module/opcodes.ts'
 import { MACHINE_MODULE } from './passes/layout.ts'
 import { FUNCTIONS_EXPORT, SLOTS_EXPORT, stageExport } from './passes/sections.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
+import type { References } from './references.ts'
 import type { Activations, Frame, FrameException, FrameValue, NumericValue } from './state/frames.ts'
 
 const CANONICAL_F32 = 0x7fc0_0000n
@@ -19,12 +20,12 @@ export class FrameCollector {
   readonly #exports: WebAssembly.Exports
   #frames: Frame[] = []
   #given: Given[] = []
-  /** Functions by what the engine shows of them, once a reference is met. */
-  #functions: Map<unknown, number> | undefined
+  readonly #references: References
 
-  constructor(continuations: Continuations, exports: WebAssembly.Exports) {
+  constructor(continuations: Continuations, exports: WebAssembly.Exports, references: References) {
     this.#continuations = continuations
     this.#exports = exports
+    this.#references = references
   }
 
   /** The frames since the last call, outermost first. */
@@ -49,7 +50,7 @@ export class FrameCollector {
     const given = this.#given.values()
     const values = this.#continuations.values(functionIndex, site).map(({ type, free }): FrameValue => {
       if (type === 'exnref') return { type, exception: this.#exception(given) }
-      if (type === 'funcref') return { type, function: this.#functionIndex(given.next().value) }
+      if (type === 'funcref') return { type, function: this.#references.index(given.next().value) }
       return number(type, free, read)
     })
     this.#given = []
@@ -62,15 +63,6 @@ export class FrameCollector {
     const read = (kind: 'i32' | 'i64'): bigint =>
       BigInt.asUintN(kind === 'i32' ? 32 : 64, BigInt(given.next().value as number))
     return { tag, values: this.#continuations.carried(tag).map(({ type, free }) => number(type, free, read)) }
-  }
-
-  #functionIndex(given: Given | undefined): number | undefined {
-    if (given === null) return undefined
-    if (this.#functions === undefined) {
-      const table = this.#exports[FUNCTIONS_EXPORT] as WebAssembly.Table
-      this.#functions = new Map(this.#continuations.movedFunctions().map((moved, index) => [table.get(moved), index]))
-    }
-    return this.#functions.get(given)
   }
 }
 
@@ -92,6 +84,7 @@ export class Resumption {
   readonly #exports: WebAssembly.Exports
   readonly #facts: ModuleFacts
   readonly #imports: WebAssembly.Imports
+  readonly #references: References
   readonly #instances = new Map<Continuation, () => void>()
   readonly #table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
   readonly #slotsLimit: number
@@ -105,7 +98,9 @@ export class Resumption {
     instance: WebAssembly.Instance,
     facts: ModuleFacts,
     imports: WebAssembly.Imports,
+    references: References,
   ) {
+    this.#references = references
     this.#continuations = continuations
     this.#exports = instance.exports
     this.#facts = facts
@@ -130,30 +125,25 @@ export class Resumption {
       free -= continuation.slots
       this.#table.set(i, this.#instance(continuation))
       if (continuation.takesSlots) this.#queue.push(free)
-      for (const place of continuation.order) this.#enqueue(frames[i].values[place], continuation.layout)
+      for (const place of continuation.order) this.#enqueue(frames[i].values[place])
       this.#queue.push(i + 1)
     }
     this.#instance(plan[0])()
   }
 
-  #enqueue(value: FrameValue, layout: Continuation['layout']): void {
+  #enqueue(value: FrameValue): void {
     if (value.type === 'funcref') {
-      const table = this.#exports[FUNCTIONS_EXPORT] as WebAssembly.Table
       const { function: index } = value
-      this.#queue.push(index === undefined ? null : (table.get(this.#moved(index, layout)) as () => unknown))
+      this.#queue.push(index === undefined ? null : (this.#references.function(index) as () => unknown))
     } else if (value.type === 'exnref') {
       this.#queue.push(value.exception?.tag ?? -1)
-      for (const each of value.exception?.values ?? []) this.#enqueue(each, layout)
+      for (const each of value.exception?.values ?? []) this.#enqueue(each)
     } else {
       const { type, bits } = value
       if (type === 'i32' || type === 'f32') this.#queue.push(Number(bits) | 0)
       else if (type === 'v128') this.#queue.push(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
       else this.#queue.push(BigInt.asIntN(64, bits))
     }
-  }
-
-  #moved(index: number, { shift }: Continuation['layout']): number {
-    return index < this.#facts.imports.length ? index : index + shift
   }
 
   #instance(continuation: Continuation): () => void {

@@ -25,6 +25,7 @@ import {
   START_EXPORT,
 } from './passes/sections.ts'
 import type { Activations } from './state/frames.ts'
+import { References } from './references.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
 export { WORKER_STACK_MB } from './host-failure.ts'
@@ -49,7 +50,7 @@ export interface Guest {
   /** A fresh view: memory.grow detaches older ones. Empty for a module without memory. */
   memory(): Uint8Array<ArrayBuffer>
   memoryPages(): number
-  /** The mutable globals, in the order of their indices. */
+  /** The mutable globals, in the order of their indices, and what else of the module can change (spec §8.3). */
   globals(): readonly GlobalState[]
   /** During a host call: stop with this label as soon as the call returns. */
   requestCheckpoint(label: string): void
@@ -124,6 +125,7 @@ class Machine implements Guest {
   readonly #options: GuestOptions
   readonly #exports: WebAssembly.Exports
   readonly #fuel: WebAssembly.Global<'i32'>
+  readonly #references: References
   readonly #collector: FrameCollector | undefined
   readonly #resumption: Resumption | undefined
   #phase: Activations['phase'] = 'start'
@@ -148,10 +150,11 @@ class Machine implements Guest {
     this.#exports = instance.exports
     this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
     const { continuations, facts } = options
+    this.#references = new References(this.#exports, facts)
     if (continuations !== undefined) {
-      this.#signal = new WebAssembly.Exception(this.#exports[CAPTURED_EXPORT] as WebAssembly.Tag, [])
-      this.#collector = new FrameCollector(continuations, instance.exports)
-      this.#resumption = new Resumption(continuations, instance, facts, imports)
+      this.#signal = new WebAssembly.Exception(this.#exports[CAPTURED_EXPORT], [])
+      this.#collector = new FrameCollector(continuations, instance.exports, this.#references)
+      this.#resumption = new Resumption(continuations, instance, facts, imports, this.#references)
     }
   }
 
@@ -203,7 +206,8 @@ class Machine implements Guest {
   #restore({ activations, memory, globals, position }: Snapshot): void {
     const { facts } = this.#options
     const fits =
-      globals.length === facts.globals.length && globals.every(({ type }, i) => type === facts.globals[i].type)
+      globals.length >= facts.globals.length &&
+      globals.every(({ type }, i) => type === (facts.globals[i]?.type ?? 'i32'))
     const pages = memory.length / PAGE_BYTES
     const { minPages = 0, maxPages = 0 } = facts.memory ?? {}
     if (!fits || !Number.isInteger(pages) || pages < minPages || pages > maxPages || this.#resumption === undefined) {
@@ -221,6 +225,9 @@ class Machine implements Guest {
       const set = this.#exports[setterExport(index)] as (...values: (number | bigint)[]) => void
       if (type === 'v128') set(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
       else set(type === 'i32' || type === 'f32' ? Number(bits) | 0 : BigInt.asIntN(64, bits))
+    }
+    if (!this.#references.restoreTables(globals.slice(facts.globals.length).map(({ bits }) => bits))) {
+      throw new WasmError('SNAPSHOT', { message: 'The snapshot does not fit the module: other tables.' })
     }
     ;(this.#exports[DROP_EXPORT] as (() => void) | undefined)?.()
     this.#phase = activations.phase
@@ -242,10 +249,12 @@ class Machine implements Guest {
   }
 
   globals(): readonly GlobalState[] {
-    return this.#options.facts.globals.map(({ index, type }) => ({
+    const globals = this.#options.facts.globals.map(({ index, type }): GlobalState => ({
       type,
       bits: globalBits(type, this.#exports[globalExport(index)]),
     }))
+    for (const bits of this.#references.tableBits()) globals.push({ type: 'i32', bits })
+    return globals
   }
 
   requestCheckpoint(label: string): void {

@@ -37,6 +37,11 @@ export interface TagDefinition {
   readonly params: readonly NumericType[]
 }
 
+export interface TableDefinition {
+  readonly minEntries: number
+  readonly maxEntries: number | undefined
+}
+
 export interface ExportDefinition {
   readonly name: string
   /** 0 function, 1 table, 2 memory, 3 global, 4 tag. */
@@ -58,7 +63,10 @@ export interface WasmModule {
   readonly tags: TagDefinition[]
   readonly globals: GlobalDefinition[]
   readonly exports: ExportDefinition[]
-  tables: number
+  /** Of function references. */
+  readonly tables: TableDefinition[]
+  /** Element segments. */
+  elements: number
   memory: { readonly minPages: number; readonly maxPages: number | undefined } | undefined
   start: number | undefined
   /** Functions that an element segment or a `ref.func` names: all that an indirect call can reach. */
@@ -115,7 +123,8 @@ export function readModule(bytes: Uint8Array): WasmModule {
     tags: [],
     globals: [],
     exports: [],
-    tables: 0,
+    tables: [],
+    elements: 0,
     memory: undefined,
     start: undefined,
     addressTaken: new Set(),
@@ -284,10 +293,10 @@ function readLimits(cursor: Cursor, what: string): { min: number; max: number | 
 }
 
 function readTable(cursor: Cursor, module: WasmModule): void {
-  module.tables++
   const type = cursor.u8()
   if (type !== 0x70) throw unsupported(referenceFeature(type) ?? 'unknown tables', 'table section', cursor.at)
-  readLimits(cursor, 'table')
+  const { min, max } = readLimits(cursor, 'table')
+  module.tables.push({ minEntries: min, maxEntries: max })
 }
 
 function readTag(cursor: Cursor, module: WasmModule): void {
@@ -366,6 +375,7 @@ function readExport(cursor: Cursor, module: WasmModule): void {
 
 /** All eight forms of an element segment (§5.5.12). */
 function readElement(cursor: Cursor, module: WasmModule): void {
+  module.elements++
   const flags = cursor.u32()
   if (flags > 7) throw malformed('unknown form of an element segment', cursor.at)
   const passive = (flags & 1) !== 0

@@ -38,6 +38,7 @@ import {
   tableExport,
   tagExport,
 } from './sections.ts'
+import { tableFunctionType, tableInstruction } from './table-uses.ts'
 import type { TailCalls } from './tail-calls.ts'
 
 /** Imported from this module name: what the instance of the rewritten module exports. */
@@ -139,12 +140,6 @@ export class Continuations {
     return this.#read().module.tags[tag].params.map((type) => ({ type, free }))
   }
 
-  /** By the index of a function in the original module: its index in the rewritten one. */
-  movedFunctions(): number[] {
-    const { module, layout } = this.#read()
-    return module.functions.map((_, index) => movedFunction(module, layout, index))
-  }
-
   /** What a frame at a site holds. */
   values(functionIndex: number, site: number): readonly ExpectedValue[] {
     return this.#of(functionIndex, site).values
@@ -185,9 +180,10 @@ export class Continuations {
       typeIndex: (params, results) => types.index(params, results),
       target: (index) => place(movedFunction(module, layout, index)),
       segmentFunction: (op, segment) => place(this.#segmentFunction(op, segment)),
+      tableFunction: (instruction) => place(layout.tableFunctions + uses.tables.indexOf(instruction)),
     })
     const next = { nextI32: NEXT_I32, nextI64: NEXT_I32 + 1, nextFunction: MACHINE_FUNCTIONS }
-    const outside = { self, ...next, table: module.tables }
+    const outside = { self, ...next, table: module.tables.length }
     const facts = writer.writeContinuation(functionIndex, site, outside)
     if (facts === undefined) throw foreign({ function: functionIndex, site }, 'no such site')
     const declared = [...referenced].map(place)
@@ -231,7 +227,10 @@ export class Continuations {
     for (let n = 0; n < body.count; n++) {
       const op = body.opcode[n]
       const index = body.immediate[n]
-      if (op === OP.memoryInit) outer.set(this.#segmentFunction(op, index), MEMORY_INIT)
+      const table = tableInstruction(body, n)
+      if (table !== undefined) {
+        outer.set(layout.tableFunctions + uses.tables.indexOf(table), tableFunctionType(table))
+      } else if (op === OP.memoryInit) outer.set(this.#segmentFunction(op, index), MEMORY_INIT)
       else if (op === OP.dataDrop) outer.set(this.#segmentFunction(op, index), { params: [], results: [] })
       else if (op === OP.call || op === OP.returnCall || op === OP.refFunc) {
         outer.set(movedFunction(module, layout, index), types[functions[index]])
@@ -259,7 +258,7 @@ function continuationLayout(module: WasmModule, uses: Uses): Layout {
     ...{ exhausted: NEVER, outOfMemory: NEVER, enter: NEVER, segments: NEVER, readers: NEVER },
     // Of what gives, code at a site calls the last import only, and the functions for exceptions.
     ...{ giveImports: MACHINE_FUNCTIONS + 1 - 2, giveTags: MACHINE_FUNCTIONS_GIVING },
-    droppedGlobal: NEVER,
+    ...{ droppedGlobal: NEVER, droppedElements: NEVER, tableFunctions: NEVER, hasFunctionTable: false },
     fuelGlobal: module.globals.length,
     slotsGlobal: module.globals.length + 1,
     raisedGlobal: raised === 1 ? module.globals.length + 2 : undefined,
@@ -307,13 +306,13 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   section(out, SECTION.type, () => types.write(out))
   section(out, SECTION.import, () => {
     const globals = module.globals.length + 2 + (raises ? 1 : 0) + writer.stageSize
-    const others = module.tables + 1 + module.tags.length + 1 + (module.memory === undefined ? 0 : 1)
+    const others = module.tables.length + 1 + module.tags.length + 1 + (module.memory === undefined ? 0 : 1)
     out.unsigned(machine.length + outer.size + globals + others)
     for (const [name, index] of machine) writeImport(out, MACHINE_MODULE, name, index)
     for (const [index, called] of outerTypes) writeImport(out, FUNCTIONS_MODULE, String(index), called)
     const instance = (name: string): ByteSink =>
       out.vector(encoder.encode(INSTANCE_MODULE)).vector(encoder.encode(name))
-    for (let index = 0; index < module.tables; index++) instance(tableExport(index)).raw([1, 0x70, 0, 0])
+    for (const index of module.tables.keys()) instance(tableExport(index)).raw([1, 0x70, 0, 0])
     instance(TABLE_IMPORT).raw([1, 0x70, 0, 0])
     if (module.memory !== undefined) instance(MEMORY_EXPORT).raw([2, 0, 0])
     for (const [index, global] of module.globals.entries()) {

@@ -24,6 +24,7 @@ import { Labels } from './labels.ts'
 import { movedFunction, type Layout } from './layout.ts'
 import type { FunctionOptions, FunctionParts, SegmentFunction, Statistics, TypeIndex } from './parts.ts'
 import { writeTrips } from './snippets.ts'
+import { tableInstruction } from './table-uses.ts'
 
 /** No site costs more: an interpreter's big loop runs through little of its body each time. */
 export const SITE_COST_MAX = 128
@@ -49,6 +50,7 @@ export class FunctionWriter {
   protected readonly typeIndex: TypeIndex
   protected readonly body: Body
   readonly #segmentFunction: SegmentFunction
+  readonly #tableFunction: FunctionParts['tableFunction']
   readonly #exceptions: FunctionParts['exceptions']
   readonly #target: (functionIndex: number) => number
   readonly #operands = new Operands()
@@ -85,6 +87,7 @@ export class FunctionWriter {
     this.body = parts.body
     this.typeIndex = parts.typeIndex
     this.#segmentFunction = parts.segmentFunction
+    this.#tableFunction = parts.tableFunction
     this.#exceptions = parts.exceptions
     this.#target = parts.target ?? ((index) => movedFunction(parts.module, parts.layout, index))
     this.fuel = new FuelCode(parts.sink, parts.layout, this.hints)
@@ -312,8 +315,15 @@ export class FunctionWriter {
           break
         case OP.memoryInit:
         case OP.dataDrop:
-          this.#writeSegment(n)
+          this.#writeInstead(n, this.#segmentFunction(op, this.body.immediate[n]))
           break
+        case OP.tableInit:
+        case OP.elemDrop:
+        case OP.tableGrow: {
+          const instruction = tableInstruction(this.body, n)
+          if (instruction !== undefined) this.#writeInstead(n, this.#tableFunction(instruction))
+          break
+        }
         case OP.return:
           if (!this.#wrapped) break
           this.flush(at[n])
@@ -427,9 +437,9 @@ export class FunctionWriter {
     }
   }
 
-  #writeSegment(n: number): void {
-    const { opcode, immediate, at } = this.body
-    const callee = this.#segmentFunction(opcode[n], immediate[n])
+  /** A call in place of an instruction. */
+  #writeInstead(n: number, callee: number | undefined): void {
+    const { at } = this.body
     if (callee === undefined) return
     this.flush(at[n])
     this.sink.u8(OP.call).unsigned(callee)

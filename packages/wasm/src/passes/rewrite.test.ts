@@ -98,8 +98,6 @@ describe('features outside of the semantics are refused, with function and offse
     ['typed function references', [0x15, 0]],
     ['typed function references', [0xd0, 1, 0x1a]],
     ['garbage collection', [0xfb, 0]],
-    ['changes to tables', [0x26, 0]],
-    ['changes to tables', [0xfc, 0x0e, 0, 0]],
     ['external references', [0xd0, 0x6f, 0x1a]],
     ['several memories', [0x41, 0, 0x28, 0x42, 1, 0, 0x1a]],
   ])('%s', (feature, code) => {
@@ -135,6 +133,10 @@ describe('indices that only the rewritten module would have are refused', () => 
     ['global', [0x23, 0, 0x1a]],
     ['local', [0x20, 0, 0x1a]],
     ['type', [0x41, 0, 0x11, 7, 0]],
+    ['table', [0x41, 0, 0x11, 0, 0]],
+    ['table', [0xfc, 0x10, 0]],
+    ['element segment', [0xfc, 0x0d, 0]],
+    ['tag', [0x08, 0]],
     ['label', [0x0c, 1]],
   ])('%s', (what, code) => {
     expect(refusal(command(code))).toMatchObject({

@@ -167,10 +167,11 @@ describe('any bytes', () => {
   })
 
   test('a changed byte or a cut is refused, or gives a module that is as valid as the changed one', () => {
-    const change = fc.record({ seed: fc.nat(50), at: fc.nat(), to: fc.nat(255), cut: fc.boolean() })
+    const language = fc.constantFrom(undefined, 'legacy', 'exnref')
+    const change = fc.record({ seed: fc.nat(50), at: fc.nat(), to: fc.nat(255), cut: fc.boolean(), language })
     fc.assert(
-      fc.property(change, ({ seed, at, to, cut }) => {
-        const bytes = generate(seed, { canonicalSinks: false, signs: true })
+      fc.property(change, ({ seed, at, to, cut, language }) => {
+        const bytes = generate(seed, { canonicalSinks: false, signs: true, ...(language && { language }) })
         if (cut) return accepted(bytes.slice(0, at % bytes.length))
         bytes[at % bytes.length] = to
         accepted(bytes)

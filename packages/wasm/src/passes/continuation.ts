@@ -130,9 +130,9 @@ export class ContinuationWriter extends FunctionWriter {
     const whole = this.blockType(blockResultTypes(body, opener, this.module))
     const op = body.opcode[opener]
     if (op === OP.tryTable) {
-      this.openTryTable(opener, [])
+      this.handlers.openTryTable(opener, [])
       this.#writeLevel(place, depth + 1)
-      return this.closeTryTable(opener)
+      return this.handlers.closeTryTable(opener)
     }
     const caught = this.#caughtAt(place, part)
     if (op === OP.loop) sink.u8(OP.block).signed(whole)

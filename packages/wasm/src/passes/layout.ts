@@ -98,8 +98,8 @@ export interface Layout {
   readonly raisedGlobal: number | undefined
   /** The first of the globals that handlers leave values in: an i32 and an i64 by turns. */
   readonly stageGlobal: number
-  /** The tag of the capture signal. */
-  readonly capturedTag: number
+  /** The tag of the capture signal; `undefined`: in a module without exceptions nothing else is caught. */
+  readonly capturedTag: number | undefined
 }
 
 export function layoutOf(module: WasmModule, uses: Uses, capture: boolean): Layout {
@@ -135,7 +135,7 @@ export function layoutOf(module: WasmModule, uses: Uses, capture: boolean): Layo
     droppedElements,
     raisedGlobal: exceptions === 'legacy' ? raised : undefined,
     stageGlobal: raised + (exceptions === 'legacy' ? 1 : 0),
-    capturedTag: module.tags.length,
+    capturedTag: capture && exceptions !== undefined ? module.tags.length : undefined,
   }
 }
 

@@ -308,11 +308,11 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   if (memory !== undefined) {
     section(out, SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
   }
-  if (layout.frame !== undefined || module.tags.length > 0) {
+  if (module.tags.length > 0 || layout.capturedTag !== undefined) {
     section(out, SECTION.tag, () => {
-      out.unsigned(module.tags.length + (layout.frame === undefined ? 0 : 1))
+      out.unsigned(module.tags.length + (layout.capturedTag === undefined ? 0 : 1))
       for (const { type } of module.tags) out.u8(0).unsigned(type)
-      if (layout.frame !== undefined) out.u8(0).unsigned(machineType)
+      if (layout.capturedTag !== undefined) out.u8(0).unsigned(machineType)
     })
   }
   section(out, SECTION.global, () =>

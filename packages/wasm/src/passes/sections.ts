@@ -298,7 +298,7 @@ export function writeExports(
     for (let i = 0; i < stageSize; i++) rows.push([stageExport(i), 3, layout.stageGlobal + i])
     for (const index of module.globals.keys()) rows.push([cellExport(index), 3, index])
     for (const index of module.tags.keys()) rows.push([tagExport(index), 4, index])
-    rows.push([CAPTURED_EXPORT, 4, layout.capturedTag])
+    if (layout.capturedTag !== undefined) rows.push([CAPTURED_EXPORT, 4, layout.capturedTag])
     if (layout.raisedGlobal !== undefined) rows.push([RAISED_EXPORT, 3, layout.raisedGlobal])
   }
   let readers = layout.readers

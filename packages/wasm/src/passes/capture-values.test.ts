@@ -154,5 +154,5 @@ test.each(['caught-exception', 'exception-reference'])("the frame of the specifi
   const options = { ...OPTIONS, capture: true }
   const { snapshots } = run(new Uint8Array(readFileSync(vector)), options, { at: () => 'capture' })
   const bytes = hex(encodeFrames(snapshots[0].activations))
-  expect(bytes).toBe('0100000001' + '000000000000000000000001' + '0700000000000000010100000005')
+  expect(bytes).toBe('01000000010000000000000000000000010700000000000000010100000005')
 })

@@ -157,7 +157,7 @@ export class Resumption {
       [MACHINE_MODULE]: { ...machine, refill: table.get(layout.refill), grow: table.get(layout.grow) },
       [INSTANCE_MODULE]: { ...this.#exports, [TABLE_IMPORT]: this.#table },
       [FUNCTIONS_MODULE]: Object.fromEntries(
-        continuation.functions.map((index) => [String(index), this.#function(table, index)]),
+        continuation.functions.map((index) => [String(index), this.#function(table, index, continuation)]),
       ),
     })
     const run = instance.exports[CONTINUATION_EXPORT] as () => void
@@ -165,9 +165,9 @@ export class Resumption {
     return run
   }
 
-  /** Host functions as they are, so that calls do not lead through the instance. */
-  #function(table: WebAssembly.Table, index: number): WebAssembly.ImportValue {
-    const wanted = this.#facts.imports[index]
+  /** Host functions as they are, so that calls do not lead through the instance; but a reference is to the instance's. */
+  #function(table: WebAssembly.Table, index: number, { referenced }: Continuation): WebAssembly.ImportValue {
+    const wanted = referenced.has(index) ? undefined : this.#facts.imports[index]
     return wanted === undefined ? (table.get(index) as () => unknown) : this.#imports[wanted.module][wanted.name]
   }
 }

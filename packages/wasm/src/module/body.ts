@@ -222,7 +222,11 @@ export class Body {
       case IMMEDIATE.function:
         if (op === OP.refFunc) this.uses |= USES.references
         else this.#flag(LOOP.calls)
-        return this.#index(cursor, n, module.functions.length, 'function')
+        this.#index(cursor, n, module.functions.length, 'function')
+        if (op === OP.refFunc && !module.declared.has(this.immediate[n])) {
+          throw malformed(`undeclared reference to function ${this.immediate[n]}`, this.at[n])
+        }
+        return
       case IMMEDIATE.indirect:
         this.#flag(LOOP.calls)
         this.#index(cursor, n, module.types.length, 'type')

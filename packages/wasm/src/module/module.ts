@@ -71,6 +71,8 @@ export interface WasmModule {
   start: number | undefined
   /** Functions that an element segment or a `ref.func` names: all that an indirect call can reach. */
   readonly addressTaken: Set<number>
+  /** Functions that code may take references of: those that are named outside of the code. */
+  readonly declared: Set<number>
   /** Bodies of the defined functions: the local declarations and the instructions. */
   readonly bodies: ByteRange[]
   /** Content of the sections by id, without id and size. */
@@ -128,6 +130,7 @@ export function readModule(bytes: Uint8Array): WasmModule {
     memory: undefined,
     start: undefined,
     addressTaken: new Set(),
+    declared: new Set(),
     bodies: [],
     sections: new Map(),
     functionReferences: [],
@@ -357,6 +360,7 @@ function readFunctionReference(cursor: Cursor, module: WasmModule, section: numb
   const start = cursor.at
   const index = cursor.u32()
   module.addressTaken.add(index)
+  module.declared.add(index)
   module.functionReferences.push({ section, range: { start, end: cursor.at }, index })
 }
 
@@ -370,7 +374,9 @@ function readExport(cursor: Cursor, module: WasmModule): void {
       hint: 'Give the original module, not one that was rewritten already.',
     })
   }
-  module.exports.push({ name, kind, index: cursor.u32() })
+  const index = cursor.u32()
+  if (kind === 0) module.declared.add(index)
+  module.exports.push({ name, kind, index })
 }
 
 /** All eight forms of an element segment (§5.5.12). */

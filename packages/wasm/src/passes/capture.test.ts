@@ -27,7 +27,7 @@ describe('a random program', () => {
         expect({ ...moved, snapshots: [] }).toEqual(plain)
         expect(moved.snapshots).toEqual(continued.snapshots)
       }),
-      { numRuns: 20 },
+      { numRuns: 12 },
     )
   })
 

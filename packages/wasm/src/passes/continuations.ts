@@ -60,6 +60,8 @@ export interface Continuation {
   readonly slots: number
   /** Indices in the rewritten module. */
   readonly functions: readonly number[]
+  /** Those of them that it takes references of. */
+  readonly referenced: ReadonlySet<number>
   /** Of the rewritten module. */
   readonly layout: Layout
 }
@@ -207,6 +209,7 @@ export class Continuations {
       module: new WebAssembly.Module(bytes),
       ...{ values: facts.values, order: facts.order, takesSlots: facts.takesSlots, slots: facts.slots },
       functions: [...outer.keys()],
+      referenced,
       layout,
       call: this.#callOf(facts),
     }

@@ -118,6 +118,16 @@ describe('function references', () => {
   })
 })
 
+test('references to functions of the host are the same in what is continued', () => {
+  const imports = [{ module: 'wasi_snapshot_preview1', name: 'sched_yield', results: ['i32'] }] as const
+  const take = [0xd2, 0, ...set(1), ...turns(0, 2), ...get(1), 0xd1, ...trace]
+  const code = [...take, ...take, ...traceStored]
+  const functions = [{ code, locals: ['i32', 'funcref'] as const, exported: '_start' }]
+  const { snapshots } = expectSame(module([], { imports, functions, declared: [0] }))
+  const values = snapshots.map(({ activations }) => activations.frames[0].values)
+  expect(values[3]).toContainEqual({ type: 'funcref', function: 0 })
+})
+
 describe('tables that code changes are part of the state', () => {
   const types = [{ params: ['i32'], results: ['i32'] }] as const
   const second = { ...polling, code: [...turns(1, 2), ...get(0), ...i32(100), ADD] }

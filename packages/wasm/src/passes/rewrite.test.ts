@@ -122,6 +122,11 @@ describe('features outside of the semantics are refused, with function and offse
   })
 })
 
+test('a reference to a function that nothing declares is refused', () => {
+  const bytes = assemble({ functions: [{ code: [0xd2, 1, 0x1a], exported: '_start' }, { code: [] }] })
+  expect(refusal(bytes)).toMatchObject({ code: 'MALFORMED', message: expect.stringContaining('undeclared') as string })
+})
+
 test('references in exceptions are refused', () => {
   const bytes = assemble({ functions: [{ code: [], exported: '_start' }], tags: [{ params: ['funcref'] }] })
   expect(refusal(bytes)).toMatchObject({ code: 'FEATURE', data: { feature: 'references in exceptions' } })
@@ -176,7 +181,7 @@ describe('any bytes', () => {
         bytes[at % bytes.length] = to
         accepted(bytes)
       }),
-      { numRuns: 1000 },
+      { numRuns: 600 },
     )
   })
 })

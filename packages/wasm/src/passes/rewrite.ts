@@ -197,10 +197,8 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
     body.decode(module, f)
     if (body.loops > 0) hasSite[f] = 1
     if (body.throws) hasThrow[f] = 1
-    if ((body.uses & USES.legacyExceptions) !== 0 && ((body.uses | used) & USES.exceptionReferences) !== 0) {
-      throw bothExceptions(module, f)
-    }
     used |= body.uses
+    if ((used & BOTH_EXCEPTIONS) === BOTH_EXCEPTIONS) throw bothExceptions(module, f)
     tailCalls.add(f, body)
     for (let n = 0; n < body.count; n++) {
       const op = body.opcode[n]
@@ -335,6 +333,8 @@ export function section(out: ByteSink, id: number, write: () => void): void {
   write()
   out.closeSize(size)
 }
+
+const BOTH_EXCEPTIONS = USES.legacyExceptions | USES.exceptionReferences
 
 function bothExceptions(module: WasmModule, functionIndex: number): WasmError {
   const { start } = module.bodies[functionIndex - module.imports.length]

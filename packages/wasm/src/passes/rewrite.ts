@@ -6,7 +6,8 @@
 
 import { addTypeEdges, analyseCalls, Edges, typeNodes, type CallGraph } from '../analysis/call-graph.ts'
 import { WasmError } from '../error.ts'
-import { Body, USES } from '../module/body.ts'
+import { Body } from '../module/body.ts'
+import { USES } from '../module/body-parts.ts'
 import { readModule, SECTION, unsupported, type FunctionType, type WasmModule } from '../module/module.ts'
 import { describeFunction } from '../module/names.ts'
 import { isNumeric, OP, VALUE_TYPES, type NumericType, type ValueType } from '../module/opcodes.ts'

@@ -2,10 +2,11 @@
 
 import { type Continuation, CONTINUATION_EXPORT, type Continuations, FUNCTIONS_MODULE, INSTANCE_MODULE, TABLE_IMPORT } from './passes/continuations.ts' // prettier-ignore
 import type { NumericType } from './module/opcodes.ts'
-import type { StagePlace } from './passes/handlers.ts'
+import type { StagePlace } from './passes/shared-handlers.ts'
 import { MACHINE_MODULE } from './passes/layout.ts'
 import { FUNCTIONS_EXPORT, SLOTS_EXPORT, stageExport } from './passes/sections.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
+import type { References } from './references.ts'
 import type { Activations, Frame, FrameException, FrameValue, NumericValue } from './state/frames.ts'
 
 const CANONICAL_F32 = 0x7fc0_0000n
@@ -20,12 +21,12 @@ export class FrameCollector {
   readonly #exports: WebAssembly.Exports
   #frames: Frame[] = []
   #given: Given[] = []
-  /** Functions by what the engine shows of them, once a reference is met. */
-  #functions: Map<unknown, number> | undefined
+  readonly #references: References
 
-  constructor(continuations: Continuations, exports: WebAssembly.Exports) {
+  constructor(continuations: Continuations, exports: WebAssembly.Exports, references: References) {
     this.#continuations = continuations
     this.#exports = exports
+    this.#references = references
   }
 
   /** The frames since the last call, outermost first. */
@@ -44,7 +45,7 @@ export class FrameCollector {
     const given = this.#given.values()
     const values = this.#continuations.values(functionIndex, site).map(({ type, free, place }): FrameValue => {
       if (type === 'exnref') return { type, exception: this.#exception(given) }
-      if (type === 'funcref') return { type, function: this.#functionIndex(given.next().value) }
+      if (type === 'funcref') return { type, function: this.#references.index(given.next().value) }
       let slot = place?.slot ?? 0
       return number(type, free, (kind) => this.#staged({ kind, slot: slot++ }))
     })
@@ -64,15 +65,6 @@ export class FrameCollector {
     const read = (kind: 'i32' | 'i64'): bigint =>
       BigInt.asUintN(kind === 'i32' ? 32 : 64, BigInt(given.next().value as number))
     return { tag, values: this.#continuations.carried(tag).map(({ type, free }) => number(type, free, read)) }
-  }
-
-  #functionIndex(given: Given | undefined): number | undefined {
-    if (given === null) return undefined
-    if (this.#functions === undefined) {
-      const table = this.#exports[FUNCTIONS_EXPORT] as WebAssembly.Table
-      this.#functions = new Map(this.#continuations.movedFunctions().map((moved, index) => [table.get(moved), index]))
-    }
-    return this.#functions.get(given)
   }
 }
 
@@ -94,6 +86,7 @@ export class Resumption {
   readonly #exports: WebAssembly.Exports
   readonly #facts: ModuleFacts
   readonly #imports: WebAssembly.Imports
+  readonly #references: References
   readonly #instances = new Map<Continuation, () => void>()
   readonly #table = new WebAssembly.Table({ element: 'anyfunc', initial: 0 })
   readonly #slotsLimit: number
@@ -107,7 +100,9 @@ export class Resumption {
     instance: WebAssembly.Instance,
     facts: ModuleFacts,
     imports: WebAssembly.Imports,
+    references: References,
   ) {
+    this.#references = references
     this.#continuations = continuations
     this.#exports = instance.exports
     this.#facts = facts
@@ -132,30 +127,25 @@ export class Resumption {
       free -= continuation.slots
       this.#table.set(i, this.#instance(continuation))
       if (continuation.takesSlots) this.#queue.push(free)
-      for (const place of continuation.order) this.#enqueue(frames[i].values[place], continuation.layout)
+      for (const place of continuation.order) this.#enqueue(frames[i].values[place])
       this.#queue.push(i + 1)
     }
     this.#instance(plan[0])()
   }
 
-  #enqueue(value: FrameValue, layout: Continuation['layout']): void {
+  #enqueue(value: FrameValue): void {
     if (value.type === 'funcref') {
-      const table = this.#exports[FUNCTIONS_EXPORT] as WebAssembly.Table
       const { function: index } = value
-      this.#queue.push(index === undefined ? null : (table.get(this.#moved(index, layout)) as () => unknown))
+      this.#queue.push(index === undefined ? null : (this.#references.function(index) as () => unknown))
     } else if (value.type === 'exnref') {
       this.#queue.push(value.exception?.tag ?? -1)
-      for (const each of value.exception?.values ?? []) this.#enqueue(each, layout)
+      for (const each of value.exception?.values ?? []) this.#enqueue(each)
     } else {
       const { type, bits } = value
       if (type === 'i32' || type === 'f32') this.#queue.push(Number(bits) | 0)
       else if (type === 'v128') this.#queue.push(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
       else this.#queue.push(BigInt.asIntN(64, bits))
     }
-  }
-
-  #moved(index: number, { shift }: Continuation['layout']): number {
-    return index < this.#facts.imports.length ? index : index + shift
   }
 
   #instance(continuation: Continuation): () => void {
@@ -169,7 +159,7 @@ export class Resumption {
       [MACHINE_MODULE]: { ...machine, refill: table.get(layout.refill), grow: table.get(layout.grow) },
       [INSTANCE_MODULE]: { ...this.#exports, [TABLE_IMPORT]: this.#table },
       [FUNCTIONS_MODULE]: Object.fromEntries(
-        continuation.functions.map((index) => [String(index), this.#function(table, index)]),
+        continuation.functions.map((index) => [String(index), this.#function(table, index, continuation)]),
       ),
     })
     const run = instance.exports[CONTINUATION_EXPORT] as () => void
@@ -177,9 +167,9 @@ export class Resumption {
     return run
   }
 
-  /** Host functions as they are, so that calls do not lead through the instance. */
-  #function(table: WebAssembly.Table, index: number): WebAssembly.ImportValue {
-    const wanted = this.#facts.imports[index]
+  /** Host functions as they are, so that calls do not lead through the instance; but a reference is to the instance's. */
+  #function(table: WebAssembly.Table, index: number, { referenced }: Continuation): WebAssembly.ImportValue {
+    const wanted = referenced.has(index) ? undefined : this.#facts.imports[index]
     return wanted === undefined ? (table.get(index) as () => unknown) : this.#imports[wanted.module][wanted.name]
   }
 }

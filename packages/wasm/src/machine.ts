@@ -25,6 +25,7 @@ import {
   START_EXPORT,
 } from './passes/sections.ts'
 import type { Activations } from './state/frames.ts'
+import { References } from './references.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
 export { WORKER_STACK_MB } from './host-failure.ts'
@@ -49,7 +50,7 @@ export interface Guest {
   /** A fresh view: memory.grow detaches older ones. Empty for a module without memory. */
   memory(): Uint8Array<ArrayBuffer>
   memoryPages(): number
-  /** The mutable globals, in the order of their indices. */
+  /** The mutable globals, in the order of their indices, and what else of the module can change (spec §8.3). */
   globals(): readonly GlobalState[]
   /** During a host call: stop with this label as soon as the call returns. */
   requestCheckpoint(label: string): void
@@ -102,9 +103,9 @@ export interface GuestOptions {
 
 /** Ends the guest from inside an import. */
 class Unwind extends Error {
-  readonly end: 'suspended' | TrapReason
+  readonly end: 'suspended' | 'captured' | TrapReason
 
-  constructor(end: 'suspended' | TrapReason) {
+  constructor(end: 'suspended' | 'captured' | TrapReason) {
     super(end)
     this.end = end
   }
@@ -124,6 +125,7 @@ class Machine implements Guest {
   readonly #options: GuestOptions
   readonly #exports: WebAssembly.Exports
   readonly #fuel: WebAssembly.Global<'i32'>
+  readonly #references: References
   readonly #collector: FrameCollector | undefined
   readonly #resumption: Resumption | undefined
   #phase: Activations['phase'] = 'start'
@@ -133,8 +135,11 @@ class Machine implements Guest {
   #seenFuel = 0
   #due = 0n
   #label: string | undefined
-  /** The capture signal: handlers catch its tag. */
-  readonly #signal: WebAssembly.Exception | undefined
+  /** The capture signal. In a module with exceptions of its own handlers catch its tag only, in others whatever comes. */
+  readonly #signal: Error
+  /** What a host function threw, on its way out of the guest. */
+  #thrown: unknown
+  #threw = false
 
   constructor(options: GuestOptions) {
     this.#options = options
@@ -148,10 +153,11 @@ class Machine implements Guest {
     this.#exports = instance.exports
     this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
     const { continuations, facts } = options
+    this.#signal = captureSignal(this.#exports)
+    this.#references = new References(this.#exports, facts)
     if (continuations !== undefined) {
-      this.#signal = new WebAssembly.Exception(this.#exports[CAPTURED_EXPORT] as WebAssembly.Tag, [])
-      this.#collector = new FrameCollector(continuations, instance.exports)
-      this.#resumption = new Resumption(continuations, instance, facts, imports)
+      this.#collector = new FrameCollector(continuations, instance.exports, this.#references)
+      this.#resumption = new Resumption(continuations, instance, facts, imports, this.#references)
     }
   }
 
@@ -166,7 +172,8 @@ class Machine implements Guest {
         this.#execute(activations)
         return { kind: 'exited', position: this.position(), code: 0 }
       } catch (error) {
-        if (this.#signal === undefined || error !== this.#signal) return this.#ended(error)
+        if (error !== this.#signal) return this.#ended(error)
+        this.#threw = false
         activations = { phase: this.#phase, frames: this.#collector?.take() ?? [] }
         if (onCapture?.(activations, this) !== 'go') {
           return { kind: 'suspended', position: this.position() }
@@ -186,7 +193,7 @@ class Machine implements Guest {
   }
 
   #ended(error: unknown): GuestStop {
-    if (error instanceof Unwind) {
+    if (error instanceof Unwind && error.end !== 'captured') {
       return error.end === 'suspended'
         ? { kind: 'suspended', position: this.position() }
         : this.#trapped(error.end, error.message)
@@ -203,7 +210,8 @@ class Machine implements Guest {
   #restore({ activations, memory, globals, position }: Snapshot): void {
     const { facts } = this.#options
     const fits =
-      globals.length === facts.globals.length && globals.every(({ type }, i) => type === facts.globals[i].type)
+      globals.length >= facts.globals.length &&
+      globals.every(({ type }, i) => type === (facts.globals[i]?.type ?? 'i32'))
     const pages = memory.length / PAGE_BYTES
     const { minPages = 0, maxPages = 0 } = facts.memory ?? {}
     if (!fits || !Number.isInteger(pages) || pages < minPages || pages > maxPages || this.#resumption === undefined) {
@@ -221,6 +229,9 @@ class Machine implements Guest {
       const set = this.#exports[setterExport(index)] as (...values: (number | bigint)[]) => void
       if (type === 'v128') set(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
       else set(type === 'i32' || type === 'f32' ? Number(bits) | 0 : BigInt.asIntN(64, bits))
+    }
+    if (!this.#references.restoreTables(globals.slice(facts.globals.length).map(({ bits }) => bits))) {
+      throw new WasmError('SNAPSHOT', { message: 'The snapshot does not fit the module: other tables.' })
     }
     ;(this.#exports[DROP_EXPORT] as (() => void) | undefined)?.()
     this.#phase = activations.phase
@@ -242,10 +253,12 @@ class Machine implements Guest {
   }
 
   globals(): readonly GlobalState[] {
-    return this.#options.facts.globals.map(({ index, type }) => ({
+    const globals = this.#options.facts.globals.map(({ index, type }): GlobalState => ({
       type,
       bits: globalBits(type, this.#exports[globalExport(index)]),
     }))
+    for (const bits of this.#references.tableBits()) globals.push({ type: 'i32', bits })
+    return globals
   }
 
   requestCheckpoint(label: string): void {
@@ -280,14 +293,9 @@ class Machine implements Guest {
     if (answer === 'suspend') throw new Unwind('suspended')
     if (answer === 'capture') {
       if (stop.kind !== 'due' || this.#resumption === undefined) throw new Error('this stop cannot be captured')
-      throw this.#captureSignal()
+      throw this.#signal
     }
     this.#refill()
-  }
-
-  /** An exception of WebAssembly is no `Error`, but handlers in code can tell it by its tag. */
-  #captureSignal(): Error {
-    return this.#signal as unknown as Error
   }
 
   #poll(): void {
@@ -299,20 +307,17 @@ class Machine implements Guest {
   #imports(): WebAssembly.Imports {
     const imports: Record<string, Record<string, WebAssembly.ImportValue>> = {
       [MACHINE_MODULE]: {
-        poll: () => this.#poll(),
-        frame: (functionIndex: number, site: number) => {
-          this.#collector?.add(functionIndex, site)
-          throw this.#captureSignal()
-        },
-        exhausted: () => {
+        poll: this.#remembering(() => this.#poll()),
+        frame: (functionIndex: number, site: number) => this.#leave(functionIndex, site),
+        exhausted: this.#remembering(() => {
           throw new Unwind('stack-exhausted')
-        },
-        out_of_memory: () => {
+        }),
+        out_of_memory: this.#remembering(() => {
           throw new WasmError('HOST_MEMORY', {
             message: 'The host has no memory for the guest, within the limit that the computation allows.',
             hint: 'Run it on a host with more free memory, or lower the memory limit (which changes the computation).',
           })
-        },
+        }),
       },
     }
     for (const name of GIVE_IMPORTS) imports[MACHINE_MODULE][name] = (value: Given) => this.#collector?.give(value)
@@ -321,6 +326,28 @@ class Machine implements Guest {
       imports[wanted.module][wanted.name] = this.#hostCall(this.#hostFunction(wanted))
     }
     return imports
+  }
+
+  /** Notes what is thrown, for {@link #leave}. */
+  #remembering(call: (...values: unknown[]) => unknown): (...values: unknown[]) => unknown {
+    return (...values) => {
+      try {
+        return call(...values)
+      } catch (error) {
+        this.#thrown = error
+        this.#threw = true
+        throw error
+      }
+    }
+  }
+
+  /** Called by the handlers, whatever they have caught: it has to go on. */
+  #leave(functionIndex: number, site: number): never {
+    const thrown = this.#thrown
+    if (thrown === this.#signal) this.#collector?.add(functionIndex, site)
+    if (this.#threw) throw thrown
+    // The engine alone throws unseen: when its stack runs out.
+    throw new RangeError('Maximum call stack size exceeded')
   }
 
   #hostFunction({ module, name, signature }: HostImport): HostFunction {
@@ -336,7 +363,7 @@ class Machine implements Guest {
   /** Around every host call: notes the position, and stops after it when the call asked for a checkpoint. */
   #hostCall(call: HostFunction): HostFunction {
     const target = call as (...values: unknown[]) => unknown
-    return (...values: unknown[]) => {
+    return this.#remembering((...values) => {
       this.#seenFuel = this.#fuel.value
       const result = target(...values)
       if (this.#label !== undefined) {
@@ -345,7 +372,7 @@ class Machine implements Guest {
         this.#stop({ kind: 'requested', position: this.position(), label })
       }
       return result
-    }
+    })
   }
 
   readonly #checkpoint = (at: number, lengthBytes: number): void => {
@@ -359,6 +386,12 @@ class Machine implements Guest {
       throw new Unwind('invalid-checkpoint-label')
     }
   }
+}
+
+/** An exception of WebAssembly is no `Error`, but code can tell it by its tag. */
+function captureSignal(exports: WebAssembly.Exports): Error {
+  const tag = exports[CAPTURED_EXPORT]
+  return tag === undefined ? new Unwind('captured') : (new WebAssembly.Exception(tag, []) as unknown as Error)
 }
 
 function globalBits(type: NumericType, exported: WebAssembly.ExportValue): bigint {

@@ -84,12 +84,6 @@ export class Liveness {
           copy(this.#behind, depth * words, live, 0, words)
           this.#openHandlers(body, mate[n], depth++)
           break
-        case OP.catch:
-        case OP.catchAll:
-          join(this.#handlers, (depth - 1) * words, live, 0, words)
-          copy(live, 0, this.#behind, (depth - 1) * words, words)
-          if (mate[body.openerOf[n]] === n) this.#guarded.push(depth - 1)
-          break
         case OP.else:
           copy(this.#elses, (depth - 1) * words, live, 0, words)
           copy(live, 0, this.#behind, (depth - 1) * words, words)
@@ -100,10 +94,6 @@ export class Liveness {
           break
         case OP.block:
           depth--
-          break
-        case OP.try:
-        case OP.tryTable:
-          if (this.#guarded.at(-1) === --depth) this.#guarded.pop()
           break
         case OP.loop:
           depth--
@@ -127,14 +117,35 @@ export class Liveness {
         case OP.unreachable:
           live.fill(0, 0, words)
           break
-        case OP.throw:
-        case OP.rethrow:
-        case OP.throwRef:
-          live.fill(0, 0, words)
-          this.#joinHandlers()
-          break
         default:
+          if (op >= OP.try && op <= OP.tryTable) depth = this.#passException(body, n, depth)
       }
+    }
+  }
+
+  /** Instructions that throw or handle exceptions; returns the nesting before them. */
+  #passException(body: Body, n: number, depth: number): number {
+    const { words } = this
+    const live = this.#live
+    switch (body.opcode[n]) {
+      case OP.catch:
+      case OP.catchAll:
+        join(this.#handlers, (depth - 1) * words, live, 0, words)
+        copy(live, 0, this.#behind, (depth - 1) * words, words)
+        if (body.mate[body.openerOf[n]] === n) this.#guarded.push(depth - 1)
+        return depth
+      case OP.try:
+      case OP.tryTable:
+        if (this.#guarded.at(-1) === depth - 1) this.#guarded.pop()
+        return depth - 1
+      case OP.throw:
+      case OP.rethrow:
+      case OP.throwRef:
+        live.fill(0, 0, words)
+        this.#joinHandlers()
+        return depth
+      default:
+        return depth
     }
   }
 

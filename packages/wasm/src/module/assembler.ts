@@ -25,6 +25,8 @@ export interface AssembledModule {
   readonly memory?: { readonly minPages: number; readonly maxPages?: number }
   /** Functions in the one table, from entry 0. */
   readonly table?: readonly number[]
+  /** Passive element segments, behind the one of `table`. */
+  readonly passive?: readonly (readonly number[])[]
   /** Signatures of exception tags; without results. */
   readonly tags?: readonly Signature[]
   /** Functions that a `ref.func` may name without standing in a table. */
@@ -83,6 +85,7 @@ export function assemble(module: AssembledModule): Uint8Array<ArrayBuffer> {
     memory,
     tags = [],
     table = [],
+    passive = [],
     declared = [],
     data = [],
     start,
@@ -108,6 +111,7 @@ export function assemble(module: AssembledModule): Uint8Array<ArrayBuffer> {
   const tagSection = vector(tags, (signature) => [0, ...unsigned(typeIndex(signature))])
   const elements = [
     ...(table.length > 0 ? [[0, ...offset(0), ...vector(table, unsigned)]] : []),
+    ...passive.map((list) => [1, 0, ...vector(list, unsigned)]),
     ...(declared.length > 0 ? [[3, 0, ...vector(declared, unsigned)]] : []),
   ]
   const sections: [id: number, content: number[], present: boolean][] = [

@@ -222,11 +222,15 @@ export class Body {
       case IMMEDIATE.function:
         if (op === OP.refFunc) this.uses |= USES.references
         else this.#flag(LOOP.calls)
-        return this.#index(cursor, n, module.functions.length, 'function')
+        this.#index(cursor, n, module.functions.length, 'function')
+        if (op === OP.refFunc && !module.declared.has(this.immediate[n])) {
+          throw malformed(`undeclared reference to function ${this.immediate[n]}`, this.at[n])
+        }
+        return
       case IMMEDIATE.indirect:
         this.#flag(LOOP.calls)
         this.#index(cursor, n, module.types.length, 'type')
-        cursor.u32()
+        checkIndex(cursor.u32(), module.tables.length, 'table', this.at[n])
         return
       case IMMEDIATE.global:
         return this.#index(cursor, n, module.globals.length, 'global')
@@ -254,6 +258,18 @@ export class Body {
         if (op === OP.catch) this.#close(op, n)
         else this.#flag(LOOP.exits)
         return
+      case IMMEDIATE.table:
+        if (op === OP.tableGrow) this.#flag(LOOP.calls)
+        if (op === OP.tableGet) this.uses |= USES.references
+        return this.#index(cursor, n, module.tables.length, 'table')
+      case IMMEDIATE.element:
+        return this.#index(cursor, n, module.elements, 'element segment')
+      case IMMEDIATE.tableInit:
+        this.#index(cursor, n, module.elements, 'element segment')
+        return checkIndex(cursor.u32(), module.tables.length, 'table', this.at[n])
+      case IMMEDIATE.tableCopy:
+        this.#index(cursor, n, module.tables.length, 'table')
+        return checkIndex(cursor.u32(), module.tables.length, 'table', this.at[n])
       case IMMEDIATE.delegate:
         this.immediate[n] = cursor.u32()
         this.#close(op, n)
@@ -306,10 +322,7 @@ export class Body {
     for (let count = cursor.count(); count > 0; count--) {
       const kind = cursor.u8()
       if (kind > CLAUSE.catchAllRef) throw malformed(`unknown clause in ${this.#where()}`, this.at[n])
-      if (kind <= CLAUSE.catchRef) {
-        const tag = cursor.u32()
-        if (tag >= module.tags.length) throw malformed(`unknown tag ${tag}`, this.at[n])
-      }
+      if (kind <= CLAUSE.catchRef) checkIndex(cursor.u32(), module.tags.length, 'tag', this.at[n])
       this.#branch(cursor.u32(), n)
     }
     this.#openBlock(OP.tryTable, n)
@@ -335,7 +348,7 @@ export class Body {
 
   #index(cursor: Cursor, n: number, size: number, what: string): void {
     const index = cursor.u32()
-    if (index >= size) throw malformed(`unknown ${what} ${index}`, this.at[n])
+    checkIndex(index, size, what, this.at[n])
     this.immediate[n] = index
   }
 
@@ -417,6 +430,10 @@ export class Body {
       this.loopFlags[loop] |= flag
     }
   }
+}
+
+function checkIndex(index: number, size: number, what: string, offset: number): void {
+  if (index >= size) throw malformed(`unknown ${what} ${index}`, offset)
 }
 
 function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {

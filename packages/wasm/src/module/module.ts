@@ -37,6 +37,11 @@ export interface TagDefinition {
   readonly params: readonly NumericType[]
 }
 
+export interface TableDefinition {
+  readonly minEntries: number
+  readonly maxEntries: number | undefined
+}
+
 export interface ExportDefinition {
   readonly name: string
   /** 0 function, 1 table, 2 memory, 3 global, 4 tag. */
@@ -58,11 +63,16 @@ export interface WasmModule {
   readonly tags: TagDefinition[]
   readonly globals: GlobalDefinition[]
   readonly exports: ExportDefinition[]
-  tables: number
+  /** Of function references. */
+  readonly tables: TableDefinition[]
+  /** Element segments. */
+  elements: number
   memory: { readonly minPages: number; readonly maxPages: number | undefined } | undefined
   start: number | undefined
   /** Functions that an element segment or a `ref.func` names: all that an indirect call can reach. */
   readonly addressTaken: Set<number>
+  /** Functions that code may take references of: those that are named outside of the code. */
+  readonly declared: Set<number>
   /** Bodies of the defined functions: the local declarations and the instructions. */
   readonly bodies: ByteRange[]
   /** Content of the sections by id, without id and size. */
@@ -115,10 +125,12 @@ export function readModule(bytes: Uint8Array): WasmModule {
     tags: [],
     globals: [],
     exports: [],
-    tables: 0,
+    tables: [],
+    elements: 0,
     memory: undefined,
     start: undefined,
     addressTaken: new Set(),
+    declared: new Set(),
     bodies: [],
     sections: new Map(),
     functionReferences: [],
@@ -284,10 +296,10 @@ function readLimits(cursor: Cursor, what: string): { min: number; max: number | 
 }
 
 function readTable(cursor: Cursor, module: WasmModule): void {
-  module.tables++
   const type = cursor.u8()
   if (type !== 0x70) throw unsupported(referenceFeature(type) ?? 'unknown tables', 'table section', cursor.at)
-  readLimits(cursor, 'table')
+  const { min, max } = readLimits(cursor, 'table')
+  module.tables.push({ minEntries: min, maxEntries: max })
 }
 
 function readTag(cursor: Cursor, module: WasmModule): void {
@@ -348,6 +360,7 @@ function readFunctionReference(cursor: Cursor, module: WasmModule, section: numb
   const start = cursor.at
   const index = cursor.u32()
   module.addressTaken.add(index)
+  module.declared.add(index)
   module.functionReferences.push({ section, range: { start, end: cursor.at }, index })
 }
 
@@ -361,11 +374,14 @@ function readExport(cursor: Cursor, module: WasmModule): void {
       hint: 'Give the original module, not one that was rewritten already.',
     })
   }
-  module.exports.push({ name, kind, index: cursor.u32() })
+  const index = cursor.u32()
+  if (kind === 0) module.declared.add(index)
+  module.exports.push({ name, kind, index })
 }
 
 /** All eight forms of an element segment (§5.5.12). */
 function readElement(cursor: Cursor, module: WasmModule): void {
+  module.elements++
   const flags = cursor.u32()
   if (flags > 7) throw malformed('unknown form of an element segment', cursor.at)
   const passive = (flags & 1) !== 0

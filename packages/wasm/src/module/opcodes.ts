@@ -88,8 +88,16 @@ export const OP = {
   refNull: 0xd0,
   refIsNull: 0xd1,
   refFunc: 0xd2,
+  tableGet: 0x25,
+  tableSet: 0x26,
   memoryInit: 0x108,
   dataDrop: 0x109,
+  tableInit: 0x10c,
+  elemDrop: 0x10d,
+  tableCopy: 0x10e,
+  tableGrow: 0x10f,
+  tableSize: 0x110,
+  tableFill: 0x111,
   v128Const: 0x20c,
   i64x2Splat: 0x212,
   f32x4Splat: 0x213,
@@ -130,6 +138,12 @@ export const IMMEDIATE = {
   /** A block type, then clauses. */
   tryTable: 21,
   referenceType: 22,
+  table: 23,
+  element: 24,
+  /** Segment, table. */
+  tableInit: 25,
+  /** Target, source. */
+  tableCopy: 26,
   /** From here on: not an instruction of `wasm/1`; the value minus this indexes {@link REFUSED}. */
   refused: 32,
 } as const
@@ -140,7 +154,6 @@ export const REFUSED = [
   'garbage collection',
   'threads',
   'relaxed SIMD',
-  'changes to tables',
 ] as const
 export type RefusedFeature = (typeof REFUSED)[number]
 
@@ -222,7 +235,14 @@ function defineScalar(): void {
   define(0x109, 0x109, '00', IMMEDIATE.index) // data.drop
   define(0x10a, 0x10a, '30', IMMEDIATE.twoIndices) // memory.copy
   define(0x10b, 0x10b, '30', IMMEDIATE.index) // memory.fill
-  define(0x110, 0x110, '01', IMMEDIATE.index) // table.size
+  define(0x25, 0x25, '11', IMMEDIATE.table)
+  define(0x26, 0x26, '20', IMMEDIATE.table)
+  define(0x10c, 0x10c, '30', IMMEDIATE.tableInit)
+  define(0x10d, 0x10d, '00', IMMEDIATE.element)
+  define(0x10e, 0x10e, '30', IMMEDIATE.tableCopy)
+  define(0x10f, 0x10f, '21', IMMEDIATE.table) // table.grow
+  define(0x110, 0x110, '01', IMMEDIATE.table) // table.size
+  define(0x111, 0x111, '30', IMMEDIATE.table) // table.fill
 }
 
 function defineVector(): void {
@@ -283,13 +303,10 @@ function defineVector(): void {
 defineScalar()
 defineVector()
 refuse(0x14, 0x15, 'typed function references')
-refuse(0x25, 0x26, 'changes to tables')
 refuse(0xd3, 0xd3, 'garbage collection')
 refuse(0xd4, 0xd6, 'typed function references')
 refuse(0xfb, 0xfb, 'garbage collection')
 refuse(0xfe, 0xfe, 'threads')
-refuse(0x10c, 0x10f, 'changes to tables')
-refuse(0x111, 0x111, 'changes to tables')
 
 /** What an opcode does to the nesting of constructs. */
 export const STRUCTURE = {

@@ -10,7 +10,7 @@ import { TYPE, TYPE_NAMES } from '../module/result-types.ts'
 import type { Capture } from './capture.ts'
 import { writeNextException, writeThrowAnew } from './exceptions.ts'
 import { FunctionWriter } from './function.ts'
-import type { StagePlace } from './handlers.ts'
+import type { StagePlace } from './shared-handlers.ts'
 import { type Level, levelsAround } from './path.ts'
 import { type NextValue, writeNext } from './snippets.ts'
 
@@ -134,9 +134,9 @@ export class ContinuationWriter extends FunctionWriter {
     const whole = this.blockType(blockResultTypes(body, opener, this.module))
     const op = body.opcode[opener]
     if (op === OP.tryTable) {
-      this.openTryTable(opener, [])
+      this.handlers.openTryTable(opener, [])
       this.#writeLevel(place, depth + 1)
-      return this.closeTryTable(opener)
+      return this.handlers.closeTryTable(opener)
     }
     const caught = this.#caughtAt(place, part)
     if (op === OP.loop) sink.u8(OP.block).signed(whole)

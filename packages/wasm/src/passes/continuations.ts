@@ -38,6 +38,7 @@ import {
   tableExport,
   tagExport,
 } from './sections.ts'
+import { tableFunctionType, tableInstruction } from './table-uses.ts'
 import type { TailCalls } from './tail-calls.ts'
 
 /** Imported from this module name: what the instance of the rewritten module exports. */
@@ -59,6 +60,8 @@ export interface Continuation {
   readonly slots: number
   /** Indices in the rewritten module. */
   readonly functions: readonly number[]
+  /** Those of them that it takes references of. */
+  readonly referenced: ReadonlySet<number>
   /** Of the rewritten module. */
   readonly layout: Layout
 }
@@ -139,12 +142,6 @@ export class Continuations {
     return this.#read().module.tags[tag].params.map((type) => ({ type, free }))
   }
 
-  /** By the index of a function in the original module: its index in the rewritten one. */
-  movedFunctions(): number[] {
-    const { module, layout } = this.#read()
-    return module.functions.map((_, index) => movedFunction(module, layout, index))
-  }
-
   /** What a frame at a site holds. */
   values(functionIndex: number, site: number): readonly ExpectedValue[] {
     return this.#of(functionIndex, site).values
@@ -185,19 +182,34 @@ export class Continuations {
       typeIndex: (params, results) => types.index(params, results),
       target: (index) => place(movedFunction(module, layout, index)),
       segmentFunction: (op, segment) => place(this.#segmentFunction(op, segment)),
+      tableFunction: (instruction) => place(layout.tableFunctions + uses.tables.indexOf(instruction)),
     })
     const next = { nextI32: NEXT_I32, nextI64: NEXT_I32 + 1, nextFunction: MACHINE_FUNCTIONS }
-    const outside = { self, ...next, table: module.tables }
+    const outside = { self, ...next, table: module.tables.length }
     const facts = writer.writeContinuation(functionIndex, site, outside)
     if (facts === undefined) throw foreign({ function: functionIndex, site }, 'no such site')
     const declared = [...referenced].map(place)
     const gives = layout.giveImports !== NEVER
     const raises = layout.raisedGlobal !== undefined
-    const bytes = assemble({ module, types, outer, self, code, writer, of: functionIndex, declared, gives, raises })
+    const throws = uses.exceptions !== undefined
+    const bytes = assemble({
+      module,
+      types,
+      outer,
+      self,
+      code,
+      writer,
+      of: functionIndex,
+      declared,
+      gives,
+      raises,
+      throws,
+    })
     return {
       module: new WebAssembly.Module(bytes),
       ...{ values: facts.values, order: facts.order, takesSlots: facts.takesSlots, slots: facts.slots },
       functions: [...outer.keys()],
+      referenced,
       layout,
       call: this.#callOf(facts),
     }
@@ -231,7 +243,10 @@ export class Continuations {
     for (let n = 0; n < body.count; n++) {
       const op = body.opcode[n]
       const index = body.immediate[n]
-      if (op === OP.memoryInit) outer.set(this.#segmentFunction(op, index), MEMORY_INIT)
+      const table = tableInstruction(body, n)
+      if (table !== undefined) {
+        outer.set(layout.tableFunctions + uses.tables.indexOf(table), tableFunctionType(table))
+      } else if (op === OP.memoryInit) outer.set(this.#segmentFunction(op, index), MEMORY_INIT)
       else if (op === OP.dataDrop) outer.set(this.#segmentFunction(op, index), { params: [], results: [] })
       else if (op === OP.call || op === OP.returnCall || op === OP.refFunc) {
         outer.set(movedFunction(module, layout, index), types[functions[index]])
@@ -259,12 +274,12 @@ function continuationLayout(module: WasmModule, uses: Uses): Layout {
     ...{ exhausted: NEVER, outOfMemory: NEVER, enter: NEVER, segments: NEVER, readers: NEVER },
     // Of what gives, code at a site calls the last import only, and the functions for exceptions.
     ...{ giveImports: MACHINE_FUNCTIONS + 1 - 2, giveTags: MACHINE_FUNCTIONS_GIVING },
-    droppedGlobal: NEVER,
+    ...{ droppedGlobal: NEVER, droppedElements: NEVER, tableFunctions: NEVER, hasFunctionTable: false },
     fuelGlobal: module.globals.length,
     slotsGlobal: module.globals.length + 1,
     raisedGlobal: raised === 1 ? module.globals.length + 2 : undefined,
     stageGlobal: module.globals.length + 2 + raised,
-    capturedTag: module.tags.length,
+    capturedTag: uses.exceptions === undefined ? undefined : module.tags.length,
   }
 }
 
@@ -281,6 +296,8 @@ interface Parts {
   readonly declared: readonly number[]
   /** It may have to give references. */
   readonly gives: boolean
+  /** The module has exceptions: tags are shared. */
+  readonly throws: boolean
   /** It shares the flag of legacy exceptions. */
   readonly raises: boolean
 }
@@ -288,7 +305,7 @@ interface Parts {
 const encoder = new TextEncoder()
 
 function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
-  const { module, types, outer, self, code, writer, of, declared, gives, raises } = parts
+  const { module, types, outer, self, code, writer, of, declared, gives, raises, throws } = parts
   const out = new ByteSink(code.length + 4096)
   const nothing = types.index([], [])
   const type = types.index([], module.types[module.functions[of]].results)
@@ -307,13 +324,14 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   section(out, SECTION.type, () => types.write(out))
   section(out, SECTION.import, () => {
     const globals = module.globals.length + 2 + (raises ? 1 : 0) + writer.stageSize
-    const others = module.tables + 1 + module.tags.length + 1 + (module.memory === undefined ? 0 : 1)
+    const tags = throws ? module.tags.length + 1 : 0
+    const others = module.tables.length + 1 + tags + (module.memory === undefined ? 0 : 1)
     out.unsigned(machine.length + outer.size + globals + others)
     for (const [name, index] of machine) writeImport(out, MACHINE_MODULE, name, index)
     for (const [index, called] of outerTypes) writeImport(out, FUNCTIONS_MODULE, String(index), called)
     const instance = (name: string): ByteSink =>
       out.vector(encoder.encode(INSTANCE_MODULE)).vector(encoder.encode(name))
-    for (let index = 0; index < module.tables; index++) instance(tableExport(index)).raw([1, 0x70, 0, 0])
+    for (const index of module.tables.keys()) instance(tableExport(index)).raw([1, 0x70, 0, 0])
     instance(TABLE_IMPORT).raw([1, 0x70, 0, 0])
     if (module.memory !== undefined) instance(MEMORY_EXPORT).raw([2, 0, 0])
     for (const [index, global] of module.globals.entries()) {
@@ -325,7 +343,7 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
       instance(stageExport(i)).raw([3, i % 2 === 0 ? VALUE_TYPES.i32 : VALUE_TYPES.i64, 1])
     }
     for (const [index, { type }] of module.tags.entries()) instance(tagExport(index)).u8(4).u8(0).unsigned(type)
-    instance(CAPTURED_EXPORT).u8(4).u8(0).unsigned(nothing)
+    if (throws) instance(CAPTURED_EXPORT).u8(4).u8(0).unsigned(nothing)
   })
   section(out, SECTION.function, () => out.unsigned(1).unsigned(type))
   section(out, SECTION.export, () => out.unsigned(1).vector(encoder.encode(CONTINUATION_EXPORT)).u8(0).unsigned(self))

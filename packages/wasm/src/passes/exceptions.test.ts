@@ -2,20 +2,22 @@ import { describe, expect, test } from 'vitest'
 import { assemble, type AssembledModule } from '../module/assembler.ts'
 import { type Run, run } from './test-capture.ts'
 import {
-  ADD,
   call,
+  each,
   END,
   everyWay,
   f64Bytes,
   get,
+  guest,
   i32,
   module,
   OPTIONS,
-  polling,
   set,
+  TAGS,
   trace,
   traceStored,
   turns,
+  ADD,
 } from './test-cases.ts'
 
 const TRY = 0x06
@@ -33,33 +35,6 @@ const DROP = 0x1a
 
 const expectSame = (assembled: AssembledModule, grid?: bigint): Run =>
   everyWay((actual, expected) => expect(actual).toEqual(expected), assembled, grid)
-
-/** (i32) → i32: polls, then throws tag 0 with its argument if that is odd, tag 1 if it is divisible by 4. */
-const throwing = {
-  params: ['i32'],
-  results: ['i32'],
-  locals: ['i32'],
-  code: [
-    ...turns(1, 2),
-    ...[...get(0), ...i32(1), 0x71, 0x04, EMPTY, ...get(0), THROW, 0, END],
-    ...[...get(0), ...i32(3), 0x71, 0x45, 0x04, EMPTY, THROW, 1, END],
-    ...get(0),
-  ],
-} as const
-const TAGS = [{ params: ['i32'] }, {}] as const
-
-/** Function 0 is _start, 1 polls, 2 polls and throws. Locals 0 to 3 are i32, 4 is an exnref where it is wanted. */
-const guest = (
-  code: readonly number[],
-  rest: Partial<AssembledModule> & { exnref?: boolean } = {},
-): AssembledModule => {
-  const { exnref, ...others } = rest
-  const locals = exnref ? (['i32', 'i32', 'i32', 'i32', 'exnref'] as const) : (['i32', 'i32', 'i32', 'i32'] as const)
-  const functions = [{ code: [...code, ...traceStored], locals, exported: '_start' }, polling, throwing]
-  return module([], { tags: TAGS, functions, ...others })
-}
-/** For i = 6 down to 1 in local 0. */
-const each = (body: readonly number[]): number[] => turns(0, 6, body)
 
 describe('legacy exception handling', () => {
   test('a try with a catch for each tag, polls everywhere, operands below', () => {
@@ -318,94 +293,5 @@ describe('what is no exception of the guest passes its handlers', () => {
     const bytes = assemble(module([], { tags: TAGS, functions }))
     const { end } = run(bytes, { ...OPTIONS, stackLimitSlots: 500, capture: true }, { at: () => 'go' })
     expect(end).toMatchObject({ kind: 'trapped', reason: 'stack-exhausted' })
-  })
-})
-
-describe('tail calls', () => {
-  const even = [...get(0), 0x45, 0x04, EMPTY, ...i32(1), 0x0f, END]
-  const less = [...get(0), ...i32(1), 0x6b]
-
-  test('in mutual recursion without end take no stack, and may be left', () => {
-    const isEven = { params: ['i32'], results: ['i32'], code: [...even, ...less, 0x12, 3] } as const
-    const isOdd = {
-      params: ['i32'],
-      results: ['i32'],
-      locals: ['i32'],
-      code: [...turns(1, 2), ...get(0), 0x45, 0x04, EMPTY, ...i32(0), 0x0f, END, ...less, 0x12, 2],
-    } as const
-    const functions = [
-      { code: [...i32(3001), ...call(2), ...trace, ...traceStored], locals: [], exported: '_start' },
-      polling,
-      isEven,
-      isOdd,
-    ]
-    expectSame(module([], { functions }), 10_000n)
-    const bytes = assemble(module([], { functions }))
-    const { end } = run(bytes, { ...OPTIONS, stackLimitSlots: 200, capture: true }, { at: () => 'go' })
-    expect(end.kind).toBe('exited')
-    const few = [
-      { code: [...i32(7), ...call(2), ...trace, ...traceStored], locals: [], exported: '_start' },
-      polling,
-      isEven,
-      isOdd,
-    ]
-    const { snapshots } = expectSame(module([], { functions: few }))
-    expect(Math.max(...snapshots.map(({ activations }) => activations.frames.length))).toBe(2)
-  })
-
-  test('through a table into a function with other parameters, from _start, too', () => {
-    const types = [{ params: ['i64', 'i32'], results: ['i32'] }, {}] as const
-    const from = {
-      params: ['i32'],
-      results: ['i32'],
-      locals: ['i32'],
-      code: [...turns(1, 2), 0x42, 3, ...get(0), ...i32(1), 0x13, 0, 0],
-    } as const
-    const to = {
-      params: ['i64', 'i32'],
-      results: ['i32'],
-      locals: ['i32'],
-      code: [...turns(2, 2), ...get(0), 0xa7, ...get(1), ...call(1), ADD],
-    } as const
-    const last = { locals: ['i32'], code: [...turns(0, 3), ...i32(2), ...trace, ...traceStored] } as const
-    const functions = [
-      { code: [...i32(5), ...call(2), ...trace, ...i32(2), 0x13, 1, 0], exported: '_start' },
-      polling,
-      from,
-      to,
-      last,
-    ]
-    expectSame(module([], { types, functions, table: [2, 3, 4] }))
-  })
-
-  test('from inside of a try: its handlers are gone', () => {
-    const tail = {
-      params: ['i32'],
-      results: ['i32'],
-      locals: ['i32'],
-      code: [...turns(1, 2), TRY, EMPTY, ...get(0), 0x12, 2, CATCH_ALL, ...i32(99), ...trace, END, ...i32(1)],
-    } as const
-    const { functions } = guest(
-      each([TRY, EMPTY, ...get(0), ...call(3), ...trace, CATCH, 0, ...call(1), ...trace, CATCH, 1, END]),
-    )
-    expectSame(guest([], { functions: [...functions, tail] }))
-  })
-})
-
-describe('function references', () => {
-  test('in locals and operands, null and not, are in frames', () => {
-    const FUNCREF = 0x70
-    const code = [
-      ...[0xd2, 1, ...set(1), 0xd0, FUNCREF, 0xd2, 2, ...turns(0, 2), 0xd1, ...trace, 0xd1, ...trace],
-      ...[...get(1), 0xd1, ...trace, ...turns(0, 2), ...get(2), 0xd1, ...trace],
-    ]
-    const functions = [
-      { code: [...code, ...traceStored], locals: ['i32', 'funcref', 'funcref'] as const, exported: '_start' },
-      polling,
-      throwing,
-    ]
-    const { snapshots } = expectSame(module([], { tags: TAGS, functions, declared: [1, 2] }))
-    expect(snapshots[0].activations.frames[0].values).toContainEqual({ type: 'funcref', function: 2 })
-    expect(snapshots[0].activations.frames[0].values).toContainEqual({ type: 'funcref', function: undefined })
   })
 })

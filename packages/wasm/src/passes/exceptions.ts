@@ -50,6 +50,20 @@ export function tagClauses(body: Body, n: number, module: WasmModule): TagClause
   return clauses
 }
 
+/** Clauses for all tags that no tag is left for: their labels, and whether they bring the exception. */
+export function uncheckedLabels(
+  body: Body,
+  n: number,
+  clauses: readonly TagClause[],
+): { readonly label: number; readonly isReference: boolean }[] {
+  const missing = clausesOf(body, n).filter(({ kind, label }) => {
+    const isReference = kind === CLAUSE.catchAllRef
+    if (kind < CLAUSE.catchAll) return false
+    return !clauses.some((each) => !each.carries && each.label === label && each.isReference === isReference)
+  })
+  return missing.map(({ kind, label }) => ({ label, isReference: kind === CLAUSE.catchAllRef }))
+}
+
 /** Where a clause's branch begins: what it does not bring is dropped. `scratch` is a local for exceptions. */
 export function writeDrops(sink: ByteSink, { params, carries, isReference }: TagClause, scratch: () => number): void {
   if (carries || params.length === 0) return

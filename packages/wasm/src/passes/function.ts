@@ -7,23 +7,23 @@
 
 import type { CallGraph } from '../analysis/call-graph.ts'
 import { countedLoop } from '../analysis/counted-loop.ts'
-import { forEachLabel } from '../analysis/liveness.ts'
 import { Operands } from '../analysis/operands.ts'
-import { blockParamTypes, blockResultTypes } from '../analysis/sites.ts'
+import { blockParamTypes } from '../analysis/sites.ts'
 import type { Body } from '../module/body.ts'
-import { CLAUSE } from '../module/clauses.ts'
 import type { FunctionType, WasmModule } from '../module/module.ts'
 import { FLOAT, floatRules, OP, SINK, VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
 import type { ByteSink } from '../module/sink.ts'
 import { Capture } from './capture.ts'
-import { tagClauses, writeCaught, writeDrops, writeRaise } from './exceptions.ts'
 import { FloatCode } from './floats.ts'
 import { EMPTY_BLOCK_TYPE, FuelCode, keepsCounter } from './fuel.ts'
+import { HandlerCode } from './handlers.ts'
 import { BranchHints } from './hints.ts'
 import { Labels } from './labels.ts'
 import { movedFunction, type Layout } from './layout.ts'
+import { Locals } from './locals.ts'
 import type { FunctionOptions, FunctionParts, SegmentFunction, Statistics, TypeIndex } from './parts.ts'
 import { writeTrips } from './snippets.ts'
+import { tableInstruction } from './table-uses.ts'
 
 /** No site costs more: an interpreter's big loop runs through little of its body each time. */
 export const SITE_COST_MAX = 128
@@ -49,11 +49,14 @@ export class FunctionWriter {
   protected readonly typeIndex: TypeIndex
   protected readonly body: Body
   readonly #segmentFunction: SegmentFunction
+  readonly #tableFunction: FunctionParts['tableFunction']
   readonly #exceptions: FunctionParts['exceptions']
   readonly #target: (functionIndex: number) => number
   readonly #operands = new Operands()
   protected readonly capture: Capture | undefined
   protected readonly fuel: FuelCode
+  protected readonly handlers: HandlerCode
+  readonly #locals: Locals
   readonly #floats: FloatCode
   /** Of all functions written so far. */
   readonly hints = new BranchHints()
@@ -71,9 +74,6 @@ export class FunctionWriter {
   protected readonly labels = new Labels()
   /** The loop whose iterations the continuation does not count again. */
   protected uncounted = NONE
-  /** Types of the locals that were added, in order. */
-  readonly #added: number[] = []
-  readonly #scratch = new Map<number, number>()
   protected slotsLocal = NONE
 
   constructor(parts: FunctionParts) {
@@ -85,10 +85,17 @@ export class FunctionWriter {
     this.body = parts.body
     this.typeIndex = parts.typeIndex
     this.#segmentFunction = parts.segmentFunction
+    this.#tableFunction = parts.tableFunction
     this.#exceptions = parts.exceptions
     this.#target = parts.target ?? ((index) => movedFunction(parts.module, parts.layout, index))
     this.fuel = new FuelCode(parts.sink, parts.layout, this.hints)
-    const { sink, module, body } = parts
+    const { sink, module, body, layout } = parts
+    this.#locals = new Locals(body)
+    this.handlers = new HandlerCode({
+      ...{ sink, module, body, layout, labels: this.labels, fuel: this.fuel },
+      blockType: (results, params) => this.blockType(results, params),
+      exceptionLocal: () => this.scratchLocal(VALUE_TYPES.exnref),
+    })
     this.#floats = new FloatCode({ sink, module, body, operands: this.#operands, hints: this.hints })
     if (parts.options.fuel && parts.layout.frame !== undefined) this.capture = new Capture(parts)
   }
@@ -132,12 +139,11 @@ export class FunctionWriter {
     if (this.cyclic || this.#floats.needed || this.hasSites) {
       this.#operands.follow(body, this.module, functionIndex, floats === 'canonical')
     }
-    this.#added.length = 0
-    this.#scratch.clear()
+    this.#locals.reset()
     const cached = fuel && body.loops > 0 && keepsCounter(body, this.#options.counter, (n) => this.#mayPoll(n))
-    this.fuel.open(cached ? this.#addLocal(VALUE_TYPES.i32) : undefined)
+    this.fuel.open(cached ? this.#locals.add(VALUE_TYPES.i32) : undefined)
     this.#reserveScratch()
-    if (this.hasSites) this.capture?.analyse(this.#operands, (type) => this.#addLocal(type))
+    if (this.hasSites) this.capture?.analyse(this.#operands, (type) => this.#locals.add(type))
     this.#wrapped = this.cyclic || cached
     this.labels.reset(this.hasSites ? (this.capture?.shared.length ?? 0) : 0)
     this.uncounted = NONE
@@ -213,11 +219,6 @@ export class FunctionWriter {
     return ACTIVATION_SLOTS + this.body.locals + this.#operands.maxHeight
   }
 
-  #addLocal(type: number): number {
-    this.#added.push(type)
-    return this.body.locals + this.#added.length - 1
-  }
-
   /** Locals must be declared before the code that uses them is written. */
   #reserveScratch(): void {
     const need = new Set<number>()
@@ -225,23 +226,18 @@ export class FunctionWriter {
     if (this.cyclic || this.hasSites || (this.#options.fuel && body.loops > 0)) need.add(VALUE_TYPES.i32)
     if (this.#floats.needed) this.#floats.addScratchTypes(need)
     if (body.tries > 0 && this.#exceptions === 'exnref') need.add(VALUE_TYPES.exnref)
-    for (const type of need) this.#scratch.set(type, this.#addLocal(type))
-    if (this.cyclic || this.handles) this.slotsLocal = this.#addLocal(VALUE_TYPES.i32)
+    this.#locals.reserveScratch(need)
+    if (this.cyclic || this.handles) this.slotsLocal = this.#locals.add(VALUE_TYPES.i32)
+    this.handlers.open(this.handles ? this.slotsLocal : undefined)
   }
 
   protected scratchLocal(type: number): number {
-    const local = this.#scratch.get(type)
-    if (local === undefined) throw new Error('broken invariant: a scratch local was reserved')
-    return local
+    return this.#locals.scratch(type)
   }
 
   /** @param first - Types of locals that stand before the guest's own. */
   protected writeLocals(first: readonly ValueType[]): void {
-    const { bytes, localGroups, groupsStart, groupsEnd } = this.body
-    this.sink.unsigned(first.length + localGroups + this.#added.length)
-    for (const type of first) this.sink.u8(1).u8(VALUE_TYPES[type])
-    this.sink.copy(bytes, groupsStart, groupsEnd)
-    for (const type of this.#added) this.sink.u8(1).u8(type)
+    this.#locals.write(this.sink, first)
   }
 
   protected blockType(results: readonly ValueType[], params: readonly ValueType[] = []): number {
@@ -276,14 +272,13 @@ export class FunctionWriter {
           break
         case OP.tryTable:
           this.flush(at[n])
-          this.openTryTable(n, blockParamTypes(this.body, n, this.module))
+          this.handlers.openTryTable(n, blockParamTypes(this.body, n, this.module))
           this.copied = at[n + 1]
           break
         case OP.catch:
         case OP.catchAll:
           this.flush(at[n + 1])
-          writeCaught(this.sink, op, this.layout)
-          this.#restoreCounters()
+          this.handlers.writeCatch(op)
           break
         case OP.throw:
         case OP.rethrow:
@@ -311,8 +306,15 @@ export class FunctionWriter {
           break
         case OP.memoryInit:
         case OP.dataDrop:
-          this.#writeSegment(n)
+          this.#writeInstead(n, this.#segmentFunction(op, this.body.immediate[n]))
           break
+        case OP.tableInit:
+        case OP.elemDrop:
+        case OP.tableGrow: {
+          const instruction = tableInstruction(this.body, n)
+          if (instruction !== undefined) this.#writeInstead(n, this.#tableFunction(instruction))
+          break
+        }
         case OP.return:
           if (!this.#wrapped) break
           this.flush(at[n])
@@ -332,15 +334,9 @@ export class FunctionWriter {
   /** A branch, `rethrow` or `delegate`, with its labels moved. */
   #writeBranch(n: number): void {
     if (!this.labels.shifted) return
-    const { opcode, immediate, at } = this.body
+    const { at } = this.body
     this.flush(at[n])
-    this.sink.u8(opcode[n])
-    if (opcode[n] === OP.brTable) {
-      this.sink.unsigned(immediate[n])
-      forEachLabel(this.body, n, (label) => this.sink.unsigned(this.labels.moved(label)))
-    } else {
-      this.sink.unsigned(this.labels.moved(immediate[n]))
-    }
+    this.labels.write(this.sink, this.body, n)
     this.copied = at[n + 1]
   }
 
@@ -348,47 +344,8 @@ export class FunctionWriter {
     const { opcode, openerOf, at } = this.body
     if (openerOf[n] < 0 || opcode[openerOf[n]] !== OP.tryTable) return this.labels.close()
     this.flush(at[n])
-    this.closeTryTable(openerOf[n])
+    this.handlers.closeTryTable(openerOf[n])
     this.copied = at[n + 1]
-  }
-
-  /** Begins a try_table whose clauses lead to blocks around it, so that handlers can be told from the machine's. */
-  protected openTryTable(n: number, params: readonly ValueType[]): void {
-    const results = blockResultTypes(this.body, n, this.module)
-    const clauses = tagClauses(this.body, n, this.module)
-    const whole = this.blockType(results, params)
-    this.sink.u8(OP.block).signed(whole)
-    for (const { tag, isReference } of clauses.toReversed()) {
-      const carried = this.module.tags[tag].params
-      this.sink.u8(OP.block).signed(this.blockType(isReference ? [...carried, 'exnref'] : carried, params))
-    }
-    this.sink.u8(OP.tryTable).signed(whole).unsigned(clauses.length)
-    for (const [i, { tag, isReference }] of clauses.entries()) {
-      this.sink
-        .u8(isReference ? CLAUSE.catchRef : CLAUSE.catch)
-        .unsigned(tag)
-        .unsigned(i)
-    }
-    this.labels.open(clauses.length + 1)
-  }
-
-  protected closeTryTable(n: number): void {
-    const clauses = tagClauses(this.body, n, this.module)
-    this.labels.close()
-    this.sink.u8(OP.end).u8(OP.br).unsigned(clauses.length)
-    for (const [i, clause] of clauses.entries()) {
-      this.sink.u8(OP.end)
-      writeDrops(this.sink, clause, () => this.scratchLocal(VALUE_TYPES.exnref))
-      this.#restoreCounters()
-      this.sink.u8(OP.br).unsigned(this.labels.moved(clause.label) + clauses.length - i)
-    }
-    this.sink.u8(OP.end)
-  }
-
-  /** Where an exception arrives: the activations that it has left give back their slots, and what they used of the fuel. */
-  #restoreCounters(): void {
-    if (this.handles) this.fuel.writeSlots(this.slotsLocal)
-    if (this.fuel.cached) this.fuel.load()
   }
 
   #writeThrow(n: number): void {
@@ -397,8 +354,7 @@ export class FunctionWriter {
     if (op === OP.delegate) this.labels.close()
     else {
       this.flush(at[n])
-      if (this.fuel.cached) this.fuel.store()
-      if (op !== OP.throwRef) writeRaise(this.sink, this.layout)
+      this.handlers.writeThrow(op)
     }
     if (op === OP.rethrow || op === OP.delegate) this.#writeBranch(n)
   }
@@ -426,9 +382,9 @@ export class FunctionWriter {
     }
   }
 
-  #writeSegment(n: number): void {
-    const { opcode, immediate, at } = this.body
-    const callee = this.#segmentFunction(opcode[n], immediate[n])
+  /** A call in place of an instruction. */
+  #writeInstead(n: number, callee: number | undefined): void {
+    const { at } = this.body
     if (callee === undefined) return
     this.flush(at[n])
     this.sink.u8(OP.call).unsigned(callee)

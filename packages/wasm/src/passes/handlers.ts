@@ -1,95 +1,100 @@
-/**
- * Which sites of a function share a handler, and where handlers leave the values of a frame.
- *
- * A handler of its own for every site is most of what a module that can be captured costs the engine's compiler. Sites that
- * need nearly the same values share one, and the few that one of them does not need are kept alive there.
- */
+/** The code around a guest's own handlers of exceptions (docs/decisions/0006-exceptions.md). */
 
-import { TYPE } from '../module/result-types.ts'
+import { blockResultTypes } from '../analysis/sites.ts'
+import type { Body } from '../module/body.ts'
+import { CLAUSE } from '../module/clauses.ts'
+import type { WasmModule } from '../module/module.ts'
+import { OP, type ValueType } from '../module/opcodes.ts'
+import type { ByteSink } from '../module/sink.ts'
+import { tagClauses, uncheckedLabels, writeCaught, writeDrops, writeRaise } from './exceptions.ts'
+import type { FuelCode } from './fuel.ts'
+import type { Labels } from './labels.ts'
+import type { Layout } from './layout.ts'
 
-/** A value of a frame: where it is kept and how its bits count. */
-export interface SiteValue {
-  readonly local: number
-  /** Small number of its type. */
-  readonly type: number
-  /** A float whose NaNs count as the canonical one. */
-  readonly free: boolean
+interface HandlerParts {
+  readonly sink: ByteSink
+  readonly module: WasmModule
+  readonly body: Body
+  readonly layout: Layout
+  readonly labels: Labels
+  readonly fuel: FuelCode
+  readonly blockType: (results: readonly ValueType[], params?: readonly ValueType[]) => number
+  /** A scratch local of type exnref. */
+  readonly exceptionLocal: () => number
 }
 
-export interface SharedHandler {
-  readonly sites: readonly number[]
-  /** All that one of its sites needs, by local. */
-  readonly values: readonly SiteValue[]
-}
+export class HandlerCode {
+  readonly #parts: HandlerParts
+  #slotsLocal: number | undefined
 
-/**
- * Values that a site may keep alive for others. Compiling all of SQLite with V8's optimising compiler takes 3.5 s of CPU
- * without handlers, 8.0 s with one a site, 6.5 s where sites with equal values share one, 5.2 s with this, 6.1 s with eight.
- */
-const UNNEEDED_VALUES_MAX = 2
-/** Sites near one another need the same values; looking at all others would take quadratic time. */
-const HANDLERS_TRIED_MAX = 32
-
-interface Growing {
-  readonly sites: number[]
-  readonly values: Map<number, SiteValue>
-  /** Of the site that needs the fewest. */
-  fewest: number
-}
-
-/** @param needed - What the frame of each site holds, in the order of the code. */
-export function shareHandlers(needed: Iterable<readonly [site: number, values: readonly SiteValue[]]>): SharedHandler[] {
-  const handlers: Growing[] = []
-  for (const [site, values] of needed) {
-    const handler: Growing = bestOf(handlers, values) ?? { sites: [], values: new Map(), fewest: values.length }
-    if (handler.sites.length === 0) handlers.push(handler)
-    handler.sites.push(site)
-    handler.fewest = Math.min(handler.fewest, values.length)
-    for (const value of values) handler.values.set(value.local, value)
+  constructor(parts: HandlerParts) {
+    this.#parts = parts
   }
-  return handlers
-    .filter(({ sites }) => sites.length > 1)
-    .map(({ sites, values }) => ({ sites, values: [...values.values()].sort((a, b) => a.local - b.local) }))
-}
 
-/** The handler that grows least by these values. */
-function bestOf(handlers: readonly Growing[], values: readonly SiteValue[]): Growing | undefined {
-  let best: Growing | undefined
-  let bestCost = Infinity
-  for (let i = Math.max(0, handlers.length - HANDLERS_TRIED_MAX); i < handlers.length; i++) {
-    const handler = handlers[i]
-    let added = 0
-    for (const { local } of values) if (!handler.values.has(local)) added++
-    const size = handler.values.size + added
-    if (size - Math.min(handler.fewest, values.length) > UNNEEDED_VALUES_MAX) continue
-    const cost = added * (handler.sites.length + 1) + size - values.length
-    if (cost >= bestCost) continue
-    best = handler
-    bestCost = cost
+  /** @param slotsLocal - Local that holds how many slots are free in the activation; `undefined`: they are not counted. */
+  open(slotsLocal: number | undefined): void {
+    this.#slotsLocal = slotsLocal
   }
-  return best
-}
 
-/** Whether a value goes through the globals of the stage; references are handed to the host. */
-export function isStaged(type: number): boolean {
-  return type !== TYPE.funcref && type !== TYPE.exnref
-}
+  /** Begins a try_table whose clauses lead to blocks around it, so that handlers can be told from the machine's. */
+  openTryTable(n: number, params: readonly ValueType[]): void {
+    const { sink, body, module, labels, blockType } = this.#parts
+    const clauses = tagClauses(body, n, module)
+    const whole = blockType(blockResultTypes(body, n, module), params)
+    sink.u8(OP.block).signed(whole)
+    for (const { tag, isReference } of clauses.toReversed()) {
+      const carried = module.tags[tag].params
+      sink.u8(OP.block).signed(blockType(isReference ? [...carried, 'exnref'] : carried, params))
+    }
+    sink.u8(OP.tryTable).signed(whole).unsigned(clauses.length)
+    for (const [i, { tag, isReference }] of clauses.entries()) {
+      const kind = isReference ? CLAUSE.catchRef : CLAUSE.catch
+      sink.u8(kind).unsigned(tag).unsigned(i)
+    }
+    labels.open(clauses.length + 1)
+  }
 
-/** The stage has an i32 and an i64 by turns. */
-export interface StagePlace {
-  readonly kind: 'i32' | 'i64'
-  /** Among those of its kind; a vector takes two. */
-  readonly slot: number
-}
+  closeTryTable(n: number): void {
+    const { sink, body, module, labels, exceptionLocal, blockType } = this.#parts
+    const clauses = tagClauses(body, n, module)
+    labels.close()
+    sink.u8(OP.end).u8(OP.br).unsigned(clauses.length)
+    // Nothing runs here; the engine checks that the clauses that are not written fit their labels.
+    for (const { label, isReference } of uncheckedLabels(body, n, clauses)) {
+      sink.u8(OP.block).signed(blockType([]))
+      if (isReference) sink.u8(OP.localGet).unsigned(exceptionLocal())
+      sink
+        .u8(OP.br)
+        .unsigned(labels.moved(label) + clauses.length + 2)
+        .u8(OP.end)
+    }
+    for (const [i, clause] of clauses.entries()) {
+      sink.u8(OP.end)
+      writeDrops(sink, clause, exceptionLocal)
+      this.#writeArrival()
+      sink.u8(OP.br).unsigned(labels.moved(clause.label) + clauses.length - i)
+    }
+    sink.u8(OP.end)
+  }
 
-/** Where a handler leaves these values, one after the other; `undefined` for those that do not go through the stage. */
-export function stagePlaces(values: readonly SiteValue[]): (StagePlace | undefined)[] {
-  const next = { i32: 0, i64: 0 }
-  return values.map(({ type }) => {
-    if (!isStaged(type)) return undefined
-    const kind = type === TYPE.i32 || type === TYPE.f32 ? 'i32' : 'i64'
-    const slot = next[kind]
-    next[kind] += type === TYPE.v128 ? 2 : 1
-    return { kind, slot }
-  })
+  /** Behind a legacy `catch` or `catch_all`. */
+  writeCatch(op: number): void {
+    const { sink, layout } = this.#parts
+    writeCaught(sink, op, layout)
+    this.#writeArrival()
+  }
+
+  /** Where an exception arrives: the activations that it has left give back their slots, and what they used of the fuel. */
+  #writeArrival(): void {
+    const { fuel } = this.#parts
+    if (this.#slotsLocal !== undefined) fuel.writeSlots(this.#slotsLocal)
+    if (fuel.cached) fuel.load()
+  }
+
+  /** Before a `throw`, `rethrow` or `throw_ref`. */
+  writeThrow(op: number): void {
+    const { sink, fuel, layout } = this.#parts
+    if (fuel.cached) fuel.store()
+    if (op !== OP.throwRef) writeRaise(sink, layout)
+  }
 }

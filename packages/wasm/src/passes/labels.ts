@@ -1,3 +1,8 @@
+import { forEachLabel } from '../analysis/liveness.ts'
+import type { Body } from '../module/body.ts'
+import { OP } from '../module/opcodes.ts'
+import type { ByteSink } from '../module/sink.ts'
+
 /**
  * How far branches reach: where the machine's own blocks stand between a guest's branch and its target, the label grows by
  * their number.
@@ -39,5 +44,17 @@ export class Labels {
   moved(label: number): number {
     const level = this.nesting - label
     return label + this.#around[this.nesting] - (level === 0 ? 0 : this.#around[level])
+  }
+
+  /** A branch, `rethrow` or `delegate` of the guest. */
+  write(sink: ByteSink, body: Body, n: number): void {
+    const { opcode, immediate } = body
+    sink.u8(opcode[n])
+    if (opcode[n] === OP.brTable) {
+      sink.unsigned(immediate[n])
+      forEachLabel(body, n, (label) => sink.unsigned(this.moved(label)))
+    } else {
+      sink.unsigned(this.moved(immediate[n]))
+    }
   }
 }

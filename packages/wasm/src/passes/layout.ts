@@ -29,9 +29,30 @@ export function droppedGlobals({ named, dropped }: Segments): number {
   return dropped ? Math.ceil(named.length / SEGMENTS_PER_GLOBAL) : 0
 }
 
+/** An instruction that changes a table, or what is left of an element segment, and that other modules cannot do. */
+export interface TableInstruction {
+  readonly op: number
+  /** Element segment, or table for table.grow. */
+  readonly first: number
+  /** Table, for table.init. */
+  readonly second: number
+}
+
+/** What the code of a module does with tables. */
+export interface TableUses {
+  /** Tables that it can change, ascending. */
+  readonly changed: readonly number[]
+  readonly elements: Segments
+  /** Each once. */
+  readonly instructions: readonly TableInstruction[]
+  /** The number of one that is the same. */
+  readonly indexOf: (instruction: TableInstruction) => number
+}
+
 /** What the code of a module uses, as far as it decides what rewriting adds. */
 export interface Uses {
   readonly segments: Segments
+  readonly tables: TableUses
   /** `undefined`: nothing throws. */
   readonly exceptions: ExceptionKind | undefined
   /** Values of a reference type may be alive anywhere. */
@@ -61,30 +82,38 @@ export interface Layout {
   readonly segments: number
   /** The first of the functions that read float and vector globals bit for bit. */
   readonly readers: number
+  /** A function for each of {@link TableUses.instructions}. */
+  readonly tableFunctions: number
+  /** There is a table of all functions. */
+  readonly hasFunctionTable: boolean
   /** The first of the functions that hand exceptions to the host: one per tag, then one for references. */
   readonly giveTags: number
   readonly fuelGlobal: number
   readonly slotsGlobal: number
   /** The first of the globals that say which of these segments are dropped, a bit each. */
   readonly droppedGlobal: number
+  /** The same for element segments. */
+  readonly droppedElements: number
   /** Not zero while an exception of the guest is on its way; only with legacy exception handling. */
   readonly raisedGlobal: number | undefined
   /** The first of the globals that handlers leave values in: an i32 and an i64 by turns. */
   readonly stageGlobal: number
-  /** The tag of the capture signal. */
-  readonly capturedTag: number
+  /** The tag of the capture signal; `undefined`: in a module without exceptions nothing else is caught. */
+  readonly capturedTag: number | undefined
 }
 
 export function layoutOf(module: WasmModule, uses: Uses, capture: boolean): Layout {
-  const { segments, exceptions } = uses
+  const { segments, tables, exceptions } = uses
   const poll = module.imports.length
   const frame = poll + MACHINE_IMPORTS.length
   const gives = capture && (exceptions !== undefined || uses.references)
   const shift = MACHINE_IMPORTS.length + (capture ? 1 : 0) + (gives ? GIVE_IMPORTS.length : 0)
   const refill = module.functions.length + shift
-  const giving = refill + 3 + 2 * segments.named.length
+  const tableFunctions = refill + 3 + 2 * segments.named.length
+  const giving = tableFunctions + tables.instructions.length
   const droppedGlobal = module.globals.length + 2
-  const raised = droppedGlobal + droppedGlobals(segments)
+  const droppedElements = droppedGlobal + droppedGlobals(segments)
+  const raised = droppedElements + droppedGlobals(tables.elements)
   return {
     poll,
     exhausted: poll + 1,
@@ -96,14 +125,17 @@ export function layoutOf(module: WasmModule, uses: Uses, capture: boolean): Layo
     enter: refill + 1,
     grow: refill + 2,
     segments: refill + 3,
+    tableFunctions,
+    hasFunctionTable: capture || tables.changed.length > 0,
     giveTags: gives ? giving : NEVER,
     readers: giving + (gives ? givingCount(module, exceptions) : 0),
     fuelGlobal: module.globals.length,
     slotsGlobal: module.globals.length + 1,
     droppedGlobal,
+    droppedElements,
     raisedGlobal: exceptions === 'legacy' ? raised : undefined,
     stageGlobal: raised + (exceptions === 'legacy' ? 1 : 0),
-    capturedTag: module.tags.length,
+    capturedTag: capture && exceptions !== undefined ? module.tags.length : undefined,
   }
 }
 

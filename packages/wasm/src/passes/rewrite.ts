@@ -36,6 +36,7 @@ import {
   type Synthesized,
   synthesize,
 } from './sections.ts'
+import { TableUseCollector } from './table-uses.ts'
 import { TailCalls } from './tail-calls.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
@@ -61,11 +62,23 @@ export interface MutableGlobal {
   readonly type: NumericType
 }
 
+/** A table that code can change. */
+export interface ChangedTable {
+  readonly index: number
+  readonly minEntries: number
+  /** Holds the machine's limit already. */
+  readonly maxEntries: number
+}
+
 /** What the host has to know of a rewritten module; plain JSON. */
 export interface ModuleFacts {
   readonly imports: readonly HostImport[]
   readonly exports: readonly string[]
   readonly globals: readonly MutableGlobal[]
+  /** Tables that code can change. */
+  readonly tables: readonly ChangedTable[]
+  /** Of the original module; in the rewritten one the index of each that is not imported is greater by `shift`. */
+  readonly functions: { readonly count: number; readonly shift: number }
   /** Absent in a module without memory. `maxPages` holds the limit already. */
   readonly memory?: { readonly minPages: number; readonly maxPages: number }
   /** The module has a start function; the machine calls it right before `_start`. */
@@ -98,8 +111,10 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
 
   const types = new TypeTable(module)
   const globals = module.globals.flatMap(({ type, mutable }, index) => (mutable ? [{ index, type }] : []))
-  for (let i = 0; i < droppedGlobals(segments); i++) globals.push({ index: layout.droppedGlobal + i, type: 'i32' })
-  const synthesized = synthesize(module, layout, uses, { globals, maxPages: memory?.maxPages, types })
+  const dropped = droppedGlobals(segments) + droppedGlobals(uses.tables.elements)
+  for (let i = 0; i < dropped; i++) globals.push({ index: layout.droppedGlobal + i, type: 'i32' })
+  const tables = limitTables(module, uses)
+  const synthesized = synthesize(module, layout, uses, { globals, maxPages: memory?.maxPages, tables, types })
   const code = new ByteSink(Math.ceil(1.25 * bytes.length) + 1024)
   code.unsigned(module.bodies.length + synthesized.length)
   const writer = new FunctionWriter({
@@ -113,6 +128,8 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
     typeIndex: (params, results) => types.index(params, results),
     segmentFunction: (op, segment) =>
       op === OP.dataDrop ? layout.segments + 2 * segments.named.indexOf(segment) + 1 : undefined,
+    tableFunction: (instruction) =>
+      instruction.op === OP.tableInit ? undefined : layout.tableFunctions + uses.tables.indexOf(instruction),
   })
   for (let f = module.imports.length; f < module.functions.length; f++) writer.write(f)
   for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
@@ -124,11 +141,31 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
       imports,
       exports: module.exports.map((item) => item.name),
       globals,
+      tables,
+      functions: { count: module.functions.length, shift: layout.shift },
       ...(memory === undefined ? {} : { memory }),
       hasStart: module.start !== undefined,
       statistics: { ...writer.statistics, canonicalised: writer.canonicalised },
     },
   }
+}
+
+/** Entries that a table which code can change may have, and how many such tables there may be. */
+export const TABLE_ENTRIES_MAX = 1 << 16
+export const CHANGED_TABLES_MAX = 8
+
+function limitTables(module: WasmModule, { tables }: Uses): ChangedTable[] {
+  if (tables.changed.length > CHANGED_TABLES_MAX) {
+    throw new WasmError('LIMIT', { message: `The code changes more than ${CHANGED_TABLES_MAX} tables.` })
+  }
+  return tables.changed.map((index) => {
+    const { minEntries, maxEntries = TABLE_ENTRIES_MAX } = module.tables[index]
+    if (minEntries <= TABLE_ENTRIES_MAX)
+      return { index, minEntries, maxEntries: Math.min(maxEntries, TABLE_ENTRIES_MAX) }
+    throw new WasmError('LIMIT', {
+      message: `The code changes table ${index}, which has ${minEntries} entries; the maximum is ${TABLE_ENTRIES_MAX}.`,
+    })
+  })
 }
 
 export function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memory'] {
@@ -151,6 +188,7 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
   const tailCalls = new TailCalls(module)
   const hasThrow = new Uint8Array(module.functions.length)
   const named = new Set<number>()
+  const tables = new TableUseCollector()
   let dropped = false
   let used = module.types.some(({ params, results }) => ![...params, ...results].every(isNumeric)) ? USES.references : 0
   if (module.globals.some(({ type }) => !isNumeric(type))) used |= USES.references
@@ -172,7 +210,7 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
       else if (op === OP.memoryInit || op === OP.dataDrop) {
         named.add(body.immediate[n])
         dropped ||= op === OP.dataDrop
-      }
+      } else tables.add(body, n)
     }
     edges.close()
   }
@@ -180,7 +218,8 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
   const graph = analyseCalls(edges, module, { hasSite, hasThrow }, nodes)
   const segments = { named: [...named].sort((a, b) => a - b), dropped }
   const references = (used & USES.references) !== 0
-  return { graph, uses: { segments, exceptions: exceptionKind(module, used), references }, tailCalls }
+  const exceptions = exceptionKind(module, used)
+  return { graph, uses: { segments, tables, exceptions, references }, tailCalls }
 }
 
 /** A module that only throws, or only has tags, may be handled with either; every engine knows the older one. */
@@ -264,23 +303,23 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
     for (const type of functionTypes) out.unsigned(type)
   })
   const functions = module.functions.length + layout.shift + synthesized.length
-  if (layout.frame === undefined) copied(SECTION.table)
+  if (!layout.hasFunctionTable) copied(SECTION.table)
   else section(out, SECTION.table, () => writeTables(out, module, functions))
   if (memory !== undefined) {
     section(out, SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
   }
-  if (layout.frame !== undefined || module.tags.length > 0) {
+  if (module.tags.length > 0 || layout.capturedTag !== undefined) {
     section(out, SECTION.tag, () => {
-      out.unsigned(module.tags.length + (layout.frame === undefined ? 0 : 1))
+      out.unsigned(module.tags.length + (layout.capturedTag === undefined ? 0 : 1))
       for (const { type } of module.tags) out.u8(0).unsigned(type)
-      if (layout.frame !== undefined) out.u8(0).unsigned(machineType)
+      if (layout.capturedTag !== undefined) out.u8(0).unsigned(machineType)
     })
   }
   section(out, SECTION.global, () =>
     writeGlobals(out, module, layout, { stackLimitSlots: options.stackLimitSlots, stageSize }),
   )
   section(out, SECTION.export, () => writeExports(out, module, layout, parts.globals, stageSize))
-  if (layout.frame !== undefined) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
+  if (layout.hasFunctionTable) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
   else if (module.sections.has(SECTION.element))
     section(out, SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
   copied(SECTION.dataCount)

@@ -4,7 +4,9 @@ import { Cursor } from '../module/cursor.ts'
 import { type ByteRange, SECTION, type WasmModule } from '../module/module.ts'
 import { type NumericType, OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
+import type { ChangedTable } from './rewrite.ts'
 import { writeLane } from './snippets.ts'
+import { tableFunction } from './table-uses.ts'
 import { givingFunctions } from './exceptions.ts'
 import { movedFunction, NEVER, SEGMENTS_PER_GLOBAL, type Layout, type Segments, type Uses } from './layout.ts'
 
@@ -66,6 +68,7 @@ const EMPTY_BLOCK_TYPE = 0x40
 interface Wanted {
   readonly globals: readonly ReadableGlobal[]
   readonly maxPages: number | undefined
+  readonly tables: readonly ChangedTable[]
   readonly types: { index(params: readonly ValueType[], results: readonly ValueType[]): number }
 }
 
@@ -73,8 +76,8 @@ interface Wanted {
 export function synthesize(
   module: WasmModule,
   layout: Layout,
-  { segments, exceptions }: Uses,
-  { globals, maxPages, types }: Wanted,
+  { segments, tables, exceptions }: Uses,
+  { globals, maxPages, tables: limits, types }: Wanted,
 ): Synthesized[] {
   const { fuelGlobal: fuel, slotsGlobal: slots, poll, exhausted } = layout
   const negative = (code: ByteSink, global: number, callee: number): ByteSink =>
@@ -97,11 +100,16 @@ export function synthesize(
     { params: [], results: [], code: enter.done() },
     { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
     ...segments.named.flatMap((segment, i) => segmentFunctions(layout, segments, segment, i)),
+    ...tables.instructions.map((instruction) =>
+      tableFunction(instruction, layout, limits, (code, segment) =>
+        writeDropped(code, layout.droppedElements, tables.elements.named.indexOf(segment)),
+      ),
+    ),
     ...(layout.giveTags === NEVER || exceptions === undefined
       ? []
       : givingFunctions(module, layout, exceptions, (results) => types.index([], results))),
     ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
-    ...(segments.dropped ? [dropAgain(layout, segments)] : []),
+    ...(segments.dropped || tables.elements.dropped ? [dropAgain(layout, segments, tables.elements)] : []),
     ...(layout.frame === undefined ? [] : globals.map((global) => setter(global))),
   ]
 }
@@ -132,30 +140,40 @@ function segmentFunctions(layout: Layout, { dropped }: Segments, segment: number
     .u8(0)
     .raw([0xfc, OP.dataDrop - 0x100])
     .unsigned(segment)
-  if (dropped) {
-    const { global, bit } = droppedBit(layout, i)
-    drop.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32Or).u8(OP.globalSet).unsigned(global)
-  }
+  if (dropped) writeDropped(drop, layout.droppedGlobal, i)
   return [
     { params: ['i32', 'i32', 'i32'], results: [], code: init.done() },
     { params: [], results: [], code: drop.u8(OP.end).done() },
   ]
 }
 
-function droppedBit(layout: Layout, i: number): { global: number; bit: number } {
-  return { global: layout.droppedGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << (i % SEGMENTS_PER_GLOBAL) }
+/** Notes that a segment is dropped. */
+function writeDropped(code: ByteSink, firstGlobal: number, i: number): void {
+  const { global, bit } = droppedBit(firstGlobal, i)
+  code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32Or).u8(OP.globalSet).unsigned(global)
+}
+
+function droppedBit(firstGlobal: number, i: number): { global: number; bit: number } {
+  return { global: firstGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << (i % SEGMENTS_PER_GLOBAL) }
 }
 
 /** Drops the segments that the globals say are dropped. */
-function dropAgain(layout: Layout, { named }: Segments): Synthesized {
+function dropAgain(layout: Layout, data: Segments, elements: Segments): Synthesized {
   const code = new ByteSink(256).u8(0)
-  for (const [i, segment] of named.entries()) {
-    const { global, bit } = droppedBit(layout, i)
-    code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32And).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
-    code
-      .raw([0xfc, OP.dataDrop - 0x100])
-      .unsigned(segment)
-      .u8(OP.end)
+  const all = [
+    { segments: data, firstGlobal: layout.droppedGlobal, op: OP.dataDrop },
+    { segments: elements, firstGlobal: layout.droppedElements, op: OP.elemDrop },
+  ]
+  for (const { segments, firstGlobal, op } of all) {
+    if (!segments.dropped) continue
+    for (const [i, segment] of segments.named.entries()) {
+      const { global, bit } = droppedBit(firstGlobal, i)
+      code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32And).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
+      code
+        .raw([0xfc, op - 0x100])
+        .unsigned(segment)
+        .u8(OP.end)
+    }
   }
   return { params: [], results: [], code: code.u8(OP.end).done() }
 }
@@ -192,10 +210,10 @@ function setter({ index, type }: ReadableGlobal): Synthesized {
   return { params, results: [], code: code.u8(OP.globalSet).unsigned(index).u8(OP.end).done() }
 }
 
-/** The guest's tables, and in a module that can be captured one more that holds all functions. */
+/** The guest's tables, and one more that holds all functions. */
 export function writeTables(out: ByteSink, module: WasmModule, functions: number): void {
   const range = module.sections.get(SECTION.table)
-  out.unsigned(module.tables + 1)
+  out.unsigned(module.tables.length + 1)
   if (range !== undefined) {
     const cursor = new Cursor(module.bytes, range.start, range.end)
     cursor.u32()
@@ -210,7 +228,7 @@ export function writeElements(out: ByteSink, module: WasmModule, layout: Layout,
   const cursor = new Cursor(module.bytes, range?.start ?? 0, range?.end ?? 0)
   out.unsigned((range === undefined ? 0 : cursor.u32()) + 1)
   if (range !== undefined) copyMoved(out, module, layout, SECTION.element, { start: cursor.at, end: range.end })
-  out.u8(2).unsigned(module.tables).u8(OP.i32Const).signed(0).u8(OP.end).u8(0).unsigned(functions)
+  out.u8(2).unsigned(module.tables.length).u8(OP.i32Const).signed(0).u8(OP.end).u8(0).unsigned(functions)
   for (let index = 0; index < functions; index++) out.unsigned(index)
 }
 
@@ -271,13 +289,16 @@ export function writeExports(
   rows.push([FUEL_EXPORT, 3, layout.fuelGlobal])
   if (module.memory !== undefined) rows.push([MEMORY_EXPORT, 2, 0])
   if (module.start !== undefined) rows.push([START_EXPORT, 0, movedFunction(module, layout, module.start)])
+  if (layout.hasFunctionTable) {
+    rows.push([FUNCTIONS_EXPORT, 1, module.tables.length])
+    for (const index of module.tables.keys()) rows.push([tableExport(index), 1, index])
+  }
   if (layout.frame !== undefined) {
-    rows.push([SLOTS_EXPORT, 3, layout.slotsGlobal], [FUNCTIONS_EXPORT, 1, module.tables])
-    for (let index = 0; index < module.tables; index++) rows.push([tableExport(index), 1, index])
+    rows.push([SLOTS_EXPORT, 3, layout.slotsGlobal])
     for (let i = 0; i < stageSize; i++) rows.push([stageExport(i), 3, layout.stageGlobal + i])
     for (const index of module.globals.keys()) rows.push([cellExport(index), 3, index])
     for (const index of module.tags.keys()) rows.push([tagExport(index), 4, index])
-    rows.push([CAPTURED_EXPORT, 4, layout.capturedTag])
+    if (layout.capturedTag !== undefined) rows.push([CAPTURED_EXPORT, 4, layout.capturedTag])
     if (layout.raisedGlobal !== undefined) rows.push([RAISED_EXPORT, 3, layout.raisedGlobal])
   }
   let readers = layout.readers

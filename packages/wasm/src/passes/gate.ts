@@ -31,7 +31,7 @@ export function checkImports(module: WasmModule): HostImport[] {
 }
 
 function signatureOf(type: FunctionType): string {
-  const letters = { i32: 'i', i64: 'I', f32: 'f', f64: 'F', v128: 'V' } as const
+  const letters = { i32: 'i', i64: 'I', f32: 'f', f64: 'F', v128: 'V', funcref: 'r', exnref: 'e' } as const
   const spell = (types: FunctionType['params']): string => types.map((valueType) => letters[valueType]).join('')
   return `${spell(type.params)}>${spell(type.results)}`
 }

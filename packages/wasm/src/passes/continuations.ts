@@ -43,12 +43,25 @@ export interface Continuation {
   /** Indices in the rewritten module. */
   readonly functions: readonly number[]
   /** Of the rewritten module. */
-  readonly layout: Layout
+  readonly layout: Pick<Layout, 'grow' | 'refill'>
 }
 
 interface Planned extends Continuation {
+  readonly bytes: Uint8Array<ArrayBuffer>
   /** The call that was left; `undefined`: a poll. */
   readonly call: { readonly function: number } | { readonly type: string } | undefined
+}
+
+/** The continuation of one frame as plain data. */
+export interface KeptContinuation extends Omit<Planned, 'module'> {
+  readonly frame: Pick<Frame, 'function' | 'site'>
+}
+
+/** A stack whose continuations were made before, and that they are those of it. */
+export interface KeptStack {
+  readonly activations: Activations
+  /** Of each frame, outermost first. */
+  readonly continuations: readonly KeptContinuation[]
 }
 
 /** What is read of the original module, once. */
@@ -62,24 +75,40 @@ interface Source {
 
 /** Continuations of one module; nothing is read or made before it is needed. */
 export class Continuations {
-  readonly #bytes: Uint8Array
+  readonly #program: () => Uint8Array
   readonly #options: RewriteOptions
   readonly #body = new Body()
+  readonly #kept: KeptStack | undefined
   #source: Source | undefined
   readonly #made = new Map<string, Planned>()
 
   /**
-   * @param bytes - The original module.
+   * @param program - Gives the original module when it is first needed.
    * @param options - As it was rewritten with.
+   * @param kept - What {@link keep} gave: this very stack is then continued without a look at the module.
    */
-  constructor(bytes: Uint8Array, options: RewriteOptions) {
-    this.#bytes = bytes
+  constructor(program: () => Uint8Array, options: RewriteOptions, kept?: KeptStack) {
+    this.#program = program
     this.#options = options
+    this.#kept = kept
+    for (const { frame, ...planned } of kept?.continuations ?? []) {
+      const key = keyOf(frame)
+      if (!this.#made.has(key)) this.#made.set(key, { ...planned, module: new WebAssembly.Module(planned.bytes) })
+    }
+  }
+
+  /** The continuations of a stack, for another process. @throws {@link WasmError} as {@link of}. */
+  keep(activations: Activations): readonly KeptContinuation[] {
+    this.of(activations)
+    return activations.frames.map((frame) => {
+      const { module: _, ...planned } = this.#of(frame.function, frame.site)
+      return { frame: { function: frame.function, site: frame.site }, ...planned }
+    })
   }
 
   #read(): Source {
     if (this.#source === undefined) {
-      const module = readModule(this.#bytes)
+      const module = readModule(this.#program())
       limitMemory(module, this.#options.memoryLimitPages)
       const { graph, segments } = readCode(module, this.#body)
       this.#source = { module, graph, segments, layout: layoutOf(module, segments, true) }
@@ -93,6 +122,8 @@ export class Continuations {
    * @throws {@link WasmError} `SNAPSHOT` when these frames cannot come from this module.
    */
   of({ phase, frames }: Activations): Continuation[] {
+    if (this.#kept !== undefined && this.#kept.activations.frames === frames)
+      return frames.map((frame) => this.#fitting(frame))
     const { module } = this.#read()
     const first = phase === 'start' ? module.start : module.exports.find(({ name }) => name === '_start')?.index
     if (frames[0]?.function !== first) throw foreign(frames[0] ?? { function: 0, site: 0 }, 'it cannot be the first')
@@ -124,7 +155,7 @@ export class Continuations {
   }
 
   #of(functionIndex: number, site: number): Planned {
-    const key = `${functionIndex}:${site}`
+    const key = keyOf({ function: functionIndex, site })
     const made = this.#made.get(key) ?? this.#make(functionIndex, site)
     this.#made.set(key, made)
     return made
@@ -158,10 +189,11 @@ export class Continuations {
     const bytes = assemble({ module, types, outer, self, code, writer, of: functionIndex })
     return {
       module: new WebAssembly.Module(bytes),
+      bytes,
       values: facts.values,
       slots: facts.slots,
       functions: [...outer.keys()],
-      layout,
+      layout: { grow: layout.grow, refill: layout.refill },
       call: this.#callOf(facts),
     }
   }
@@ -194,6 +226,10 @@ export class Continuations {
     }
     return callees
   }
+}
+
+function keyOf({ function: index, site }: KeptContinuation['frame']): string {
+  return `${index}:${site}`
 }
 
 type Called = Pick<FunctionType, 'params' | 'results'>

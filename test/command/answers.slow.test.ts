@@ -44,7 +44,17 @@ describe('diff of two runs', () => {
   beforeAll(async () => {
     folder = await room.newFolder({ 'data.csv': TABLE, 'sum.py': SCRIPT })
     const run = async (name: string, ...options: string[]): Promise<void> => {
-      const words = ['run', '-o', join(folder, name), '--checkpoint', 'every=200000000', ...options, 'python', 'sum.py']
+      const words = [
+        'run',
+        '-o',
+        join(folder, name),
+        '--cold',
+        '--checkpoint',
+        'every=200000000',
+        ...options,
+        'python',
+        'sum.py',
+      ]
       expect(await room.reprise(words, { cwd: copy })).toMatchObject({ code: 0 })
     }
     const copy = await room.newFolder()

@@ -169,7 +169,7 @@ export class Resumption {
 
   /** Host functions as they are, so that calls do not lead through the instance; but a reference is to the instance's. */
   #function(table: WebAssembly.Table, index: number, { referenced }: Continuation): WebAssembly.ImportValue {
-    const wanted = referenced.has(index) ? undefined : this.#facts.imports[index]
+    const wanted = referenced.includes(index) ? undefined : this.#facts.imports[index]
     return wanted === undefined ? (table.get(index) as () => unknown) : this.#imports[wanted.module][wanted.name]
   }
 }

@@ -1,6 +1,7 @@
 export { ArchiveError, readTar, type ArchiveErrorCode, type ArchiveFile } from './archive/index.ts'
 export {
   createWasi,
+  isUntouched,
   NOTES_MAX,
   WASI_LIMITS,
   type Note,
@@ -13,6 +14,7 @@ export {
   type WasiMount,
   type WasiOptions,
   type WasiOutput,
+  type WasiStart,
 } from './wasi/index.ts'
 export {
   decodeFrames,
@@ -23,7 +25,7 @@ export {
   type Activations,
   type PageDiffers,
 } from './state/index.ts'
-export { Continuations } from './passes/continuations.ts'
+export { Continuations, type KeptContinuation, type KeptStack } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
 export {
   runGuest,

@@ -17,7 +17,7 @@ import {
 import { RunnerError } from '../error.ts'
 import { startWasmMachine } from '../machine/index.ts'
 import type { LoadedRecord } from '../record/index.ts'
-import { compareCheckpoint, gatherBlobs, type FirstDivergence } from '../repeat/index.ts'
+import { compareCheckpoint, gatherBlobs, repeatStart, startDiffers, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
 
 const PAGES_MAX = 64
@@ -131,6 +131,8 @@ async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: nu
   if (record.checkpoints[seq] === undefined) return `${record.path} ended before checkpoint ${seq}`
   try {
     await gatherBlobs({ computation, original: record, store: request.store, folder: request.inputsFolder })
+    if (startDiffers(await repeatStart(computation, request)))
+      return `the program of ${record.path} does not come to its warm start`
   } catch (error) {
     if (error instanceof RunnerError && error.code === 'BLOB_MISSING') return error.message
     throw error

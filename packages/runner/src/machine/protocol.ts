@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Computation, MachineResults, SnapshotManifest, SnapshotRef, Stop } from '@reprise/core'
 import type { GlobalState, SavedHost } from '@reprise/wasm'
 import type { SerializedError } from './serialized-error.ts'
+import type { WarmStack } from './warm/index.ts'
 
 /** Slots of the control block, as an Int32Array over its first bytes. */
 export const CONTROL_COMMANDS = 0 // counts commands sent; the engine thread waits on it
@@ -22,6 +23,8 @@ export const CONTROL_CAPTURE_US = 5
 export const CONTROL_BYTES = 48
 
 export type Command =
+  /** The first one of a machine that begins warm, when the shadow holds the memory that it begins with. */
+  | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memoryBytes: number }
   | { readonly kind: 'run'; readonly position: bigint }
   | { readonly kind: 'measure' }
   /** At a due stop, after `measure`. */
@@ -64,8 +67,19 @@ export interface SnapshotRequest {
 
 export type HashRequest = MeasureRequest | SnapshotRequest
 
+/** From the main thread to the hash thread, before anything else: what the shadow holds at a warm start. */
+export interface BeginRequest {
+  readonly memoryBytes: number
+  /** Those that may not be zero: [first, count]. */
+  readonly pages: readonly (readonly [number, number])[]
+}
+
 /** From the hash thread; those of one kind come in the order of their requests. */
-export type HashResult = MeasureResult | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef } | HashFailure
+export type HashResult =
+  | MeasureResult
+  | { readonly kind: 'begun'; readonly memoryRoot: Uint8Array }
+  | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef }
+  | HashFailure
 
 export interface HashFailure {
   readonly kind: 'failed'
@@ -88,7 +102,7 @@ export interface EngineWorkerData {
   readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
   readonly hashPort: MessagePort
-  /** The snapshot that the machine begins with; its blobs are among `blobs`. */
+  /** The snapshot that the machine begins with; its blobs are among `blobs`. Without one a warm start may begin it. */
   readonly from: SnapshotManifest | undefined
 }
 

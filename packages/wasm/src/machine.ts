@@ -8,6 +8,7 @@
 import { fromUtf8 } from '@reprise/core'
 import { FrameCollector, type Given, Resumption } from './activations.ts'
 import { WasmError } from './error.ts'
+import { captureSignal, globalBits, Unwind } from './guest-values.ts'
 import { translated, unknownTrap } from './host-failure.ts'
 import type { NumericType } from './module/opcodes.ts'
 import { CHECKPOINT, REPRISE_MODULE } from './module/wasi-names.ts'
@@ -15,15 +16,7 @@ import type { Continuations } from './passes/continuations.ts'
 import type { HostImport } from './passes/gate.ts'
 import { GIVE_IMPORTS, MACHINE_MODULE } from './passes/layout.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
-import {
-  CAPTURED_EXPORT,
-  DROP_EXPORT,
-  FUEL_EXPORT,
-  globalExport,
-  MEMORY_EXPORT,
-  setterExport,
-  START_EXPORT,
-} from './passes/sections.ts'
+import { DROP_EXPORT, FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
 import type { Activations } from './state/frames.ts'
 import { References } from './references.ts'
 import { type TrapReason, trapReason } from './trap.ts'
@@ -99,16 +92,6 @@ export interface GuestOptions {
   readonly from?: Snapshot
   /** The exit code, if a host function threw this to end the guest. */
   readonly isExit: (thrown: unknown) => number | undefined
-}
-
-/** Ends the guest from inside an import. */
-class Unwind extends Error {
-  readonly end: 'suspended' | 'captured' | TrapReason
-
-  constructor(end: 'suspended' | 'captured' | TrapReason) {
-    super(end)
-    this.end = end
-  }
 }
 
 /**
@@ -386,19 +369,4 @@ class Machine implements Guest {
       throw new Unwind('invalid-checkpoint-label')
     }
   }
-}
-
-/** An exception of WebAssembly is no `Error`, but code can tell it by its tag. */
-function captureSignal(exports: WebAssembly.Exports): Error {
-  const tag = exports[CAPTURED_EXPORT]
-  return tag === undefined ? new Unwind('captured') : (new WebAssembly.Exception(tag, []) as unknown as Error)
-}
-
-function globalBits(type: NumericType, exported: WebAssembly.ExportValue): bigint {
-  const value: unknown = typeof exported === 'function' ? exported() : (exported as WebAssembly.Global).value
-  if (type === 'v128') {
-    const [low, high] = value as [bigint, bigint]
-    return BigInt.asUintN(64, low) | (BigInt.asUintN(64, high) << 64n)
-  }
-  return BigInt.asUintN(type === 'i32' || type === 'f32' ? 32 : 64, BigInt(value as number | bigint))
 }

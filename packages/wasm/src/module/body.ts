@@ -8,36 +8,21 @@
 
 import { WasmError } from '../error.ts'
 import { Cursor, malformed } from './cursor.ts'
-import { CLAUSE } from './clauses.ts'
+import {
+  checkIndex,
+  doubled,
+  EMPTY_BLOCK,
+  exceptionUse,
+  LOCALS_MAX,
+  LOOP,
+  NESTING_MAX,
+  USES,
+  VALUE_BLOCK,
+} from './body-parts.ts'
+import { readClause } from './clauses.ts'
 import { readReferenceType, readValueType, unsupported, type WasmModule } from './module.ts'
 import { describeFunction } from './names.ts'
 import { IMMEDIATE, immediates, OP, REFUSED, STRUCTURE, structure } from './opcodes.ts'
-
-export const LOCALS_MAX = 49_900
-export const NESTING_MAX = 10_000
-
-/** Bits of {@link Body.loopFlags}. */
-export const LOOP = {
-  /** Holds another loop. */
-  outer: 1,
-  /** A branch, return or tail call leaves it from inside, or it has to do with exceptions. */
-  exits: 2,
-  /** Holds a call or memory.grow. */
-  calls: 4,
-} as const
-
-/** Block types in {@link Body.immediate}: a type index, or these negative values. */
-const EMPTY_BLOCK = -1
-const VALUE_BLOCK = -2
-
-/** Bits of {@link Body.uses}. */
-export const USES = {
-  /** Values of reference types. */
-  references: 1,
-  /** Exception handling as it was before it became a standard. */
-  legacyExceptions: 2,
-  exceptionReferences: 4,
-} as const
 
 /** The arrays are reused from function to function: only the first `count` (or `loops`) entries hold. */
 export class Body {
@@ -188,7 +173,10 @@ export class Body {
     }
     this.opcode[n] = op
     this.#weigh(op, n)
-    if (op >= OP.try && op <= OP.throwRef) this.#noteExceptions(op)
+    if (op >= OP.try && op <= OP.throwRef) {
+      this.throws ||= op === OP.throw || op === OP.rethrow || op === OP.throwRef
+      this.uses |= exceptionUse(op)
+    }
     switch (immediates[op]) {
       case IMMEDIATE.none:
         if (structure[op] !== STRUCTURE.none) this.#close(op, n)
@@ -265,10 +253,9 @@ export class Body {
       case IMMEDIATE.element:
         return this.#index(cursor, n, module.elements, 'element segment')
       case IMMEDIATE.tableInit:
-        this.#index(cursor, n, module.elements, 'element segment')
-        return checkIndex(cursor.u32(), module.tables.length, 'table', this.at[n])
       case IMMEDIATE.tableCopy:
-        this.#index(cursor, n, module.tables.length, 'table')
+        if (op === OP.tableCopy) this.#index(cursor, n, module.tables.length, 'table')
+        else this.#index(cursor, n, module.elements, 'element segment')
         return checkIndex(cursor.u32(), module.tables.length, 'table', this.at[n])
       case IMMEDIATE.delegate:
         this.immediate[n] = cursor.u32()
@@ -303,12 +290,6 @@ export class Body {
     }
   }
 
-  #noteExceptions(op: number): void {
-    this.throws ||= op === OP.throw || op === OP.rethrow || op === OP.throwRef
-    if (op === OP.throwRef) this.uses |= USES.exceptionReferences
-    else if (op !== OP.throw) this.uses |= USES.legacyExceptions
-  }
-
   /** A type that may be a reference. */
   #readType(cursor: Cursor): void {
     const type = readValueType(cursor, this.#where)
@@ -320,10 +301,7 @@ export class Body {
     this.uses |= USES.exceptionReferences
     this.immediate[n] = this.#blockType(cursor, module)
     for (let count = cursor.count(); count > 0; count--) {
-      const kind = cursor.u8()
-      if (kind > CLAUSE.catchAllRef) throw malformed(`unknown clause in ${this.#where()}`, this.at[n])
-      if (kind <= CLAUSE.catchRef) checkIndex(cursor.u32(), module.tags.length, 'tag', this.at[n])
-      this.#branch(cursor.u32(), n)
+      this.#branch(readClause(cursor, module.tags.length).label, n)
     }
     this.#openBlock(OP.tryTable, n)
   }
@@ -398,9 +376,8 @@ export class Body {
     this.openerOf[n] = opener
     if (part >= 0) this.mate[part] = n
     const opened = opener < 0 ? OP.block : this.opcode[opener]
-    if (op === OP.else ? opened !== OP.if || part !== opener : op !== OP.end && opened !== OP.try) {
-      throw malformed(`a part of no construct in ${this.#where()}`, this.at[n])
-    }
+    const stray = op === OP.else ? opened !== OP.if || part !== opener : op !== OP.end && opened !== OP.try
+    if (stray) throw malformed(`a part of no construct in ${this.#where()}`, this.at[n])
     if (structure[op] === STRUCTURE.continues) {
       this.#open[level] = n
       this.rethrown[n] = 0
@@ -418,8 +395,8 @@ export class Body {
   }
 
   #leave(level: number): void {
-    const target = this.#open[level]
     if (this.#loop < 0) return
+    const target = this.#open[level]
     if (target === this.loopAt[this.#loop]) this.loopBackEdges[this.#loop]++
     else if (target < this.loopAt[this.#loop]) this.loopFlags[this.#loop] |= LOOP.exits
   }
@@ -430,14 +407,4 @@ export class Body {
       this.loopFlags[loop] |= flag
     }
   }
-}
-
-function checkIndex(index: number, size: number, what: string, offset: number): void {
-  if (index >= size) throw malformed(`unknown ${what} ${index}`, offset)
-}
-
-function doubled(array: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(2 * array.length)
-  larger.set(array)
-  return larger
 }

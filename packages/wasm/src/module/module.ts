@@ -7,52 +7,31 @@
 
 import { WasmError } from '../error.ts'
 import { Cursor, malformed } from './cursor.ts'
-import { isNumeric, VALUE_TYPES, valueType, type NumericType, type ValueType } from './opcodes.ts'
+import { isNumeric, VALUE_TYPES, valueType, type ValueType } from './opcodes.ts'
+
+import type {
+  FunctionType,
+  FunctionImport,
+  GlobalDefinition,
+  TagDefinition,
+  TableDefinition,
+  ExportDefinition,
+  ByteRange,
+} from './definitions.ts'
+
+export type {
+  FunctionType,
+  FunctionImport,
+  GlobalDefinition,
+  TagDefinition,
+  TableDefinition,
+  ExportDefinition,
+  ByteRange,
+} from './definitions.ts'
 
 export const MODULE_BYTES_MAX = 1 << 28
 export const FUNCTIONS_MAX = 1 << 20
 export const PARAMETERS_MAX = 1000
-
-export interface FunctionType {
-  readonly params: readonly ValueType[]
-  readonly results: readonly ValueType[]
-  /** Equal for structurally equal types. */
-  readonly key: string
-}
-
-export interface FunctionImport {
-  readonly module: string
-  readonly name: string
-  readonly type: number
-}
-
-export type GlobalDefinition =
-  | { readonly type: NumericType; readonly mutable: boolean }
-  | { readonly type: 'funcref'; readonly mutable: false }
-
-/** Of exceptions. */
-export interface TagDefinition {
-  readonly type: number
-  /** What an exception with this tag carries. */
-  readonly params: readonly NumericType[]
-}
-
-export interface TableDefinition {
-  readonly minEntries: number
-  readonly maxEntries: number | undefined
-}
-
-export interface ExportDefinition {
-  readonly name: string
-  /** 0 function, 1 table, 2 memory, 3 global, 4 tag. */
-  readonly kind: number
-  readonly index: number
-}
-
-export interface ByteRange {
-  readonly start: number
-  readonly end: number
-}
 
 export interface WasmModule {
   readonly bytes: Uint8Array

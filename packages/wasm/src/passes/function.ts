@@ -5,101 +5,23 @@
  * writer's choice and must not show in any position.
  */
 
-import type { CallGraph } from '../analysis/call-graph.ts'
 import { countedLoop } from '../analysis/counted-loop.ts'
-import { Operands } from '../analysis/operands.ts'
+
 import { blockParamTypes } from '../analysis/sites.ts'
-import type { Body } from '../module/body.ts'
-import type { FunctionType, WasmModule } from '../module/module.ts'
-import { FLOAT, floatRules, OP, SINK, VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
-import type { ByteSink } from '../module/sink.ts'
-import { Capture } from './capture.ts'
-import { FloatCode } from './floats.ts'
-import { EMPTY_BLOCK_TYPE, FuelCode, keepsCounter } from './fuel.ts'
-import { HandlerCode } from './handlers.ts'
-import { BranchHints } from './hints.ts'
-import { Labels } from './labels.ts'
-import { movedFunction, type Layout } from './layout.ts'
-import { Locals } from './locals.ts'
-import type { FunctionOptions, FunctionParts, SegmentFunction, Statistics, TypeIndex } from './parts.ts'
+
+import { FLOAT, floatRules, OP, SINK, VALUE_TYPES } from '../module/opcodes.ts'
+
+import { FunctionBase } from './function-base.ts'
+
 import { writeTrips } from './snippets.ts'
 import { tableInstruction } from './table-uses.ts'
 
 /** No site costs more: an interpreter's big loop runs through little of its body each time. */
 export const SITE_COST_MAX = 128
-/** Slots of every activation on a call-graph cycle, besides its operands, locals and parameters. */
-export const ACTIVATION_SLOTS = 16
 
-const NONE = -1
 const NOTHING = { params: [], results: [] } as const
 
-export class FunctionWriter {
-  readonly statistics: Statistics = {
-    functions: 0,
-    cyclicFunctions: 0,
-    loops: 0,
-    countedLoops: 0,
-    cachedFunctions: 0,
-  }
-  protected readonly sink: ByteSink
-  protected readonly module: WasmModule
-  protected readonly layout: Layout
-  readonly #graph: CallGraph
-  readonly #options: FunctionOptions
-  protected readonly typeIndex: TypeIndex
-  protected readonly body: Body
-  readonly #segmentFunction: SegmentFunction
-  readonly #tableFunction: FunctionParts['tableFunction']
-  readonly #exceptions: FunctionParts['exceptions']
-  readonly #target: (functionIndex: number) => number
-  readonly #operands = new Operands()
-  protected readonly capture: Capture | undefined
-  protected readonly fuel: FuelCode
-  protected readonly handlers: HandlerCode
-  readonly #locals: Locals
-  readonly #floats: FloatCode
-  /** Of all functions written so far. */
-  readonly hints = new BranchHints()
-
-  // State of the function that is being written.
-  /** The guest's bytes are copied up to here. */
-  protected copied = 0
-  protected cyclic = false
-  /** All exits lead through a block of our own. */
-  #wrapped = false
-  /** Whether the function has sites that can be captured. */
-  protected hasSites = false
-  /** It has handlers of its own: these need the free slots of this activation. */
-  protected handles = false
-  protected readonly labels = new Labels()
-  /** The loop whose iterations the continuation does not count again. */
-  protected uncounted = NONE
-  protected slotsLocal = NONE
-
-  constructor(parts: FunctionParts) {
-    this.sink = parts.sink
-    this.module = parts.module
-    this.layout = parts.layout
-    this.#graph = parts.graph
-    this.#options = parts.options
-    this.body = parts.body
-    this.typeIndex = parts.typeIndex
-    this.#segmentFunction = parts.segmentFunction
-    this.#tableFunction = parts.tableFunction
-    this.#exceptions = parts.exceptions
-    this.#target = parts.target ?? ((index) => movedFunction(parts.module, parts.layout, index))
-    this.fuel = new FuelCode(parts.sink, parts.layout, this.hints)
-    const { sink, module, body, layout } = parts
-    this.#locals = new Locals(body)
-    this.handlers = new HandlerCode({
-      ...{ sink, module, body, layout, labels: this.labels, fuel: this.fuel },
-      blockType: (results, params) => this.blockType(results, params),
-      exceptionLocal: () => this.scratchLocal(VALUE_TYPES.exnref),
-    })
-    this.#floats = new FloatCode({ sink, module, body, operands: this.#operands, hints: this.hints })
-    if (parts.options.fuel && parts.layout.frame !== undefined) this.capture = new Capture(parts)
-  }
-
+export class FunctionWriter extends FunctionBase {
   /** Appends size, locals and code of a defined function. */
   write(functionIndex: number): void {
     const body = this.body
@@ -108,7 +30,7 @@ export class FunctionWriter {
     if (this.fuel.cached) this.statistics.cachedFunctions++
     if (this.cyclic) this.statistics.cyclicFunctions++
     const size = this.sink.openSize()
-    this.hints.open(this.#target(functionIndex), size)
+    this.hints.open(this.target(functionIndex), size)
     this.writeLocals([])
     this.writeWrapped(functionIndex, () => {
       this.#writeBeginning()
@@ -119,7 +41,7 @@ export class FunctionWriter {
 
   /** Places where NaNs are made canonical. */
   get canonicalised(): number {
-    return this.#floats.count
+    return this.floats.count
   }
 
   /** Globals that the handlers leave values in. */
@@ -127,36 +49,14 @@ export class FunctionWriter {
     return this.capture?.stageSize ?? 0
   }
 
-  /** Decodes and analyses a function, and reserves the locals that its code needs. */
-  protected prepare(functionIndex: number): void {
-    const body = this.body
-    const { fuel, floats } = this.#options
-    body.decode(this.module, functionIndex)
-    this.cyclic = fuel && this.#graph.cyclic[functionIndex] === 1
-    this.handles = fuel && body.tries > 0
-    this.#floats.open(floats === 'canonical')
-    this.hasSites = this.capture?.number(functionIndex) === true
-    if (this.cyclic || this.#floats.needed || this.hasSites) {
-      this.#operands.follow(body, this.module, functionIndex, floats === 'canonical')
-    }
-    this.#locals.reset()
-    const cached = fuel && body.loops > 0 && keepsCounter(body, this.#options.counter, (n) => this.#mayPoll(n))
-    this.fuel.open(cached ? this.#locals.add(VALUE_TYPES.i32) : undefined)
-    this.#reserveScratch()
-    if (this.hasSites) this.capture?.analyse(this.#operands, (type) => this.#locals.add(type))
-    this.#wrapped = this.cyclic || cached
-    this.labels.reset(this.hasSites ? (this.capture?.shared.length ?? 0) : 0)
-    this.uncounted = NONE
-  }
-
   /** Every exit leaves through a block, so that what follows it runs once and for all of them. */
   protected writeWrapped(functionIndex: number, write: () => void): void {
     const { results } = this.module.types[this.module.functions[functionIndex]]
-    if (this.#wrapped) this.sink.u8(OP.block).signed(this.blockType(results))
+    if (this.wrapped) this.sink.u8(OP.block).signed(this.blockType(results))
     if (this.hasSites) this.capture?.writeSharedBlocks(this.sink)
     write()
     if (this.hasSites) this.capture?.writeSharedHandlers(this.sink, this.scratchLocal(VALUE_TYPES.i32))
-    if (this.#wrapped) {
+    if (this.wrapped) {
       this.sink.u8(OP.end)
       if (this.cyclic) this.fuel.giveBack(this.slots())
       if (this.fuel.cached) this.fuel.store()
@@ -171,92 +71,12 @@ export class FunctionWriter {
     this.flush(this.body.at[close])
   }
 
-  #siteAt(n: number): number | undefined {
-    return this.hasSites ? this.capture?.siteAt(n) : undefined
-  }
-
-  #turnAt(n: number): number | undefined {
-    return this.hasSites ? this.capture?.turnAt(n) : undefined
-  }
-
-  /**
-   * Writes a poll or call that can be left there.
-   *
-   * @param type - What it takes and leaves.
-   * @param extraLabels - Blocks of the machine between it and the guest's innermost construct.
-   */
-  protected guarded(
-    site: number | undefined,
-    type: Pick<FunctionType, 'params' | 'results'>,
-    write: () => void,
-    extraLabels = 0,
-  ): void {
-    if (site === undefined || this.capture === undefined) return write()
-    const { params, results } = type
-    const whole = this.blockType(results, params)
-    this.capture.writeTry(this.sink, { whole, taking: this.blockType([], params) })
-    write()
-    const { nesting } = this.labels
-    this.capture.writeHandler(this.sink, site, (level) => this.labels.moved(nesting - level) + extraLabels)
-  }
-
-  #mayPoll(n: number): boolean {
-    return this.#callee(n, this.#graph.reaches, this.#graph.typeReaches)
-  }
-
-  #mayThrow(n: number): boolean {
-    return this.#callee(n, this.#graph.throws, this.#graph.typeThrows)
-  }
-
-  /** Whether what is called at an instruction is marked; false when nothing is. */
-  #callee(n: number, functions: Uint8Array, types: Uint8Array): boolean {
-    const op = this.body.opcode[n]
-    if (op === OP.call) return functions[this.body.immediate[n]] === 1
-    return op === OP.callIndirect && types[this.body.immediate[n]] === 1
-  }
-
-  protected slots(): number {
-    return ACTIVATION_SLOTS + this.body.locals + this.#operands.maxHeight
-  }
-
-  /** Locals must be declared before the code that uses them is written. */
-  #reserveScratch(): void {
-    const need = new Set<number>()
-    const body = this.body
-    if (this.cyclic || this.hasSites || (this.#options.fuel && body.loops > 0)) need.add(VALUE_TYPES.i32)
-    if (this.#floats.needed) this.#floats.addScratchTypes(need)
-    if (body.tries > 0 && this.#exceptions === 'exnref') need.add(VALUE_TYPES.exnref)
-    this.#locals.reserveScratch(need)
-    if (this.cyclic || this.handles) this.slotsLocal = this.#locals.add(VALUE_TYPES.i32)
-    this.handlers.open(this.handles ? this.slotsLocal : undefined)
-  }
-
-  protected scratchLocal(type: number): number {
-    return this.#locals.scratch(type)
-  }
-
-  /** @param first - Types of locals that stand before the guest's own. */
-  protected writeLocals(first: readonly ValueType[]): void {
-    this.#locals.write(this.sink, first)
-  }
-
-  protected blockType(results: readonly ValueType[], params: readonly ValueType[] = []): number {
-    if (params.length > 0) return this.typeIndex(params, results)
-    if (results.length === 0) return EMPTY_BLOCK_TYPE - 0x80
-    return results.length === 1 ? VALUE_TYPES[results[0]] - 0x80 : this.typeIndex([], results)
-  }
-
-  protected flush(until: number): void {
-    this.sink.copy(this.body.bytes, this.copied, until)
-    this.copied = until
-  }
-
   /** Copies the instructions from `first` up to `last`, with what has to stand between them. */
   protected writeRange(first: number, last: number): void {
     const { opcode, at } = this.body
     for (let n = first; n < last; n++) {
       const op = opcode[n]
-      if (this.#floats.needed) this.#writeFloats(n)
+      if (this.floats.needed) this.#writeFloats(n)
       switch (op) {
         case OP.block:
         case OP.if:
@@ -292,7 +112,7 @@ export class FunctionWriter {
           break
         case OP.refFunc:
           this.flush(at[n])
-          this.sink.u8(op).unsigned(this.#target(this.body.immediate[n]))
+          this.sink.u8(op).unsigned(this.target(this.body.immediate[n]))
           this.copied = at[n + 1]
           break
         case OP.call:
@@ -306,17 +126,17 @@ export class FunctionWriter {
           break
         case OP.memoryInit:
         case OP.dataDrop:
-          this.#writeInstead(n, this.#segmentFunction(op, this.body.immediate[n]))
+          this.#writeInstead(n, this.segmentFunction(op, this.body.immediate[n]))
           break
         case OP.tableInit:
         case OP.elemDrop:
         case OP.tableGrow: {
           const instruction = tableInstruction(this.body, n)
-          if (instruction !== undefined) this.#writeInstead(n, this.#tableFunction(instruction))
+          if (instruction !== undefined) this.#writeInstead(n, this.tableFunction(instruction))
           break
         }
         case OP.return:
-          if (!this.#wrapped) break
+          if (!this.wrapped) break
           this.flush(at[n])
           this.sink.u8(OP.br).unsigned(this.labels.moved(this.labels.nesting))
           this.copied = at[n + 1]
@@ -366,19 +186,19 @@ export class FunctionWriter {
     if (this.cyclic) this.fuel.giveBack(this.slots())
     if (this.fuel.cached) this.fuel.store()
     if (opcode[n] === OP.returnCallIndirect) return
-    this.sink.u8(OP.returnCall).unsigned(this.#target(immediate[n]))
+    this.sink.u8(OP.returnCall).unsigned(this.target(immediate[n]))
     this.copied = at[n + 1]
   }
 
   #writeFloats(n: number): void {
     const { opcode, at } = this.body
     const scratch = (type: number): number => this.scratchLocal(type)
-    if (this.#floats.sinkAt(n) !== SINK.none) {
+    if (this.floats.sinkAt(n) !== SINK.none) {
       this.flush(at[n])
-      this.#floats.writeScalar(n, scratch)
+      this.floats.writeScalar(n, scratch)
     } else if (floatRules[opcode[n]] >= FLOAT.vector32) {
       this.flush(at[n + 1])
-      this.#floats.writeVector(floatRules[opcode[n]], scratch)
+      this.floats.writeVector(floatRules[opcode[n]], scratch)
     }
   }
 
@@ -399,9 +219,9 @@ export class FunctionWriter {
 
   #writeCall(n: number): void {
     const { opcode, at, immediate } = this.body
-    const polls = this.fuel.cached && this.#mayPoll(n)
-    const stores = polls || (this.fuel.cached && this.#mayThrow(n))
-    const site = this.#siteAt(n)
+    const polls = this.fuel.cached && this.mayPoll(n)
+    const stores = polls || (this.fuel.cached && this.mayThrow(n))
+    const site = this.siteAt(n)
     const direct = opcode[n] === OP.call
     if (!stores && !direct && site === undefined) return
     this.flush(at[n])
@@ -412,7 +232,7 @@ export class FunctionWriter {
     this.guarded(site, type, () => {
       if (entry !== undefined) this.sink.u8(OP.localGet).unsigned(entry)
       if (direct) {
-        this.sink.u8(OP.call).unsigned(this.#target(immediate[n]))
+        this.sink.u8(OP.call).unsigned(this.target(immediate[n]))
         this.copied = at[n + 1]
       }
       this.flush(at[n + 1])
@@ -422,7 +242,7 @@ export class FunctionWriter {
 
   /** Returns the last instruction that was dealt with. */
   #writeLoop(n: number): number {
-    if (!this.#options.fuel) return n
+    if (!this.options.fuel) return n
     const { at, mate, loopOf, loopWeight } = this.body
     const loop = loopOf[n]
     const cost = Math.min(SITE_COST_MAX, loopWeight[loop])
@@ -431,7 +251,7 @@ export class FunctionWriter {
     if (counted === undefined) {
       this.flush(at[n + 1])
       this.#writeCopies(n)
-      this.#writePoll(this.#turnAt(n), () => this.sink.u8(OP.i32Const).signed(cost))
+      this.#writePoll(this.turnAt(n), () => this.sink.u8(OP.i32Const).signed(cost))
       return n
     }
     this.statistics.countedLoops++
@@ -442,13 +262,13 @@ export class FunctionWriter {
     writeTrips(this.sink, counted, trips)
     this.hints.add(this.sink.length, 'often')
     this.sink.u8(OP.if).copy(bytes, at[n] + 1, at[n + 1])
-    this.#writePoll(this.#siteAt(n), () => this.#writeTripCost(trips, cost))
+    this.#writePoll(this.siteAt(n), () => this.#writeTripCost(trips, cost))
     this.writeRange(n + 1, end)
     this.flush(at[end + 1])
     this.sink.u8(OP.else)
     this.copied = at[n]
     this.flush(at[n + 1])
-    this.#writePoll(this.#turnAt(n), () => this.sink.u8(OP.i32Const).signed(cost), 1)
+    this.#writePoll(this.turnAt(n), () => this.sink.u8(OP.i32Const).signed(cost), 1)
     this.writeRange(n + 1, end)
     this.flush(at[end + 1])
     this.sink.u8(OP.end)

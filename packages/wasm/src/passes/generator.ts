@@ -6,6 +6,7 @@
 import { assemble, signed, unsigned, type Signature } from '../module/assembler.ts'
 import { VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
 import { CLAUSE_TYPES, languageStatement, type Language, type Lender, TAGS } from './generator-language.ts'
+import { canonicalFrom, zero, type Random, generatorOf, pick, storedGlobal } from './generator-parts.ts'
 import { BINARY, BLOCK_TYPES, CONVERT, LOAD, type Numeric, STORE, UNARY } from './generator-tables.ts'
 
 export interface GeneratorOptions {
@@ -18,8 +19,7 @@ export interface GeneratorOptions {
 }
 
 const NUMERIC = ['i32', 'i64', 'f32', 'f64'] as const
-// Global 0: what calls and loops may still use. Globals 1 to 4: one of each numeric type.
-const BUDGET = 0
+const BUDGET = 0 // what calls and loops may still use; globals 1 to 4: one of each numeric type
 const INITIAL_BUDGET = 400
 const EMPTY = 0x40
 // The memory: integers below, floats above, so that no integer load sees a float's bits or the other way round.
@@ -35,9 +35,12 @@ export function generate(seed: number, options: GeneratorOptions): Uint8Array<Ar
   const start = [0x41, 3, ...(signatures[0].params ?? []).slice(1).flatMap(zero), 0x10, 0]
   for (const type of (signatures[0].results ?? []).toReversed()) start.push(0x24, 1 + NUMERIC.indexOf(type as Numeric))
   for (const [i, type] of NUMERIC.entries())
-    start.push(0x41, ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i), ...storedGlobal(type, i, options))
-  const { language } = options
-  // Half of the programs catch what is left in the end.
+    start.push(
+      0x41,
+      ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i),
+      ...storedGlobal(type, i, options.canonicalSinks),
+    )
+  const { language } = options // Half of the programs with exceptions catch what is left in the end.
   const caught = language === undefined || random(2) === 0 ? start : catching(start, language)
   return assemble({
     types: allTypes(signatures, language),
@@ -59,43 +62,6 @@ function allTypes(signatures: readonly Signature[], language: Language | undefin
 function catching(code: readonly number[], language: Language): number[] {
   if (language === 'legacy') return [0x06, EMPTY, ...code, 0x19, 0x0b]
   return [0x02, EMPTY, 0x1f, EMPTY, 1, 2, 0, ...code, 0x0b, 0x0b]
-}
-
-function storedGlobal(type: Numeric, i: number, options: GeneratorOptions): number[] {
-  const store = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 }[type]
-  const value = [0x23, 1 + i]
-  // Global 3 and 4 are floats; reading one twice is cheaper than a local.
-  return [...value, ...(options.canonicalSinks ? canonicalFrom(type, value) : []), store, 0, 0]
-}
-
-/** After a float `value`: replaces it when it is NaN. */
-function canonicalFrom(type: Numeric, value: readonly number[]): number[] {
-  if (type === 'i32' || type === 'i64') return []
-  const nan = type === 'f32' ? [0x43, 0, 0, 0xc0, 0x7f] : [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]
-  return [...nan, ...value, ...value, type === 'f32' ? 0x5b : 0x61, 0x1b]
-}
-
-function zero(type: ValueType): number[] {
-  if (type === 'i32') return [0x41, 0]
-  if (type === 'i64') return [0x42, 0]
-  return type === 'f32' ? [0x43, 0, 0, 0, 0] : [0x44, 0, 0, 0, 0, 0, 0, 0, 0]
-}
-
-type Random = (below: number) => number
-
-/** xorshift32; fast-check shrinks the seed, which is all there is to shrink. */
-function generatorOf(seed: number): Random {
-  let state = Math.imul(seed + 1, 0x9e3779b1) | 1
-  return (below) => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % below
-  }
-}
-
-function pick<T>(random: Random, items: readonly T[]): T {
-  return items[random(items.length)]
 }
 
 class FunctionGenerator {

@@ -127,6 +127,21 @@ test('a reference to a function that nothing declares is refused', () => {
   expect(refusal(bytes)).toMatchObject({ code: 'MALFORMED', message: expect.stringContaining('undeclared') as string })
 })
 
+test('references in imports are refused', () => {
+  const imports = [{ module: 'wasi_snapshot_preview1', name: 'odd', results: ['funcref'] }] as const
+  const bytes = assemble({ imports, functions: [{ code: [], exported: '_start' }] })
+  expect(refusal(bytes)).toMatchObject({ code: 'FEATURE', data: { feature: 'references in imports' } })
+})
+
+test.each([
+  ['legacy first', [0x06, 0x40, 0x0b], [0x1f, 0x40, 0, 0x0b]],
+  ['new first', [0x1f, 0x40, 0, 0x0b], [0x06, 0x40, 0x0b]],
+])('both kinds of exception handling in two functions are refused: %s', (_, one, other) => {
+  const bytes = assemble({ functions: [{ code: one, exported: '_start' }, { code: other }] })
+  const feature = 'legacy and new exception handling together'
+  expect(refusal(bytes)).toMatchObject({ code: 'FEATURE', data: { feature, where: 'function 1' } })
+})
+
 test('references in exceptions are refused', () => {
   const bytes = assemble({ functions: [{ code: [], exported: '_start' }], tags: [{ params: ['funcref'] }] })
   expect(refusal(bytes)).toMatchObject({ code: 'FEATURE', data: { feature: 'references in exceptions' } })

@@ -6,7 +6,8 @@
 
 import { addTypeEdges, analyseCalls, Edges, typeNodes, type CallGraph } from '../analysis/call-graph.ts'
 import { WasmError } from '../error.ts'
-import { Body, USES } from '../module/body.ts'
+import { Body } from '../module/body.ts'
+import { USES } from '../module/body-parts.ts'
 import { readModule, SECTION, unsupported, type FunctionType, type WasmModule } from '../module/module.ts'
 import { describeFunction } from '../module/names.ts'
 import { isNumeric, OP, VALUE_TYPES, type NumericType, type ValueType } from '../module/opcodes.ts'
@@ -197,10 +198,8 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
     body.decode(module, f)
     if (body.loops > 0) hasSite[f] = 1
     if (body.throws) hasThrow[f] = 1
-    if ((body.uses & USES.legacyExceptions) !== 0 && ((body.uses | used) & USES.exceptionReferences) !== 0) {
-      throw bothExceptions(module, f)
-    }
     used |= body.uses
+    if ((used & BOTH_EXCEPTIONS) === BOTH_EXCEPTIONS) throw bothExceptions(module, f)
     tailCalls.add(f, body)
     for (let n = 0; n < body.count; n++) {
       const op = body.opcode[n]
@@ -335,6 +334,8 @@ export function section(out: ByteSink, id: number, write: () => void): void {
   write()
   out.closeSize(size)
 }
+
+const BOTH_EXCEPTIONS = USES.legacyExceptions | USES.exceptionReferences
 
 function bothExceptions(module: WasmModule, functionIndex: number): WasmError {
   const { start } = module.bodies[functionIndex - module.imports.length]

@@ -22,6 +22,7 @@ export {
   takeChangedPages,
   type Activations,
   type PageDiffers,
+  type PageRange,
 } from './state/index.ts'
 export { Continuations } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
@@ -32,6 +33,7 @@ export {
   type GuestOptions,
   type GlobalState,
   type GuestStop,
+  type SavedMemory,
   type Snapshot,
   type Stop as PauseStop,
 } from './machine.ts'

@@ -14,7 +14,6 @@ import {
   encodeFrames,
   readTar,
   runGuest,
-  takeChangedPages,
   type Activations,
   type Guest,
   type GuestStop,
@@ -25,6 +24,7 @@ import {
   type WasiHost,
   type WasiMount,
 } from '@reprise/wasm'
+import { DirtyPages } from '../dirty-pages/index.ts'
 import {
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
@@ -50,7 +50,7 @@ const STREAM_BYTES_MAX = 8 << 20
 /** An archive may unpack to this much. */
 const ARCHIVE_BYTES_MAX = 1 << 30
 
-const { computation, blobs, cacheFolder, control, shadow, hashPort, from } = workerData as EngineWorkerData
+const { computation, blobs, cacheFolder, control, shadow, hashPort, from, dirtyPages } = workerData as EngineWorkerData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
@@ -126,6 +126,12 @@ class EngineThread {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
   })
+  readonly #dirtyPages = new DirtyPages({
+    choice: dirtyPages,
+    differs: pageDiffersNative,
+    wantScanner: () => post({ kind: 'scanner-wanted' }),
+    onMethod: (method) => post({ kind: 'dirty-pages', method }),
+  })
   #ready: Guest | undefined
   #due = 0n
   #captureStartedMs = 0
@@ -175,6 +181,7 @@ class EngineThread {
     const memoryBytes = this.#guest.memory().length
     Atomics.store(counters, CONTROL_POSITION, stop.position)
     Atomics.store(counters, CONTROL_MEMORY, BigInt(memoryBytes))
+    this.#dirtyPages.notice(memoryBytes)
     if (stop.kind !== 'due' || stop.position >= this.#due) {
       this.#report(stop)
     } else {
@@ -206,7 +213,9 @@ class EngineThread {
       }
       const command = received.message as Command
       if (command.kind === 'snapshot') return 'snapshot'
-      if (command.kind !== 'run') {
+      if (command.kind === 'scanner') {
+        this.#dirtyPages.attach(command.scanner)
+      } else if (command.kind !== 'run') {
         this.#answer(command.kind)
       } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
         // Where checkpoints are close together, every stop is one: here the flag is seen all the same.
@@ -241,11 +250,10 @@ class EngineThread {
     Atomics.store(flags, CONTROL_HASHING, 1)
   }
 
-  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot'>): void {
+  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot' | 'scanner'>): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
-      const memory = this.#guest.memory().slice()
-      return post({ kind: 'state', memory, engineState: this.#engineState() }, [memory.buffer])
+      return post({ kind: 'state', memoryBytes: this.#guest.memory().length, engineState: this.#engineState() })
     }
     // Copies already: moved, not copied once more.
     const outputs = this.#wasi.outputs().map((output) => ({ path: output.path, bytes: output.read() }))
@@ -259,7 +267,7 @@ class EngineThread {
     this.#takeShadow()
     const memory = this.#guest.memory()
     if (shadow.byteLength < memory.length) shadow.grow(memory.length)
-    const pages = takeChangedPages(memory, new Uint8Array(shadow, 0, memory.length), pageDiffersNative)
+    const pages = this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
     const request: HashRequest = {
       kind: 'measure',
       position: this.#guest.position(),

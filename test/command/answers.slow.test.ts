@@ -179,6 +179,7 @@ test('every command answers --json with one document of its own schema, and noth
         follows: [],
         overhead: {
           measureMs: expect.any(Number),
+          dirtyPages: { method: 'compare', why: expect.any(String) },
           snapshotMs: 0,
           signWaitMs: expect.any(Number),
           runMs: expect.any(Number),

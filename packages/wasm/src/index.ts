@@ -24,6 +24,7 @@ export {
   takeChangedPages,
   type Activations,
   type PageDiffers,
+  type PageRange,
 } from './state/index.ts'
 export { Continuations, type KeptContinuation, type KeptStack } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
@@ -34,6 +35,7 @@ export {
   type GuestOptions,
   type GlobalState,
   type GuestStop,
+  type SavedMemory,
   type Snapshot,
   type Stop as PauseStop,
 } from './machine.ts'

@@ -11,7 +11,6 @@ import {
   encodeEngineState,
   encodeFrames,
   runGuest,
-  takeChangedPages,
   type Activations,
   type Guest,
   type GuestOptions,
@@ -22,6 +21,7 @@ import {
   type Snapshot,
   type WasiHost,
 } from '@reprise/wasm'
+import { DirtyPages } from '../dirty-pages/index.ts'
 import {
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
@@ -47,7 +47,7 @@ const SLICE_FUEL = 1n << 26n
 /** Live output that may be on its way to the main thread before the guest waits. */
 const STREAM_BYTES_MAX = 8 << 20
 
-const { computation, blobs, cacheFolder, control, shadow, hashPort, from } = workerData as EngineWorkerData
+const { computation, blobs, cacheFolder, control, shadow, hashPort, from, dirtyPages } = workerData as EngineWorkerData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
@@ -114,6 +114,12 @@ class EngineThread {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
   })
+  readonly #dirtyPages = new DirtyPages({
+    choice: dirtyPages,
+    differs: pageDiffersNative,
+    wantScanner: () => post({ kind: 'scanner-wanted' }),
+    onMethod: (method) => post({ kind: 'dirty-pages', method }),
+  })
   #ready: Guest | undefined
   #due = 0n
   #captureStartedMs = 0
@@ -178,6 +184,7 @@ class EngineThread {
     const memoryBytes = this.#guest.memory().length
     Atomics.store(counters, CONTROL_POSITION, stop.position)
     Atomics.store(counters, CONTROL_MEMORY, BigInt(memoryBytes))
+    this.#dirtyPages.notice(memoryBytes)
     if (stop.kind !== 'due' || stop.position >= this.#due) {
       this.#report(stop)
     } else {
@@ -214,7 +221,9 @@ class EngineThread {
       const command = this.#nextCommand()
       if (command.kind === 'snapshot') return 'snapshot'
       if (command.kind === 'warm') throw new Error('a machine begins once')
-      if (command.kind !== 'run') {
+      if (command.kind === 'scanner') {
+        this.#dirtyPages.attach(command.scanner)
+      } else if (command.kind !== 'run') {
         this.#answer(command.kind)
       } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
         // Where checkpoints are close together, every stop is one: here the flag is seen all the same.
@@ -249,11 +258,10 @@ class EngineThread {
     Atomics.store(flags, CONTROL_HASHING, 1)
   }
 
-  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot' | 'warm'>): void {
+  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot' | 'warm' | 'scanner'>): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
-      const memory = this.#guest.memory().slice()
-      return post({ kind: 'state', memory, engineState: this.#engineState() }, [memory.buffer])
+      return post({ kind: 'state', memoryBytes: this.#guest.memory().length, engineState: this.#engineState() })
     }
     // Copies already: moved, not copied once more.
     const outputs = this.#wasi.outputs().map((output) => ({ path: output.path, bytes: output.read() }))
@@ -267,7 +275,7 @@ class EngineThread {
     this.#takeShadow()
     const memory = this.#guest.memory()
     if (shadow.byteLength < memory.length) shadow.grow(memory.length)
-    const pages = takeChangedPages(memory, new Uint8Array(shadow, 0, memory.length), pageDiffersNative)
+    const pages = this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
     const request: HashRequest = {
       kind: 'measure',
       position: this.#guest.position(),

@@ -5,6 +5,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Computation, MachineResults, SnapshotManifest, SnapshotRef, Stop } from '@reprise/core'
 import type { GlobalState, SavedHost } from '@reprise/wasm'
+import type { DirtyPagesChoice, DirtyPagesMethod } from '../dirty-pages/index.ts'
 import type { SerializedError } from './serialized-error.ts'
 import type { WarmStack } from './warm/index.ts'
 
@@ -31,6 +32,8 @@ export type Command =
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'state' }
   | { readonly kind: 'results' }
+  /** The process of the scanner, or why there is none. */
+  | { readonly kind: 'scanner'; readonly scanner: number | string }
 
 /** From the engine thread. */
 export type EngineMessage =
@@ -40,9 +43,12 @@ export type EngineMessage =
       readonly rewrite: { readonly cached: boolean; readonly elapsedMs: number }
     }
   | { readonly kind: 'stop'; readonly stop: Stop }
-  | { readonly kind: 'state'; readonly memory: Uint8Array; readonly engineState: Uint8Array }
+  | { readonly kind: 'state'; readonly memoryBytes: number; readonly engineState: Uint8Array }
   | { readonly kind: 'results'; readonly results: MachineResults }
   | { readonly kind: 'stream'; readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
+  /** A scanner would pay now. */
+  | { readonly kind: 'scanner-wanted' }
+  | { readonly kind: 'dirty-pages'; readonly method: DirtyPagesMethod }
   | { readonly kind: 'failed'; readonly error: SerializedError }
 
 /** From the engine thread to the hash thread: what changed in the shadow since the last one. */
@@ -104,6 +110,7 @@ export interface EngineWorkerData {
   readonly hashPort: MessagePort
   /** The snapshot that the machine begins with; its blobs are among `blobs`. Without one a warm start may begin it. */
   readonly from: SnapshotManifest | undefined
+  readonly dirtyPages: DirtyPagesChoice
 }
 
 export interface HashWorkerData {

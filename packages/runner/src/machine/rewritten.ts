@@ -24,7 +24,9 @@ const HEADER_BYTES = 36
 
 export function loadRewritten(
   program: () => Uint8Array,
-  computation: Pick<Computation, 'floats' | 'limits' | 'program' | 'start'>,
+  computation: Pick<Computation, 'floats' | 'limits' | 'program'> & {
+    readonly start?: Computation['start'] | undefined
+  },
   folder: string,
   sha256: Sha256,
 ): LoadedModule {

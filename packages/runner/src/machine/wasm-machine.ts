@@ -17,6 +17,14 @@ import {
   type WarmStart,
 } from '@reprise/core'
 import { WORKER_STACK_MB } from '@reprise/wasm'
+import {
+  dirtyPagesChoice,
+  startScanner,
+  WHILE_SMALL,
+  type DirtyPagesChoice,
+  type DirtyPagesMethod,
+  type Scanner,
+} from '../dirty-pages/index.ts'
 import { runnerFolders } from '../home.ts'
 import { RunnerError } from '../error.ts'
 import {
@@ -48,6 +56,8 @@ export interface MachineOptions {
   /** The snapshot to begin with; its blobs are among `blobs`. */
   readonly from?: SnapshotManifest | undefined
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> | void
+  /** `kernel` fails where the kernel cannot be asked; the default is what the environment says, else `auto`. */
+  readonly dirtyPages?: DirtyPagesChoice
 }
 
 export interface WasmMachine extends Machine {
@@ -62,6 +72,7 @@ export interface MachineProgress {
   readonly memoryBytes: number
   readonly measureMs: number
   readonly captureMs: number
+  readonly dirtyPages: DirtyPagesMethod
 }
 
 function workerUrl(name: string): URL {
@@ -75,7 +86,7 @@ function workerUrl(name: string): URL {
  *   program does not come to the warm start of the computation.
  */
 export async function startWasmMachine(options: MachineOptions): Promise<WasmMachine> {
-  const { computation } = options
+  const { computation, dirtyPages = dirtyPagesChoice() } = options
   const control = new SharedArrayBuffer(CONTROL_BYTES)
   const shadow = new SharedArrayBuffer(0, { maxByteLength: computation.limits.memoryPages * WASM_PAGE_BYTES })
   const { port1: enginePort, port2: hashPort } = new MessageChannel()
@@ -87,6 +98,7 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
     shadow,
     hashPort,
     from: options.from,
+    dirtyPages,
   }
   const hashData: HashWorkerData = { control, home: options.home, shadow, enginePort }
   const hasher = new Worker(workerUrl('hash'), { workerData: hashData, transferList: [enginePort] })
@@ -97,13 +109,17 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
   })
   const threads = new Threads({ engine, hasher, control, onStream: options.onStream })
   try {
+    // Where it must not be missing it is there before the first checkpoint.
+    const scanner = dirtyPages === 'kernel' ? threads.startScanner() : undefined
     const ready = threads.expect('ready')
     // Whoever fails first is heard below.
     ready.catch(() => {})
     const { start } = computation
     if (start !== undefined && options.from === undefined)
       await beginWarm(threads, { ...options, computation: { ...computation, start }, shadow })
-    return machineOf(threads, control, await ready)
+    const heard = await ready
+    await scanner
+    return machineOf({ threads, control, shadow, ready: heard })
   } catch (error) {
     await threads.terminate()
     throw error
@@ -172,6 +188,9 @@ class Threads {
   #beginning: Waiting<Uint8Array> | undefined
   #failure: Error | undefined
   #streaming: Promise<void> = Promise.resolve()
+  #scanner: Scanner | undefined
+  #isTerminated = false
+  #dirtyPages: DirtyPagesMethod = WHILE_SMALL
 
   constructor(options: {
     readonly engine: Worker
@@ -194,6 +213,23 @@ class Threads {
   /** What the guest wrote so far has been shown. */
   get streamed(): Promise<void> {
     return this.#streaming
+  }
+
+  get dirtyPages(): DirtyPagesMethod {
+    return this.#dirtyPages
+  }
+
+  /** Starts the process that asks the kernel, and tells the engine thread of it, or why there is none. */
+  async startScanner(): Promise<void> {
+    let scanner: number | string
+    try {
+      this.#scanner = await startScanner()
+      scanner = this.#scanner.pid
+    } catch (error) {
+      scanner = (error as Error).message
+    }
+    if (this.#isTerminated) this.#scanner?.stop()
+    else this.#command({ kind: 'scanner', scanner })
   }
 
   expect<Kind extends EngineMessage['kind']>(kind: Kind): Promise<Answer<Kind>> {
@@ -239,6 +275,8 @@ class Threads {
   }
 
   async terminate(): Promise<void> {
+    this.#isTerminated = true
+    this.#scanner?.stop()
     for (const worker of [this.#engine, this.#hasher]) worker.removeAllListeners('exit')
     await Promise.all([this.#engine.terminate(), this.#hasher.terminate()])
   }
@@ -256,6 +294,10 @@ class Threads {
         .catch((error: unknown) => this.#fail(error as Error))
     } else if (message.kind === 'failed') {
       this.#fail(threadFailure(message.error))
+    } else if (message.kind === 'dirty-pages') {
+      this.#dirtyPages = message.method
+    } else if (message.kind === 'scanner-wanted') {
+      void this.startScanner()
     } else if (this.#waiting?.kind === message.kind) {
       const { resolve } = this.#waiting
       this.#waiting = undefined
@@ -288,7 +330,14 @@ class Threads {
   }
 }
 
-function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'ready'>): WasmMachine {
+interface MachineParts {
+  readonly threads: Threads
+  readonly control: SharedArrayBuffer
+  readonly shadow: SharedArrayBuffer
+  readonly ready: Answer<'ready'>
+}
+
+function machineOf({ threads, control, shadow, ready }: MachineParts): WasmMachine {
   const flags = new Int32Array(control)
   const counters = new BigInt64Array(control)
   return {
@@ -302,8 +351,8 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
     measure: () => threads.measure(),
     snapshot: () => threads.snapshot(),
     async state(): Promise<MachineState> {
-      const { memory, engineState } = await threads.ask({ kind: 'state' }, 'state')
-      return { memory, engineState }
+      const { memoryBytes, engineState } = await threads.ask({ kind: 'state' }, 'state')
+      return { memory: new Uint8Array(shadow, 0, memoryBytes), engineState }
     },
     results: async (): Promise<MachineResults> => (await threads.ask({ kind: 'results' }, 'results')).results,
     interrupt(): void {
@@ -314,6 +363,7 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
       memoryBytes: Number(Atomics.load(counters, CONTROL_MEMORY)),
       measureMs: Number(Atomics.load(counters, CONTROL_STALL_US)) / 1000,
       captureMs: Number(Atomics.load(counters, CONTROL_CAPTURE_US)) / 1000,
+      dirtyPages: threads.dirtyPages,
     }),
     [Symbol.asyncDispose]: () => threads.terminate(),
   }

@@ -106,7 +106,7 @@ async function resultOf(computation: Computation) {
       })
     },
     onStop: () => 'go',
-    ...(start !== undefined && (await beginning({ ...computation, start }, blobs))),
+    ...(start !== undefined && (await beginning(loaded, { ...computation, start }, blobs))),
   })
   const texts = Object.fromEntries(wasi.outputs().map((output) => [output.path, withoutAddresses(output.read())]))
   return {
@@ -122,7 +122,7 @@ function withoutAddresses(text: Uint8Array): string {
   return new TextDecoder().decode(text).replace(/\b0x[0-9a-f]+/g, '0x…')
 }
 
-async function beginning(computation: WarmUp, blobs: Readonly<Record<string, string>>) {
+async function beginning(module: LoadedModule, computation: WarmUp, blobs: Readonly<Record<string, string>>) {
   const entry = await loadWarmStart({ computation, blobs, home })
   const memory = new Uint8Array(entry.head.memoryBytes)
   unpackPages(entry, memory)
@@ -130,7 +130,7 @@ async function beginning(computation: WarmUp, blobs: Readonly<Record<string, str
   const kept = keptStack(stack)
   const { globals } = stack
   return {
-    continuations: loaded?.continuations(kept),
+    continuations: module.continuations(kept),
     from: { activations: kept.activations, memory, globals, position: 0n },
   }
 }

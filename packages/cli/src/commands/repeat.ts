@@ -83,7 +83,7 @@ function answer(result: RepeatResult, evidence: string): object {
     evidence,
     criteria: result.criteria,
     segments: { total: 0, repeated: 0 },
-    checkpoints: result.run.checkpoints.length,
+    checkpoints: result.run.checkpoints,
     checkpointsEqual: result.checkpointsEqual,
     cumulative: result.run.cumulative,
     record: result.run.recordPath,
@@ -99,7 +99,7 @@ function printResult(path: string, result: RepeatResult): void {
     `${paint(repetition === 'reproduced' ? 'green' : 'red', repetition, stdout)}   ${safe(path)}   ${short(run.cumulative)}`,
   )
   if (firstDivergence === undefined) {
-    line(`  ${count(run.checkpoints.length, 'checkpoint')}, each with the same state as the original's`)
+    line(`  ${count(run.checkpoints, 'checkpoint')}, each with the same state as the original's`)
   } else {
     const { seq, differs, position } = firstDivergence
     line(

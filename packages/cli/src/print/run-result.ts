@@ -26,7 +26,7 @@ export function runAnswer(result: RunResult): object {
     computation: result.computation,
     record: result.recordPath,
     exit: result.outcome?.exit ?? null,
-    checkpoints: result.checkpoints.length,
+    checkpoints: result.checkpoints,
     snapshots: result.snapshots,
     attestations: result.attestations,
     signedCheckpoints: result.signedSeq + 1,
@@ -49,11 +49,11 @@ export function printRunResult(result: RunResult, written: WriteBackResult | und
   )
   line(`  ${weakestLink(ownTier(result.host), 'self')}`)
   const snapshots = result.snapshots === 0 ? '' : `, ${count(result.snapshots, 'snapshot')}`
-  line(`  ${count(result.checkpoints.length, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
+  line(`  ${count(result.checkpoints, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
   if (result.trapMessage !== undefined) line(`  the program was stopped: ${safe(result.trapMessage)}`)
-  if (result.signedSeq + 1 < result.checkpoints.length) {
+  if (result.signedSeq + 1 < result.checkpoints) {
     line(
-      `  ${paint('red', 'unsigned', stderr)}: ${result.checkpoints.length - 1 - result.signedSeq} of them, the last ones: ${result.signingLost ?? 'the run was interrupted'}`,
+      `  ${paint('red', 'unsigned', stderr)}: ${result.checkpoints - 1 - result.signedSeq} of them, the last ones: ${result.signingLost ?? 'the run was interrupted'}`,
     )
   }
   for (const notice of result.host.notices) line(`  ${safe(notice)}`)

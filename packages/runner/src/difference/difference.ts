@@ -2,7 +2,7 @@
  * What differs between two runs: their definitions, the first checkpoint at which they part, the
  * memory there (by running both again up to that point), and their outputs, to the value.
  */
-import { nextGridPosition, type Checkpoint, type MachineState, type RecordDocument } from '@reprise/core'
+import { nextGridPosition, type MachineState, type RecordDocument } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import {
   diffComputations,
@@ -16,7 +16,7 @@ import {
 } from '../compare/index.ts'
 import { RunnerError } from '../error.ts'
 import { startWasmMachine } from '../machine/index.ts'
-import type { LoadedRecord } from '../record/index.ts'
+import type { CheckpointList, LoadedRecord } from '../record/index.ts'
 import { compareCheckpoint, gatherBlobs, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
 
@@ -77,12 +77,12 @@ function environmentOf({ attempts }: RecordDocument) {
   return last.environment
 }
 
-function firstDifference(a: readonly Checkpoint[], b: readonly Checkpoint[]): Difference['firstDivergence'] {
+function firstDifference(a: CheckpointList, b: CheckpointList): Difference['firstDivergence'] {
   for (const checkpoint of b) {
     const found = compareCheckpoint(a, checkpoint)
     if (found !== undefined) return { ...found, lastEqualSeq: found.seq === 0 ? undefined : found.seq - 1 }
   }
-  const missing = a[b.length]
+  const missing = a.at(b.length)
   if (missing === undefined) return undefined
   return {
     seq: missing.seq,
@@ -128,7 +128,7 @@ async function memoryDifference(
 /** The machine's state at a checkpoint, or why it cannot be had. */
 async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: number): Promise<MachineState | string> {
   const { computation } = record.document
-  if (record.checkpoints[seq] === undefined) return `${record.path} ended before checkpoint ${seq}`
+  if (record.checkpoints.at(seq) === undefined) return `${record.path} ended before checkpoint ${seq}`
   try {
     await gatherBlobs({ computation, original: record, store: request.store, folder: request.inputsFolder })
   } catch (error) {

@@ -1,10 +1,4 @@
-export {
-  createJournal,
-  journalPath,
-  openJournal,
-  readJournal,
-  type JournalEntry,
-  type JournalHost,
-  type JournalWriter,
-} from './journal.ts'
-export { hostNumber, resumePoint, runOf } from './reading.ts'
+export { lineOf, type Alarm, type JournalEntry, type JournalHost } from './entries.ts'
+export { createJournal, journalPath, openJournal, type JournalWriter, type OpenedJournal } from './journal.ts'
+export { hostNumber, readRun, resumePoint, type JournalRun, type ResumePoint } from './reading.ts'
+export { Cursor } from './sections.ts'

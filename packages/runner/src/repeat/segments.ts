@@ -99,7 +99,7 @@ export async function repeatSegments(request: SegmentsRequest): Promise<Segments
 }
 
 function positionOf(original: LoadedRecord, seq: number): bigint {
-  return BigInt(original.checkpoints[seq]?.position ?? 0)
+  return BigInt(original.checkpoints.at(seq)?.position ?? 0)
 }
 
 function segmentsOf({ snapshots, checkpoints, path }: LoadedRecord): readonly Segment[] {
@@ -180,8 +180,9 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
 /** The manifest of the snapshot at a checkpoint, with all that it names in the store. */
 async function snapshotManifest({ original, store }: SegmentsRequest, seq: number): Promise<SnapshotManifest> {
   const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
-  if (line === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
-  return await readSnapshot(line, original.checkpoints[seq], store, (sha256) => bring(original, store, sha256))
+  const checkpoint = original.checkpoints.at(seq)
+  if (line === undefined || checkpoint === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
+  return await readSnapshot(line, checkpoint, store, (sha256) => bring(original, store, sha256))
 }
 
 async function bring(original: LoadedRecord, store: BlobStore, sha256: string): Promise<void> {

@@ -1,12 +1,12 @@
 /** Going on with a run that ended before its end, from its newest signed snapshot. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cumulatives, ZERO_DIGEST, type Attempt } from '@reprise/core'
-import { nodeCrypto } from '../crypto.ts'
+import type { Attempt } from '@reprise/core'
 import { RunnerError, systemCode } from '../error.ts'
 import { runnerFolders } from '../home.ts'
-import { hostNumber, journalPath, openJournal, resumePoint, runOf } from '../journal/index.ts'
+import { Cursor, hostNumber, journalPath, openJournal, resumePoint } from '../journal/index.ts'
 import { checkRecordPlace } from '../record/index.ts'
+import { chainsAt } from './chains.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute } from './execute.ts'
 import { computationBlobs, prepare } from './prepare.ts'
@@ -32,19 +32,19 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   const opened = await openJournal(journalPath(request.home, request.run))
   await using journal = opened.journal
   // Cut off before its first line was on disk.
-  if (opened.entries.length === 0) throw notResumable(request.run, 'it has no signed snapshot')
-  const earlier = runOf(opened.entries)
+  if (opened.run === undefined) throw notResumable(request.run, 'it has no signed snapshot')
+  const earlier = opened.run
   const point = resumePoint(earlier)
   if (earlier.ended === 'finished') throw notResumable(request.run, 'it has ended')
   if (point === undefined) throw notResumable(request.run, 'it has no signed snapshot')
-  const { snapshot, checkpoints } = point
-  const manifest = await readSnapshot(snapshot, checkpoints[snapshot.seq], request.store)
+  const { snapshot } = point
+  const chains = await chainsAt(earlier, snapshot.seq, point.snapshots)
+  const manifest = await readSnapshot(snapshot, chains.checkpoint, request.store)
   for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
   const [signer, machine] = await prepare(request, earlier.computation, manifest)
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
   const host = journalHost(signer.host)
-  const number = hostNumber(earlier, host.ak)
   const [first] = earlier.attempts
   const environment = await describeEnvironment({
     host: signer.host,
@@ -58,27 +58,26 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     environment,
     firstSeq: seq + 1,
     from: seq,
-    host: number,
+    host: hostNumber(earlier, host.ak),
   }
   journal.append({ kind: 'attempt', attempt, host })
   await journal.sync()
-  const document = { computation: earlier.computation, outcome: null }
+  const { first: firstExpected, last } = point.expected
+  await using stream = new Cursor(earlier.checkpoints(firstExpected, last))
   return await execute(request, {
     run: request.run,
     computation: earlier.computation,
-    attempts: [...earlier.attempts, attempt],
-    hosts: number === earlier.hosts.length ? [...earlier.hosts, host] : earlier.hosts,
+    attempt,
     signer,
     machine,
     journal,
     prepareMs,
     earlier: {
-      checkpoints,
-      snapshots: point.snapshots,
-      attestations: earlier.attestations,
-      cumulative: cumulatives(document, point.checkpoints, nodeCrypto.sha256).at(-1) ?? ZERO_DIGEST,
-      expected: point.expected,
-      outcome: earlier.outcome,
+      ...chains,
+      laterSnapshots: point.snapshots.filter((later) => later.seq > seq),
+      attestations: earlier.attestationCount,
+      lastAttestation: earlier.lastAttestation,
+      expected: { first: firstExpected, last, stream },
     },
   })
 }

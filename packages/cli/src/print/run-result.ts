@@ -68,7 +68,11 @@ export function printRunResult(result: RunResult, written: WriteBackResult | und
     line(`  the program deleted ${result.removed.map(safe).join(', ')}; your files are still there`)
   for (const { code, detail, count: times } of result.notes)
     line(`  ${NOTES[code] ?? 'not available to the program'}: ${safe(detail)} (${code}, ${count(times, 'time')})`)
-  if (outcome === undefined && result.snapshots > 0) line(`  go on with: reprise resume ${result.run.slice(0, 8)}`)
+  if (outcome === undefined && result.snapshots > 0) {
+    const run = result.run.slice(0, 8)
+    line(`  go on with: reprise resume ${run}`)
+    line(`  elsewhere: reprise export ${run} --format record -o FILE, then there reprise resume FILE`)
+  }
   if (outcome !== undefined) line(`  next: reprise verify ${safe(shortPath(result.recordPath))}, then reprise repeat`)
 }
 

@@ -15,10 +15,12 @@ import {
   type PageDifferences,
 } from '../compare/index.ts'
 import { RunnerError } from '../error.ts'
+import { gatherBlobs } from '../gather/index.ts'
 import { startWasmMachine } from '../machine/index.ts'
 import type { CheckpointList, LoadedRecord } from '../record/index.ts'
-import { compareCheckpoint, gatherBlobs, type FirstDivergence } from '../repeat/index.ts'
+import { compareCheckpoint, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
+import { findFork, type Fork } from './fork.ts'
 
 const PAGES_MAX = 64
 const BYTES_MAX = 64
@@ -49,6 +51,8 @@ export interface Difference {
   readonly firstDivergence: (FirstDivergence & { readonly lastEqualSeq: number | undefined }) | undefined
   readonly memory: MemoryDifference
   readonly outputs: readonly OutputDifference[]
+  /** The two are of one run that was gone on with twice; what they computed may be equal all the same. */
+  readonly fork: Fork | undefined
   /** Undefined when the runs are equal. */
   readonly cause: { readonly cause: Cause; readonly sentence: string } | undefined
 }
@@ -67,6 +71,7 @@ export async function difference(request: DifferenceRequest): Promise<Difference
     firstDivergence,
     memory: await memoryDifference(request, firstDivergence),
     outputs: outputs.filter(({ kind }) => kind !== 'equal'),
+    fork: await findFork(a, b),
     cause: equal ? undefined : likelyCause({ computations: definitions, environments }),
   }
 }
@@ -130,7 +135,8 @@ async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: nu
   const { computation } = record.document
   if (record.checkpoints.at(seq) === undefined) return `${record.path} ended before checkpoint ${seq}`
   try {
-    await gatherBlobs({ computation, original: record, store: request.store, folder: request.inputsFolder })
+    const { store, inputsFolder: folder } = request
+    await gatherBlobs({ original: record, store, folder, places: [] }, computation)
   } catch (error) {
     if (error instanceof RunnerError && error.code === 'BLOB_MISSING') return error.message
     throw error

@@ -1,4 +1,6 @@
-export { lineOf, type Alarm, type JournalEntry, type JournalHost } from './entries.ts'
-export { createJournal, journalPath, openJournal, type JournalWriter, type OpenedJournal } from './journal.ts'
+export { lineOf, type JournalEntry, type JournalHost } from './entries.ts'
+export { compareHistories } from './histories.ts'
+export { createJournal, isLocked, journalPath, openJournal, type JournalWriter } from './journal.ts'
+export { layJournal } from './lay.ts'
 export { hostNumber, readRun, resumePoint, type JournalRun, type ResumePoint } from './reading.ts'
 export { Cursor } from './sections.ts'

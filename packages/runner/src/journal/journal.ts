@@ -9,8 +9,9 @@ import { lineOf, type JournalEntry } from './entries.ts'
 import { busy, lockFile } from './lock.ts'
 import { readRun, type JournalRun } from './reading.ts'
 
-/** How long an entry may wait for the disk when nobody waits for it. */
+/** How long an entry may wait for the disk when nobody waits for it, and how many characters. */
 const FLUSH_MS = 1000
+const PENDING_CHARS_MAX = 1 << 20
 
 export function journalPath(home: string, run: string): string {
   return join(home, 'runs', run, 'journal')
@@ -76,6 +77,17 @@ export async function openLocked(path: string, flags: string | number): Promise<
   }
 }
 
+/** Whether a process is at work on the run of a journal. @throws RunnerError `INPUT_MISSING`, `JOURNAL_WRITE`. */
+export async function isLocked(path: string): Promise<boolean> {
+  try {
+    await (await openLocked(path, constants.O_RDONLY)).close()
+    return false
+  } catch (error) {
+    if (error instanceof RunnerError && error.code === 'RUN_BUSY') return true
+    throw error
+  }
+}
+
 async function cutTail(file: FileHandle, path: string, tornBytes: number): Promise<void> {
   try {
     const { size } = await file.stat()
@@ -112,6 +124,7 @@ function journalWriter(file: FileHandle, path: string): JournalWriter {
   return {
     append(entry) {
       pending += lineOf(entry)
+      if (pending.length > PENDING_CHARS_MAX) void flush()
       timer ??= setTimeout(() => void flush(), FLUSH_MS)
     },
     sync: flush,

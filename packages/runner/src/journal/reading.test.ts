@@ -151,6 +151,7 @@ describe('readRun', () => {
     ['an attempt after the end', [...first, goOn(2, 1), c(2), ...finish, goOn(3, 1)]],
     ['something after an alarm', [...first, goOn(2, 1), alarm, goOn(2, 1)]],
     ['an alarm of another folder', [...first, { kind: 'alarm', alarm: { ...alarm.alarm, folder: '../alarm-2-2' } }]],
+    ['an attempt that goes on after its alarm', [...first, goOn(2, 1), alarm, discard, c(2)]],
     ['a discarded alarm that is not there', [...first, discard]],
     ['a checkpoint that is none', [start, { kind: 'checkpoint', checkpoint: {} as Checkpoint }]],
   ])('refuses %s, and says where', async (_, entries) => {

@@ -72,7 +72,10 @@ export interface ResumePoint {
  * @param from - The checkpoint of a snapshot; the newest possible one unless given.
  * @returns Undefined when no such snapshot was signed, or the guest had ended there.
  */
-export function resumePoint(run: JournalRun, from?: number): ResumePoint | undefined {
+export function resumePoint(
+  run: Pick<JournalRun, 'lastCheckpoint' | 'signedSeq' | 'snapshots'>,
+  from?: number,
+): ResumePoint | undefined {
   const { lastCheckpoint, signedSeq } = run
   const finalSeq = lastCheckpoint?.kind === CHECKPOINT_FINAL ? lastCheckpoint.seq : undefined
   const snapshots = run.snapshots.filter(({ seq }) => seq <= signedSeq)
@@ -95,13 +98,13 @@ export function hostNumber(run: Pick<JournalRun, 'hosts'>, ak: string): number {
  */
 export async function readRun(path: string): Promise<ReadRun> {
   await using readings = new AsyncDisposableStack()
-  let reading: Reading | undefined
+  const begun: { reading?: Reading } = {}
   const { tornBytes, wholeBytes } = await scanJournal(path, (entry, place) => {
-    if (reading !== undefined) return reading.take(entry, place)
-    reading = readings.use(at(place.line, () => new Reading(path, entry)))
+    if (begun.reading !== undefined) return begun.reading.take(entry, place)
+    begun.reading = readings.use(at(place.line, () => new Reading(path, entry)))
     return undefined
   })
-  return { run: (reading as Reading | undefined)?.end(wholeBytes), tornBytes }
+  return { run: begun.reading?.end(wholeBytes), tornBytes }
 }
 
 class Reading implements AsyncDisposable {
@@ -165,6 +168,8 @@ class Reading implements AsyncDisposable {
       case 'discard':
         must(this.#alarm !== null, 'discards an alarm that is not there')
         this.#alarm = null
+        // The attempt that it stopped does not go on; another one may.
+        this.#ended = 'interrupted'
         return undefined
       case 'end':
         this.#ended = entry.reason

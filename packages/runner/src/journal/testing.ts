@@ -5,7 +5,7 @@ import type { JournalEntry } from './entries.ts'
 export const D = 'd'.repeat(64)
 const BLOB = { lengthBytes: 0, sha256: D }
 
-const computation: Computation = {
+export const computation: Computation = {
   schema: 'reprise/computation/v1',
   semantics: 'wasm/1',
   program: BLOB,
@@ -60,7 +60,7 @@ export const checkpointOf = (seq: number, state = D): Checkpoint => ({
 export const snapshotOf = (seq: number): Snapshot => ({ frames: D, manifest: D, root: D, seq })
 export const attestationOf = (attempt: number, seq: number): Attestation => ({
   attempt,
-  attest: 'ff',
+  attest: Buffer.of(attempt, seq).toString('hex'),
   batch: { count: 1, index: 0, path: [], seq: '1' },
   pcrs: { sha256: { '0': D } },
   seq,

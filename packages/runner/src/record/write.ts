@@ -19,13 +19,13 @@ import {
 import type { BlobStore } from '../blobs/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { RunnerError, systemCode, writeFailure } from '../error.ts'
-import type { JournalRun } from '../journal/index.ts'
+import { resumePoint, type JournalRun } from '../journal/index.ts'
 
 /**
- * What a record carries besides its evidence: nothing, the outputs, the program and its library too,
- * or everything that a repetition needs. The rest is named by digest.
+ * What a record carries besides its evidence: nothing, the outputs, the program and its library too, all that going on needs
+ * (the inputs and the newest signed snapshot), or everything that a repetition in parts needs. The rest is named by digest.
  */
-export const ATTACH_LEVELS = ['none', 'outputs', 'runtime', 'all'] as const
+export const ATTACH_LEVELS = ['none', 'outputs', 'runtime', 'resume', 'all'] as const
 export type AttachLevel = (typeof ATTACH_LEVELS)[number]
 
 export interface RecordRequest {
@@ -81,7 +81,7 @@ export async function writeRecord({ path, run, attach, store }: RecordRequest): 
     files.set(named.ak, fromHex(ak))
     if (named.ek !== null && ek !== null) files.set(named.ek, fromHex(ek))
   }
-  const manifests = attach === 'all' ? await readManifests(run.snapshots, store) : new Map<string, SnapshotManifest>()
+  const manifests = await readManifests(attachedSnapshots(run, attach), store)
   const blobs = [...attachedBlobs(document, attach, store), ...(await snapshotBlobs(manifests, document, store))]
   const entries = assembleRecord({
     document,
@@ -138,12 +138,24 @@ function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: Blo
     .map(([sha256, { lengthBytes }]) => ({ sha256, lengthBytes, open: () => store.stream(sha256) }))
 }
 
+function attachedSnapshots(run: JournalRun, attach: AttachLevel): readonly Snapshot[] {
+  if (attach === 'all') return run.snapshots
+  const point = attach === 'resume' ? resumePoint(run) : undefined
+  return point === undefined ? [] : [point.snapshot]
+}
+
+/** Of those snapshots that the store has whole: a part of one helps nobody. */
 async function readManifests(
   snapshots: readonly Snapshot[],
   store: BlobStore,
 ): Promise<ReadonlyMap<string, SnapshotManifest>> {
   const manifests = new Map<string, SnapshotManifest>()
-  for (const { manifest } of snapshots) manifests.set(manifest, decodeManifestBytes(await store.read(manifest)))
+  for (const { manifest } of snapshots) {
+    if (!(await store.has(manifest))) continue
+    const decoded = decodeManifestBytes(await store.read(manifest))
+    const there = await Promise.all(manifestBlobs(decoded).map(({ sha256 }) => store.has(sha256)))
+    if (!there.includes(false)) manifests.set(manifest, decoded)
+  }
   return manifests
 }
 

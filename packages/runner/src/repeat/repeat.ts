@@ -4,9 +4,9 @@
  */
 import { CHECKPOINT_GRID, NEVER, type Checkpoint, type Outcome } from '@reprise/core'
 import { applyCriteria, type CriterionResult, type Side } from '../compare/index.ts'
+import { gatherBlobs, type BlobPlace, type GatherProgress } from '../gather/index.ts'
 import type { CheckpointList, LoadedRecord } from '../record/index.ts'
 import { run, type RunRequest, type RunResult } from '../run/index.ts'
-import { gatherBlobs } from './gather.ts'
 
 export interface RepeatRequest extends Pick<
   RunRequest,
@@ -24,6 +24,9 @@ export interface RepeatRequest extends Pick<
   readonly original: LoadedRecord
   /** Folder in which inputs that are missing elsewhere are looked for by path. */
   readonly inputsFolder: string
+  /** Where blobs may be had that are neither attached nor in the store. */
+  readonly places?: readonly BlobPlace[]
+  readonly onGather?: (progress: GatherProgress) => void
   /** Goes on past the first difference, to the end. */
   readonly continue: boolean
 }
@@ -49,7 +52,8 @@ export interface RepeatResult {
 export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
   const { original } = request
   const { computation, outcome, run: originalRun } = original.document
-  await gatherBlobs({ computation, original, store: request.store, folder: request.inputsFolder })
+  const { store, inputsFolder: folder, places = [], signal, onGather: onProgress } = request
+  await gatherBlobs({ original, store, folder, places, signal, onProgress }, computation)
   let firstDivergence: FirstDivergence | undefined
   const repetition = await run({
     ...request,

@@ -68,6 +68,8 @@ export interface Evidence {
     readonly snapshot?: SnapshotRef
   }): Checkpoint
   onReceipt(attestation: Attestation): void
+  /** Takes no receipt any more: what is signed from now on is as if a crash had lost it. */
+  seal(): void
   /** Connects the signer; heads go to it from now on, the newest one at once. */
   attach(signer: RunSigner): void
   /** Resolves when a quote covers `seq` and the journal holds it on disk. */
@@ -85,6 +87,7 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
   let cumulative = earlier?.cumulative ?? chain.start(computationId)
   let snapshots = earlier?.snapshots ?? snapshotsStart(computationId, sha256)
   let signer: RunSigner | undefined
+  let isSealed = false
 
   const submit = (urgent: boolean): void => {
     if (seq > signedSeq) signer?.submit({ seq, cumulative, snapshots }, { urgent })
@@ -125,7 +128,11 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       submit(seq === 0 || kind === CHECKPOINT_FINAL || snapshot !== undefined)
       return checkpoint
     },
+    seal() {
+      isSealed = true
+    },
     onReceipt(attestation) {
+      if (isSealed) return
       attestations += 1
       signedSeq = attestation.seq
       while (unsigned[0] !== undefined && unsigned[0].seq <= signedSeq) unsigned.shift()

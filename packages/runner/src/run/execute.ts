@@ -12,20 +12,18 @@ import {
   nextGridPosition,
   type Attempt,
   type Attestation,
-  type Checkpoint,
   type Computation,
   type MachineNote,
-  type Measurement,
   type Outcome,
   type SnapshotRef,
 } from '@reprise/core'
 import type { Signer } from '@reprise/host'
 import { nodeCrypto } from '../crypto.ts'
-import { RunnerError } from '../error.ts'
-import { journalPath, readRun, type Cursor, type JournalRun, type JournalWriter } from '../journal/index.ts'
+import { journalPath, readRun, type JournalRun, type JournalWriter } from '../journal/index.ts'
 import type { WasmMachine } from '../machine/index.ts'
 import { writeRecord } from '../record/index.ts'
 import { chainsAt } from './chains.ts'
+import { createAgain, type SignedBefore } from './again.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
 import { createEvidence, type EarlierEvidence, type Evidence } from './evidence.ts'
 import { outcomeOf } from './outcome.ts'
@@ -48,10 +46,8 @@ export interface Session {
   readonly earlier: Earlier | undefined
 }
 
-export interface Earlier extends EarlierEvidence {
+export interface Earlier extends EarlierEvidence, SignedBefore {
   readonly lastAttestation: Attestation | undefined
-  /** Signed after the snapshot, by seq: computed again, each must come out equal. */
-  readonly expected: { readonly first: number; readonly last: number; readonly stream: Cursor<Checkpoint> }
 }
 
 export async function execute(request: ExecuteRequest, session: Session): Promise<RunResult> {
@@ -74,7 +70,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, earlier })
+  const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, attempt, earlier })
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
   const written = await writtenRun({ home: request.home, run: session.run })
@@ -130,6 +126,7 @@ function changeableInputs({ mounts: [folder] }: Computation): ReadonlyMap<string
 
 interface Parts {
   readonly computation: Computation
+  readonly attempt: Attempt
   readonly earlier: Earlier | undefined
   readonly machine: WasmMachine
   readonly journal: JournalWriter
@@ -147,6 +144,8 @@ interface Finished {
 async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished> {
   const { machine, evidence, signing, journal, earlier } = parts
   const policy = parts.computation.checkpoints
+  const nextDue = request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes))
+  const again = earlier && createAgain(earlier, { ...request, ...parts, nextDue, signal: request.signal })
   const lastExpected = earlier?.expected.last ?? 0
   const snapshots = new SnapshotClock(request.snapshotMs)
   let finished: Finished = { ended: undefined, outcome: undefined, removed: [], notes: [] }
@@ -155,7 +154,7 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
   let chained: Promise<void> = Promise.resolve()
   const chain = async (measured: Measured, saved: Promise<SnapshotRef> | undefined): Promise<void> => {
     const measurement = await measured.measurement
-    if (measured.seq <= lastExpected) checkExpected(await earlier?.expected.stream.next(), measured, measurement)
+    await again?.check(measured, measurement)
     const snapshot = await saved
     if (measured.kind === CHECKPOINT_FINAL) finished = await finishOutputs(request, machine, measured)
     const { seq, kind } = measured
@@ -176,11 +175,11 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
   const ticker = setInterval(() => report(signing.isWaiting() ? 'signing' : 'running'), 200)
   try {
     report('preparing')
-    const from = earlier === undefined ? undefined : await checkRestored(machine, earlier)
+    const from = await again?.restored()
     const ended = await drive(
       machine,
       {
-        nextDue: request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes)),
+        nextDue,
         onCheckpoint: async (measured) => {
           // Nothing is computed for a run that cannot be written down any more.
           const failure = journal.failure()
@@ -192,7 +191,8 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           chained.catch(() => {})
           // The first is signed before the guest's first instruction: nothing it does comes before the seal.
           const isEdge = measured.seq === 0 || measured.kind === CHECKPOINT_FINAL
-          if (isEdge) await chained
+          // Where something must come out again, the machine stands until it has: were it different, its state would be kept.
+          if (isEdge || measured.seq <= lastExpected) await chained
           if (measured.seq === 0) await signing.waitFor(0)
           else await signing.waitForLag()
           return verdict
@@ -215,42 +215,6 @@ async function finishOutputs(request: ExecuteRequest, machine: WasmMachine, { st
   await request.store.putAll(results.outputs.map(({ bytes }) => bytes))
   const ended = stop?.kind === 'exited' || stop?.kind === 'trapped' ? stop : undefined
   return { ended, outcome, removed: results.removed, notes: results.notes }
-}
-
-/**
- * A machine that was restored must measure as the one that was saved.
- *
- * @throws RunnerError `DETERMINISM`.
- */
-async function checkRestored(
-  machine: WasmMachine,
-  { checkpoint }: Earlier,
-): Promise<{ readonly seq: number; readonly position: bigint }> {
-  const { stateRoot, outputsRoot, position } = await machine.measure()
-  if (hex(stateRoot) !== checkpoint.state || hex(outputsRoot) !== checkpoint.outputs) {
-    throw new RunnerError('DETERMINISM', {
-      message: `the machine restored from the snapshot of checkpoint ${checkpoint.seq} is not the one that was saved`,
-      hint: 'the snapshot in the store was damaged, or saved by another version; run the program again from its start',
-    })
-  }
-  return { seq: checkpoint.seq, position }
-}
-
-/** @throws RunnerError `DETERMINISM` when what was signed comes out differently. */
-function checkExpected(expected: Checkpoint | undefined, { seq, kind }: Measured, measurement: Measurement): void {
-  if (expected === undefined) return
-  const { position, stateRoot, outputsRoot } = measurement
-  const isSame =
-    expected.kind === kind &&
-    expected.position === position.toString() &&
-    expected.state === hex(stateRoot) &&
-    expected.outputs === hex(outputsRoot)
-  if (isSame) return
-  throw new RunnerError('DETERMINISM', {
-    message: `checkpoint ${seq} was signed with state ${expected.state} at position ${expected.position}, and now has ${hex(stateRoot)} at ${position}`,
-    hint: 'nothing that was signed is ever replaced; keep the journal and both hosts as they are, and report this',
-    data: { expected, actual: { position: position.toString(), state: hex(stateRoot), outputs: hex(outputsRoot) } },
-  })
 }
 
 function progressOf(phase: RunProgress['phase'], { machine, evidence }: Parts): RunProgress {

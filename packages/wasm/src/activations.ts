@@ -2,6 +2,7 @@
 
 import { type Continuation, CONTINUATION_EXPORT, type Continuations, FUNCTIONS_MODULE, INSTANCE_MODULE, TABLE_IMPORT } from './passes/continuations.ts' // prettier-ignore
 import type { NumericType } from './module/opcodes.ts'
+import type { StagePlace } from './passes/shared-handlers.ts'
 import { MACHINE_MODULE } from './passes/layout.ts'
 import { FUNCTIONS_EXPORT, SLOTS_EXPORT, stageExport } from './passes/sections.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
@@ -41,20 +42,21 @@ export class FrameCollector {
 
   /** What a handler has given and left in the stage. */
   add(functionIndex: number, site: number): void {
-    const next = { i32: 0, i64: 1 }
-    const read = (kind: 'i32' | 'i64'): bigint => {
-      const { value } = this.#exports[stageExport(next[kind])] as WebAssembly.Global<'i32' | 'i64'>
-      next[kind] += 2
-      return BigInt.asUintN(kind === 'i32' ? 32 : 64, BigInt(value))
-    }
     const given = this.#given.values()
-    const values = this.#continuations.values(functionIndex, site).map(({ type, free }): FrameValue => {
+    const values = this.#continuations.values(functionIndex, site).map(({ type, free, place }): FrameValue => {
       if (type === 'exnref') return { type, exception: this.#exception(given) }
       if (type === 'funcref') return { type, function: this.#references.index(given.next().value) }
-      return number(type, free, read)
+      let slot = place?.slot ?? 0
+      return number(type, free, (kind) => this.#staged({ kind, slot: slot++ }))
     })
     this.#given = []
     this.#frames.push({ function: functionIndex, site, values })
+  }
+
+  #staged({ kind, slot }: StagePlace): bigint {
+    const exported = this.#exports[stageExport(2 * slot + (kind === 'i32' ? 0 : 1))]
+    const { value } = exported as WebAssembly.Global<'i32' | 'i64'>
+    return BigInt.asUintN(kind === 'i32' ? 32 : 64, BigInt(value))
   }
 
   #exception(given: Iterator<Given>): FrameException | undefined {
@@ -167,7 +169,7 @@ export class Resumption {
 
   /** Host functions as they are, so that calls do not lead through the instance; but a reference is to the instance's. */
   #function(table: WebAssembly.Table, index: number, { referenced }: Continuation): WebAssembly.ImportValue {
-    const wanted = referenced.has(index) ? undefined : this.#facts.imports[index]
+    const wanted = referenced.includes(index) ? undefined : this.#facts.imports[index]
     return wanted === undefined ? (table.get(index) as () => unknown) : this.#imports[wanted.module][wanted.name]
   }
 }

@@ -60,11 +60,18 @@ export type GuestStop =
   | { readonly kind: 'trapped'; readonly position: bigint; readonly reason: TrapReason; readonly message: string }
   | { readonly kind: 'suspended'; readonly position: bigint }
 
+/** A memory that need not be there as a whole: it may have 4 GiB, most of them zero. */
+export interface SavedMemory {
+  readonly lengthBytes: number
+  /** @param memory - Of this length and all zero. */
+  readonly copyTo: (memory: Uint8Array) => void
+}
+
 /** A captured guest: what it takes to go on, besides the state of the host. */
 export interface Snapshot {
   readonly activations: Activations
   /** Whole pages. */
-  readonly memory: Uint8Array
+  readonly memory: Uint8Array | SavedMemory
   /** As {@link Guest.globals} gave them. */
   readonly globals: readonly GlobalState[]
   readonly position: bigint
@@ -195,7 +202,7 @@ class Machine implements Guest {
     const fits =
       globals.length >= facts.globals.length &&
       globals.every(({ type }, i) => type === (facts.globals[i]?.type ?? 'i32'))
-    const pages = memory.length / PAGE_BYTES
+    const pages = (memory instanceof Uint8Array ? memory.length : memory.lengthBytes) / PAGE_BYTES
     const { minPages = 0, maxPages = 0 } = facts.memory ?? {}
     if (!fits || !Number.isInteger(pages) || pages < minPages || pages > maxPages || this.#resumption === undefined) {
       throw new WasmError('SNAPSHOT', { message: 'The snapshot does not fit the module: other globals or memory.' })
@@ -206,7 +213,12 @@ class Machine implements Guest {
     } catch (error) {
       throw translated(error)
     }
-    this.memory().set(memory)
+    if (memory instanceof Uint8Array) this.memory().set(memory)
+    else {
+      // The module's own data lies there; what was added just now is zero.
+      this.memory().fill(0, 0, minPages * PAGE_BYTES)
+      memory.copyTo(this.memory())
+    }
     for (const [i, { index }] of facts.globals.entries()) {
       const { type, bits } = globals[i]
       const set = this.#exports[setterExport(index)] as (...values: (number | bigint)[]) => void

@@ -10,6 +10,7 @@ import { TYPE, TYPE_NAMES } from '../module/result-types.ts'
 import type { Capture } from './capture.ts'
 import { writeNextException, writeThrowAnew } from './exceptions.ts'
 import { FunctionWriter } from './function.ts'
+import type { StagePlace } from './shared-handlers.ts'
 import { type Level, levelsAround } from './path.ts'
 import { type NextValue, writeNext } from './snippets.ts'
 
@@ -24,6 +25,8 @@ export interface Outside extends NextValue {
 export interface ExpectedValue {
   readonly type: ValueType
   readonly free: boolean
+  /** Where a handler leaves it; references are handed to the host. */
+  readonly place: StagePlace | undefined
   /** Of an exception that was caught around the site: the tags that it may have. */
   readonly tags?: readonly number[]
 }
@@ -82,10 +85,11 @@ export class ContinuationWriter extends FunctionWriter {
     this.writeWrapped(functionIndex, () => this.#writeLevel(place, 0))
     this.sink.closeSize(size)
     const caught = sites.caughtAround(site).map((each) => [...capture.tagsOf(each)])
+    const places = capture.places(site)
     return {
       values: [
-        ...capture.values(site).map(({ type, free }) => ({ type: TYPE_NAMES[type], free })),
-        ...caught.map((tags) => ({ type: 'exnref' as const, free: false, tags })),
+        ...capture.values(site).map(({ type, free }, i) => ({ type: TYPE_NAMES[type], free, place: places[i] })),
+        ...caught.map((tags) => ({ type: 'exnref' as const, free: false, place: undefined, tags })),
       ],
       order: this.#order,
       takesSlots: this.handles,

@@ -61,14 +61,27 @@ export interface Continuation {
   /** Indices in the rewritten module. */
   readonly functions: readonly number[]
   /** Those of them that it takes references of. */
-  readonly referenced: ReadonlySet<number>
+  readonly referenced: readonly number[]
   /** Of the rewritten module. */
-  readonly layout: Layout
+  readonly layout: Pick<Layout, 'grow' | 'refill'>
 }
 
 interface Planned extends Continuation {
+  readonly bytes: Uint8Array<ArrayBuffer>
   /** The call that was left; `undefined`: a poll. */
   readonly call: { readonly function: number } | { readonly type: string } | undefined
+}
+
+/** The continuation of one frame as plain data. */
+export interface KeptContinuation extends Omit<Planned, 'module'> {
+  readonly frame: Pick<Frame, 'function' | 'site'>
+}
+
+/** A stack whose continuations were made before, and that they are those of it. */
+export interface KeptStack {
+  readonly activations: Activations
+  /** Of each frame, outermost first. */
+  readonly continuations: readonly KeptContinuation[]
 }
 
 /** What is read of the original module, once. */
@@ -83,24 +96,40 @@ interface Source {
 
 /** Continuations of one module; nothing is read or made before it is needed. */
 export class Continuations {
-  readonly #bytes: Uint8Array
+  readonly #program: () => Uint8Array
   readonly #options: RewriteOptions
   readonly #body = new Body()
+  readonly #kept: KeptStack | undefined
   #source: Source | undefined
   readonly #made = new Map<string, Planned>()
 
   /**
-   * @param bytes - The original module.
+   * @param program - Gives the original module when it is first needed.
    * @param options - As it was rewritten with.
+   * @param kept - What {@link keep} gave: this very stack is then continued without a look at the module.
    */
-  constructor(bytes: Uint8Array, options: RewriteOptions) {
-    this.#bytes = bytes
+  constructor(program: () => Uint8Array, options: RewriteOptions, kept?: KeptStack) {
+    this.#program = program
     this.#options = options
+    this.#kept = kept
+    for (const { frame, ...planned } of kept?.continuations ?? []) {
+      const key = keyOf(frame)
+      if (!this.#made.has(key)) this.#made.set(key, { ...planned, module: new WebAssembly.Module(planned.bytes) })
+    }
+  }
+
+  /** The continuations of a stack, for another process. @throws {@link WasmError} as {@link of}. */
+  keep(activations: Activations): readonly KeptContinuation[] {
+    this.of(activations)
+    return activations.frames.map((frame) => {
+      const { module: _, ...planned } = this.#of(frame.function, frame.site)
+      return { frame: { function: frame.function, site: frame.site }, ...planned }
+    })
   }
 
   #read(): Source {
     if (this.#source === undefined) {
-      const module = readModule(this.#bytes)
+      const module = readModule(this.#program())
       limitMemory(module, this.#options.memoryLimitPages)
       const { graph, uses, tailCalls } = readCode(module, this.#body)
       this.#source = { module, graph, uses, tailCalls, layout: layoutOf(module, uses, true) }
@@ -114,6 +143,8 @@ export class Continuations {
    * @throws {@link WasmError} `SNAPSHOT` when these frames cannot come from this module.
    */
   of({ phase, frames }: Activations): Continuation[] {
+    if (this.#kept !== undefined && this.#kept.activations.frames === frames)
+      return frames.map((frame) => this.#fitting(frame))
     const { module, tailCalls } = this.#read()
     const first = phase === 'start' ? module.start : module.exports.find(({ name }) => name === '_start')?.index
     if (first === undefined || frames[0] === undefined || !tailCalls.lead({ function: first }, frames[0].function))
@@ -128,9 +159,9 @@ export class Continuations {
   #fitting(frame: Frame): Planned {
     const planned = this.#of(frame.function, frame.site)
     const { values } = planned
-    const { module } = this.#read()
     const fits =
-      frame.values.length === values.length && values.every((value, i) => fitsValue(value, frame.values[i], module))
+      frame.values.length === values.length &&
+      values.every((value, i) => fitsValue(value, frame.values[i], () => this.#read().module))
     if (!fits) throw foreign(frame, 'other values')
     return planned
   }
@@ -153,7 +184,7 @@ export class Continuations {
   }
 
   #of(functionIndex: number, site: number): Planned {
-    const key = `${functionIndex}:${site}`
+    const key = keyOf({ function: functionIndex, site })
     const made = this.#made.get(key) ?? this.#make(functionIndex, site)
     this.#made.set(key, made)
     return made
@@ -207,10 +238,11 @@ export class Continuations {
     })
     return {
       module: new WebAssembly.Module(bytes),
+      bytes,
       ...{ values: facts.values, order: facts.order, takesSlots: facts.takesSlots, slots: facts.slots },
       functions: [...outer.keys()],
-      referenced,
-      layout,
+      referenced: [...referenced],
+      layout: { grow: layout.grow, refill: layout.refill },
       call: this.#callOf(facts),
     }
   }
@@ -255,6 +287,10 @@ export class Continuations {
     }
     return { outer, referenced }
   }
+}
+
+function keyOf({ function: index, site }: KeptContinuation['frame']): string {
+  return `${index}:${site}`
 }
 
 type Called = Pick<FunctionType, 'params' | 'results'>
@@ -358,14 +394,16 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
   return out.bytes.slice(0, out.length)
 }
 
-function fitsValue({ type, tags }: ExpectedValue, value: FrameValue, module: WasmModule): boolean {
+/** @param module - Asked for where a number or a type alone does not tell. */
+function fitsValue({ type, tags }: ExpectedValue, value: FrameValue, module: () => WasmModule): boolean {
   if (value.type !== type) return false
-  if (value.type === 'funcref') return value.function === undefined || value.function < module.functions.length
+  if (value.type === 'funcref') return value.function === undefined || value.function < module().functions.length
   if (value.type !== 'exnref') return true
   const { exception } = value
   if (exception === undefined) return tags === undefined
-  if (exception.tag >= module.tags.length || tags?.includes(exception.tag) === false) return false
-  const params = module.tags[exception.tag].params
+  const declared = module().tags
+  if (exception.tag >= declared.length || tags?.includes(exception.tag) === false) return false
+  const { params } = declared[exception.tag]
   return params.length === exception.values.length && params.every((each, i) => each === exception.values[i].type)
 }
 

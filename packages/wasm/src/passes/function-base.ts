@@ -113,7 +113,7 @@ export class FunctionBase {
     this.reserveScratch()
     if (this.hasSites) this.capture?.analyse(this.operands, (type) => this.locals.add(type))
     this.wrapped = this.cyclic || cached
-    this.labels.reset()
+    this.labels.reset(this.hasSites ? (this.capture?.shared.length ?? 0) : 0)
     this.uncounted = NONE
   }
 

@@ -32,13 +32,10 @@ export class FunctionWriter extends FunctionBase {
     const size = this.sink.openSize()
     this.hints.open(this.target(functionIndex), size)
     this.writeLocals([])
-    this.copied = body.at[0]
-    if (this.cyclic) this.#writeEntry()
-    else {
-      if (this.fuel.cached) this.fuel.load()
-      if (this.handles) this.fuel.readSlots(this.slotsLocal)
-    }
-    this.writeWrapped(functionIndex, () => this.writeRest(0, body.count - 1))
+    this.writeWrapped(functionIndex, () => {
+      this.#writeBeginning()
+      this.writeRest(0, body.count - 1)
+    })
     this.sink.closeSize(size)
   }
 
@@ -56,7 +53,9 @@ export class FunctionWriter extends FunctionBase {
   protected writeWrapped(functionIndex: number, write: () => void): void {
     const { results } = this.module.types[this.module.functions[functionIndex]]
     if (this.wrapped) this.sink.u8(OP.block).signed(this.blockType(results))
+    if (this.hasSites) this.capture?.writeSharedBlocks(this.sink)
     write()
+    if (this.hasSites) this.capture?.writeSharedHandlers(this.sink, this.scratchLocal(VALUE_TYPES.i32))
     if (this.wrapped) {
       this.sink.u8(OP.end)
       if (this.cyclic) this.fuel.giveBack(this.slots())
@@ -284,13 +283,19 @@ export class FunctionWriter extends FunctionBase {
     this.fuel.writePoll(this.scratchLocal(VALUE_TYPES.i32), pushCost, guard)
   }
 
+  #writeBeginning(): void {
+    if (this.cyclic) return this.#writeEntry()
+    if (this.fuel.cached) this.fuel.load()
+    if (this.handles) this.fuel.readSlots(this.slotsLocal)
+  }
+
   #writeEntry(): void {
     const scratch = this.scratchLocal(VALUE_TYPES.i32)
     const cost = Math.min(SITE_COST_MAX, this.body.entryWeight)
     const slots = { slotsLocal: this.slotsLocal, slots: this.slots() }
     // The entry of a function that can call itself is its first site.
     const site = this.hasSites ? 0 : undefined
-    const guard = (write: () => void): void => this.guarded(site, NOTHING, write)
+    const guard = (write: () => void): void => this.guarded(site, NOTHING, write, 1)
     this.fuel.writeEntry({ scratch, cost, ...slots }, guard)
   }
 

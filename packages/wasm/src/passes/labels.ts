@@ -10,12 +10,14 @@ import type { ByteSink } from '../module/sink.ts'
 export class Labels {
   /** Constructs of the guest around the code that is being written. */
   nesting = 0
-  /** By nesting level: blocks of the machine around it, but inside of the function. */
+  /** By nesting level: blocks of the machine around its code, but inside of the function. */
   readonly #around: number[] = [0]
   #pending = 0
 
-  reset(): void {
+  /** @param around - Blocks of the machine around all code of the function. */
+  reset(around: number): void {
     this.nesting = this.#pending = 0
+    this.#around[0] = around
   }
 
   /** @param extra - Blocks of the machine right around the construct that begins here. */
@@ -40,7 +42,8 @@ export class Labels {
 
   /** What a label of the guest is in the code that is being written. */
   moved(label: number): number {
-    return label + this.#around[this.nesting] - this.#around[this.nesting - label]
+    const level = this.nesting - label
+    return label + this.#around[this.nesting] - (level === 0 ? 0 : this.#around[level])
   }
 
   /** A branch, `rethrow` or `delegate` of the guest. */

@@ -82,7 +82,7 @@ describe('frames that the module cannot have are refused', () => {
       { params: ['i32'], code: loop },
     ],
   })
-  const continuations = new Continuations(bytes, { floats: 'host', stackLimitSlots: 9, memoryLimitPages: 1 })
+  const continuations = new Continuations(() => bytes, { floats: 'host', stackLimitSlots: 9, memoryLimitPages: 1 })
   const start: Frame = { function: 0, site: 0, values: [] }
   const inner: Frame = { function: 1, site: 0, values: [{ type: 'i32', bits: 0n }] }
 

@@ -9,6 +9,7 @@ import { fromHex, hex, type Attempt, type Attestation, type SnapshotManifest } f
 import type { RunSigner, Signer } from '@reprise/host'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlobStore, type BlobStore } from '../blobs/index.ts'
+import { WHILE_SMALL } from '../dirty-pages/index.ts'
 import { createJournal, journalPath, openJournal, readRun, resumePoint, type JournalRun } from '../journal/index.ts'
 import { attemptOf, computation, D, HOSTS } from '../journal/testing.ts'
 import type { WasmMachine } from '../machine/index.ts'
@@ -63,7 +64,7 @@ function countingMachine(options: {
     state: async () => ({ memory: new Uint8Array(), engineState: new Uint8Array() }),
     results: async () => ({ outputs: [], removed: [], notes: [] }),
     interrupt: () => undefined,
-    progress: () => ({ position: BigInt(seq), memoryBytes: 0, measureMs: 0, captureMs: 0 }),
+    progress: () => ({ position: BigInt(seq), memoryBytes: 0, measureMs: 0, captureMs: 0, dirtyPages: WHILE_SMALL }),
     [Symbol.asyncDispose]: async () => undefined,
   }
 }

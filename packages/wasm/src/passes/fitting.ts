@@ -1,7 +1,8 @@
-/** Whether a value of a frame can stand where its site expects one. */
+/** What a frame has to be, to come from the module that it is said to come from. */
 
+import { WasmError } from '../error.ts'
 import type { WasmModule } from '../module/module.ts'
-import type { FrameValue } from '../state/frames.ts'
+import type { Frame, FrameValue } from '../state/frames.ts'
 import type { ExpectedValue } from './continuation.ts'
 
 export function fitsValue({ type, tags }: ExpectedValue, value: FrameValue, module: () => WasmModule): boolean {
@@ -14,4 +15,12 @@ export function fitsValue({ type, tags }: ExpectedValue, value: FrameValue, modu
   if (exception.tag >= declared.length || tags?.includes(exception.tag) === false) return false
   const { params } = declared[exception.tag]
   return params.length === exception.values.length && params.every((each, i) => each === exception.values[i].type)
+}
+
+/** The error for a frame that cannot come from the module. */
+export function foreign({ function: index, site }: Pick<Frame, 'function' | 'site'>, why: string): WasmError {
+  return new WasmError('SNAPSHOT', {
+    message: `A frame of the snapshot (function ${index}, site ${site}) does not fit the module: ${why}.`,
+    hint: 'A snapshot belongs to one module and one version of its semantics.',
+  })
 }

@@ -5,7 +5,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { readJournal, runOf } from '../../packages/runner/src/journal/index.ts'
+import { readRun, type JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
 import { guest, json, Room, type RunAnswer } from './room.ts'
 
@@ -83,7 +83,11 @@ async function gc(...options: readonly string[]): Promise<Collected> {
   return json<Collected>(answer)
 }
 const journalOf = (name: string): string => join(home, 'runs', name, 'journal')
-const peek = async (name: string) => runOf((await readJournal(journalOf(name))).entries)
+const peek = async (name: string): Promise<JournalRun> => {
+  const { run: read } = await readRun(journalOf(name))
+  if (read === undefined) throw new Error('the journal has no line yet')
+  return read
+}
 async function runs(): Promise<string[]> {
   const names = await readdir(join(home, 'runs')).catch(() => [])
   return names.filter((name) => /^[0-9a-f]{64}$/.test(name))

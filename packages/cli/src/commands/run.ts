@@ -6,6 +6,7 @@ import {
   followedRuns,
   noteOutputs,
   run,
+  warmRootOf,
   type AttachLevel,
   type KeepSnapshots,
   type Flags,
@@ -51,6 +52,12 @@ export async function action(options: object, command: readonly string[]): Promi
       stdin: process.stdin,
       now: () => BigInt(Date.now()) * 1_000_000n,
       random: (lengthBytes) => randomBytes(lengthBytes),
+      warmRoot: (warmUp, title) =>
+        warmRootOf(warmUp, {
+          store,
+          home: context.home,
+          onMake: () => advise(`making the warm start of ${title}, once on this machine`),
+        }),
     },
   )
   for (const line of definition.advice) advise(line)

@@ -1,11 +1,10 @@
 /** The runs that a home knows, and which blobs each of them needs. */
-import { open, readdir, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { blobsOf, decodeManifestBytes, manifestBlobs, type Snapshot } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError, systemCode } from '../error.ts'
-import { flock } from '../flock.ts'
-import { keptSnapshots, readJournal, resumePoint, runOf, type JournalRun } from '../journal/index.ts'
+import { isLocked, keptSnapshots, readRun, resumePoint, type JournalRun } from '../journal/index.ts'
 
 /**
  * `running`: a process writes its journal. `resumable`: it was cut off or interrupted and can be gone on with. `ended`: it
@@ -49,14 +48,14 @@ export async function readRuns(folder: string, store: BlobStore, cache: RunCache
   const runs: KnownRun[] = []
   for (const name of await readdir(folder)) {
     if (!/^[0-9a-f]{64}$/.test(name)) continue
-    const known = await readRun(join(folder, name), store, cache)
+    const known = await knownRun(join(folder, name), store, cache)
     if (known !== undefined) runs.push(known)
   }
   return runs.toSorted((a, b) => b.writtenAtMs - a.writtenAtMs)
 }
 
 /** Undefined when it is not there any more. */
-async function readRun(folder: string, store: BlobStore, cache: RunCache): Promise<KnownRun | undefined> {
+async function knownRun(folder: string, store: BlobStore, cache: RunCache): Promise<KnownRun | undefined> {
   const path = join(folder, 'journal')
   try {
     const { size, mtimeMs } = await stat(path)
@@ -110,21 +109,11 @@ export async function isWritten(folder: string, { run }: KnownRun): Promise<bool
   })
 }
 
-async function isLocked(path: string): Promise<boolean> {
-  const file = await open(path, 'r')
-  try {
-    return !(await flock(file.fd, { mode: 'shared', waitSeconds: 0 }))
-  } finally {
-    await file.close()
-  }
-}
-
 async function journalOf(path: string, key: string, { journals }: RunCache): Promise<JournalRun | undefined> {
   const cached = journals.get(path)
   if (cached?.key === key) return cached.run
-  const { entries } = await readJournal(path)
-  // One that was cut off before its first line was on disk.
-  const run = entries.length === 0 ? undefined : runOf(entries)
+  // Undefined for one that was cut off before its first line was on disk.
+  const { run } = await readRun(path)
   journals.set(path, { key, run })
   return run
 }

@@ -35,12 +35,10 @@ export async function run(request: RunRequest): Promise<RunResult> {
   const { keepSnapshots: keep = 'all' } = request
   if (keep !== 'all') journal.append({ kind: 'keep', snapshots: keep })
   await journal.sync()
-  const hosts = [host]
   return await execute(request, {
     run: id,
     computation,
-    attempts: [attempt],
-    hosts,
+    attempt,
     signer,
     machine,
     journal,

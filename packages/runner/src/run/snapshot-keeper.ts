@@ -1,74 +1,59 @@
-/** Keeps of a run's snapshots the bytes that were asked for, and lets those of others go while it goes on. */
-import { CHECKPOINT_FINAL, type Snapshot } from '@reprise/core'
+/** Lets the bytes of a run's snapshots go that it was not asked to keep, while it goes on and at its end. */
+import type { Snapshot } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { blobsOfManifest, collectAmong, createRunCache } from '../collect/index.ts'
-import type { JournalWriter, KeepSnapshots } from '../journal/index.ts'
-import type { Evidence } from './evidence.ts'
+import { keptSnapshots, type JournalRun, type JournalWriter, type KeepSnapshots } from '../journal/index.ts'
 
 /** Letting go takes at most this share of the time, and happens at most once a second. */
 const COST_FACTOR = 50
 const INTERVAL_MS_MIN = 1000
 
+type Named = Pick<Snapshot, 'manifest' | 'seq'>
+
 export interface SnapshotKeeper {
+  /** A snapshot was taken and stands in the journal; its position is that of its checkpoint. */
+  note(snapshot: Named, position: bigint): void
   /** Lets go what is due, behind the run. To be called now and then. */
-  look(): void
-  /** Those of which the bytes are kept when the run ends here. */
-  kept(hasEnded: boolean): readonly Snapshot[]
-  /** Lets go all that is not kept, and waits for it. */
-  end(hasEnded: boolean): Promise<void>
+  look(signedSeq: number): void
+  /** Lets go all that is not kept of a run that has come to its end or was interrupted, and waits for it. */
+  end(written: JournalRun): Promise<void>
 }
 
 export interface KeeperOptions {
   readonly keep: KeepSnapshots
   readonly home: string
   readonly store: BlobStore
-  readonly evidence: Evidence
   readonly journal: JournalWriter
-  readonly onTrouble: ((message: string) => void) | undefined
+  /** What stood in the journal when this attempt began. */
+  readonly before: JournalRun | undefined
+  readonly onTrouble?: (message: string) => void
 }
 
-export function createSnapshotKeeper({
-  keep,
-  home,
-  store,
-  evidence,
-  journal,
-  onTrouble,
-}: KeeperOptions): SnapshotKeeper {
+export function createSnapshotKeeper({ keep, home, store, journal, before, onTrouble }: KeeperOptions): SnapshotKeeper {
   const cache = createRunCache()
-  const letGo = new Set<Snapshot>()
+  const signedBefore = before?.signedSeq ?? -1
+  /** Those of which there may be bytes, by seq. */
+  let there: Named[] = (before?.snapshots ?? []).filter(({ seq }) => seq <= signedBefore)
+  let position = 0n
   let nextMs = 0
   let working: Promise<void> | undefined
 
-  const kept = (hasEnded: boolean): readonly Snapshot[] => {
-    if (keep === 'all') return evidence.snapshots
-    const { signedSeq } = evidence.state()
-    // One of the last checkpoint is nothing to go on from.
-    const isOpen = ({ seq }: Snapshot): boolean => evidence.checkpoints[seq]?.kind !== CHECKPOINT_FINAL
-    const signed = evidence.snapshots.filter(({ seq }) => seq <= signedSeq)
-    const newest = hasEnded ? [] : signed.filter(isOpen).slice(-1)
-    const wanted = new Set([...newest, ...(keep === 'none' ? [] : signed.slice(-keep))])
-    return evidence.snapshots.filter((snapshot) => wanted.has(snapshot) || (!hasEnded && snapshot.seq > signedSeq))
-  }
-
-  const letGoAllBut = async (wanted: readonly Snapshot[]): Promise<void> => {
-    const dropped = evidence.snapshots.filter((snapshot) => !wanted.includes(snapshot) && !letGo.has(snapshot))
-    const last = evidence.snapshots.at(-1)
-    if (dropped.length === 0 || last === undefined) return
+  const letGo = async (dropped: readonly Named[]): Promise<void> => {
     const candidates = new Set<string>()
     for (const { manifest } of dropped) {
       for (const digest of [manifest, ...((await blobsOfManifest(manifest, store)) ?? [])]) candidates.add(digest)
     }
-    const named = BigInt(evidence.checkpoints[last.seq].position)
+    const named = position
     // Only what is on disk there can be told from what nobody needs.
     await journal.sync()
     const isDone = await collectAmong({ home, store, candidates, named, cache })
-    if (isDone) for (const snapshot of dropped) letGo.add(snapshot)
+    if (isDone) there = there.filter((snapshot) => !dropped.includes(snapshot))
   }
 
-  const work = async (wanted: readonly Snapshot[]): Promise<void> => {
+  const work = async (dropped: readonly Named[]): Promise<void> => {
+    if (dropped.length === 0) return
     const startedMs = performance.now()
-    await letGoAllBut(wanted).catch((error: unknown) => {
+    await letGo(dropped).catch((error: unknown) => {
       onTrouble?.(`snapshots that are not kept stay for now: ${(error as Error).message}`)
     })
     const nowMs = performance.now()
@@ -76,14 +61,21 @@ export function createSnapshotKeeper({
   }
 
   return {
-    look() {
-      if (keep === 'all' || working !== undefined || performance.now() < nextMs) return
-      working = work(kept(false)).finally(() => (working = undefined))
+    note(snapshot, at) {
+      there.push(snapshot)
+      position = at
     },
-    kept,
-    async end(hasEnded) {
+    look(signedSeq) {
+      if (keep === 'all' || working !== undefined || performance.now() < nextMs) return
+      const signed = there.filter(({ seq }) => seq <= Math.max(signedSeq, signedBefore))
+      const dropped = signed.slice(0, -(keep === 'none' ? 1 : keep))
+      if (dropped.length > 0) working = work(dropped).finally(() => (working = undefined))
+    },
+    async end(written) {
       await working
-      if (keep !== 'all') await work(kept(hasEnded))
+      if (keep === 'all') return
+      const kept = new Set(keptSnapshots(written).map(({ seq }) => seq))
+      await work(there.filter(({ seq }) => !kept.has(seq)))
     },
   }
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import { Continuations, REWRITER_VERSION, rewrite, type KeptStack, type ModuleFacts } from '@reprise/wasm'
+import { temporaryName } from '../durable.ts'
 import { writeFailure } from '../error.ts'
 
 export interface LoadedModule {
@@ -83,7 +84,8 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, factsText.length)
   const body = concat(length, factsText, bytes)
-  const temporary = `${path}.${process.pid}.${Math.trunc(performance.timeOrigin)}`
+  // By chance: two threads of one process may begin in the same millisecond.
+  const temporary = temporaryName(folder)
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     writeFileSync(temporary, concat(sha256(body), body))

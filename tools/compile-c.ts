@@ -93,17 +93,27 @@ function cacheName(source: string, included: Included, extension: string): strin
   return `${basename(source, '.c')}-${digest.digest('hex').slice(0, 16)}.${extension}`
 }
 
+const CACHE = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
+
 /** A file that is made once and then kept. @returns Its path. */
-export function cachedFile(name: string, make: () => Uint8Array): string {
-  const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
-  const target = join(cache, name)
-  if (!existsSync(target)) {
-    mkdirSync(cache, { recursive: true })
-    const own = `${target}.${process.pid}-${threadId}`
-    writeFileSync(own, make())
-    renameSync(own, target)
-  }
-  return target
+function cachedFile(name: string, make: () => Uint8Array): string {
+  return keptFile(name) ?? keepFile(name, make())
+}
+
+/** Path of a file that was kept under this name. */
+export function keptFile(name: string): string | undefined {
+  const path = join(CACHE, name)
+  return existsSync(path) ? path : undefined
+}
+
+/** Keeps a file until the packages are installed anew. @returns Its path. */
+export function keepFile(name: string, bytes: Uint8Array): string {
+  mkdirSync(CACHE, { recursive: true })
+  const path = join(CACHE, name)
+  const own = `${path}.${process.pid}-${threadId}`
+  writeFileSync(own, bytes)
+  renameSync(own, path)
+  return path
 }
 
 function run(tool: string, args: string[], root: string): void {

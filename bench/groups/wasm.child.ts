@@ -70,7 +70,7 @@ function runPlain(work: Work, bytes: Uint8Array<ArrayBuffer>): void {
   const module = new WebAssembly.Module(bytes)
   const imports: Record<string, WebAssembly.ModuleImports> = {}
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    imports[from] = { ...imports[from], [name]: (wasi.function(from, name) ?? (() => 52)) as WebAssembly.ImportValue }
+    imports[from] = { ...imports[from], [name]: wasi.function(from, name) ?? (() => 52) }
   }
   const { memory, _start } = new WebAssembly.Instance(module, imports).exports
   wasi.bind(memory as WebAssembly.Memory)

@@ -12,8 +12,8 @@ import { json, type Room, type RunAnswer, type Running } from './room.ts'
 
 /** The grid is chosen so that a program has about as many. */
 const CHECKPOINTS = 60
-/** Each checkpoint is signed before the program goes far beyond it, and has a snapshot if the last one is written. */
-const OFTEN = ['--max-lag-ms', '1', '--snapshot-ms', '1']
+/** Each checkpoint is signed before the program goes far beyond it; every few have a snapshot. */
+const OFTEN = ['--max-lag-ms', '1', '--snapshot-ms', '50']
 
 export interface Whole {
   readonly name: ProgramName

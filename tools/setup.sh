@@ -4,7 +4,7 @@
 #   sh tools/setup.sh packages    the npm packages of package-lock.json, the pinned Node among them
 #   sh tools/setup.sh command     those, and the bundled command in dist/
 #   sh tools/setup.sh tpm         the software TPM
-#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git
+#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
 # a second one waits for the first and then finds the work done. stdout and stdin are left alone.
@@ -111,11 +111,11 @@ tpm() {
 }
 
 tests() {
-  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git; then
-    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip and git' \
-      swtpm swtpm-tools tpm2-tools openssl unzip git
+  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace; then
+    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git and strace' \
+      swtpm swtpm-tools tpm2-tools openssl unzip git strace
   fi
-  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git; do
+  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace; do
     command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
   done
 }

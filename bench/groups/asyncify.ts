@@ -9,8 +9,8 @@ import { runScript } from '../child.ts'
 import type { Bench } from '../harness.ts'
 import { type ProgramName, programs } from '../programs/catalog.ts'
 
-/** Of a module that binaryen is asked to do: it takes half a minute for four megabytes, and much more for larger ones. */
-const MODULE_BYTES_MAX = 5e6
+/** Of a module that binaryen is asked to do: four megabytes take it minutes. */
+const MODULE_BYTES_MAX = 2e6
 
 /** @returns Path of the module; undefined where there is none, which has been said then. */
 export async function asyncifiedModule(name: ProgramName, bench: Bench): Promise<string | undefined> {

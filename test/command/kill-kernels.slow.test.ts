@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { programNames, programs } from '../../bench/programs/catalog.ts'
 import { randomFrom, SEED } from './journals.ts'
-import { drawnChain, expectSurvives, whole } from './kill.ts'
+import { CALLS, drawnChain, expectSurvives, expectSurvivesCall, whole, type Whole } from './kill.ts'
 import { node24, Room } from './room.ts'
 
 let room: Room
@@ -15,9 +15,25 @@ describe('gives the same states and outputs under two versions of Node, also whe
   const random = randomFrom(SEED)
   test.each(programNames.filter((name) => programs[name].kind === 'kernel'))('%s', async (name) => {
     const expected = await whole(room, name, node24())
-    const chain = { seqs: drawnChain(expected, random), nodes: [undefined, node24()] }
+    const chain = { seqs: drawnChain(expected, random), nodes: [undefined, node24()], random }
     const kills = await expectSurvives(room, expected, chain)
     // A busy machine may let it come to its end before it is seen where it was to be killed.
-    expect({ seed: SEED, ...chain, isKilled: kills > 0 }).toMatchObject({ isKilled: true })
+    expect({ seed: SEED, seqs: chain.seqs, isKilled: kills > 0 }).toMatchObject({ isKilled: true })
+  })
+})
+
+describe('gives the same when it is killed before a system call that brings something to disk', () => {
+  const random = randomFrom(SEED)
+  let expected: Whole
+  beforeAll(async () => {
+    expected = await whole(room, 'sort', node24())
+  })
+  test.each(CALLS)('%s', async (call) => {
+    for (const most of [4, 40]) {
+      const nth = 1 + Math.trunc(random() * most)
+      await expectSurvivesCall(room, expected, { call, nth }).catch((cause: unknown) => {
+        throw new Error(`seed ${SEED}, call ${nth}`, { cause })
+      })
+    }
   })
 })

@@ -1,7 +1,8 @@
 /** Every program killed at every checkpoint, or at two hundred where there are more. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { programNames } from '../../bench/programs/catalog.ts'
-import { expectSurvives, whole } from './kill.ts'
+import { randomFrom, SEED } from './journals.ts'
+import { CALLS, expectSurvives, expectSurvivesCall, whole, type Whole } from './kill.ts'
 import { node24, Room } from './room.ts'
 
 const KILLS_MAX = 200
@@ -16,6 +17,8 @@ beforeAll(async () => {
 })
 afterAll(() => room[Symbol.asyncDispose]())
 
+const random = randomFrom(SEED)
+
 describe('killed at every checkpoint, a program gives the same states and outputs', () => {
   test.each(programNames)(
     '%s',
@@ -29,9 +32,25 @@ describe('killed at every checkpoint, a program gives the same states and output
         let seqs = all.filter((_, i) => i % CHAINS === chain)
         // What came to its end before it could be killed is tried again for what is left.
         for (let tries = 0; seqs.length > 0 && tries < TRIES; tries++)
-          seqs = seqs.slice(await expectSurvives(room, expected, { seqs, nodes }))
+          seqs = seqs.slice(await expectSurvives(room, expected, { seqs, nodes, random }))
         expect(seqs).toEqual([])
       }
+    },
+    PATIENCE_MS,
+  )
+})
+
+describe('killed at every system call that brings something to disk, a program gives the same states and outputs', () => {
+  let expected: Whole
+  beforeAll(async () => {
+    expected = await whole(room, 'sort', node24())
+  })
+  test.each(CALLS)(
+    '%s',
+    async (call) => {
+      let nth = 1
+      while (await expectSurvivesCall(room, expected, { call, nth })) nth++
+      expect(nth).toBeGreaterThan(5)
     },
     PATIENCE_MS,
   )

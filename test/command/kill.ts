@@ -8,7 +8,7 @@ import type { Checkpoint } from '@reprise/core'
 import type { JournalRun } from '../../packages/runner/src/journal/reading.ts'
 import { type ProgramName, programs } from '../../bench/programs/catalog.ts'
 import { peek, runsIn } from './journals.ts'
-import { json, type Room, type RunAnswer, type Running } from './room.ts'
+import { type Answer, json, type Room, type RunAnswer, type Running } from './room.ts'
 
 /** The grid is chosen so that a program has about as many. */
 const CHECKPOINTS = 60
@@ -66,7 +66,13 @@ interface Killed {
 async function killAt(
   room: Room,
   { child, ended }: Running,
-  at: { readonly seq: number; readonly run: string | undefined; readonly before: ReadonlySet<string> },
+  at: {
+    readonly seq: number
+    readonly run: string | undefined
+    readonly before: ReadonlySet<string>
+    /** After that, so that it is in the middle of anything. */
+    readonly delayUs: number
+  },
 ): Promise<Killed> {
   let { run } = at
   for (;;) {
@@ -75,6 +81,7 @@ async function killAt(
     if (child.exitCode !== null || (shown?.checkpoints.length ?? 0) > at.seq) break
     await sleep(2)
   }
+  for (const untilMs = performance.now() + at.delayUs / 1000; performance.now() < untilMs;);
   child.kill('SIGKILL')
   const { code, stderr } = await ended
   const left = run === undefined ? undefined : await peek(room.home, run)
@@ -88,14 +95,19 @@ export interface Chain {
   readonly seqs: readonly number[]
   /** Those of the attempts in turn; undefined is this Node. */
   readonly nodes: readonly (string | undefined)[]
+  /** Numbers from 0 to 1. */
+  readonly random: () => number
 }
+
+/** A snapshot is written in about this time, several lines of the journal in less. */
+const DELAY_US_MAX = 4000
 
 /**
  * Goes through a chain of kills and to the end.
  *
  * @returns At how many checkpoints it was killed: where it came to its end first, it was not.
  */
-export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes }: Chain): Promise<number> {
+export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes, random }: Chain): Promise<number> {
   const { words, cwd } = await folderOf(room, expected.name)
   let attempts = 0
   let run: string | undefined
@@ -106,7 +118,12 @@ export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes 
   }
   for (const [kills, seq] of seqs.entries()) {
     const before = new Set(await runsIn(room.home))
-    const killed = await killAt(room, start('-o', 'r.reprise', ...OFTEN), { seq, run, before })
+    const killed = await killAt(room, start('-o', 'r.reprise', ...OFTEN), {
+      seq,
+      run,
+      before,
+      delayUs: random() * DELAY_US_MAX,
+    })
     const { checkpoints, snapshots, signedSeq, ended } = killed.left
     expect(checkpoints).toEqual(expected.checkpoints.slice(0, checkpoints.length))
     if (ended === 'finished') {
@@ -116,15 +133,53 @@ export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes 
     // Killed before its first snapshot was signed, there is nothing to go on from.
     run = snapshots.some((snapshot) => snapshot.seq <= signedSeq) ? killed.run : undefined
   }
-  const last = await start('--json', '-o', 'r.reprise').ended
+  await expectEnds(room, expected, { ...(await start('--json', '-o', 'r.reprise').ended), cwd })
+  return seqs.length
+}
+
+/** A command that went to the end of a program gave what it gives when nothing happens to it. */
+async function expectEnds(room: Room, expected: Whole, last: Answer & { readonly cwd: string }): Promise<void> {
   expect(last).toMatchObject({ code: 0 })
   const { computation, cumulative, exit, outputs, signedCheckpoints } = expected.answer
   const answer = json<RunAnswer>(last)
   expect(answer).toMatchObject({ computation, cumulative, exit, outputs, signedCheckpoints })
   expect((await peek(room.home, answer.run))?.checkpoints).toEqual(expected.checkpoints)
-  const verified = await room.reprise(['verify', '--json', 'r.reprise'], { cwd })
+  const verified = await room.reprise(['verify', '--json', 'r.reprise'], { cwd: last.cwd })
   expect(json(verified)).toMatchObject({ evidence: 'verified' })
-  return seqs.length
+}
+
+/** System calls by which something comes to disk or gets its name. */
+export const CALLS = ['write', 'pwrite64', 'fsync', 'fdatasync', 'rename'] as const
+
+/**
+ * Kills a program at its n-th system call of a kind, before the kernel does it, and lets it go on.
+ *
+ * @returns False when it came to its end before.
+ */
+export async function expectSurvivesCall(
+  room: Room,
+  expected: Whole,
+  { call, nth }: { readonly call: (typeof CALLS)[number]; readonly nth: number },
+): Promise<boolean> {
+  const { words, cwd } = await folderOf(room, expected.name)
+  const before = new Set(await runsIn(room.home))
+  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${nth}`]
+  const { code } = await room.reprise(['run', '-o', 'r.reprise', ...expected.grid, ...OFTEN, ...words], {
+    cwd,
+    // Calls are counted by thread: so all of them are made by one.
+    env: { UV_THREADPOOL_SIZE: '1' },
+    wrap: ['strace', '-f', '-qq', '-o', '/dev/null', ...inject],
+  })
+  const isKilled = code === 128 + 9
+  if (!isKilled) expect(code).toBe(0)
+  const run = (await runsIn(room.home)).find((name) => !before.has(name))
+  const left = run === undefined ? undefined : await peek(room.home, run)
+  if (left === undefined || left.ended === 'finished') return isKilled
+  expect(left.checkpoints).toEqual(expected.checkpoints.slice(0, left.checkpoints.length))
+  const canGoOn = left.snapshots.some((snapshot) => snapshot.seq <= left.signedSeq)
+  const command = canGoOn ? ['resume', '--json', '-o', 'r.reprise', left.run] : ['run', '--json', '-o', 'r.reprise', ...expected.grid, ...words] // prettier-ignore
+  await expectEnds(room, expected, { ...(await room.reprise(command, { cwd })), cwd })
+  return isKilled
 }
 
 /** Five checkpoints, one drawn from each fifth of the run. */

@@ -29,8 +29,9 @@ export function between(
   { first, last }: { readonly first: number; readonly last: number },
   clock: Clock,
 ): number {
-  const [from, to] = [marks[first]?.[clock], marks[last]?.[clock]]
-  if (from === undefined || to === undefined || last <= first) throw new Error(`${marks.length - 1} rounds are too few`)
+  if (last <= first || last >= marks.length) throw new Error(`${marks.length - 1} rounds are too few`)
+  const [from, to] = [marks[first][clock], marks[last][clock]]
+  if (from === undefined || to === undefined) throw new Error(`nobody read ${clock}`)
   return (to - from) / (last - first)
 }
 

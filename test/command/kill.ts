@@ -174,10 +174,12 @@ export async function expectSurvivesCall(
   if (!isKilled) expect(code).toBe(0)
   const run = (await runsIn(room.home)).find((name) => !before.has(name))
   const left = run === undefined ? undefined : await peek(room.home, run)
-  if (left === undefined || left.ended === 'finished') return isKilled
-  expect(left.checkpoints).toEqual(expected.checkpoints.slice(0, left.checkpoints.length))
-  const canGoOn = left.snapshots.some((snapshot) => snapshot.seq <= left.signedSeq)
-  const command = canGoOn ? ['resume', '--json', '-o', 'r.reprise', left.run] : ['run', '--json', '-o', 'r.reprise', ...expected.grid, ...words] // prettier-ignore
+  if (left?.ended === 'finished') return isKilled
+  expect(left?.checkpoints ?? []).toEqual(expected.checkpoints.slice(0, left?.checkpoints.length ?? 0))
+  const goesOn = left?.snapshots.some((snapshot) => snapshot.seq <= left.signedSeq) === true ? left.run : undefined
+  const options = ['--json', '-o', 'r.reprise']
+  const command =
+    goesOn === undefined ? ['run', ...options, ...expected.grid, ...words] : ['resume', ...options, goesOn]
   await expectEnds(room, expected, { ...(await room.reprise(command, { cwd })), cwd })
   return isKilled
 }

@@ -24,6 +24,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   'restore.msPerMb': { most: 0.3 },
   'restore.interceptMs': { most: 20 },
   'repeat.segments2.ratio': { most: 0.6 },
+  'wasm.stall2g.ms': { most: 40 },
   'rewrite.mbPerS': { least: 5 },
   'sign.rate.ratio': { least: 0.8 },
   'verify.100k.nodeS': { most: 2 },

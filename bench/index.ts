@@ -4,12 +4,13 @@ import { resume } from './groups/resume.ts'
 import { rewrite } from './groups/rewrite.ts'
 import { sign } from './groups/sign.ts'
 import { start } from './groups/start.ts'
+import { stall } from './groups/stall.ts'
 import { verify } from './groups/verify.ts'
 import { wasm } from './groups/wasm.ts'
 import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [resume, rewrite, sign, start, verify, wasm]
+export const groups: readonly Group[] = [resume, rewrite, sign, stall, start, verify, wasm]
 
 export interface BenchOptions extends BenchSettings {
   /** All groups when empty. */

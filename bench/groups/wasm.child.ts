@@ -95,7 +95,7 @@ function runRewritten(
   captureAfter = Number.POSITIVE_INFINITY,
 ): void {
   const rewritten = rewrite(bytes, options)
-  const continuations = options.capture === true ? new Continuations(bytes, options) : undefined
+  const continuations = options.capture === true ? new Continuations(() => bytes, options) : undefined
   let guest: Guest | undefined
   let from: Snapshot | undefined
   const wasi = hostOf(work, () => guest?.position() ?? 0n)

@@ -1,8 +1,8 @@
 /** What the journals of a home say while commands are at work on them, and after they were killed. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readJournal, runOf } from '../../packages/runner/src/journal/index.ts'
-import type { JournalRun } from '../../packages/runner/src/journal/reading.ts'
+import type { Checkpoint } from '@reprise/core'
+import { type JournalRun, readRun } from '../../packages/runner/src/journal/index.ts'
 
 export const journalOf = (home: string, run: string): string => join(home, 'runs', run, 'journal')
 
@@ -13,8 +13,14 @@ export async function runsIn(home: string): Promise<string[]> {
 
 /** What a journal says up to now; undefined before its first line. */
 export async function peek(home: string, run: string): Promise<JournalRun | undefined> {
-  const read = await readJournal(journalOf(home, run)).catch(() => undefined)
-  return read === undefined || read.entries.length === 0 ? undefined : runOf(read.entries)
+  return (await readRun(journalOf(home, run)).catch(() => undefined))?.run
+}
+
+/** All that a journal shows. */
+export async function checkpointsOf(journal: JournalRun | undefined): Promise<Checkpoint[]> {
+  const all: Checkpoint[] = []
+  for await (const some of journal?.checkpoints() ?? []) all.push(...some)
+  return all
 }
 
 /** Numbers from 0 to 1, the same for the same seed. */

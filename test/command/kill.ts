@@ -5,9 +5,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { Checkpoint } from '@reprise/core'
-import type { JournalRun } from '../../packages/runner/src/journal/reading.ts'
+import type { JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { type ProgramName, programs } from '../../bench/programs/catalog.ts'
-import { peek, runsIn } from './journals.ts'
+import { checkpointsOf, peek, runsIn } from './journals.ts'
 import { type Answer, json, type Room, type RunAnswer, type Running } from './room.ts'
 
 /** The grid is chosen so that a program has about as many. */
@@ -39,7 +39,7 @@ async function runWhole(room: Room, name: ProgramName, grid: readonly string[], 
   const ran = await room.reprise(command, { cwd, ...(node !== undefined && { node }) })
   expect(ran).toMatchObject({ code: 0 })
   const answer = json<RunAnswer>(ran)
-  const checkpoints = (await peek(room.home, answer.run))?.checkpoints ?? []
+  const checkpoints = await checkpointsOf(await peek(room.home, answer.run))
   expect(checkpoints).toHaveLength(answer.checkpoints)
   return { name, grid, checkpoints, answer }
 }
@@ -78,7 +78,7 @@ async function killAt(
   for (;;) {
     run ??= (await runsIn(room.home)).find((name) => !at.before.has(name))
     const shown = run === undefined ? undefined : await peek(room.home, run)
-    if (child.exitCode !== null || (shown?.checkpoints.length ?? 0) > at.seq) break
+    if (child.exitCode !== null || (shown?.checkpointCount ?? 0) > at.seq) break
     await sleep(2)
   }
   for (const untilMs = performance.now() + at.delayUs / 1000; performance.now() < untilMs;);
@@ -124,7 +124,8 @@ export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes,
       before,
       delayUs: random() * DELAY_US_MAX,
     })
-    const { checkpoints, snapshots, signedSeq, ended } = killed.left
+    const { snapshots, signedSeq, ended } = killed.left
+    const checkpoints = await checkpointsOf(killed.left)
     expect(checkpoints).toEqual(expected.checkpoints.slice(0, checkpoints.length))
     if (ended === 'finished') {
       expect(checkpoints).toHaveLength(expected.checkpoints.length)
@@ -143,7 +144,7 @@ async function expectEnds(room: Room, expected: Whole, last: Answer & { readonly
   const { computation, cumulative, exit, outputs, signedCheckpoints } = expected.answer
   const answer = json<RunAnswer>(last)
   expect(answer).toMatchObject({ computation, cumulative, exit, outputs, signedCheckpoints })
-  expect((await peek(room.home, answer.run))?.checkpoints).toEqual(expected.checkpoints)
+  expect(await checkpointsOf(await peek(room.home, answer.run))).toEqual(expected.checkpoints)
   const verified = await room.reprise(['verify', '--json', 'r.reprise'], { cwd: last.cwd })
   expect(json(verified)).toMatchObject({ evidence: 'verified' })
 }
@@ -175,7 +176,8 @@ export async function expectSurvivesCall(
   const run = (await runsIn(room.home)).find((name) => !before.has(name))
   const left = run === undefined ? undefined : await peek(room.home, run)
   if (left?.ended === 'finished') return isKilled
-  expect(left?.checkpoints ?? []).toEqual(expected.checkpoints.slice(0, left?.checkpoints.length ?? 0))
+  const checkpoints = await checkpointsOf(left)
+  expect(checkpoints).toEqual(expected.checkpoints.slice(0, checkpoints.length))
   const goesOn = left?.snapshots.some((snapshot) => snapshot.seq <= left.signedSeq) === true ? left.run : undefined
   const options = ['--json', '-o', 'r.reprise']
   const command =

@@ -2,7 +2,7 @@
 import { readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { JournalRun } from '../../packages/runner/src/journal/reading.ts'
+import type { JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { journalOf as journalPath, peek as peekIn, randomFrom, runsIn, SEED } from './journals.ts'
 import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'

@@ -2,9 +2,10 @@ export { openBlobStore, type BlobStore } from './blobs/index.ts'
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
 export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
-export { difference, type Difference, type MemoryDifference } from './difference/index.ts'
+export { difference, type Difference, type Fork, type MemoryDifference } from './difference/index.ts'
 export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
-export { exportRecord } from './export/index.ts'
+export { exportRecord, exportRun } from './export/index.ts'
+export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export {
   repeat,
@@ -14,6 +15,19 @@ export {
   type SegmentChoice,
   type SegmentsResult,
 } from './repeat/index.ts'
-export { findRun, resume, run, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
+export {
+  adoptRun,
+  alarmText,
+  findRun,
+  resume,
+  run,
+  showRun,
+  warmRootOf,
+  type AlarmReport,
+  type ShownRun,
+  type RunProgress,
+  type RunRequest,
+  type RunResult,
+} from './run/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'

@@ -1,6 +1,7 @@
 export { ArchiveError, readTar, type ArchiveErrorCode, type ArchiveFile } from './archive/index.ts'
 export {
   createWasi,
+  isUntouched,
   NOTES_MAX,
   WASI_LIMITS,
   type Note,
@@ -13,6 +14,7 @@ export {
   type WasiMount,
   type WasiOptions,
   type WasiOutput,
+  type WasiStart,
 } from './wasi/index.ts'
 export {
   decodeFrames,
@@ -22,8 +24,9 @@ export {
   takeChangedPages,
   type Activations,
   type PageDiffers,
+  type PageRange,
 } from './state/index.ts'
-export { Continuations } from './passes/continuations.ts'
+export { Continuations, type KeptContinuation, type KeptStack } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
 export {
   runGuest,
@@ -32,6 +35,7 @@ export {
   type GuestOptions,
   type GlobalState,
   type GuestStop,
+  type SavedMemory,
   type Snapshot,
   type Stop as PauseStop,
 } from './machine.ts'

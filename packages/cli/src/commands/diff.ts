@@ -1,9 +1,9 @@
 /** `reprise diff`: where two runs part, to the byte. */
 import { resolve } from 'node:path'
-import { difference, loadRecord, type Difference, type OutputDifference } from '@reprise/runner'
+import { difference, loadRecord, type Difference, type Fork, type OutputDifference } from '@reprise/runner'
 import { createContext, openStore } from '../context.ts'
 import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
-import { count, paint, safe } from '../print/format.ts'
+import { count, paint, safe, short } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 
 interface DiffOptions {
@@ -60,6 +60,7 @@ function answer(result: Difference): object {
     bytes: memory.kind === 'compared' ? memory.bytes : [],
     notCompared: memory.kind === 'compared' ? null : memory.why,
     outputs: result.outputs,
+    fork: result.fork ?? null,
     cause: result.cause?.cause ?? null,
     explanation: result.cause?.sentence ?? null,
   }
@@ -70,9 +71,11 @@ export function printDifference(result: Difference, pathA: string, pathB: string
   const line = (text: string): void => void stdout.write(`${text}\n`)
   if (result.equal) {
     line(`${paint('green', 'equal', stdout)}   the same computation, every checkpoint and every output the same`)
+    if (result.fork !== undefined) printFork(result.fork, line)
     return
   }
   line(`${paint('red', 'different', stdout)}   ${safe(pathA)} (a) and ${safe(pathB)} (b)`)
+  if (result.fork !== undefined) printFork(result.fork, line)
   for (const text of result.definitions.slice(0, LINES_SHOWN)) line(`  definition: ${safe(text)}`)
   const { firstDivergence: first, memory } = result
   if (first === undefined) {
@@ -96,6 +99,13 @@ export function printDifference(result: Difference, pathA: string, pathB: string
   }
   for (const output of result.outputs.slice(0, LINES_SHOWN)) printOutput(output, line)
   if (result.cause !== undefined) line(`  likely cause: ${result.cause.cause}. ${safe(result.cause.sentence)}`)
+}
+
+function printFork({ run, agreedSeq, a, b }: Fork, line: (text: string) => void): void {
+  const until = agreedSeq === null ? 'with nothing signed in common' : `signed alike up to checkpoint ${agreedSeq}`
+  line(`  fork: both are of the run ${short(run)}, which was gone on with twice; ${until}`)
+  for (const [name, { attempt, seq, host, startedAt }] of Object.entries({ a, b }))
+    line(`    ${name}: then checkpoint ${seq} by attempt ${attempt}, on its host ${host}, begun ${safe(startedAt)}`)
 }
 
 function hexByte(value: number | null): string {

@@ -2,7 +2,7 @@
  * What differs between two runs: their definitions, the first checkpoint at which they part, the
  * memory there (by running both again up to that point), and their outputs, to the value.
  */
-import { nextGridPosition, type Checkpoint, type MachineState, type RecordDocument } from '@reprise/core'
+import { nextGridPosition, type MachineState, type RecordDocument } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import {
   diffComputations,
@@ -15,10 +15,12 @@ import {
   type PageDifferences,
 } from '../compare/index.ts'
 import { RunnerError } from '../error.ts'
+import { gatherBlobs } from '../gather/index.ts'
 import { startWasmMachine } from '../machine/index.ts'
-import type { LoadedRecord } from '../record/index.ts'
-import { compareCheckpoint, gatherBlobs, type FirstDivergence } from '../repeat/index.ts'
+import type { CheckpointList, LoadedRecord } from '../record/index.ts'
+import { compareCheckpoint, repeatStart, startDiffers, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
+import { findFork, type Fork } from './fork.ts'
 
 const PAGES_MAX = 64
 const BYTES_MAX = 64
@@ -49,6 +51,8 @@ export interface Difference {
   readonly firstDivergence: (FirstDivergence & { readonly lastEqualSeq: number | undefined }) | undefined
   readonly memory: MemoryDifference
   readonly outputs: readonly OutputDifference[]
+  /** The two are of one run that was gone on with twice; what they computed may be equal all the same. */
+  readonly fork: Fork | undefined
   /** Undefined when the runs are equal. */
   readonly cause: { readonly cause: Cause; readonly sentence: string } | undefined
 }
@@ -67,6 +71,7 @@ export async function difference(request: DifferenceRequest): Promise<Difference
     firstDivergence,
     memory: await memoryDifference(request, firstDivergence),
     outputs: outputs.filter(({ kind }) => kind !== 'equal'),
+    fork: await findFork(a, b),
     cause: equal ? undefined : likelyCause({ computations: definitions, environments }),
   }
 }
@@ -77,12 +82,12 @@ function environmentOf({ attempts }: RecordDocument) {
   return last.environment
 }
 
-function firstDifference(a: readonly Checkpoint[], b: readonly Checkpoint[]): Difference['firstDivergence'] {
+function firstDifference(a: CheckpointList, b: CheckpointList): Difference['firstDivergence'] {
   for (const checkpoint of b) {
     const found = compareCheckpoint(a, checkpoint)
     if (found !== undefined) return { ...found, lastEqualSeq: found.seq === 0 ? undefined : found.seq - 1 }
   }
-  const missing = a[b.length]
+  const missing = a.at(b.length)
   if (missing === undefined) return undefined
   return {
     seq: missing.seq,
@@ -128,9 +133,12 @@ async function memoryDifference(
 /** The machine's state at a checkpoint, or why it cannot be had. */
 async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: number): Promise<MachineState | string> {
   const { computation } = record.document
-  if (record.checkpoints[seq] === undefined) return `${record.path} ended before checkpoint ${seq}`
+  if (record.checkpoints.at(seq) === undefined) return `${record.path} ended before checkpoint ${seq}`
   try {
-    await gatherBlobs({ computation, original: record, store: request.store, folder: request.inputsFolder })
+    const { store, inputsFolder: folder } = request
+    await gatherBlobs({ original: record, store, folder, places: [] }, computation)
+    if (startDiffers(await repeatStart(computation, request)))
+      return `the program of ${record.path} does not come to its warm start`
   } catch (error) {
     if (error instanceof RunnerError && error.code === 'BLOB_MISSING') return error.message
     throw error

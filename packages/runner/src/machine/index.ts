@@ -1,1 +1,2 @@
+export { loadWarmRoot, type WarmUp } from './warm/index.ts'
 export { startWasmMachine, type WasmMachine } from './wasm-machine.ts'

@@ -19,9 +19,10 @@ import { RunnerError } from '../error.ts'
 import type { BlobStore } from '../blobs/index.ts'
 import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
 import { mapLimited } from '../parallel.ts'
+import { gatherBlobs, gatherSnapshot, type BlobPlace, type BlobSources, type GatherProgress } from '../gather/index.ts'
 import type { LoadedRecord } from '../record/index.ts'
 import { blobPaths, drive, outcomeOf, readSnapshot, snapshotPaths } from '../run/index.ts'
-import { gatherBlobs } from './gather.ts'
+import { repeatStart, startDiffers } from './warm.ts'
 import { compareCheckpoint, recordedPositions, type FirstDivergence } from './repeat.ts'
 
 /** `all`, `sample:K` by the verifier's own random generator, or `K..L`, counted from 0. */
@@ -38,6 +39,9 @@ export interface SegmentsRequest {
   readonly store: BlobStore
   readonly home: string
   readonly inputsFolder: string
+  /** Where blobs may be had that are neither attached nor in the store. */
+  readonly places?: readonly BlobPlace[]
+  readonly onGather?: (progress: GatherProgress) => void
   readonly signal?: AbortSignal
   readonly onSegment?: (done: SegmentResult, progress: { readonly done: number; readonly chosen: number }) => void
 }
@@ -72,9 +76,8 @@ export interface Segment {
  *   for segments that the record does not have; the signal's reason: segments that were cut short say nothing.
  */
 export async function repeatSegments(request: SegmentsRequest): Promise<SegmentsResult> {
-  const { original, store } = request
-  const { computation } = original.document
-  await gatherBlobs({ computation, original, store, folder: request.inputsFolder })
+  const { original } = request
+  await gatherBlobs(sourcesOf(request), original.document.computation)
   const segments = segmentsOf(original)
   const weights = segments.map(({ first, last }) => Number(positionOf(original, last) - positionOf(original, first)))
   const chosen = choose(segments, weights, request.choice)
@@ -99,7 +102,7 @@ export async function repeatSegments(request: SegmentsRequest): Promise<Segments
 }
 
 function positionOf(original: LoadedRecord, seq: number): bigint {
-  return BigInt(original.checkpoints[seq]?.position ?? 0)
+  return BigInt(original.checkpoints.at(seq)?.position ?? 0)
 }
 
 function segmentsOf({ snapshots, checkpoints, path }: LoadedRecord): readonly Segment[] {
@@ -154,6 +157,13 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
   const { original, store, home, signal } = request
   const { computation } = original.document
   let manifest: SnapshotManifest | undefined
+  if (segment.first === 0 && startDiffers(await repeatStart(computation, request)))
+    return {
+      ...segment,
+      reproduced: false,
+      firstDivergence: undefined,
+      detail: 'its warm start is not what the program comes to',
+    }
   try {
     if (segment.first > 0) manifest = await snapshotManifest(request, segment.first)
   } catch (error) {
@@ -177,23 +187,18 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
   }
 }
 
-/** The manifest of the snapshot at a checkpoint, with all that it names in the store. */
-async function snapshotManifest({ original, store }: SegmentsRequest, seq: number): Promise<SnapshotManifest> {
-  const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
-  if (line === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
-  return await readSnapshot(line, original.checkpoints[seq], store, (sha256) => bring(original, store, sha256))
+function sourcesOf({ original, store, inputsFolder, places = [], signal, onGather }: SegmentsRequest): BlobSources {
+  return { original, store, folder: inputsFolder, places, signal, onProgress: onGather }
 }
 
-async function bring(original: LoadedRecord, store: BlobStore, sha256: string): Promise<void> {
-  if (await store.has(sha256)) return
-  const attached = await original.blob(sha256)
-  if (attached === undefined) {
-    throw new RunnerError('BLOB_MISSING', {
-      message: `a snapshot of ${original.path} is neither attached nor on this machine (sha256:${sha256})`,
-      hint: 'ask for a record made with --attach all, or repeat the whole run: reprise repeat',
-    })
-  }
-  await store.putBytes(attached)
+/** The manifest of the snapshot at a checkpoint, with all that it names in the store. */
+async function snapshotManifest(request: SegmentsRequest, seq: number): Promise<SnapshotManifest> {
+  const { original, store } = request
+  const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
+  const checkpoint = original.checkpoints.at(seq)
+  if (line === undefined || checkpoint === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
+  await gatherSnapshot(sourcesOf(request), line)
+  return await readSnapshot(line, checkpoint, store)
 }
 
 async function driveSegment(

@@ -7,5 +7,7 @@ export {
   type WasiLimits,
   type WasiMount,
   type WasiOptions,
+  type WasiStart,
 } from './options.ts'
+export { isUntouched } from './state.ts'
 export { type WasiOutput } from './outputs.ts'

@@ -100,7 +100,7 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
 }
 
 /** Of the code section; more is compiled by V8's baseline tier first. */
-const OPTIMISED_CODE_BYTES_MAX = 1 << 20
+export const OPTIMISED_CODE_BYTES_MAX = 1 << 20
 /**
  * V8 derives the last two from the first only on its own command line; at run time, an optimiser that looks for the
  * baseline tier's feedback ends the process.

@@ -34,19 +34,28 @@ export function languageFile(name: string): string {
   return join(LANGUAGES, name)
 }
 
+/** Lines for the debugger, in the module's `.debug_line`. */
+const DEBUG = ['-debug-info-kind=limited', '-dwarf-version=4']
+
+export interface CompileOptions {
+  /** Executes a tool; tests hand in one that runs the rewritten module. */
+  readonly run?: ToolRunner
+  /** As -g. */
+  readonly debug?: boolean
+}
+
 /**
  * Compiles one C file at -O2 and links it with wasi-libc.
  *
- * @param run - Executes a tool; tests hand in one that runs the rewritten module.
  * @returns The module's bytes.
  */
-export function compileC(source: string, run: ToolRunner = runTool): Uint8Array {
+export function compileC(source: string, { run = runTool, debug = false }: CompileOptions = {}): Uint8Array {
   const root = mkdtempSync(join(tmpdir(), 'reprise-compile-'))
   try {
     execFileSync('tar', ['-xzf', languageFile('clang-fs.tar.gz'), '-C', root])
     const name = basename(source)
     copyFileSync(source, join(root, name))
-    run(readTool('clang.wasm'), ['clang', ...CLANG, '-o', '/program.o', `/${name}`], root)
+    run(readTool('clang.wasm'), ['clang', ...CLANG, ...(debug ? DEBUG : []), '-o', '/program.o', `/${name}`], root)
     run(readTool('wasm-ld.wasm'), ['wasm-ld', ...LINK, '/program.o', '-lc', '-lm', '-o', '/program.wasm'], root)
     return readFileSync(join(root, 'program.wasm'))
   } finally {
@@ -72,17 +81,18 @@ export function benchProgram(name: string): Uint8Array<ArrayBuffer> {
  *
  * @returns Path of the module.
  */
-export function compiledProgram(source: string): string {
+export function compiledProgram(source: string, options: Pick<CompileOptions, 'debug'> = {}): string {
   const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
   const key = createHash('sha256')
     .update(readFileSync(source))
     .update(readFileSync(import.meta.filename))
+    .update(options.debug === true ? 'debug' : '')
     .digest('hex')
   const target = join(cache, `${basename(source, '.c')}-${key.slice(0, 16)}.wasm`)
   if (!existsSync(target)) {
     mkdirSync(cache, { recursive: true })
     const own = `${target}.${process.pid}-${threadId}`
-    writeFileSync(own, compileC(source))
+    writeFileSync(own, compileC(source, options))
     renameSync(own, target)
   }
   return target

@@ -3,6 +3,8 @@ export {
   createWasi,
   NOTES_MAX,
   WASI_LIMITS,
+  type CallSubject,
+  type HostCall,
   type Note,
   type NoteCode,
   type SavedHost,
@@ -23,6 +25,7 @@ export {
   type Activations,
   type PageDiffers,
 } from './state/index.ts'
+export { Places, type Place, type Source } from './debug/index.ts'
 export { Continuations } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
 export {

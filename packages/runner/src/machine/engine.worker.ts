@@ -5,14 +5,11 @@
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { gunzipSync } from 'node:zlib'
-import { hex, PAGE_BYTES, type ComputationMount, type SnapshotManifest } from '@reprise/core'
+import { PAGE_BYTES } from '@reprise/core'
 import {
   createWasi,
-  decodeFrames,
   encodeEngineState,
   encodeFrames,
-  readTar,
   runGuest,
   takeChangedPages,
   type Activations,
@@ -20,11 +17,9 @@ import {
   type GuestStop,
   type PauseStop,
   type PageDiffers,
-  type SavedHost,
-  type Snapshot,
   type WasiHost,
-  type WasiMount,
 } from '@reprise/wasm'
+import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
 import {
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
@@ -39,7 +34,6 @@ import {
   type EngineWorkerData,
   type HashRequest,
 } from './protocol.ts'
-import { unpackMemory } from './packs.ts'
 import { loadRewritten } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
 
@@ -47,9 +41,6 @@ import { serializedError } from './serialized-error.ts'
 const SLICE_FUEL = 1n << 26n
 /** Live output that may be on its way to the main thread before the guest waits. */
 const STREAM_BYTES_MAX = 8 << 20
-/** An archive may unpack to this much. */
-const ARCHIVE_BYTES_MAX = 1 << 30
-
 const { computation, blobs, cacheFolder, control, shadow, hashPort, from } = workerData as EngineWorkerData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
@@ -63,15 +54,6 @@ function readBlob(digest: string): Uint8Array {
   const path = blobs[digest]
   if (path === undefined) throw new Error(`blob ${digest} was not handed to the engine`)
   return readFileSync(path)
-}
-
-function mountOf(mount: ComputationMount): WasiMount {
-  const { source } = mount
-  const files =
-    source.kind === 'files'
-      ? source.files.map(({ path, sha256: digest, readOnly }) => ({ path, bytes: readBlob(digest), readOnly }))
-      : readTar(gunzipSync(readBlob(source.blob.sha256), { maxOutputLength: ARCHIVE_BYTES_MAX }))
-  return { at: mount.at, writable: mount.writable, output: mount.output, files }
 }
 
 function sendStream(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
@@ -90,38 +72,15 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
     Buffer.from(b.buffer, b.byteOffset + offset, PAGE_BYTES),
   ) !== 0
 
-/** The host's blob of a manifest: how many contents, their digests in the host's order, then its own bytes. */
-function savedHost({ host }: SnapshotManifest): SavedHost {
-  const bytes = readBlob(host.sha256)
-  const count = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
-  const end = 4 + 32 * count
-  const digests = Array.from({ length: count }, (_, i) => hex(bytes.subarray(4 + 32 * i, 36 + 32 * i)))
-  return { bytes: bytes.subarray(end), contents: digests.map(readBlob) }
-}
-
-function snapshotOf(manifest: SnapshotManifest): Snapshot {
-  return {
-    activations: decodeFrames(readBlob(manifest.frames.sha256)),
-    memory: unpackMemory(manifest, (pack) => readBlob(manifest.packs[pack].sha256)),
-    globals: manifest.globals.map(({ type, bits }) => ({ type, bits: BigInt(`0x${bits}`) })),
-    position: BigInt(manifest.position),
-  }
-}
-
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
 class EngineThread {
   readonly #loaded = loadRewritten(readBlob(computation.program.sha256), computation, cacheFolder, sha256)
   readonly #wasi: WasiHost = createWasi({
-    arguments: computation.arguments,
-    environment: Object.entries(computation.environment),
-    stdin: readBlob(computation.stdin.sha256),
-    mounts: computation.mounts.map(mountOf),
-    clockStartNs: BigInt(computation.clock),
-    seed: BigInt(computation.seed),
+    ...givenOptions(computation, readBlob),
     position: () => this.#guest.position(),
     sha256,
     onStream: sendStream,
-    saved: from === undefined ? undefined : savedHost(from),
+    saved: from === undefined ? undefined : savedHost(from, readBlob),
     ...(computation.checkpoints.kind === 'outputs' && {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
@@ -148,7 +107,7 @@ class EngineThread {
       onStop: (stop) => this.#stopped(stop),
       continuations: continuations(),
       onCapture: (activations) => this.#captured(activations),
-      ...(from !== undefined && { from: snapshotOf(from) }),
+      ...(from !== undefined && { from: snapshotOf(from, readBlob) }),
     })
     this.#report(end)
     for (;;) this.#serve()

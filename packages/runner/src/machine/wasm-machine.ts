@@ -60,7 +60,7 @@ export interface MachineProgress {
   readonly captureMs: number
 }
 
-function workerUrl(name: string): URL {
+export function workerUrl(name: string): URL {
   return new URL(import.meta.url.endsWith('.ts') ? `./${name}.worker.ts` : `./${name}.worker.js`, import.meta.url)
 }
 
@@ -249,12 +249,12 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
 }
 
 /** What the engine thread threw, as what it is to the user: this program, this host, or a mistake of ours. */
-function engineFailure({ name, code, message, hint }: SerializedError): RunnerError {
+export function engineFailure({ name, code, message, hint }: SerializedError): RunnerError {
   const isOfHost = code === undefined || code.startsWith('HOST_')
   const own = name === 'RunnerError' ? (code as RunnerErrorCode) : isOfHost ? 'ENGINE_FAILED' : 'ENGINE_REFUSED'
   return new RunnerError(own, { message, ...(hint !== undefined && { hint }), data: { code, name } })
 }
 
-function failed(message: string, cause?: unknown): RunnerError {
+export function failed(message: string, cause?: unknown): RunnerError {
   return new RunnerError('ENGINE_FAILED', { message, ...(cause !== undefined && { cause }) })
 }

@@ -16,6 +16,7 @@ import { OP } from '../module/opcodes.ts'
 import { TYPE, typeCode } from '../module/result-types.ts'
 import type { ByteSink } from '../module/sink.ts'
 import type { Layout } from './layout.ts'
+import type { FunctionParts } from './parts.ts'
 
 const TRY = 0x06
 const CATCH_ALL = 0x19
@@ -37,30 +38,38 @@ export class Capture {
   readonly #graph: CallGraph
   readonly #floats: 'canonical' | 'host'
   readonly #layout: Layout
+  readonly #lookout: boolean
   /** Globals that the handlers written so far leave values in. */
   stageSize = 0
   /** Height × 8 + type → local. */
   readonly #copyLocals = new Map<number, number>()
   #functionIndex = 0
 
-  constructor(module: WasmModule, body: Body, graph: CallGraph, layout: Layout, floats: 'canonical' | 'host') {
+  constructor({ module, body, graph, layout, options }: FunctionParts) {
     this.#module = module
     this.#body = body
     this.#graph = graph
     this.#layout = layout
-    this.#floats = floats
+    this.#floats = options.floats
+    this.#lookout = options.lookout
   }
 
   /** Numbers the sites of the function in the body; false when there are none. */
   number(functionIndex: number): boolean {
     this.#functionIndex = functionIndex
-    this.sites.number(this.#body, this.#graph.cyclic[functionIndex] === 1, (n) => this.#mayPoll(n))
+    const { cyclic, polls, typePolls, reaches, typeReaches } = this.#graph
+    this.sites.number(
+      this.#body,
+      cyclic[functionIndex] === 1,
+      (n) => this.#leadsTo(n, polls, typePolls),
+      (n) => this.#lookout && this.#leadsTo(n, reaches, typeReaches),
+    )
     return this.sites.count > 0
   }
 
-  #mayPoll(n: number): boolean {
+  #leadsTo(n: number, functions: Uint8Array, types: Uint8Array): boolean {
     const { opcode, immediate } = this.#body
-    return (opcode[n] === OP.call ? this.#graph.polls : this.#graph.typePolls)[immediate[n]] === 1
+    return (opcode[n] === OP.call ? functions : types)[immediate[n]] === 1
   }
 
   /** @param addLocal - Gives the index of a new local of the type with this binary code. */

@@ -77,6 +77,11 @@ export class Continuations {
     this.#options = options
   }
 
+  /** Whether the guest can also be left in host calls. */
+  get lookout(): boolean {
+    return this.#options.lookout ?? false
+  }
+
   #read(): Source {
     if (this.#source === undefined) {
       const module = readModule(this.#bytes)
@@ -132,6 +137,7 @@ export class Continuations {
 
   #make(functionIndex: number, site: number): Planned {
     const { module, graph, layout } = this.#read()
+    const { floats, lookout = false } = this.#options
     if (functionIndex < module.imports.length || functionIndex >= module.functions.length) {
       throw foreign({ function: functionIndex, site }, 'no such function')
     }
@@ -146,7 +152,7 @@ export class Continuations {
       module,
       layout: continuationLayout(module),
       graph,
-      options: { floats: this.#options.floats, fuel: true, counter: 'measured' },
+      options: { floats, fuel: true, counter: 'measured', lookout },
       body: this.#body,
       typeIndex: (params, results) => types.index(params, results),
       target: (index) => place(movedFunction(module, layout, index)),

@@ -83,10 +83,7 @@ export class FunctionWriter {
     this.fuel = new FuelCode(parts.sink, parts.layout, this.hints)
     const { sink, module, body } = parts
     this.#floats = new FloatCode({ sink, module, body, operands: this.#operands, hints: this.hints })
-    const { floats, fuel } = parts.options
-    if (fuel && parts.layout.frame !== undefined) {
-      this.capture = new Capture(parts.module, parts.body, parts.graph, parts.layout, floats)
-    }
+    if (parts.options.fuel && parts.layout.frame !== undefined) this.capture = new Capture(parts)
   }
 
   /** Appends size, locals and code of a defined function. */

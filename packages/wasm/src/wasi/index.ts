@@ -9,3 +9,4 @@ export {
   type WasiOptions,
 } from './options.ts'
 export { type WasiOutput } from './outputs.ts'
+export { type CallSubject, type HostCall } from './trace.ts'

@@ -54,7 +54,7 @@ function onePathCalls(host: Host, abi: Abi): Calls {
     },
 
     path_readlink(fd: number, pathAt: number, pathBytes: number, at: number, lengthBytes: number, usedAt: number) {
-      const buffer = memory.bytes(at, lengthBytes)
+      const buffer = memory.target(at, lengthBytes)
       memory.check(usedAt, 4)
       const { inode } = place(fd, Rights.PATH_READLINK, text(pathAt, pathBytes), 'keep')
       if (inode === undefined) refuse(Errno.NOENT)

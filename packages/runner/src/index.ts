@@ -2,7 +2,15 @@ export { openBlobStore, type BlobStore } from './blobs/index.ts'
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
 export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
-export { difference, type Difference, type MemoryDifference } from './difference/index.ts'
+export {
+  callSentence,
+  difference,
+  type Difference,
+  type MemoryDifference,
+  type StepDifference,
+  type StepFinding,
+  type StepPlace,
+} from './difference/index.ts'
 export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord } from './export/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'

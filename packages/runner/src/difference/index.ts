@@ -1,1 +1,5 @@
-export { difference, type Difference, type MemoryDifference } from './difference.ts'
+export { callSentence } from './cause.ts'
+export { difference, type Difference } from './difference.ts'
+export { type StepDifference, type StepPlace } from './explain.ts'
+export { type StepFinding } from './rerun.ts'
+export { type MemoryDifference } from './types.ts'

@@ -45,11 +45,14 @@ export interface SearchOptions {
   readonly onProgress?: (position: bigint) => void
 }
 
-/** Stretches that an interval is cut into. Every stop costs a capture, every round a part of the interval again. */
+/** Stretches that an interval is cut into. */
 const STRETCHES = 32n
 /** When nothing is known of where the difference lies. */
 const STRETCH_FUEL = 1n << 28n
 const PARTS = ['memory', 'globals', 'frames', 'host', 'outputs'] as const
+/** While calls are answered alike, everything is compared, and kept, this seldom; less when that takes long. */
+const MARK_EVERY_MS = 2000
+const MARK_SHARE = 1 / 20
 
 /** @throws RunnerError as the probes do. */
 export async function searchStep(probes: Pair<Probe>, options: SearchOptions): Promise<Search> {
@@ -57,50 +60,43 @@ export async function searchStep(probes: Pair<Probe>, options: SearchOptions): P
   const begun = await search.begin(options.equal)
   if (begun !== 'equal') return { kind: begun }
   const interval = options.different - options.equal
-  const full = interval > 0n ? atLeastOne(interval / STRETCHES) : STRETCH_FUEL
-  let stretch = full
-  let equalStops = 0
+  let stretch = interval > 0n ? atLeastOne(interval / STRETCHES) : STRETCH_FUEL
+  /** Calls alone do not show where the difference comes in. */
+  let careful = false
+  let stops = 0n
   for (;;) {
-    options.onProgress?.(search.at)
-    const from = search.at
-    const round = await search.advance(from + stretch)
-    if (round.kind === 'interrupted') return round
-    if (round.kind === 'ended') return { kind: 'none' }
-    if (round.kind === 'equal') {
-      // A difference that did not last, or none where one was expected: go on in longer and longer stretches.
-      equalStops++
-      if (equalStops > 2 * Number(STRETCHES)) [stretch, equalStops] = [2n * stretch, 0]
-      continue
+    options.onProgress?.(search.reached)
+    const wanted = search.reached + stretch
+    const round = await search.advance(wanted, careful || stretch === 1n || wanted >= options.different)
+    switch (round.kind) {
+      case 'interrupted':
+        return round
+      case 'ended':
+        return { kind: 'none' }
+      case 'alike':
+        // A difference that did not last, or none where one was expected: on in longer and longer stretches.
+        if (++stops % (2n * STRETCHES) === 0n) stretch *= 2n
+        continue
     }
-    equalStops = 0
-    const { stops, differs, parting } = round
+    const { parting } = round
+    const from = search.kept
     if (stretch === 1n) {
-      const between = parting !== undefined && parting.position === from ? parting.number : undefined
-      return { kind: 'step', from, stops, differs, call: between }
+      const call = parting?.position === from ? parting.number : undefined
+      return { kind: 'step', from, stops: round.stops, differs: round.differs, call }
     }
     await search.back()
-    if (parting === undefined) {
-      stretch = atLeastOne(stretch / STRETCHES)
-    } else {
-      // A call has the position of the last site before it.
-      if (parting.position > from) {
-        const there = await search.advance(parting.position)
-        if (there.kind === 'interrupted') return there
-        if (there.kind !== 'equal') {
-          await search.back()
-          stretch = atLeastOne((parting.position - from) / STRETCHES)
-          continue
-        }
-      }
-      stretch = 1n
-    }
+    stops = 0n
+    // A call has the position of the last site before it: up to there all should be equal.
+    if (parting !== undefined && (await search.goTo(parting.position))) stretch = 1n
+    else [careful, stretch] = [true, atLeastOne(((parting?.position ?? wanted) - from) / STRETCHES)]
   }
 }
 
 const atLeastOne = (value: bigint): bigint => (value > 0n ? value : 1n)
 
 type Round =
-  | { readonly kind: 'equal' }
+  /** `alike`: equal, as far as was looked. */
+  | { readonly kind: 'alike' }
   | { readonly kind: 'ended' }
   | { readonly kind: 'interrupted' }
   | {
@@ -120,8 +116,12 @@ interface PartingCall {
 class StepSearch {
   readonly #probes: Pair<Probe>
   /** The last equal stop, which both have kept. */
-  at = 0n
+  kept = 0n
+  /** Where both stand, or the lower of two positions. */
+  reached = 0n
   #parts: readonly MarkPart[] = PARTS
+  #markedMs = performance.now()
+  #markTookMs = 0
 
   constructor(probes: Pair<Probe>) {
     this.#probes = probes
@@ -140,31 +140,59 @@ class StepSearch {
     // Other files may be there from the start: the host is another then, and what the program sees of it is to be found.
     if (differs.some((part) => part !== 'host')) return 'apart'
     this.#parts = PARTS.filter((part) => !differs.includes(part))
-    await this.#both((probe) => probe.keep())
-    this.at = equal
+    await this.#keep(equal)
     return 'equal'
   }
 
-  /** Runs both to the first site at or after a position; what is equal there is kept. */
-  async advance(position: bigint): Promise<Round> {
+  /**
+   * Runs both to the first site at or after a position, and compares their calls on the way; all of them too when that
+   * is wanted, or was long ago. What is equal there is kept.
+   */
+  async advance(position: bigint, thoroughly: boolean): Promise<Round> {
     const stops = await this.#both((probe) => probe.run({ position }))
     if (isEither(stops, 'interrupted')) return { kind: 'interrupted' }
-    const marks = await this.#both((probe) => probe.mark())
-    const differs = this.#parts.filter((part) => marks.a[part] !== marks.b[part])
-    if (isSameStop(stops) && differs.length === 0) {
-      if (stops.a.kind !== 'due') return { kind: 'ended' }
-      await this.#both((probe) => probe.keep())
-      this.at = stops.a.position
-      return { kind: 'equal' }
-    }
+    this.reached = stops.a.position < stops.b.position ? stops.a.position : stops.b.position
     const logs = await this.#both((probe) => probe.calls())
     const index = partingOf(logs.a, logs.b)
-    const parting = index === undefined ? undefined : partingCall(logs, index)
-    return { kind: 'different', stops, differs, parting }
+    const isSame = isSameStop(stops)
+    const isWhole = logs.a.complete && logs.b.complete
+    const isEnd = stops.a.kind !== 'due'
+    if (index === undefined && isSame && isWhole && !isEnd && !thoroughly && !this.#isTime()) return { kind: 'alike' }
+    const startedMs = performance.now()
+    const marks = await this.#both((probe) => probe.mark())
+    const differs = this.#parts.filter((part) => marks.a[part] !== marks.b[part])
+    if (!isSame || differs.length > 0) {
+      const parting = index === undefined ? undefined : partingCall(logs, index)
+      return { kind: 'different', stops, differs, parting }
+    }
+    if (isEnd) return { kind: 'ended' }
+    await this.#keep(this.reached)
+    this.#markTookMs = this.#markedMs - startedMs
+    return { kind: 'alike' }
+  }
+
+  /** Whether both are equal at the site of this position, which is not before the kept one; if not, they are put back. */
+  async goTo(position: bigint): Promise<boolean> {
+    if (position <= this.kept) return true
+    if ((await this.advance(position, true)).kind === 'alike') return true
+    await this.back()
+    return false
   }
 
   async back(): Promise<void> {
     await this.#both((probe) => probe.back())
+    this.reached = this.kept
+  }
+
+  async #keep(position: bigint): Promise<void> {
+    await this.#both((probe) => probe.keep())
+    this.kept = this.reached = position
+    this.#markedMs = performance.now()
+  }
+
+  #isTime(): boolean {
+    const elapsedMs = performance.now() - this.#markedMs
+    return elapsedMs > MARK_EVERY_MS && elapsedMs * MARK_SHARE > this.#markTookMs
   }
 
   async #both<T>(act: (probe: Probe) => Promise<T>): Promise<Pair<T>> {

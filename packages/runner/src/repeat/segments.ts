@@ -155,7 +155,7 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
   const { computation } = original.document
   let manifest: SnapshotManifest | undefined
   try {
-    if (segment.first > 0) manifest = await snapshotManifest(request, segment.first)
+    if (segment.first > 0) manifest = await snapshotAt(original, store, segment.first)
   } catch (error) {
     if (!(error instanceof RunnerError) || error.code !== 'NOT_THE_SNAPSHOT') throw error
     return { ...segment, reproduced: false, firstDivergence: undefined, detail: error.message }
@@ -177,8 +177,12 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
   }
 }
 
-/** The manifest of the snapshot at a checkpoint, with all that it names in the store. */
-async function snapshotManifest({ original, store }: SegmentsRequest, seq: number): Promise<SnapshotManifest> {
+/**
+ * The manifest of the snapshot at a checkpoint, with all that it names in the store.
+ *
+ * @throws RunnerError `BLOB_MISSING`, `BLOB_CORRUPT`, `NOT_THE_SNAPSHOT`.
+ */
+export async function snapshotAt(original: LoadedRecord, store: BlobStore, seq: number): Promise<SnapshotManifest> {
   const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
   if (line === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
   return await readSnapshot(line, original.checkpoints[seq], store, (sha256) => bring(original, store, sha256))

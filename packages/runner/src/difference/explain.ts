@@ -68,7 +68,7 @@ export async function explainStep(probes: Pair<Probe>, step: Step, program: Uint
   const { bytes } = memories
   const first = bytes[0]?.address
   const global = globalDifference(behind, places)
-  const script = pythonFrames(before.memory)
+  const script = pythonFrames(before.memory).map((frame) => ({ ...frame, file: tidyPath(frame.file) }))
   const { a, b } = step.stops
   return {
     steps: { from: step.from.toString(), to: (a.position < b.position ? a.position : b.position).toString() },
@@ -84,6 +84,9 @@ export async function explainStep(probes: Pair<Probe>, step: Step, program: Uint
     script: script.length === 0 ? null : { ...script[0], stack: script },
   }
 }
+
+/** A script in the working folder, which is `/`, is `//script.py` to Python. */
+const tidyPath = (path: string): string => path.replace(/^\/+/, '/')
 
 interface InCall {
   readonly calls: Pair<ProbeCall>

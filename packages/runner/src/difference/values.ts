@@ -42,11 +42,12 @@ export function memoryPlace(a: Uint8Array, b: Uint8Array, address: number): Memo
 }
 
 function likelyValues(a: Uint8Array, b: Uint8Array, address: number): LikelyValue[] {
-  const values: LikelyValue[] = []
   const texts = { a: textAround(a, address), b: textAround(b, address) }
   if (texts.a !== undefined && texts.b !== undefined && texts.a.at === texts.b.at) {
-    values.push({ type: 'text', address: texts.a.at, a: JSON.stringify(texts.a.text), b: JSON.stringify(texts.b.text) })
+    const [ofA, ofB] = [JSON.stringify(texts.a.text), JSON.stringify(texts.b.text)]
+    return [{ type: 'text', address: texts.a.at, a: ofA, b: ofB }]
   }
+  const values: LikelyValue[] = []
   const at8 = address - (address % 8)
   const doubles = { a: viewAt(a, at8, 8)?.getFloat64(0, true), b: viewAt(b, at8, 8)?.getFloat64(0, true) }
   if (isLikely(doubles.a) && isLikely(doubles.b) && (doubles.a !== 0 || doubles.b !== 0)) {

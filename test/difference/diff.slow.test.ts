@@ -1,0 +1,162 @@
+/** `reprise diff` down to the step, as a user runs it. */
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { guest, json, Room } from '../command/room.ts'
+import { draw, drawingModule, forgetDrawn, i32, loadDrawn, turns } from './pair.ts'
+
+let room: Room
+beforeAll(async () => {
+  room = await Room.create()
+})
+afterAll(() => room[Symbol.asyncDispose]())
+
+interface StepAnswer {
+  readonly checkpoint: number
+  readonly lastEqualCheckpoint: number | null
+  readonly differs: readonly string[]
+  readonly steps: { readonly from: string; readonly to: string } | null
+  readonly noSteps?: string
+  readonly parts: readonly string[]
+  readonly call: { readonly name: string; readonly path: string | null; readonly offset: number | null } | null
+  readonly memory: { readonly as: readonly { readonly type: string; readonly a: string; readonly b: string }[] } | null
+  readonly script: { readonly file: string; readonly line: number; readonly function: string } | null
+  readonly stackValue: unknown
+}
+interface DiffAnswer {
+  readonly cause: string
+  readonly explanation: string
+  readonly firstDivergence: StepAnswer
+  readonly pageCount: number | null
+  readonly reproduced: { readonly a: boolean | null; readonly b: boolean | null }
+}
+
+async function run(folder: string, name: string, words: readonly string[]): Promise<void> {
+  const command = ['run', '--no-write-back', '-o', name, ...words]
+  expect(await room.reprise(command, { cwd: folder })).toMatchObject({ code: 0 })
+}
+
+async function diff(folder: string, ...options: string[]): Promise<DiffAnswer> {
+  const answer = await room.reprise(['diff', '--json', ...options, 'a.reprise', 'b.reprise'], { cwd: folder })
+  expect(answer).toMatchObject({ code: 1, stderr: '' })
+  return json(answer)
+}
+
+describe('of a Python script', () => {
+  const SCRIPT = [
+    'import sys',
+    '',
+    'class Table:',
+    '    def read(self, path):',
+    '        with open(path) as file:',
+    '            return [float(row) for row in file]',
+    '',
+    'def total(path):',
+    '    rows = Table().read(path)',
+    '    return sum(rows)',
+    '',
+    'print(total("data.txt"))',
+  ]
+
+  async function folderWith(): Promise<string> {
+    return await room.newFolder({ 'sum.py': `${SCRIPT.join('\n')}\n`, 'data.txt': '1.5\n2.5\n' })
+  }
+
+  test('that reads a changed value names the line that reads it, and who called it', async () => {
+    const folder = await folderWith()
+    const words = ['--input', 'sum.py', '--input', 'data.txt', 'python', 'sum.py']
+    await run(folder, 'a.reprise', words)
+    await writeFile(join(folder, 'data.txt'), '1.5\n2.6\n')
+    await run(folder, 'b.reprise', words)
+    const before = await readdir(join(room.home, 'blobs', 'sha256'), { recursive: true })
+    const answer = await diff(folder)
+    const { firstDivergence, cause, explanation, reproduced } = answer
+    expect(firstDivergence.call).toMatchObject({ name: 'fd_read', path: 'data.txt', offset: 0 })
+    expect(firstDivergence.script).toEqual({
+      file: '/sum.py',
+      line: 1 + SCRIPT.findIndex((line) => line.includes('for row in file')),
+      function: 'Table.read.<locals>.<listcomp>',
+      stack: [
+        { file: '/sum.py', line: 6, function: 'Table.read.<locals>.<listcomp>' },
+        { file: '/sum.py', line: 6, function: 'Table.read' },
+        { file: '/sum.py', line: 9, function: 'total' },
+        { file: '/sum.py', line: 12, function: '<module>' },
+      ],
+    })
+    expect(firstDivergence.memory?.as[0]).toEqual(
+      expect.objectContaining({ type: 'text', a: '"1.5\\n2.5\\n"', b: '"1.5\\n2.6\\n"' }),
+    )
+    expect({ cause, reproduced }).toEqual({ cause: 'input', reproduced: { a: true, b: true } })
+    expect(explanation).toContain('It came in by fd_read of data.txt at byte 0.')
+    // What was needed to find it is not left behind.
+    expect(await readdir(join(room.home, 'blobs', 'sha256'), { recursive: true })).toEqual(before)
+
+    const { stdout } = await room.reprise(['diff', 'a.reprise', 'b.reprise'], { cwd: folder })
+    expect(stdout).toMatch(/first step that differs: behind position \d+, at position \d+/)
+    expect(stdout).toContain('script: /sum.py, line 6, in Table.read.<locals>.<listcomp>')
+    expect(stdout).toMatch(/bytes 6 of this row differ|bytes \d+ of this row differ/)
+    const without = await diff(folder, '--steps', 'no')
+    expect(without.firstDivergence).toMatchObject({ steps: null, noSteps: expect.stringContaining('--steps no') })
+    expect(without.pageCount).toBe(answer.pageCount)
+  })
+
+  test('with another argument or another seed names what came in, and the line that asked for it', async () => {
+    const folder = await room.newFolder({
+      'draw.py': 'import os, sys\nprint(sys.argv[1])\nprint(os.urandom(4).hex())\n',
+    })
+    const words = (...rest: string[]): string[] => ['--input', 'draw.py', ...rest]
+    await run(folder, 'a.reprise', words('python', 'draw.py', 'x'))
+    await run(folder, 'b.reprise', words('python', 'draw.py', 'y'))
+    expect((await diff(folder)).firstDivergence).toMatchObject({ call: { name: 'args_get' }, script: null })
+    await run(folder, 'b.reprise', words('--seed', '5', 'python', 'draw.py', 'x'))
+    const seed = await diff(folder)
+    expect(seed.firstDivergence).toMatchObject({
+      call: { name: 'random_get', path: null },
+      script: { file: '/draw.py', line: 3, function: '<module>' },
+    })
+    expect(seed.explanation).toContain('random_get (the seed)')
+  })
+})
+
+test('a difference on the stack is found before the checkpoint up to which all are equal', async () => {
+  const late = [...i32(64), 0x20, 1, 0x37, 3, 0]
+  const code = [...turns(50), ...draw, ...loadDrawn, 0x21, 1, ...forgetDrawn, ...turns(5000), ...late, ...turns(50)]
+  const folder = await room.newFolder({ 'm.wasm': drawingModule(code) })
+  const words = (seed: string): string[] => ['--checkpoint', 'every=10000', '--seed', seed, 'm.wasm']
+  await run(folder, 'a.reprise', words('1'))
+  await run(folder, 'b.reprise', words('2'))
+  const { firstDivergence, pageCount, reproduced } = await diff(folder)
+  expect(firstDivergence.lastEqualCheckpoint).toBeGreaterThan(2)
+  expect(firstDivergence).toMatchObject({ parts: ['frames'], call: { name: 'random_get' } })
+  expect(Number(firstDivergence.steps?.from)).toBeLessThan(1000)
+  expect({ pageCount, reproduced }).toEqual({ pageCount: 1, reproduced: { a: true, b: true } })
+})
+
+test('two computations that only their checkpoints tell apart have no step that differs', async () => {
+  const folder = await room.newFolder({ 'guest.wasm': await guest() })
+  await run(folder, 'a.reprise', ['--checkpoint', 'every=2000', 'guest.wasm', 'say', 'x'])
+  await run(folder, 'b.reprise', ['--checkpoint', 'every=3000', 'guest.wasm', 'say', 'x'])
+  const { firstDivergence } = await diff(folder)
+  expect(firstDivergence).toMatchObject({ steps: null, noSteps: expect.stringContaining('same states') })
+})
+
+test.each([
+  ['--seed', '3', 'random_get', ['random']],
+  ['--time', '2020-01-01T00:00:00Z', 'clock_time_get', ['time']],
+  ['--env', 'NAME=b', 'environ_get', ['env', 'NAME']],
+])('%s is named by the call that asks for it', async (flag, value, name, verbs) => {
+  const folder = await room.newFolder({ 'guest.wasm': await guest() })
+  const first = flag === '--env' ? ['--env', 'NAME=a'] : []
+  await run(folder, 'a.reprise', [...first, 'guest.wasm', ...verbs])
+  await run(folder, 'b.reprise', [flag, value, 'guest.wasm', ...verbs])
+  expect(await diff(folder)).toMatchObject({ cause: 'input', firstDivergence: { call: { name, path: null } } })
+})
+
+test('standard input is named by its stream and the place in it', async () => {
+  const folder = await room.newFolder({ 'guest.wasm': await guest(), 'one.txt': 'abc', 'two.txt': 'abd' })
+  const words = (stdin: string): string[] => ['--input', 'guest.wasm', '--stdin', stdin, 'guest.wasm', 'stdin']
+  await run(folder, 'a.reprise', words('one.txt'))
+  await run(folder, 'b.reprise', words('two.txt'))
+  const { firstDivergence } = await diff(folder)
+  expect(firstDivergence.call).toMatchObject({ name: 'fd_read', path: '/dev/stdin', offset: 0 })
+})

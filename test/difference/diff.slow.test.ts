@@ -1,8 +1,10 @@
 /** `reprise diff` down to the step, as a user runs it. */
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { bytesSource, CHECKPOINTS_ENTRY, openRecord, utf8 } from '@reprise/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guest, json, Room } from '../command/room.ts'
+import { pack, type Entry } from '../record/pack.ts'
 import { draw, drawingModule, forgetDrawn, i32, loadDrawn, turns } from './pair.ts'
 
 let room: Room
@@ -38,7 +40,7 @@ async function run(folder: string, name: string, words: readonly string[]): Prom
 
 async function diff(folder: string, ...options: string[]): Promise<DiffAnswer> {
   const answer = await room.reprise(['diff', '--json', ...options, 'a.reprise', 'b.reprise'], { cwd: folder })
-  expect(answer).toMatchObject({ code: 1, stderr: '' })
+  expect({ ...answer, stdout: answer.code === 1 ? '' : answer.stdout }).toEqual({ code: 1, stderr: '', stdout: '' })
   return json(answer)
 }
 
@@ -134,8 +136,8 @@ test('a difference on the stack is found before the checkpoint up to which all a
 
 test('two computations that only their checkpoints tell apart have no step that differs', async () => {
   const folder = await room.newFolder({ 'guest.wasm': await guest() })
-  await run(folder, 'a.reprise', ['--checkpoint', 'every=2000', 'guest.wasm', 'say', 'x'])
-  await run(folder, 'b.reprise', ['--checkpoint', 'every=3000', 'guest.wasm', 'say', 'x'])
+  await run(folder, 'a.reprise', ['--checkpoint', 'every=200', 'guest.wasm', 'say', 'x'])
+  await run(folder, 'b.reprise', ['--checkpoint', 'every=300', 'guest.wasm', 'say', 'x'])
   const { firstDivergence } = await diff(folder)
   expect(firstDivergence).toMatchObject({ steps: null, noSteps: expect.stringContaining('same states') })
 })
@@ -159,4 +161,49 @@ test('standard input is named by its stream and the place in it', async () => {
   await run(folder, 'b.reprise', words('two.txt'))
   const { firstDivergence } = await diff(folder)
   expect(firstDivergence.call).toMatchObject({ name: 'fd_read', path: '/dev/stdin', offset: 0 })
+})
+
+describe('a repetition that diverges', () => {
+  /** What a host that fails or lies would have recorded: another state at a checkpoint. */
+  async function forge(path: string, seq: number): Promise<void> {
+    const { entries } = await openRecord(bytesSource(new Uint8Array(await readFile(path))))
+    const contents: Entry[] = []
+    for (const [name, entry] of entries) contents.push({ name, content: await entry.bytes(1 << 30) })
+    const checkpoints = contents.find(({ name }) => name === CHECKPOINTS_ENTRY)
+    if (checkpoints === undefined) throw new Error('a record has checkpoints')
+    const lines = Buffer.from(checkpoints.content).toString().split('\n')
+    lines[seq] = lines[seq].replace(/"state":"[0-9a-f]{8}/, '"state":"00000000')
+    checkpoints.content = utf8(lines.join('\n'))
+    await writeFile(path, await pack(contents))
+  }
+
+  test('says which command explains it, and that says which of both this host agrees with', async () => {
+    const folder = await room.newFolder({ 'guest.wasm': await guest() })
+    await run(folder, 'a.reprise', ['--checkpoint', 'every=200', 'guest.wasm', 'say', 'hello', 'say', 'again'])
+    await forge(join(folder, 'a.reprise'), 3)
+    const repeated = await room.reprise(['repeat', 'a.reprise'], { cwd: folder })
+    expect(repeated.code).toBe(1)
+    const next = /^ +next: reprise (diff a\.reprise (\S+))$/m.exec(repeated.stdout)
+    const words = next?.[1].split(' ') ?? []
+    const answer = await room.reprise([...words, '--json'], { cwd: folder })
+    expect(answer.code).toBe(1)
+    expect(json<DiffAnswer>(answer)).toMatchObject({
+      firstDivergence: { checkpoint: 3, lastEqualCheckpoint: 2, differs: ['state'], steps: null },
+      reproduced: { a: false, b: true },
+      cause: expect.stringMatching(/^(nondeterminism|environment)$/),
+      explanation: expect.stringContaining('Run again here, it comes out as in b, and not as in a.'),
+    })
+    const { stdout } = await room.reprise(words, { cwd: folder })
+    expect(stdout).toContain('run again here, twice, it comes out in one way only')
+  })
+})
+
+test('a search that is interrupted ends with the code for that, at once and without half an answer', async () => {
+  const folder = await room.newFolder({ 'guest.wasm': await guest() })
+  await run(folder, 'a.reprise', ['--seed', '1', 'guest.wasm', 'spin', '1000', 'random'])
+  await run(folder, 'b.reprise', ['--seed', '2', 'guest.wasm', 'spin', '1000', 'random'])
+  const { child, ended } = room.start(['diff', 'a.reprise', 'b.reprise'], { cwd: folder })
+  child.stderr?.once('data', () => setTimeout(() => child.kill('SIGINT'), 100))
+  setTimeout(() => child.kill('SIGINT'), 2000)
+  expect(await ended).toMatchObject({ code: 130, stdout: '' })
 })

@@ -28,10 +28,8 @@ beforeAll(() => {
 afterAll(() => bench[Symbol.asyncDispose]())
 
 async function found(a: Given, b: Given, module: Uint8Array, different = 0n): Promise<StepDifference & { step: Step }> {
-  const step = await checked(await bench.pair(a, b), different)
   const probes = await bench.pair(a, b)
-  const again = await searchStep(probes, { equal: 0n, different })
-  expect(again).toEqual(step)
+  const step = await checked(probes, different)
   return { ...(await explainStep(probes, step, module)), step }
 }
 
@@ -153,7 +151,7 @@ describe('a difference that only exists', () => {
   test('for a while and not at any site is none; the next one that lasts is found', async () => {
     const passing = [...turns(5), ...draw, ...forgetDrawn, ...turns(50)]
     const probes = await bench.pair(drawing(passing, '1'), drawing(passing, '2'))
-    expect(await searchStep(probes, { equal: 0n, different: 300n })).toEqual({ kind: 'none' })
+    expect(await searchStep(probes, { equal: 0n, different: 300n })).toMatchObject({ kind: 'none' })
     const code = [...passing, ...draw, ...turns(50)]
     const said = await found(drawing(code, '1'), drawing(code, '2'), drawingModule(code), 300n)
     expect(said.step.call).toBe(1)
@@ -176,7 +174,7 @@ describe('a difference that no host call brings', () => {
     const probes = await bench.pair(given('canonical'), given('host'))
     const search = await searchStep(probes, { equal: 0n, different: 9000n })
     // On an architecture whose own NaN is the canonical one there is nothing to find.
-    if (process.arch !== 'x64') return expect(search).toEqual({ kind: 'none' })
+    if (process.arch !== 'x64') return expect(search).toMatchObject({ kind: 'none' })
     const said = await found(given('canonical'), given('host'), drawingModule(code), 9000n)
     expect(said.call).toBeNull()
     expect(said.memory).toMatchObject({ address: 7, a: '7f', b: 'ff' })

@@ -18,7 +18,7 @@ import type { LoadedRecord } from '../record/index.ts'
 import { compareCheckpoint, gatherBlobs, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
 import { explainedCause, type LikelyCause } from './cause.ts'
-import { rerunBoth, rerunOne, type Rerun, type StepFinding } from './rerun.ts'
+import { rerunBoth, type Rerun, type StepFinding } from './rerun.ts'
 import type { Pair } from './steps.ts'
 import { BYTES_MAX, PAGES_MAX, type MemoryDifference } from './types.ts'
 
@@ -110,7 +110,7 @@ function outputsOf(record: LoadedRecord, store: BlobStore) {
 async function rerun(
   request: DifferenceRequest,
   divergence: Difference['firstDivergence'],
-  isOneComputation: boolean,
+  isOne: boolean,
 ): Promise<Rerun> {
   const { a, b, store, home, signal, onPhase } = request
   if (divergence === undefined) return notRun('every checkpoint is equal')
@@ -118,16 +118,10 @@ async function rerun(
   const missing = await missingBlobs(request)
   if (missing !== undefined) return notRun(missing)
   const { seq, lastEqualSeq } = divergence
-  const again = { a, b, store, home, seq, lastEqualSeq, signal, onPhase }
-  if (isOneComputation) {
-    const reproduced = await rerunOne(again)
-    const why = 'both are one computation: run again here, it comes out in one way only'
-    return { ...notRun(why), reproduced }
-  }
   if (!request.steps) return withoutStep(request, seq, 'not asked for (--steps no)')
   if (a.document.computation.program.sha256 !== b.document.computation.program.sha256)
     return withoutStep(request, seq, 'the programs differ, and their steps have nothing in common')
-  return await rerunBoth(again)
+  return await rerunBoth({ a, b, store, home, isOne, seq, lastEqualSeq, signal, onPhase })
 }
 
 const UNKNOWN = { a: undefined, b: undefined } as const

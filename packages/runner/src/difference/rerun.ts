@@ -27,6 +27,8 @@ export interface RerunRequest {
   readonly b: LoadedRecord
   readonly store: BlobStore
   readonly home: string
+  /** Both records are of one computation: what differs between them is not in what the program was given. */
+  readonly isOne: boolean
   /** The first checkpoint that differs, and the last that does not. */
   readonly seq: number
   readonly lastEqualSeq: number | undefined
@@ -99,25 +101,27 @@ async function rerunFrom(
     const search = await searchStep(probes, {
       equal,
       different,
+      // One computation comes out in one way, or its records are the least of our troubles.
+      until: request.isOne ? different : undefined,
       onProgress: (position) => request.onPhase?.(`looking for the first step that differs: position ${position}`),
     })
     if (search.kind === 'apart') return 'apart'
     const program = search.kind === 'step' ? await readFile(store.path(a.document.computation.program.sha256)) : undefined
     const step = search.kind === 'step' && program ? await explainStep(probes, search, program) : undefined
-    if (search.kind === 'step') await both(probes, (probe) => probe.back())
+    if (search.kind === 'step' || search.kind === 'none') await both(probes, (probe) => probe.back())
     request.onPhase?.(`looking at the memory at checkpoint ${seq}`)
-    return { step: findingOf(search, step), ...(await atCheckpoint(request, probes, search)) }
+    return { step: findingOf(request, search, step), ...(await atCheckpoint(request, probes, search)) }
   } finally {
     signal?.removeEventListener('abort', interrupt)
   }
 }
 
-function findingOf(search: Search, step: StepDifference | undefined): StepFinding {
+const ONE_WAY = 'both are one computation: run again here, twice, it comes out in one way only'
+
+function findingOf({ isOne }: RerunRequest, search: Search, step: StepDifference | undefined): StepFinding {
   if (step !== undefined) return { kind: 'found', ...step }
-  const why =
-    search.kind === 'none'
-      ? 'run again here, both programs go through the same states to their ends'
-      : 'the search was interrupted'
+  if (search.kind !== 'none') return { kind: 'not-found', why: 'the search was interrupted' }
+  const why = isOne ? ONE_WAY : 'run again here, both programs go through the same states to their ends'
   return { kind: 'not-found', why }
 }
 
@@ -152,11 +156,10 @@ async function atCheckpoint(
 ): Promise<Pick<Rerun, 'memory' | 'reproduced'>> {
   const unknown = { a: undefined, b: undefined }
   // Machines that end alike were alike everywhere.
-  if (search.kind === 'none')
-    return { memory: equalMemory, reproduced: unknown }
-  if (search.kind !== 'step') return { memory: notCompared('the search was interrupted'), reproduced: unknown }
+  if (search.kind === 'none' && !request.isOne) return { memory: equalMemory, reproduced: unknown }
+  if (search.kind !== 'step' && search.kind !== 'none') return { memory: notCompared('the search was interrupted'), reproduced: unknown }
   // At its start a module is the same whatever it is given.
-  if (request.seq === 0) return { memory: equalMemory, reproduced: unknown }
+  if (request.seq === 0 && !request.isOne) return { memory: equalMemory, reproduced: unknown }
   const sides = { a: { probe: probes.a, record: request.a }, b: { probe: probes.b, record: request.b } }
   const there = await both(sides, ({ probe, record }) =>
     lookAt(probe, record.checkpoints[request.seq], search.from),
@@ -166,6 +169,7 @@ async function atCheckpoint(
     a: isAs(request.a.checkpoints[seq], there.a),
     b: isAs(request.b.checkpoints[seq], there.b),
   }
+  if (search.kind === 'none') return { memory: notCompared(ONE_WAY), reproduced }
   for (const side of ['a', 'b'] as const) {
     const { path, checkpoints } = request[side]
     if (checkpoints[seq] === undefined)
@@ -184,7 +188,7 @@ interface CheckpointLook {
   readonly outputs: string
 }
 
-/** Runs to a checkpoint; undefined when the machine does not come there, or is past it. */
+/** Runs to a checkpoint from a site; undefined when the machine does not come there, or is past it. */
 async function lookAt(
   probe: Probe,
   checkpoint: Checkpoint | undefined,
@@ -192,9 +196,9 @@ async function lookAt(
 ): Promise<CheckpointLook | undefined> {
   if (checkpoint === undefined) return undefined
   const position = positionOf(checkpoint)
-  if (checkpoint.seq > 0) {
-    const isGrid = checkpoint.kind === CHECKPOINT_GRID
-    if (isGrid ? position <= from : position < from) return undefined
+  const isGrid = checkpoint.kind === CHECKPOINT_GRID
+  if (position < from) return undefined
+  if (!isGrid || position > from) {
     const requested = checkpoint.kind === CHECKPOINT_REQUESTED
     const target = isGrid ? { position } : requested ? { position: NEVER, requested: position } : TO_THE_END
     const stop = await probe.run(target)
@@ -220,32 +224,4 @@ const equalMemory: MemoryDifference = { kind: 'compared', pages: [], pageCount: 
 
 function notCompared(why: string): MemoryDifference {
   return { kind: 'not-compared', why }
-}
-
-/**
- * The same computation, once: which of two records this host agrees with.
- *
- * @returns Whether each one's checkpoint comes out here as it was recorded; undefined when it does not come there.
- */
-export async function rerunOne(request: RerunRequest): Promise<Pair<boolean | undefined>> {
-  const { a, b, seq, signal, store, home } = request
-  const { computation } = a.document
-  const from = await newestSnapshot(request, a, lastEqualSite(request).seq)
-  const blobs = { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from, store)) }
-  request.onPhase?.(`running it again to checkpoint ${seq}`)
-  await using probe = await startProbe({ computation, blobs, home, from })
-  const interrupt = (): void => probe.interrupt()
-  signal?.addEventListener('abort', interrupt)
-  if (signal?.aborted === true) interrupt()
-  try {
-    const [ofA, ofB] = [a.checkpoints[seq], b.checkpoints[seq]]
-    const foundA = await lookAt(probe, ofA, probe.start)
-    if (ofA?.position === ofB?.position && ofA?.kind === ofB?.kind) {
-      return { a: isAs(ofA, foundA), b: isAs(ofB, foundA) }
-    }
-    await probe.back()
-    return { a: isAs(ofA, foundA), b: isAs(ofB, await lookAt(probe, ofB, probe.start)) }
-  } finally {
-    signal?.removeEventListener('abort', interrupt)
-  }
 }

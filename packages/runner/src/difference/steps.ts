@@ -31,8 +31,8 @@ export interface Step {
 
 export type Search =
   | Step
-  /** They end alike: at no step do the programs see a difference. */
-  | { readonly kind: 'none' }
+  /** They are alike to their ends, or as far as was to be searched: both have kept this position on the way. */
+  | { readonly kind: 'none'; readonly from: bigint }
   /** They do not even begin alike, at the position from which they were compared. */
   | { readonly kind: 'apart' }
   | { readonly kind: 'interrupted' }
@@ -42,6 +42,8 @@ export interface SearchOptions {
   readonly equal: bigint
   /** One at which they do not, as far as is known: it sets how far is gone at once. */
   readonly different: bigint
+  /** How far to search; the ends of both unless it is given. */
+  readonly until?: bigint | undefined
   readonly onProgress?: (position: bigint) => void
 }
 
@@ -59,6 +61,7 @@ export async function searchStep(probes: Pair<Probe>, options: SearchOptions): P
   const search = new StepSearch(probes)
   const begun = await search.begin(options.equal)
   if (begun !== 'equal') return { kind: begun }
+  if (options.until !== undefined && options.until <= options.equal) return { kind: 'none', from: options.equal }
   const interval = options.different - options.equal
   let stretch = interval > 0n ? atLeastOne(interval / STRETCHES) : STRETCH_FUEL
   /** Calls alone do not show where the difference comes in. */
@@ -66,14 +69,16 @@ export async function searchStep(probes: Pair<Probe>, options: SearchOptions): P
   let stops = 0n
   for (;;) {
     options.onProgress?.(search.reached)
-    const wanted = search.reached + stretch
-    const round = await search.advance(wanted, careful || stretch === 1n || wanted >= options.different)
+    const next = search.reached + stretch
+    const wanted = search.reached < options.different && next > options.different ? options.different : next
+    const round = await search.advance(wanted, careful || stretch === 1n ? 0n : options.different)
     switch (round.kind) {
       case 'interrupted':
         return round
       case 'ended':
-        return { kind: 'none' }
+        return { kind: 'none', from: search.kept }
       case 'alike':
+        if (options.until !== undefined && search.kept >= options.until) return { kind: 'none', from: search.kept }
         // A difference that did not last, or none where one was expected: on in longer and longer stretches.
         if (++stops % (2n * STRETCHES) === 0n) stretch *= 2n
         continue
@@ -145,10 +150,10 @@ class StepSearch {
   }
 
   /**
-   * Runs both to the first site at or after a position, and compares their calls on the way; all of them too when that
-   * is wanted, or was long ago. What is equal there is kept.
+   * Runs both to the first site at or after a position, and compares their calls on the way; all of them too at a site
+   * from `thoroughFrom` on, or when that was long ago. What is equal there is kept.
    */
-  async advance(position: bigint, thoroughly: boolean): Promise<Round> {
+  async advance(position: bigint, thoroughFrom = 0n): Promise<Round> {
     const stops = await this.#both((probe) => probe.run({ position }))
     if (isEither(stops, 'interrupted')) return { kind: 'interrupted' }
     this.reached = stops.a.position < stops.b.position ? stops.a.position : stops.b.position
@@ -157,7 +162,8 @@ class StepSearch {
     const isSame = isSameStop(stops)
     const isWhole = logs.a.complete && logs.b.complete
     const isEnd = stops.a.kind !== 'due'
-    if (index === undefined && isSame && isWhole && !isEnd && !thoroughly && !this.#isTime()) return { kind: 'alike' }
+    const thoroughly = this.reached >= thoroughFrom || this.#isTime()
+    if (index === undefined && isSame && isWhole && !isEnd && !thoroughly) return { kind: 'alike' }
     const startedMs = performance.now()
     const marks = await this.#both((probe) => probe.mark())
     const differs = this.#parts.filter((part) => marks.a[part] !== marks.b[part])
@@ -174,7 +180,7 @@ class StepSearch {
   /** Whether both are equal at the site of this position, which is not before the kept one; if not, they are put back. */
   async goTo(position: bigint): Promise<boolean> {
     if (position <= this.kept) return true
-    if ((await this.advance(position, true)).kind === 'alike') return true
+    if ((await this.advance(position)).kind === 'alike') return true
     await this.back()
     return false
   }

@@ -6,6 +6,7 @@
 import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
+import { threadId } from 'node:worker_threads'
 import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import { Continuations, REWRITER_VERSION, rewrite, type ModuleFacts } from '@reprise/wasm'
 import { writeFailure } from '../error.ts'
@@ -81,7 +82,8 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, factsText.length)
   const body = concat(length, factsText, bytes)
-  const temporary = `${path}.${process.pid}.${Math.trunc(performance.timeOrigin)}`
+  // Two threads of one process may be at it, begun in the same millisecond.
+  const temporary = `${path}.${process.pid}.${threadId}.${Math.trunc(performance.timeOrigin)}`
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     writeFileSync(temporary, concat(sha256(body), body))

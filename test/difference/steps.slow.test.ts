@@ -166,10 +166,10 @@ describe('a difference that no host call brings', () => {
   const code = [...turns(700), ...nan, ...turns(700)]
 
   test('is narrowed down to the step, with the place before it', async () => {
-    const given = (floats: string): Given => ({
+    const given = (floats: 'canonical' | 'host'): Given => ({
       files: { 'm.wasm': drawingModule(code) },
       command: ['m.wasm'],
-      flags: { floats } as never,
+      flags: { floats },
     })
     const probes = await bench.pair(given('canonical'), given('host'))
     const search = await searchStep(probes, { equal: 0n, different: 9000n })

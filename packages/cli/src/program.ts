@@ -192,7 +192,9 @@ function addReaders(program: Command): void {
     .argument('<b>')
     .option('--inputs <folder>', 'where to look for files that are neither attached nor in the store', '.')
     .addOption(
-      new Option('--steps <yes|no>', 'whether to look for the first step that differs').choices(['yes', 'no']).default('yes'),
+      new Option('--steps <yes|no>', 'whether to look for the first step that differs')
+        .choices(['yes', 'no'])
+        .default('yes'),
     )
     .option('--no-rerun', 'do not run them again, neither for the step nor to see the memory')
     .addOption(json())

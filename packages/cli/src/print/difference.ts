@@ -79,13 +79,16 @@ function placeSentence({ function: { index, name }, offset, source }: StepPlace)
 function printValues({ memory, bytes, global, stackValue }: Step, line: Line): void {
   if (memory !== null) {
     const { address, a, b, as } = memory
-    line(`    memory at ${hexAddress(address)}: ${spaced(a) || 'beyond its end'} in a, ${spaced(b) || 'beyond its end'} in b`)
+    line(
+      `    memory at ${hexAddress(address)}: ${spaced(a) || 'beyond its end'} in a, ${spaced(b) || 'beyond its end'} in b`,
+    )
     for (const value of as) {
       const place = value.address === address ? '' : ` at ${hexAddress(value.address)}`
       line(`      as ${value.type}${place}: ${safe(value.a)} in a, ${safe(value.b)} in b`)
     }
     printRows(memory, line)
-    if (bytes.length > 1) line(`      ${bytes.length === 64 ? '64 bytes or more' : count(bytes.length, 'byte')} differ in all`)
+    if (bytes.length > 1)
+      line(`      ${bytes.length === 64 ? '64 bytes or more' : count(bytes.length, 'byte')} differ in all`)
   }
   if (global !== null) {
     const name = global.name === null ? `global ${global.index}` : `global ${global.index} (${safe(global.name)})`
@@ -112,7 +115,8 @@ function printRows({ around }: NonNullable<Step['memory']>, line: Line): void {
 function runsOf(a: string, b: string): string {
   const runs: string[] = []
   for (let i = 0; i < ROW_BYTES; i++) {
-    const differs = (at: number): boolean => at < ROW_BYTES && a.slice(2 * at, 2 * at + 2) !== b.slice(2 * at, 2 * at + 2)
+    const differs = (at: number): boolean =>
+      at < ROW_BYTES && a.slice(2 * at, 2 * at + 2) !== b.slice(2 * at, 2 * at + 2)
     if (!differs(i)) continue
     const start = i
     while (differs(i + 1)) i++
@@ -137,7 +141,9 @@ function printStacks({ stack, script }: Step, line: Line): void {
 const hexAddress = (address: number): string => `0x${address.toString(16).padStart(8, '0')}`
 const spaced = (digits: string): string => digits.replaceAll(/(..)(?!$)/g, '$1 ')
 const printable = (digits: string): string =>
-  Buffer.from(digits, 'hex').toString('latin1').replaceAll(/[^ -~]/g, '.')
+  Buffer.from(digits, 'hex')
+    .toString('latin1')
+    .replaceAll(/[^ -~]/g, '.')
 
 function hexByte(value: number | null): string {
   return value === null ? '--' : value.toString(16).padStart(2, '0')

@@ -93,7 +93,10 @@ async function rerunFrom(
   const { signal, seq, store, a, b } = request
   request.onPhase?.('preparing both to be run again')
   await using probes = await openBoth(request, starts)
-  const interrupt = (): void => void [probes.a, probes.b].forEach((probe) => probe.interrupt())
+  const interrupt = (): void => {
+    probes.a.interrupt()
+    probes.b.interrupt()
+  }
   signal?.addEventListener('abort', interrupt)
   if (signal?.aborted === true) interrupt()
   try {
@@ -106,7 +109,8 @@ async function rerunFrom(
       onProgress: (position) => request.onPhase?.(`looking for the first step that differs: position ${position}`),
     })
     if (search.kind === 'apart') return 'apart'
-    const program = search.kind === 'step' ? await readFile(store.path(a.document.computation.program.sha256)) : undefined
+    const program =
+      search.kind === 'step' ? await readFile(store.path(a.document.computation.program.sha256)) : undefined
     const step = search.kind === 'step' && program ? await explainStep(probes, search, program) : undefined
     if (search.kind === 'step' || search.kind === 'none') await both(probes, (probe) => probe.back())
     request.onPhase?.(`looking at the memory at checkpoint ${seq}`)
@@ -157,13 +161,12 @@ async function atCheckpoint(
   const unknown = { a: undefined, b: undefined }
   // Machines that end alike were alike everywhere.
   if (search.kind === 'none' && !request.isOne) return { memory: equalMemory, reproduced: unknown }
-  if (search.kind !== 'step' && search.kind !== 'none') return { memory: notCompared('the search was interrupted'), reproduced: unknown }
+  if (search.kind !== 'step' && search.kind !== 'none')
+    return { memory: notCompared('the search was interrupted'), reproduced: unknown }
   // At its start a module is the same whatever it is given.
   if (request.seq === 0 && !request.isOne) return { memory: equalMemory, reproduced: unknown }
   const sides = { a: { probe: probes.a, record: request.a }, b: { probe: probes.b, record: request.b } }
-  const there = await both(sides, ({ probe, record }) =>
-    lookAt(probe, record.checkpoints[request.seq], search.from),
-  )
+  const there = await both(sides, ({ probe, record }) => lookAt(probe, record.checkpoints[request.seq], search.from))
   const { seq } = request
   const reproduced = {
     a: isAs(request.a.checkpoints[seq], there.a),

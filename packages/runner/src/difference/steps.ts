@@ -72,16 +72,13 @@ export async function searchStep(probes: Pair<Probe>, options: SearchOptions): P
     const next = search.reached + stretch
     const wanted = search.reached < options.different && next > options.different ? options.different : next
     const round = await search.advance(wanted, careful || stretch === 1n ? 0n : options.different)
-    switch (round.kind) {
-      case 'interrupted':
-        return round
-      case 'ended':
-        return { kind: 'none', from: search.kept }
-      case 'alike':
-        if (options.until !== undefined && search.kept >= options.until) return { kind: 'none', from: search.kept }
-        // A difference that did not last, or none where one was expected: on in longer and longer stretches.
-        if (++stops % (2n * STRETCHES) === 0n) stretch *= 2n
-        continue
+    if (round.kind === 'interrupted') return round
+    if (round.kind === 'ended') return { kind: 'none', from: search.kept }
+    if (round.kind === 'alike') {
+      if (options.until !== undefined && search.kept >= options.until) return { kind: 'none', from: search.kept }
+      // A difference that did not last, or none where one was expected: on in longer and longer stretches.
+      if (++stops % (2n * STRETCHES) === 0n) stretch *= 2n
+      continue
     }
     const { parting } = round
     const from = search.kept

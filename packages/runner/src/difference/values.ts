@@ -71,10 +71,7 @@ function isLikely(value: number | undefined): value is number {
 }
 
 /** The printable text that an address lies in, from at most some bytes before it on. */
-function textAround(
-  memory: Uint8Array,
-  address: number,
-): { readonly at: number; readonly text: string } | undefined {
+function textAround(memory: Uint8Array, address: number): { readonly at: number; readonly text: string } | undefined {
   const isText = (at: number): boolean => {
     const byte = memory[at]
     return byte !== undefined && ((byte >= 0x20 && byte < 0x7f) || byte === 0x0a || byte === 0x09)

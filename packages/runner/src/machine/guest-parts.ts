@@ -10,10 +10,7 @@ export type ReadBlob = (sha256: string) => Uint8Array
 /** An archive may unpack to this much. */
 const ARCHIVE_BYTES_MAX = 1 << 30
 
-export type GivenOptions = Pick<
-  WasiOptions,
-  'arguments' | 'environment' | 'stdin' | 'mounts' | 'clockStartNs' | 'seed'
->
+export type GivenOptions = Pick<WasiOptions, 'arguments' | 'environment' | 'stdin' | 'mounts' | 'clockStartNs' | 'seed'>
 
 /** What the computation says of its host. */
 export function givenOptions(computation: Computation, readBlob: ReadBlob): GivenOptions {

@@ -155,7 +155,8 @@ class ProbeThread {
     Atomics.store(counters, PROBE_POSITION, stop.position)
     if (this.#reached !== undefined) return 'capture'
     const interrupted = Atomics.load(flags, PROBE_INTERRUPT) === 1
-    const wanted = stop.kind === 'due' ? stop.position >= this.#target.position : stop.position === this.#target.requested
+    const wanted =
+      stop.kind === 'due' ? stop.position >= this.#target.position : stop.position === this.#target.requested
     if (!wanted && !interrupted) return 'go'
     this.#report({ kind: wanted ? stop.kind : 'interrupted', position: stop.position })
     const asked = this.#serve()

@@ -79,7 +79,8 @@ function readUnit(unit: Cursor, search: Search): void {
   const opcodeBase = unit.u8()
   const opcodeLengths = Array.from({ length: opcodeBase - 1 }, () => unit.u8())
   const file = version === 5 ? filesOf5(unit, search.strings) : filesOf2(unit)
-  if (lineRange > 0) runProgram(program, { lineBase, lineRange, opcodeBase, opcodeLengths, minimumLength, file }, search)
+  if (lineRange > 0)
+    runProgram(program, { lineBase, lineRange, opcodeBase, opcodeLengths, minimumLength, file }, search)
 }
 
 /** Versions 2 to 4: counted from 1, directory 0 is the one that was compiled in. */
@@ -140,11 +141,14 @@ function readForm(unit: Cursor, form: number, strings: Strings): string | number
     case 0x0f: // udata
       return unit.u32()
     case 0x07: // data8
-      return void unit.skip(8)
+      unit.skip(8)
+      return undefined
     case 0x1e: // data16
-      return void unit.skip(16)
+      unit.skip(16)
+      return undefined
     case 0x09: // block
-      return void unit.skip(unit.u32())
+      unit.skip(unit.u32())
+      return undefined
     default:
       throw new RangeError(`form ${form}`)
   }

@@ -61,11 +61,7 @@ export function traced(host: Host, { name, call, onCall }: Traced): WasiFunction
 }
 
 /** What is fleeting is taken before the call, what costs is left until somebody asks. */
-function subjectOf(
-  host: Host,
-  name: string,
-  parameters: readonly (number | bigint)[],
-): () => CallSubject | undefined {
+function subjectOf(host: Host, name: string, parameters: readonly (number | bigint)[]): () => CallSubject | undefined {
   if (name.startsWith('fd_')) return descriptorSubject(host, name, parameters)
   const at = PATH_PARAMETER[name]
   if (at === undefined) return () => undefined

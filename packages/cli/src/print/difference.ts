@@ -107,22 +107,22 @@ function printRows({ around }: NonNullable<Step['memory']>, line: Line): void {
     if (a === b) continue
     line(`      ${hexAddress(around.address + row)}  a  ${spaced(a).padEnd(47)}  ${printable(a)}`)
     line(`                  b  ${spaced(b).padEnd(47)}  ${printable(b)}`)
-    line(`                     bytes ${runsOf(a, b)} of this row differ`)
+    line(`                     ${runsOf(a, b)}`)
   }
 }
 
-/** `2 to 4, 7`, counted from 0. */
+/** `bytes 2 to 4, 7 differ`, counted from 0. */
 function runsOf(a: string, b: string): string {
+  const differs = (at: number): boolean => a.slice(2 * at, 2 * at + 2) !== b.slice(2 * at, 2 * at + 2)
   const runs: string[] = []
   for (let i = 0; i < ROW_BYTES; i++) {
-    const differs = (at: number): boolean =>
-      at < ROW_BYTES && a.slice(2 * at, 2 * at + 2) !== b.slice(2 * at, 2 * at + 2)
     if (!differs(i)) continue
     const start = i
-    while (differs(i + 1)) i++
+    while (i + 1 < ROW_BYTES && differs(i + 1)) i++
     runs.push(start === i ? `${i}` : `${start} to ${i}`)
   }
-  return runs.join(', ')
+  const isOne = runs.length === 1 && !runs[0].includes(' ')
+  return isOne ? `byte ${runs[0]} differs` : `bytes ${runs.join(', ')} differ`
 }
 
 function printStacks({ stack, script }: Step, line: Line): void {

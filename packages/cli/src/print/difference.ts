@@ -127,8 +127,8 @@ function runsOf(a: string, b: string): string {
 
 function printStacks({ stack, script }: Step, line: Line): void {
   if (script !== null && script.stack.length > 1) {
-    line('    called from, in the script:')
-    for (const { file, line: at, function: name } of script.stack.slice(1, FRAMES_SHOWN))
+    line('    the script from there outward:')
+    for (const { file, line: at, function: name } of script.stack.slice(0, FRAMES_SHOWN))
       line(`      ${safe(file)}, line ${at}, in ${safe(name)}`)
     if (script.stack.length > FRAMES_SHOWN) line(`      … and ${script.stack.length - FRAMES_SHOWN} more`)
   }

@@ -49,15 +49,24 @@ export interface StepDifference {
   readonly global: ({ readonly index: number; readonly name: string | null } & ValueDifference) | null
   /** A value on the stack, where neither memory nor globals differ: of the innermost activation that has one. */
   readonly stackValue: (StepPlace & { readonly value: number } & ValueDifference) | null
-  /** Of a Python program, innermost first. */
+  /**
+   * Of a Python program: the innermost frame in a file of the user's, or the innermost of all; `stack` has all of them,
+   * innermost first.
+   */
   readonly script: (ScriptFrame & { readonly stack: readonly ScriptFrame[] }) | null
 }
 
 /**
  * @param probes - As the search left them. They have no sure place afterwards, but can be put back to the last equal stop.
  * @param program - The module.
+ * @param ownFiles - Guest paths of the user's files: of a script the innermost line in one of them is the one to name.
  */
-export async function explainStep(probes: Pair<Probe>, step: Step, program: Uint8Array): Promise<StepDifference> {
+export async function explainStep(
+  probes: Pair<Probe>,
+  step: Step,
+  program: Uint8Array,
+  ownFiles: ReadonlySet<string> = new Set(),
+): Promise<StepDifference> {
   const behind = await both(probes, (probe) => probe.look())
   await both(probes, (probe) => probe.back())
   const inCall = step.call === undefined ? undefined : await lookIntoCall(probes, step.call)
@@ -69,6 +78,7 @@ export async function explainStep(probes: Pair<Probe>, step: Step, program: Uint
   const first = bytes[0]?.address
   const global = globalDifference(behind, places)
   const script = pythonFrames(before.memory).map((frame) => ({ ...frame, file: tidyPath(frame.file) }))
+  const isOwn = ({ file }: ScriptFrame): boolean => ownFiles.has(file)
   const { a, b } = step.stops
   return {
     steps: { from: step.from.toString(), to: (a.position < b.position ? a.position : b.position).toString() },
@@ -81,7 +91,7 @@ export async function explainStep(probes: Pair<Probe>, step: Step, program: Uint
     bytes,
     global,
     stackValue: first === undefined && global === null ? stackDifference(behind, places) : null,
-    script: script.length === 0 ? null : { ...script[0], stack: script },
+    script: script.length === 0 ? null : { ...(script.find(isOwn) ?? script[0]), stack: script },
   }
 }
 

@@ -67,7 +67,8 @@ function interpreter(): Uint8Array {
   put(0x4000 + 80, str(0x2100, '/s.py'), str(0x2200, 'load'), str(0x2300, 'Table.load'), 0x3000)
   put(0x5000, 1, types.function, 0, 0, 0, 0, 0x4000)
   put(0x6000, 0x5000, 0x2000, 0x2000, 0, 0x4000, 0, 0, 0x4000 + 116 + 2 * 40, 0xffff_ffff)
-  put(0x7000, 0, 0x6000, 0)
+  // Behind its first byte the word holds what was there before.
+  put(0x7000, 0xabcd_ef00, 0x6000, 0)
   put(0x8000, 0, 0, 0x9000, 1, 1, 595, 600, 0, 0, 0, 0x7000)
   put(0x9000 + 16, 0x8000)
   return memory

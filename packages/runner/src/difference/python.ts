@@ -80,7 +80,9 @@ class Python {
     const word = (offset: number): number => this.#word(thread + offset)
     if (word(THREAD.previous) !== 0 || word(THREAD.next) !== 0 || word(THREAD.initialized) !== 1) return false
     const limit = word(THREAD.limit)
-    return limit > 0 && limit < 1 << 24 && word(THREAD.remaining) <= limit && this.#word(word(THREAD.cframe)) < 256
+    // One byte, and behind it what was there before.
+    const tracing = this.#memory[word(THREAD.cframe)]
+    return limit > 0 && limit < 1 << 24 && word(THREAD.remaining) <= limit && (tracing === 0 || tracing === 255)
   }
 
   /** Innermost first; undefined when one of them is not what it must be. */

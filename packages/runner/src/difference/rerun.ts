@@ -19,7 +19,7 @@ import type { LoadedRecord } from '../record/index.ts'
 import { snapshotAt } from '../repeat/index.ts'
 import { blobPaths, snapshotPaths } from '../run/index.ts'
 import { explainStep, type StepDifference } from './explain.ts'
-import { both, searchStep, TO_THE_END, type Pair, type Search } from './steps.ts'
+import { both, searchStep, TO_THE_END, type Pair, type Search, type Step } from './steps.ts'
 import { BYTES_MAX, PAGES_MAX, type MemoryDifference } from './types.ts'
 
 export interface RerunRequest {
@@ -90,7 +90,7 @@ async function rerunFrom(
   equal: bigint,
   starts: Pair<SnapshotManifest | undefined>,
 ): Promise<Rerun | 'apart'> {
-  const { signal, seq, store, a, b } = request
+  const { signal, seq, a, b } = request
   request.onPhase?.('preparing both to be run again')
   await using probes = await openBoth(request, starts)
   const interrupt = (): void => {
@@ -109,15 +109,21 @@ async function rerunFrom(
       onProgress: (position) => request.onPhase?.(`looking for the first step that differs: position ${position}`),
     })
     if (search.kind === 'apart') return 'apart'
-    const program =
-      search.kind === 'step' ? await readFile(store.path(a.document.computation.program.sha256)) : undefined
-    const step = search.kind === 'step' && program ? await explainStep(probes, search, program) : undefined
+    const step = search.kind === 'step' ? await explained(request, probes, search) : undefined
     if (search.kind === 'step' || search.kind === 'none') await both(probes, (probe) => probe.back())
     request.onPhase?.(`looking at the memory at checkpoint ${seq}`)
     return { step: findingOf(request, search, step), ...(await atCheckpoint(request, probes, search)) }
   } finally {
     signal?.removeEventListener('abort', interrupt)
   }
+}
+
+async function explained({ a, store }: RerunRequest, probes: Pair<Probe>, step: Step): Promise<StepDifference> {
+  const { program, mounts } = a.document.computation
+  const own = mounts.flatMap(({ at, source }) =>
+    source.kind === 'files' ? source.files.map(({ path }) => `${at === '/' ? '' : at}/${path}`) : [],
+  )
+  return await explainStep(probes, step, await readFile(store.path(program.sha256)), new Set(own))
 }
 
 const ONE_WAY = 'both are one computation: run again here, twice, it comes out in one way only'

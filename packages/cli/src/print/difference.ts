@@ -127,7 +127,7 @@ function runsOf(a: string, b: string): string {
 
 function printStacks({ stack, script }: Step, line: Line): void {
   if (script !== null && script.stack.length > 1) {
-    line('    the script from there outward:')
+    line('    the script, from the innermost line outward:')
     for (const { file, line: at, function: name } of script.stack.slice(0, FRAMES_SHOWN))
       line(`      ${safe(file)}, line ${at}, in ${safe(name)}`)
     if (script.stack.length > FRAMES_SHOWN) line(`      … and ${script.stack.length - FRAMES_SHOWN} more`)

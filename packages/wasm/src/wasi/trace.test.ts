@@ -18,7 +18,7 @@ function host(onCall?: (call: HostCall) => void) {
     sha256: (data) => hash('sha256', data, 'buffer'),
     onCall,
   })
-  wasi.bind(memory as unknown as { buffer: ArrayBuffer })
+  wasi.bind(memory)
   const call = (name: string, ...parameters: (number | bigint)[]): number | undefined =>
     wasi.function('wasi_snapshot_preview1', name)?.(...parameters)
   const text = (at: number, value: string): number => {

@@ -3,12 +3,13 @@
 import { rewrite } from './groups/rewrite.ts'
 import { sign } from './groups/sign.ts'
 import { start } from './groups/start.ts'
+import { stall } from './groups/stall.ts'
 import { verify } from './groups/verify.ts'
 import { wasm } from './groups/wasm.ts'
 import { Bench, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [rewrite, sign, start, verify, wasm]
+export const groups: readonly Group[] = [rewrite, sign, stall, start, verify, wasm]
 
 export interface BenchOptions {
   /** All groups when empty. */

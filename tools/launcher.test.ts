@@ -15,6 +15,7 @@ const systemTools = [
   'find',
   'mkdir',
   'mv',
+  'rm',
   'cp',
   'cmp',
   'flock',
@@ -87,6 +88,22 @@ describe('./reprise', () => {
     const outputs = starts.map(async (start) => (await start.stdout.toArray()).join(''))
     for (const start of starts) if (start.exitCode === null) await once(start, 'exit')
     expect(await Promise.all(outputs)).toEqual(['one\n', 'one\n'])
+  })
+
+  test('preloads nothing from a path that LD_PRELOAD cannot hold, and nothing is said of it', () => {
+    writeFileSync(join(root, 'packages/cli/src/main.ts'), 'console.log(process.env.REPRISE_USERFAULTFD)')
+    expect(reprise([]).stdout).toBe('undefined\n')
+    mkdirSync(join(root, 'dist/dirty-pages'))
+    writeFileSync(join(root, 'dist/dirty-pages/descriptor.so'), '')
+    const why = 'the path of Reprise has a space or a colon\n'
+    expect(reprise([])).toEqual({ status: 0, stdout: why, stderr: '' })
+  })
+
+  test('without a C compiler it says nothing, and leaves why', () => {
+    mkdirSync(join(root, 'packages/runner/src/dirty-pages'), { recursive: true })
+    writeFileSync(join(root, 'packages/runner/src/dirty-pages/scanner.c'), '')
+    expect(reprise([])).toEqual({ status: 0, stdout: 'one\n', stderr: '' })
+    expect(readFileSync(join(root, 'dist/dirty-pages/absent'), 'utf8')).toContain('no C compiler')
   })
 
   test('a set-up that was interrupted is done again', () => {

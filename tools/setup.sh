@@ -2,9 +2,10 @@
 # Brings what a fresh Debian-like machine lacks, and says on stderr what and why.
 #
 #   sh tools/setup.sh packages    the npm packages of package-lock.json, the pinned Node among them
-#   sh tools/setup.sh command     those, and the bundled command in dist/
+#   sh tools/setup.sh command     those, and the bundled command in dist/, with what a C compiler adds to it if there is one
+#   sh tools/setup.sh dirty-pages what a C compiler adds to it
 #   sh tools/setup.sh tpm         the software TPM
-#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git
+#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, a C compiler
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
 # a second one waits for the first and then finds the work done. stdout and stdin are left alone.
@@ -101,7 +102,32 @@ command_() {
   # The stamp's time is that before the build: a source that changes meanwhile is newer than the stamp.
   : >dist/.built.new
   node_modules/.bin/node tools/bundle.ts || give_up 'the command could not be built' "cd $PWD && npm run bundle"
+  dirty_pages
   mv dist/.built.new dist/.built
+}
+
+# Compiles what asks the kernel which pages of a guest were written (docs/decisions/0007) into dist/dirty-pages. Nothing
+# is installed for it: without it a run compares the whole memory. Then the file `absent` holds the reason, as a clause.
+dirty_pages() {
+  source=packages/runner/src/dirty-pages
+  target=dist/dirty-pages
+  [ -d "$source" ] || return 0
+  if [ "$target/scanner" -nt "$source/scanner.c" ] && [ "$target/descriptor.so" -nt "$source/descriptor.c" ]; then return; fi
+  mkdir -p "$target"
+  absent='there was no C compiler (cc) when Reprise was set up; install one and the headers of the C library, then: sh tools/setup.sh dirty-pages'
+  if ! lacks cc; then
+    flags='-O2 -std=gnu11 -Wall -Wextra -Werror'
+    if cc $flags -shared -fPIC -o "$target/descriptor.new" "$source/descriptor.c" >.cache/cc.log 2>&1 &&
+      cc $flags -o "$target/scanner.new" "$source/scanner.c" >>.cache/cc.log 2>&1; then
+      mv "$target/descriptor.new" "$target/descriptor.so"
+      mv "$target/scanner.new" "$target/scanner"
+      rm -f "$target/absent"
+      return
+    fi
+    absent="the C compiler failed when Reprise was set up; what it said is in $PWD/.cache/cc.log"
+  fi
+  rm -f "$target/descriptor.so" "$target/scanner"
+  echo "$absent" >"$target/absent"
 }
 
 tpm() {
@@ -118,6 +144,12 @@ tests() {
   for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git; do
     command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
   done
+  dirty_pages
+  [ ! -f dist/dirty-pages/absent ] || {
+    debian 'the tests compile what asks the kernel for written pages' gcc libc6-dev
+    dirty_pages
+    [ ! -f dist/dirty-pages/absent ] || give_up "$(cat dist/dirty-pages/absent)" 'sh tools/setup.sh dirty-pages'
+  }
 }
 
 cd "$(dirname "$0")/.."
@@ -135,9 +167,10 @@ case ${1-} in
   packages) packages ;;
   command) command_ ;;
   tpm) tpm ;;
+  dirty-pages) dirty_pages ;;
   tests) tests ;;
   *)
-    say 'usage: sh tools/setup.sh packages|command|tpm|tests'
+    say 'usage: sh tools/setup.sh packages|command|dirty-pages|tpm|tests'
     exit 2
     ;;
 esac

@@ -27,7 +27,9 @@ async function shown({ expected }: RecordCase, bytes: Uint8Array): Promise<objec
   if (!('evidence' in expected) || expected.evidence !== 'verified') return {}
   const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
   const { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots } = result
-  return { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots }
+  const { start } = result
+  const warm = start?.kind === 'warm' ? { start } : {}
+  return { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots, ...warm }
 }
 
 for (const name of await readdir(folder).catch(() => [])) {

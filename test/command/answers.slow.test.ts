@@ -44,7 +44,17 @@ describe('diff of two runs', () => {
   beforeAll(async () => {
     folder = await room.newFolder({ 'data.csv': TABLE, 'sum.py': SCRIPT })
     const run = async (name: string, ...options: string[]): Promise<void> => {
-      const words = ['run', '-o', join(folder, name), '--checkpoint', 'every=200000000', ...options, 'python', 'sum.py']
+      const words = [
+        'run',
+        '-o',
+        join(folder, name),
+        '--cold',
+        '--checkpoint',
+        'every=200000000',
+        ...options,
+        'python',
+        'sum.py',
+      ]
       expect(await room.reprise(words, { cwd: copy })).toMatchObject({ code: 0 })
     }
     const copy = await room.newFolder()
@@ -169,6 +179,7 @@ test('every command answers --json with one document of its own schema, and noth
         follows: [],
         overhead: {
           measureMs: expect.any(Number),
+          dirtyPages: { method: 'compare', why: expect.any(String) },
           snapshotMs: 0,
           signWaitMs: expect.any(Number),
           runMs: expect.any(Number),

@@ -83,7 +83,7 @@ describe('the same command on the same files', () => {
     expectSame(await run(await newFolder(), { node: node24(), home }))
     const python = async (more: Partial<StartOptions>): Promise<RunAnswer> => {
       const cwd = await room.newFolder({ 'floats.py': FLOATS })
-      const words = ['run', '--json', '--checkpoint', 'every=200000000', 'python', 'floats.py']
+      const words = ['run', '--json', '--checkpoint', 'every=20000000', 'python', 'floats.py']
       return json(await room.reprise(words, { cwd, ...more }))
     }
     const [now, then] = [await python({}), await python({ node: node24(), home })]

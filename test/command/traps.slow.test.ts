@@ -1,6 +1,10 @@
 /** Whatever the guest does, there is a record that says so. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { guest, json, Room, type RunAnswer } from './room.ts'
+import { guest, json, ROOT, Room, type RunAnswer } from './room.ts'
+
+const vector = (path: string): Uint8Array => new Uint8Array(readFileSync(join(ROOT, 'vectors', path)))
 
 const DEEP = 'def f(n):\n  return f(n + 1) + 1\ntry:\n  f(0)\nexcept RecursionError:\n  print("too deep")\n'
 const GREEDY =
@@ -11,7 +15,12 @@ describe('a run whose program', () => {
   let folder: string
   beforeAll(async () => {
     room = await Room.create()
-    folder = await room.newFolder({ 'guest.wasm': await guest(), 'deep.py': DEEP, 'greedy.py': GREEDY })
+    const modules = {
+      'legacy.wasm': vector('wasm-programs/unwinding/legacy.wasm'),
+      'exnref.wasm': vector('wasm-programs/unwinding/exnref.wasm'),
+      'uncaught.wasm': vector('wasm/uncaught-exception/input.wasm'),
+    }
+    folder = await room.newFolder({ 'guest.wasm': await guest(), 'deep.py': DEEP, 'greedy.py': GREEDY, ...modules })
   })
   afterAll(() => room[Symbol.asyncDispose]())
 
@@ -46,6 +55,16 @@ describe('a run whose program', () => {
     expect(shown.stdout).toContain(`trapped: ${trap}`)
     const plain = await room.reprise(['run', 'guest.wasm', verb], { cwd: folder })
     expect(plain).toMatchObject({ code: 134, stderr: expect.stringContaining(`trapped: ${trap}`) as string })
+  })
+
+  test('throws what nothing catches ends with 134, too', async () => {
+    expect(await complete(['uncaught.wasm'], 134)).toMatchObject({ exit: { trap: 'uncaught-exception' } })
+  })
+
+  test.each(['legacy', 'exnref'])('handles exceptions of the %s kind runs as ever', async (kind) => {
+    await complete([`${kind}.wasm`], 0)
+    const plain = await room.reprise(['run', `${kind}.wasm`], { cwd: folder })
+    expect(plain).toMatchObject({ code: 0, stdout: 'c1f4b80e\n' })
   })
 
   test('wants more memory than --memory allows is told so and goes on', async () => {

@@ -43,6 +43,8 @@ export class Bench implements AsyncDisposable {
       random: (lengthBytes: number) => new Uint8Array(lengthBytes),
       stdin: (async function* () {})(),
       store,
+      // These programs begin at their beginning.
+      warmRoot: () => Promise.reject(new Error('nothing here begins warm')),
     }
     const { computation } = await defineCommand({ command, flags }, context)
     const probe = await startProbe({ computation, blobs: blobPaths(computation, store), home: this.home })

@@ -58,13 +58,24 @@ test('the examples of the specifications are those of vectors/record/whole', asy
     bytesSource(readFileSync(join(folder, 'whole', 'input.reprise'))),
     { crypto: nodeCrypto },
   )
-  const lines = spec('computation.md')
-    .split('## 5 Example')[1]
-    .match(/^ {4}.*$/gm)
-    ?.map((line) => line.trim())
-  const example: unknown = JSON.parse(lines?.join('') ?? '')
-  expect(canonical(example)).toBe(lines?.join(''))
+  const text = exampleOf(spec('computation.md'), '## 5 Example')
+  const example: unknown = JSON.parse(text)
+  expect(canonical(example)).toBe(text)
   expect(hex(computationIdOf(decodeComputation(example), nodeCrypto.sha256))).toBe(computationId)
   expect(spec('computation.md')).toContain(computationId)
   expect(spec('measurement.md')).toContain(cumulative)
 })
+
+test('the example of a warm start is that of vectors/record/warm-start', async () => {
+  const { document } = await verifyRecord(bytesSource(readFileSync(join(folder, 'warm-start', 'input.reprise'))), {
+    crypto: nodeCrypto,
+  })
+  const page = readFileSync(join(folder, '../../spec', 'computation.md'), 'utf8')
+  expect(exampleOf(page, '## 6 Warm starts')).toBe(canonical(document?.computation.start))
+})
+
+/** The indented lines of a section, joined. */
+function exampleOf(page: string, heading: string): string {
+  const section = page.split(heading)[1].split('\n## ')[0]
+  return (section.match(/^ {4}.*$/gm) ?? []).map((line) => line.trim()).join('')
+}

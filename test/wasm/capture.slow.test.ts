@@ -31,7 +31,7 @@ class Machine {
     this.#program = program
     this.#rewritten = rewrite(program.bytes, options)
     this.#module = new WebAssembly.Module(this.#rewritten.bytes)
-    this.#continuations = new Continuations(program.bytes, options)
+    this.#continuations = new Continuations(() => program.bytes, options)
   }
 
   run(grid: bigint, isCaptured: (stop: number) => boolean): Run {

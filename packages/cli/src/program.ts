@@ -109,6 +109,7 @@ function addRun(program: Command): void {
     .option('--seed <n|random>', 'seed of everything random (default: 0)')
     .option('--time <iso|now>', 'the time at which the program believes to start (default: 2000-01-01T00:00:00Z)')
     .option('--checkpoint <policy>', 'every=FUEL, outputs or none (default: about one a second)')
+    .option('--cold', 'begin at the very beginning of the program: no warm start of Python')
     .option('--memory <size>', 'the most memory the program may have (default: 2GiB)')
     .addOption(
       new Option('--floats <kind>', 'NaNs: canonical, or as this host makes them').choices(['canonical', 'host']),

@@ -8,3 +8,4 @@ export type { Crypto, HashAlgorithm, PublicKey, Sha256, Sha256Stream, SignatureS
 export { assert, EvidenceError, RepriseError, type CoreErrorCode, type ErrorDetails } from './error.ts'
 export * from './tpm/index.ts'
 export * from './verify/index.ts'
+export * from './event-log/index.ts'

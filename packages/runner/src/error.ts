@@ -23,6 +23,7 @@ const KINDS = {
   ENGINE_REFUSED: 'input', // a program that this machine cannot run
   ENGINE_FAILED: 'failure',
   DETERMINISM: 'failure', // what was signed came out differently
+  WARM_START: 'unknown', // a warm start that the program does not come to
   RUN_UNKNOWN: 'usage', // no run of that name
   NOT_RESUMABLE: 'input', // a run that cannot be gone on with
   RUN_BUSY: 'input', // another process is at work on it

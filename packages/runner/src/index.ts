@@ -22,6 +22,6 @@ export {
   type SegmentChoice,
   type SegmentsResult,
 } from './repeat/index.ts'
-export { findRun, resume, run, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
+export { findRun, resume, run, warmRootOf, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'

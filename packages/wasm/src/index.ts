@@ -1,6 +1,7 @@
 export { ArchiveError, readTar, type ArchiveErrorCode, type ArchiveFile } from './archive/index.ts'
 export {
   createWasi,
+  isUntouched,
   NOTES_MAX,
   WASI_LIMITS,
   type CallSubject,
@@ -15,6 +16,7 @@ export {
   type WasiMount,
   type WasiOptions,
   type WasiOutput,
+  type WasiStart,
 } from './wasi/index.ts'
 export {
   decodeFrames,
@@ -24,9 +26,10 @@ export {
   takeChangedPages,
   type Activations,
   type PageDiffers,
+  type PageRange,
 } from './state/index.ts'
 export { Places, type Place, type Source } from './debug/index.ts'
-export { Continuations } from './passes/continuations.ts'
+export { Continuations, type KeptContinuation, type KeptStack } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
 export {
   runGuest,
@@ -35,6 +38,7 @@ export {
   type GuestOptions,
   type GlobalState,
   type GuestStop,
+  type SavedMemory,
   type Snapshot,
   type Stop as PauseStop,
 } from './machine.ts'

@@ -6,30 +6,33 @@
  */
 
 import { fromUtf8 } from '@reprise/core'
-import { FrameCollector, Resumption } from './activations.ts'
+import { FrameCollector, type Given, Resumption } from './activations.ts'
 import { WasmError } from './error.ts'
+import { captureSignal, globalBits, Unwind } from './guest-values.ts'
 import { translated, unknownTrap } from './host-failure.ts'
-import type { ValueType } from './module/opcodes.ts'
+import type { NumericType } from './module/opcodes.ts'
 import { CHECKPOINT, REPRISE_MODULE } from './module/wasi-names.ts'
 import type { Continuations } from './passes/continuations.ts'
 import type { HostImport } from './passes/gate.ts'
-import { MACHINE_MODULE } from './passes/layout.ts'
+import { GIVE_IMPORTS, MACHINE_MODULE } from './passes/layout.ts'
 import type { ModuleFacts } from './passes/rewrite.ts'
 import { DROP_EXPORT, FUEL_EXPORT, globalExport, MEMORY_EXPORT, setterExport, START_EXPORT } from './passes/sections.ts'
 import type { Activations } from './state/frames.ts'
+import { References } from './references.ts'
 import { type TrapReason, trapReason } from './trap.ts'
 
 export { WORKER_STACK_MB } from './host-failure.ts'
 
 /** A slice never holds more fuel, so that no charge can wrap the 32-bit counter. */
 export const SLICE_MAX = 1n << 30n
+const UNCAUGHT = 'an exception that nothing catches'
 /** Bytes of UTF-8 that `reprise.checkpoint` takes. */
 export const LABEL_BYTES_MAX = 1024
 const ENOSYS = 52
 const PAGE_BYTES = 0x1_0000
 
 export interface GlobalState {
-  readonly type: ValueType
+  readonly type: NumericType
   /** The exact bits, as an unsigned integer of the type's width. */
   readonly bits: bigint
 }
@@ -40,7 +43,7 @@ export interface Guest {
   /** A fresh view: memory.grow detaches older ones. Empty for a module without memory. */
   memory(): Uint8Array<ArrayBuffer>
   memoryPages(): number
-  /** The mutable globals, in the order of their indices. */
+  /** The mutable globals, in the order of their indices, and what else of the module can change (spec §8.3). */
   globals(): readonly GlobalState[]
   /** During a host call: stop with this label as soon as the call returns. */
   requestCheckpoint(label: string): void
@@ -57,11 +60,18 @@ export type GuestStop =
   | { readonly kind: 'trapped'; readonly position: bigint; readonly reason: TrapReason; readonly message: string }
   | { readonly kind: 'suspended'; readonly position: bigint }
 
+/** A memory that need not be there as a whole: it may have 4 GiB, most of them zero. */
+export interface SavedMemory {
+  readonly lengthBytes: number
+  /** @param memory - Of this length and all zero. */
+  readonly copyTo: (memory: Uint8Array) => void
+}
+
 /** A captured guest: what it takes to go on, besides the state of the host. */
 export interface Snapshot {
   readonly activations: Activations
   /** Whole pages. */
-  readonly memory: Uint8Array
+  readonly memory: Uint8Array | SavedMemory
   /** As {@link Guest.globals} gave them. */
   readonly globals: readonly GlobalState[]
   readonly position: bigint
@@ -94,16 +104,6 @@ export interface GuestOptions {
   readonly isExit: (thrown: unknown) => number | undefined
 }
 
-/** Ends the guest from inside an import. */
-class Unwind extends Error {
-  readonly end: 'suspended' | 'captured' | TrapReason
-
-  constructor(end: 'suspended' | 'captured' | TrapReason) {
-    super(end)
-    this.end = end
-  }
-}
-
 /**
  * Runs a guest to its end or suspension.
  *
@@ -118,6 +118,7 @@ class Machine implements Guest {
   readonly #options: GuestOptions
   readonly #exports: WebAssembly.Exports
   readonly #fuel: WebAssembly.Global<'i32'>
+  readonly #references: References
   readonly #collector: FrameCollector | undefined
   readonly #resumption: Resumption | undefined
   #phase: Activations['phase'] = 'start'
@@ -127,6 +128,8 @@ class Machine implements Guest {
   #seenFuel = 0
   #due = 0n
   #label: string | undefined
+  /** The capture signal. In a module with exceptions of its own handlers catch its tag only, in others whatever comes. */
+  readonly #signal: Error
   /** What a host function threw, on its way out of the guest. */
   #thrown: unknown
   #threw = false
@@ -143,9 +146,11 @@ class Machine implements Guest {
     this.#exports = instance.exports
     this.#fuel = this.#exports[FUEL_EXPORT] as WebAssembly.Global<'i32'>
     const { continuations, facts } = options
+    this.#signal = captureSignal(this.#exports)
+    this.#references = new References(this.#exports, facts)
     if (continuations !== undefined) {
-      this.#collector = new FrameCollector(continuations, instance.exports)
-      this.#resumption = new Resumption(continuations, instance, facts, imports)
+      this.#collector = new FrameCollector(continuations, instance.exports, this.#references)
+      this.#resumption = new Resumption(continuations, instance, facts, imports, this.#references)
     }
   }
 
@@ -160,9 +165,9 @@ class Machine implements Guest {
         this.#execute(activations)
         return { kind: 'exited', position: this.position(), code: 0 }
       } catch (error) {
-        if (!(error instanceof Unwind) || error.end !== 'captured') return this.#ended(error)
-        activations = { phase: this.#phase, frames: this.#collector?.take() ?? [] }
+        if (error !== this.#signal) return this.#ended(error)
         this.#threw = false
+        activations = { phase: this.#phase, frames: this.#collector?.take() ?? [] }
         if (onCapture?.(activations, this) !== 'go') {
           return { kind: 'suspended', position: this.position() }
         }
@@ -188,6 +193,7 @@ class Machine implements Guest {
     }
     const code = this.#options.isExit(error)
     if (code !== undefined) return { kind: 'exited', position: this.position(), code }
+    if (error instanceof WebAssembly.Exception) return this.#trapped('uncaught-exception', UNCAUGHT)
     if (!(error instanceof WebAssembly.RuntimeError)) throw translated(error)
     const reason = trapReason(error.message)
     if (reason === undefined) throw unknownTrap(error)
@@ -197,8 +203,9 @@ class Machine implements Guest {
   #restore({ activations, memory, globals, position }: Snapshot): void {
     const { facts } = this.#options
     const fits =
-      globals.length === facts.globals.length && globals.every(({ type }, i) => type === facts.globals[i].type)
-    const pages = memory.length / PAGE_BYTES
+      globals.length >= facts.globals.length &&
+      globals.every(({ type }, i) => type === (facts.globals[i]?.type ?? 'i32'))
+    const pages = (memory instanceof Uint8Array ? memory.length : memory.lengthBytes) / PAGE_BYTES
     const { minPages = 0, maxPages = 0 } = facts.memory ?? {}
     if (!fits || !Number.isInteger(pages) || pages < minPages || pages > maxPages || this.#resumption === undefined) {
       throw new WasmError('SNAPSHOT', { message: 'The snapshot does not fit the module: other globals or memory.' })
@@ -209,12 +216,20 @@ class Machine implements Guest {
     } catch (error) {
       throw translated(error)
     }
-    this.memory().set(memory)
+    if (memory instanceof Uint8Array) this.memory().set(memory)
+    else {
+      // The module's own data lies there; what was added just now is zero.
+      this.memory().fill(0, 0, minPages * PAGE_BYTES)
+      memory.copyTo(this.memory())
+    }
     for (const [i, { index }] of facts.globals.entries()) {
       const { type, bits } = globals[i]
       const set = this.#exports[setterExport(index)] as (...values: (number | bigint)[]) => void
       if (type === 'v128') set(BigInt.asIntN(64, bits), BigInt.asIntN(64, bits >> 64n))
       else set(type === 'i32' || type === 'f32' ? Number(bits) | 0 : BigInt.asIntN(64, bits))
+    }
+    if (!this.#references.restoreTables(globals.slice(facts.globals.length).map(({ bits }) => bits))) {
+      throw new WasmError('SNAPSHOT', { message: 'The snapshot does not fit the module: other tables.' })
     }
     ;(this.#exports[DROP_EXPORT] as (() => void) | undefined)?.()
     this.#phase = activations.phase
@@ -236,10 +251,12 @@ class Machine implements Guest {
   }
 
   globals(): readonly GlobalState[] {
-    return this.#options.facts.globals.map(({ index, type }) => ({
+    const globals = this.#options.facts.globals.map(({ index, type }): GlobalState => ({
       type,
       bits: globalBits(type, this.#exports[globalExport(index)]),
     }))
+    for (const bits of this.#references.tableBits()) globals.push({ type: 'i32', bits })
+    return globals
   }
 
   requestCheckpoint(label: string): void {
@@ -277,7 +294,7 @@ class Machine implements Guest {
       if (continuations === undefined || (stop.kind !== 'due' && !continuations.lookout)) {
         throw new Error('this stop cannot be captured')
       }
-      throw new Unwind('captured')
+      throw this.#signal
     }
     this.#refill()
   }
@@ -304,6 +321,7 @@ class Machine implements Guest {
         }),
       },
     }
+    for (const name of GIVE_IMPORTS) imports[MACHINE_MODULE][name] = (value: Given) => this.#collector?.give(value)
     for (const wanted of this.#options.facts.imports) {
       imports[wanted.module] ??= {}
       imports[wanted.module][wanted.name] = this.#hostCall(this.#hostFunction(wanted))
@@ -324,10 +342,10 @@ class Machine implements Guest {
     }
   }
 
-  /** Called by the handlers, whatever was thrown: it has to go on. */
+  /** Called by the handlers, whatever they have caught: it has to go on. */
   #leave(functionIndex: number, site: number): never {
     const thrown = this.#thrown
-    if (thrown instanceof Unwind && thrown.end === 'captured') this.#collector?.add(functionIndex, site)
+    if (thrown === this.#signal) this.#collector?.add(functionIndex, site)
     if (this.#threw) throw thrown
     // The engine alone throws unseen: when its stack runs out.
     throw new RangeError('Maximum call stack size exceeded')
@@ -369,13 +387,4 @@ class Machine implements Guest {
       throw new Unwind('invalid-checkpoint-label')
     }
   }
-}
-
-function globalBits(type: ValueType, exported: WebAssembly.ExportValue): bigint {
-  const value: unknown = typeof exported === 'function' ? exported() : (exported as WebAssembly.Global).value
-  if (type === 'v128') {
-    const [low, high] = value as [bigint, bigint]
-    return BigInt.asUintN(64, low) | (BigInt.asUintN(64, high) << 64n)
-  }
-  return BigInt.asUintN(type === 'i32' || type === 'f32' ? 32 : 64, BigInt(value as number | bigint))
 }

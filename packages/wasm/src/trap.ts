@@ -14,6 +14,8 @@ export type TrapReason =
   | 'table-out-of-bounds'
   | 'stack-exhausted'
   | 'invalid-checkpoint-label'
+  | 'uncaught-exception'
+  | 'null-reference'
 
 const REASONS: readonly (readonly [wording: string, reason: TrapReason])[] = [
   ['unreachable', 'unreachable'],
@@ -28,6 +30,10 @@ const REASONS: readonly (readonly [wording: string, reason: TrapReason])[] = [
   ['null function', 'indirect-call-type'],
   ['function signature mismatch', 'indirect-call-type'],
   ['table index is out of bounds', 'table-out-of-bounds'],
+  ['table access is out of bounds', 'table-out-of-bounds'],
+  ['element segment out of bounds', 'table-out-of-bounds'],
+  ['element segment is out of bounds', 'table-out-of-bounds'],
+  ['rethrowing null value', 'null-reference'],
 ]
 
 /** `undefined` for wording this version does not know. */

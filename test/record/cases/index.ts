@@ -5,6 +5,7 @@ import { heldCases } from './held.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
+import { warmCases } from './warm.ts'
 
 /** Every folder of `vectors/record/`. */
 export const recordCases: readonly RecordCase[] = [
@@ -15,6 +16,7 @@ export const recordCases: readonly RecordCase[] = [
   ...runCases,
   ...snapshotCases,
   ...resumedCases,
+  ...warmCases,
 ]
 
 export type { RecordCase }

@@ -69,8 +69,9 @@ function freeRecordPath(original: string): string {
   }
 }
 
-function exitCode({ repetition, criteria, firstDivergence }: RepeatResult, signal: AbortSignal): number {
+function exitCode({ repetition, criteria, firstDivergence, run }: RepeatResult, signal: AbortSignal): number {
   if (repetition === 'reproduced') return EXIT_YES
+  if (run === undefined) return EXIT_NO
   if (signal.aborted) return EXIT_INTERRUPTED
   const isUnknown = firstDivergence === undefined && criteria.every(({ met }) => met !== false)
   return isUnknown ? EXIT_UNKNOWN : EXIT_NO
@@ -83,18 +84,30 @@ function answer(result: RepeatResult, evidence: string): object {
     evidence,
     criteria: result.criteria,
     segments: { total: 0, repeated: 0 },
-    checkpoints: result.run.checkpoints.length,
+    start: result.start,
+    checkpoints: result.run?.checkpoints.length ?? 0,
     checkpointsEqual: result.checkpointsEqual,
-    cumulative: result.run.cumulative,
-    record: result.run.recordPath,
+    cumulative: result.run?.cumulative ?? null,
+    record: result.run?.recordPath ?? null,
     firstDivergence: result.firstDivergence ?? null,
   }
+}
+
+/** Nothing was run: the program does not come to where the record says that it began. */
+function printStart(path: string, start: RepeatResult['start']): void {
+  const { stdout } = process
+  stdout.write(`${paint('red', 'diverged', stdout)}   ${safe(path)}   its warm start\n`)
+  if (start.kind === 'cold') return
+  const { original, repetition } = start.snapshotRoot
+  const came = repetition === null ? 'never becomes warm' : `comes to the state ${short(repetition)}`
+  stdout.write(`  it says that it began at the state ${short(original)}; its program ${came}\n`)
 }
 
 function printResult(path: string, result: RepeatResult): void {
   const { stdout } = process
   const line = (text: string): void => void stdout.write(`${text}\n`)
-  const { repetition, firstDivergence, criteria, run } = result
+  const { repetition, firstDivergence, criteria, run, start } = result
+  if (run === undefined) return printStart(path, start)
   line(
     `${paint(repetition === 'reproduced' ? 'green' : 'red', repetition, stdout)}   ${safe(path)}   ${short(run.cumulative)}`,
   )

@@ -1,7 +1,15 @@
 /** `reprise run`: the program as it is, and its record. */
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
-import { defineCommand, followedRuns, noteOutputs, run, type AttachLevel, type Flags } from '@reprise/runner'
+import {
+  defineCommand,
+  followedRuns,
+  noteOutputs,
+  run,
+  warmRootOf,
+  type AttachLevel,
+  type Flags,
+} from '@reprise/runner'
 import { createContext, openSigner, openStore } from '../context.ts'
 import { advise } from '../print/format.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
@@ -41,6 +49,12 @@ export async function action(options: object, command: readonly string[]): Promi
       stdin: process.stdin,
       now: () => BigInt(Date.now()) * 1_000_000n,
       random: (lengthBytes) => randomBytes(lengthBytes),
+      warmRoot: (warmUp, title) =>
+        warmRootOf(warmUp, {
+          store,
+          home: context.home,
+          onMake: () => advise(`making the warm start of ${title}, once on this machine`),
+        }),
     },
   )
   for (const line of definition.advice) advise(line)

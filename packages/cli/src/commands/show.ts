@@ -1,5 +1,5 @@
 /** `reprise show`: what a record says, and first of all whether to believe it. */
-import { computationId, hex, type Computation, type RecordDocument } from '@reprise/core'
+import { computationId, hex, type Computation, type RecordDocument, type WarmStart } from '@reprise/core'
 import { nodeCrypto, runtimeOf } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { bytes, count, safe, short } from '../print/format.ts'
@@ -33,6 +33,7 @@ function printDocument(document: RecordDocument): void {
       'virtual',
       `clock ${new Date(Number(BigInt(computation.clock) / 1_000_000n)).toISOString()}, seed ${computation.seed}`,
     ],
+    ...(computation.start === undefined ? [] : [warmRow(computation.start)]),
     ['checkpoints', policy(computation)],
   ]
   for (const { attempt, environment: e } of attempts) {
@@ -49,6 +50,10 @@ function printDocument(document: RecordDocument): void {
       rows.push(['output', `${path}  ${count(length, 'byte')}  ${short(sha256)}`])
   }
   for (const [name, value] of rows) process.stdout.write(`  ${name.padEnd(12)} ${safe(value)}\n`)
+}
+
+function warmRow({ arguments: args, snapshotRoot }: WarmStart): [string, string] {
+  return ['start', `warm, after ${args.map((word) => JSON.stringify(word)).join(' ')}, state ${snapshotRoot}`]
 }
 
 function program(computation: Computation): string {

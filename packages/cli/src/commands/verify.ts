@@ -1,6 +1,6 @@
 /** `reprise verify`: offline, of one record or many. */
 import { verifyRecord, type Finding, type VerifyResult } from '@reprise/core'
-import { nodeCrypto, readingRecord } from '@reprise/runner'
+import { nodeCrypto, readingRecord, runtimeOf } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
@@ -78,11 +78,17 @@ function answer(path: string, result: VerifyResult): object {
     run: result.runId,
     cumulative: result.cumulative,
     attestationKeys: result.akNames,
+    start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
     findings,
     notChecked,
   }
+}
+
+function startAnswer({ start, document }: VerifyResult): object | null {
+  if (start?.kind !== 'warm' || document === null) return start
+  return { ...start, runtime: runtimeOf(document.computation)?.title ?? null, repeated: false }
 }
 
 const COLOURS = { verified: 'green', refuted: 'red', unverifiable: 'yellow' } as const

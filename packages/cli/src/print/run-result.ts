@@ -40,6 +40,10 @@ export function runAnswer(result: RunResult): object {
   }
 }
 
+/** Of a run at least that long, when measuring took more than this share. */
+const NOTABLE_RUN_MS = 30_000
+const NOTABLE_SHARE = 0.02
+
 export function printRunResult(result: RunResult, written: WriteBackResult | undefined): void {
   const { stderr } = process
   const line = (text: string): void => void stderr.write(`${text}\n`)
@@ -50,6 +54,11 @@ export function printRunResult(result: RunResult, written: WriteBackResult | und
   line(`  ${weakestLink(ownTier(result.host), 'self')}`)
   const snapshots = result.snapshots === 0 ? '' : `, ${count(result.snapshots, 'snapshot')}`
   line(`  ${count(result.checkpoints.length, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
+  const { measureMs, runMs, dirtyPages } = result.overhead
+  if (dirtyPages.method === 'compare' && runMs > NOTABLE_RUN_MS && measureMs > NOTABLE_SHARE * runMs)
+    line(
+      `  ${Math.round(measureMs / 1000)} s of it went into comparing memory for what changed: ${safe(dirtyPages.why)}`,
+    )
   if (result.trapMessage !== undefined) line(`  the program was stopped: ${safe(result.trapMessage)}`)
   if (result.signedSeq + 1 < result.checkpoints.length) {
     line(

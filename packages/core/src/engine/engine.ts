@@ -76,6 +76,7 @@ export interface Machine extends AsyncDisposable {
    * so await the result late.
    */
   snapshot(): Promise<SnapshotRef>
+  /** The state that was measured last, of the machine that still stands there; its memory is valid until the next time. */
   state(): Promise<MachineState>
   /** What the guest has written, deleted and asked for in vain so far. */
   results(): Promise<MachineResults>

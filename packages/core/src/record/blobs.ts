@@ -1,6 +1,6 @@
 /** Which blobs a record refers to: the only ones that it may carry. Format: spec/record.md §1.5. */
 import { wrong } from './shape.ts'
-import type { BlobRef, RecordDocument } from './types.ts'
+import type { BlobRef, MountSource, RecordDocument } from './types.ts'
 
 export interface BlobUse {
   readonly lengthBytes: number
@@ -29,15 +29,17 @@ export class BlobUses extends Map<string, BlobUse> {
  */
 export function blobsOf(document: Pick<RecordDocument, 'computation' | 'outcome'>): BlobUses {
   const uses = new BlobUses()
-  const { mounts, program, stdin } = document.computation
+  const { mounts, program, start, stdin } = document.computation
   uses.use(program, '$.computation.program')
   uses.use(stdin, '$.computation.stdin')
-  for (const [i, { source }] of mounts.entries()) {
-    const path = `$.computation.mounts[${i}].source`
-    if (source.kind === 'archive') uses.use(source.blob, `${path}.blob`)
-    else for (const [k, file] of source.files.entries()) uses.use(file, `${path}.files[${k}]`)
-  }
+  for (const [i, { source }] of mounts.entries()) useSource(uses, source, `$.computation.mounts[${i}].source`)
+  for (const [i, source] of (start?.mounts ?? []).entries()) useSource(uses, source, `$.computation.start.mounts[${i}]`)
   for (const [i, { sha256, length, pages }] of (document.outcome?.outputs ?? []).entries())
     uses.use({ sha256, lengthBytes: length }, `$.outcome.outputs[${i}]`, pages)
   return uses
+}
+
+function useSource(uses: BlobUses, source: MountSource, path: string): void {
+  if (source.kind === 'archive') uses.use(source.blob, `${path}.blob`)
+  else for (const [k, file] of source.files.entries()) uses.use(file, `${path}.files[${k}]`)
 }

@@ -28,6 +28,7 @@ import type {
   Criterion,
   InputFile,
   MountSource,
+  WarmStart,
 } from './types.ts'
 
 /**
@@ -36,6 +37,7 @@ import type {
  * @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong.
  */
 export function decodeComputation(value: unknown, path = '$'): Computation {
+  const isWarm = isObject(value) && Object.hasOwn(value, 'start')
   const computation = fields(value, path, [
     'arguments',
     'checkpoints',
@@ -50,15 +52,14 @@ export function decodeComputation(value: unknown, path = '$'): Computation {
     'semantics',
     'stdin',
     'success',
+    ...(isWarm ? (['start'] as const) : []),
   ])
   const bounds = fields(computation.limits, `${path}.limits`, ['memoryPages', 'stackSlots'])
-  return {
+  const decoded: Computation = {
     schema: exactly(computation.schema, `${path}.schema`, 'reprise/computation/v1'),
     semantics: decodeSemantics(computation.semantics, `${path}.semantics`),
     program: decodeBlobRef(computation.program, `${path}.program`),
-    arguments: list(computation.arguments, `${path}.arguments`, limits.ARGUMENTS_MAX, (item, at) =>
-      cString(item, at, limits.ARGUMENT_BYTES_MAX),
-    ),
+    arguments: decodeArguments(computation.arguments, `${path}.arguments`),
     environment: decodeVariables(computation.environment, `${path}.environment`),
     stdin: decodeBlobRef(computation.stdin, `${path}.stdin`),
     mounts: decodeMounts(computation.mounts, `${path}.mounts`),
@@ -71,6 +72,29 @@ export function decodeComputation(value: unknown, path = '$'): Computation {
     },
     checkpoints: decodePolicy(computation.checkpoints, `${path}.checkpoints`),
     success: decodeCriteria(computation.success, `${path}.success`),
+  }
+  return isWarm
+    ? { ...decoded, start: decodeStart(computation.start, `${path}.start`, decoded.mounts.length) }
+    : decoded
+}
+
+function decodeArguments(value: unknown, path: string): readonly string[] {
+  return list(value, path, limits.ARGUMENTS_MAX, (item, at) => cString(item, at, limits.ARGUMENT_BYTES_MAX))
+}
+
+/** spec/computation.md §6 */
+function decodeStart(value: unknown, path: string, mountCount: number): WarmStart {
+  const start = fields(value, path, ['arguments', 'environment', 'kind', 'mounts', 'snapshotRoot'])
+  const mounts = list(start.mounts, `${path}.mounts`, limits.MOUNTS_MAX, decodeSource)
+  if (mounts.length !== mountCount)
+    throw wrong(`${path}.mounts`, `has ${mounts.length} items; the computation has ${mountCount} mounts`)
+  checkFileCount(mounts, `${path}.mounts`)
+  return {
+    kind: exactly(start.kind, `${path}.kind`, 'warm'),
+    arguments: decodeArguments(start.arguments, `${path}.arguments`),
+    environment: decodeVariables(start.environment, `${path}.environment`),
+    mounts,
+    snapshotRoot: digest(start.snapshotRoot, `${path}.snapshotRoot`),
   }
 }
 
@@ -115,9 +139,16 @@ function decodeMounts(value: unknown, path: string): readonly ComputationMount[]
     if (seen.has(at)) throw wrong(`${path}[${i}].at`, `is ${JSON.stringify(at)} again`)
     seen.add(at)
   }
-  const files = mounts.reduce((sum, { source }) => sum + (source.kind === 'files' ? source.files.length : 0), 0)
-  if (files > limits.FILES_MAX) throw tooLarge(path, `have ${files} files; at most ${limits.FILES_MAX} are read`)
+  checkFileCount(
+    mounts.map(({ source }) => source),
+    path,
+  )
   return mounts
+}
+
+function checkFileCount(sources: readonly MountSource[], path: string): void {
+  const files = sources.reduce((sum, source) => sum + (source.kind === 'files' ? source.files.length : 0), 0)
+  if (files > limits.FILES_MAX) throw tooLarge(path, `have ${files} files; at most ${limits.FILES_MAX} are read`)
 }
 
 function decodeMount(value: unknown, path: string): ComputationMount {

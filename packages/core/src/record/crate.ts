@@ -89,13 +89,15 @@ function named(blobs: Map<string, Blob>, blob: BlobRef, name: string): Reference
   return { '@id': uri }
 }
 
-function inputsOf(computation: Computation): { readonly blob: BlobRef; readonly name: string }[] {
-  const mounted = computation.mounts.flatMap(({ at, source }) =>
-    source.kind === 'archive'
+function inputsOf({ mounts, start, stdin }: Computation): { readonly blob: BlobRef; readonly name: string }[] {
+  const sources = [...mounts.map(({ source }) => source), ...(start?.mounts ?? [])]
+  const mounted = sources.flatMap((source, i) => {
+    const { at } = mounts[i % mounts.length]
+    return source.kind === 'archive'
       ? [{ blob: source.blob, name: at }]
-      : source.files.map((file) => ({ blob: file, name: at === '/' ? file.path : `${at}/${file.path}` })),
-  )
-  return [{ blob: computation.stdin, name: '/dev/stdin' }, ...mounted]
+      : source.files.map((file) => ({ blob: file, name: at === '/' ? file.path : `${at}/${file.path}` }))
+  })
+  return [{ blob: stdin, name: '/dev/stdin' }, ...mounted]
 }
 
 function evidenceOf(record: RecordDocument): string[] {

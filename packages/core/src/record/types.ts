@@ -37,6 +37,20 @@ export type Compare =
 
 export type Criterion = { readonly checkpoints: 'exact' } | { readonly output: string; readonly compare: Compare }
 
+/**
+ * Where a computation begins that does not begin at its program's beginning: what another start of the same program,
+ * with these arguments, variables and contents of the mounts, is at its warm point. Rules: spec/computation.md §6.
+ */
+export interface WarmStart {
+  readonly kind: 'warm'
+  readonly arguments: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  /** One for each mount of the computation, in its place. */
+  readonly mounts: readonly MountSource[]
+  /** At the warm point, hex. */
+  readonly snapshotRoot: string
+}
+
 /** What is run; its id is the SHA-256 of its canonical JSON under a tag. */
 export interface Computation {
   readonly schema: 'reprise/computation/v1'
@@ -54,6 +68,8 @@ export interface Computation {
   readonly limits: { readonly memoryPages: number; readonly stackSlots: number }
   readonly checkpoints: CheckpointPolicy
   readonly success: readonly Criterion[]
+  /** Absent when it begins at its program's beginning. */
+  readonly start?: WarmStart
 }
 
 export type TrapReason = string

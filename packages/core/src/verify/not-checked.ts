@@ -35,6 +35,11 @@ export function notCheckedIn(
       what: 'upper bounds of positions',
       why: 'they depend on the size of the memory, which only a repetition knows',
     })
+  if (document.computation.start !== undefined)
+    list.push({
+      what: 'the warm start',
+      why: 'whether the program comes to this state by itself is only seen by running it there; reprise repeat does it',
+    })
   if (hasGaps) list.push({ what: 'between attempts', why: 'how the host went down is not shown' })
   const missing = blobs.named - blobs.attached
   if (missing > 0)

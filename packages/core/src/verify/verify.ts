@@ -70,6 +70,8 @@ export interface VerifyResult {
   readonly cumulative: string | null
   /** One for each host: the Name of its attestation key, hex; null for a key that is none. */
   readonly akNames: readonly (string | null)[]
+  /** Of a warm start: nobody but a repetition sees whether the program comes to it. Null when record.json could not be read. */
+  readonly start: { readonly kind: 'cold' } | { readonly kind: 'warm'; readonly snapshotRoot: string } | null
   /** How exactly a repetition must agree, by the verifier's own table; null for unknown semantics. */
   readonly exactness: 'state' | 'outputs' | null
   readonly document: RecordDocument | null
@@ -114,6 +116,10 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     runId: document.run,
     cumulative: walk.count === 0 ? null : hex(walk.cumulative),
     akNames: keys.map((key) => (key === undefined ? null : hex(key.name))),
+    start:
+      document.computation.start === undefined
+        ? { kind: 'cold' }
+        : { kind: 'warm', snapshotRoot: document.computation.start.snapshotRoot },
     exactness: semantics?.exactness ?? null,
     document,
     findings: list,
@@ -245,6 +251,7 @@ function unreadable(findings: Findings): VerifyResult {
     runId: null,
     cumulative: null,
     akNames: [],
+    start: null,
     exactness: null,
     document: null,
     findings: findings.list(),

@@ -14,6 +14,7 @@ export type ComputationPart =
   | 'seed'
   | 'floats'
   | 'limits'
+  | 'start'
   | 'checkpoints'
   | 'success'
 
@@ -39,10 +40,16 @@ export function diffComputations(a: Computation, b: Computation): readonly Compu
   }
   if (a.stdin.sha256 !== b.stdin.sha256) add('stdin', `stdin: ${blob(a.stdin)} and ${blob(b.stdin)}`)
   differences.push(...diffMounts(a.mounts, b.mounts))
+  if (canonical(a.start ?? null) !== canonical(b.start ?? null))
+    add('start', `start: ${startText(a)} and ${startText(b)}`)
   for (const part of ['clock', 'seed', 'floats', 'limits', 'checkpoints', 'success'] as const) {
     value(part, a[part], b[part])
   }
   return differences
+}
+
+function startText({ start }: Computation): string {
+  return start === undefined ? 'cold' : `warm at ${start.snapshotRoot.slice(0, 12)}…`
 }
 
 function diffMounts(a: readonly ComputationMount[], b: readonly ComputationMount[]): ComputationDifference[] {
@@ -119,7 +126,14 @@ export function diffEnvironments(a: Environment, b: Environment): readonly Envir
 export type Cause = 'input' | 'environment' | 'program' | 'nondeterminism' | 'unknown'
 
 /** The parts that are the program; all others but the two below feed it. */
-const PROGRAM_PARTS: ReadonlySet<ComputationPart> = new Set(['program', 'semantics', 'floats', 'limits', 'mount'])
+const PROGRAM_PARTS: ReadonlySet<ComputationPart> = new Set([
+  'program',
+  'semantics',
+  'floats',
+  'limits',
+  'mount',
+  'start',
+])
 /** What is looked at and when: the guest sees nothing of it. */
 const UNSEEN_PARTS: ReadonlySet<ComputationPart> = new Set(['checkpoints', 'success'])
 

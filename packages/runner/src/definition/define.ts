@@ -9,6 +9,7 @@ import { stat } from 'node:fs/promises'
 import {
   decodeComputation,
   EvidenceError,
+  type BlobRef,
   type Computation,
   type ComputationMount,
   type InputFile,
@@ -28,12 +29,12 @@ import {
   type Draws,
   type Settings,
 } from './settings.ts'
-import { startProgram, type Start, type Started } from './start.ts'
+import { startProgram, type NamedFile, type Start, type Started } from './start.ts'
 import { readStdin } from './stdin.ts'
+import { warmStartOf, type WarmContext } from './warm.ts'
 import { readYaml } from './yaml.ts'
 
-export interface DefinitionContext extends Draws {
-  readonly store: BlobStore
+export interface DefinitionContext extends Draws, WarmContext {
   /** `$REPRISE_HOME`; never an input. */
   readonly home: string
   /** The current folder, absolute. */
@@ -148,11 +149,11 @@ export async function defineYaml(
 
 /** `reprise run` and the flags but `--input`, to show a command that can be typed. */
 function typed(flags: Flags = {}): string[] {
-  const { env, seed, time, stdin, checkpoint, memory, floats, compare } = flags
+  const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold } = flags
   const words = Object.entries({ checkpoint, compare, env, floats, memory, seed, stdin, time }).flatMap(
     ([flag, value]) => [value ?? []].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
   )
-  return ['reprise', 'run', ...words]
+  return ['reprise', 'run', ...(cold === true ? ['--cold'] : []), ...words]
 }
 
 interface Plan extends Start {
@@ -171,15 +172,17 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     : await placeFolder(folder, never, plan)
   const started = await startProgram(plan, placement)
   const stdin = await readStdin(settings.stdin, context.stdin)
-  const [program, stdinRef] = await context.store.putAll([started.module, stdin])
+  const program = await storeNamed(context.store, started.module)
+  const [stdinRef] = await context.store.putAll([stdin])
   const mounts: ComputationMount[] = []
   for (const mount of mountsOf(placement, started)) mounts.push(await storeMount(context.store, mount))
 
-  const computation: Computation = {
+  const usual = { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', ...started.environment }
+  const cold: Computation = {
     arguments: started.argv,
     checkpoints: settings.checkpoints ?? gridPolicy(DEFAULT_GRID_FUEL),
     clock: settings.clock ?? DEFAULT_CLOCK,
-    environment: { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', ...started.environment, ...settings.environment },
+    environment: { ...usual, ...settings.environment },
     floats: settings.floats ?? 'canonical',
     limits: { memoryPages: settings.memoryPages ?? DEFAULT_MEMORY_PAGES, stackSlots: STACK_LIMIT_SLOTS_DEFAULT },
     mounts,
@@ -190,7 +193,9 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     stdin: stdinRef,
     success: settings.success ?? [{ checkpoints: 'exact' }],
   }
-  refuseUndecodable(computation)
+  refuseUndecodable(cold)
+  const start = settings.start === 'cold' ? undefined : await warmStartOf(cold, usual, context)
+  const computation = start === undefined ? cold : { ...cold, start }
   const own = plan.program.kind === 'module' ? [program] : []
   return {
     advice: [
@@ -226,12 +231,22 @@ function filesOf({ source }: ComputationMount): readonly InputFile[] {
   return source.kind === 'files' ? source.files : []
 }
 
+async function storeNamed(store: BlobStore, { path, blob }: NamedFile): Promise<BlobRef> {
+  if (blob !== undefined && (await store.has(blob.sha256))) return blob
+  return await store.putFile(path)
+}
+
 async function storeMount(
   store: BlobStore,
   { at, output, writable, files, archive }: Mount,
 ): Promise<ComputationMount> {
   if (archive !== undefined) {
-    return { at, output, source: { blob: await store.putFile(archive), format: 'tar.gz', kind: 'archive' }, writable }
+    return {
+      at,
+      output,
+      source: { blob: await storeNamed(store, archive), format: 'tar.gz', kind: 'archive' },
+      writable,
+    }
   }
   const refs = await store.putAll(files.map(({ hostPath }) => hostPath))
   const inputs = files.map(({ path, readOnly }, index) => ({ ...refs[index], path, readOnly }))
@@ -243,7 +258,7 @@ interface Mount {
   readonly output: boolean
   readonly writable: boolean
   readonly files: readonly PlacedFile[]
-  readonly archive?: string
+  readonly archive?: NamedFile
 }
 
 function mountsOf(placement: Placement, { library, script }: Started): Mount[] {

@@ -35,11 +35,13 @@ export interface Flags {
   readonly floats?: string
   /** `--compare OUTPUT=KIND[,abs=…,rel=…]` */
   readonly compare?: readonly string[]
+  /** `--cold` */
+  readonly cold?: boolean
 }
 
 /** @throws RunnerError `USAGE` naming the flag. */
 export async function settingsOfFlags(flags: Flags, folder: string, draws: Draws): Promise<Settings> {
-  const { input, env, seed, time, stdin, checkpoint, memory, floats, compare } = flags
+  const { input, env, seed, time, stdin, checkpoint, memory, floats, compare, cold } = flags
   return {
     ...(env?.length && { environment: Object.fromEntries(env.map((text) => read('env', parseEnvironment(text)))) }),
     ...(input?.length && { inputs: await Promise.all(input.map((text) => parseInput(text, folder))) }),
@@ -49,6 +51,7 @@ export async function settingsOfFlags(flags: Flags, folder: string, draws: Draws
     ...(checkpoint !== undefined && { checkpoints: read('checkpoint', parseCheckpoints(checkpoint)) }),
     ...(memory !== undefined && { memoryPages: read('memory', parseMemory(memory)) }),
     ...(floats !== undefined && { floats: read('floats', parseFloats(floats)) }),
+    ...(cold === true && { start: 'cold' }),
     ...(compare?.length && { success: compare.map((text) => read('compare', parseCompare(text))) }),
   }
 }

@@ -2,4 +2,5 @@ export { defineCommand, type Definition, type DefinitionContext } from './define
 export type { Flags } from './flags.ts'
 export { runtimeFiles, runtimeOf } from './runtime-files.ts'
 export { RUNTIMES } from './runtimes.ts'
+export { warmFiles } from './warm.ts'
 export { publishedSchema } from './schema.ts'

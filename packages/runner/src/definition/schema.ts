@@ -163,6 +163,12 @@ export const computationYaml = {
       default: '2 GiB',
       examples: ['512 MiB'],
     },
+    start: {
+      description:
+        '`warm`: a language runtime begins where it has initialised itself, when there is a way to it (Python). `cold`: at its very beginning.',
+      enum: ['warm', 'cold'],
+      default: 'warm',
+    },
     checkpoints: {
       description:
         'Where the state is measured: on a grid of executed fuel, whenever an output is closed, or only at start and end.',

@@ -26,6 +26,8 @@ export interface Settings {
   readonly seed?: string
   readonly floats?: Computation['floats']
   readonly memoryPages?: number
+  /** Where a runtime that can begin warm begins. */
+  readonly start?: 'warm' | 'cold'
   readonly checkpoints?: CheckpointPolicy
   readonly success?: readonly Criterion[]
 }

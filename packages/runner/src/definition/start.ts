@@ -1,6 +1,7 @@
 /** How a program is started: which module, with which arguments and variables, and with what mounted besides the inputs. */
 import { stat } from 'node:fs/promises'
 import { basename, relative, resolve } from 'node:path'
+import type { BlobRef } from '@reprise/core'
 import { readFailure, RunnerError } from '../error.ts'
 import { freePlace, guestPathOf, type Placement } from './inputs.ts'
 import { isBelow } from './paths.ts'
@@ -8,11 +9,17 @@ import { stemOf, type Program } from './program.ts'
 import { runtimeFile, runtimeNamed } from './runtime-files.ts'
 import type { Runtime } from './runtimes.ts'
 
+/** A file, and what must be in it when it is one of ours: 20 MB need not be hashed for every run then. */
+export interface NamedFile {
+  readonly path: string
+  readonly blob?: BlobRef
+}
+
 export interface Started {
-  readonly module: string
+  readonly module: NamedFile
   readonly argv: readonly string[]
   readonly environment: Readonly<Record<string, string>>
-  readonly library?: { readonly archive: string; readonly at: string }
+  readonly library?: { readonly archive: NamedFile; readonly at: string }
   /** A script from elsewhere. */
   readonly script?: { readonly at: string; readonly hostPath: string }
   readonly label: string
@@ -41,7 +48,7 @@ function startModule(path: string, args: readonly string[]): Started {
     argv: [basename(path), ...args],
     environment: {},
     label: basename(path),
-    module: path,
+    module: { path },
     stem: stemOf(path),
   }
 }
@@ -52,7 +59,7 @@ async function startRuntime({ args: given, folder }: Start, name: string, placem
   const script = index === undefined ? undefined : await placeScript(resolve(folder, given[index]), folder, placement)
   const args = index === undefined || !script ? given : given.with(index, script.guest)
   const library = runtime.library && {
-    archive: runtimeFile(runtime.library.archive),
+    archive: { path: runtimeFile(runtime.library.archive), blob: blobOf(runtime.library) },
     at: freePlace(runtime.library.at, placement),
   }
   // The runtime's variables name its library by the place that it usually has.
@@ -67,10 +74,14 @@ async function startRuntime({ args: given, folder }: Start, name: string, placem
     environment: Object.fromEntries(Object.entries(runtime.environment).map(moved)),
     label: [name, ...(shown === undefined ? [] : [shown])].join(' '),
     ...(library && { library }),
-    module: runtimeFile(runtime.module),
+    module: { path: runtimeFile(runtime.module), blob: blobOf(runtime) },
     ...(script?.mount && { script: script.mount }),
     stem: script ? stemOf(script.guest) : name,
   }
+}
+
+function blobOf({ lengthBytes, sha256 }: BlobRef): BlobRef {
+  return { lengthBytes, sha256 }
 }
 
 /** Flags after which there is no script. */

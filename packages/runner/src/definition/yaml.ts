@@ -41,6 +41,7 @@ interface Content {
   readonly seed?: string | number
   readonly floats?: 'canonical' | 'host'
   readonly memory?: string
+  readonly start?: 'warm' | 'cold'
   readonly checkpoints?: 'outputs' | 'none' | { readonly every: number }
   readonly success?: readonly (
     | { readonly checkpoints: 'exact' }
@@ -138,7 +139,7 @@ async function readText(path: string, shown: string): Promise<string> {
 }
 
 function settingsOf(content: Content, folder: string, draws: Draws): Settings {
-  const { environment, stdin, inputs, time, seed, floats, memory, checkpoints, success } = content
+  const { environment, stdin, inputs, time, seed, floats, memory, start, checkpoints, success } = content
   return {
     ...(environment && { environment }),
     ...(stdin !== undefined && { stdin: resolve(folder, stdin) }),
@@ -147,6 +148,7 @@ function settingsOf(content: Content, folder: string, draws: Draws): Settings {
     ...(seed !== undefined && { seed: checked(parseSeed(String(seed), draws)) }),
     ...(floats && { floats }),
     ...(memory !== undefined && { memoryPages: checked(parseMemory(memory)) }),
+    ...(start !== undefined && { start }),
     ...(checkpoints && { checkpoints: checkpointsOf(checkpoints) }),
     ...(success && { success: success.map(criterionOf) }),
   }

@@ -15,7 +15,7 @@ import {
 import { RunnerError } from '../error.ts'
 import { startWasmMachine } from '../machine/index.ts'
 import type { LoadedRecord } from '../record/index.ts'
-import { compareCheckpoint, gatherBlobs, type FirstDivergence } from '../repeat/index.ts'
+import { compareCheckpoint, gatherBlobs, repeatStart, startDiffers, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
 import { explainedCause, type LikelyCause } from './cause.ts'
 import { rerunBoth, type Rerun, type StepFinding } from './rerun.ts'
@@ -115,8 +115,8 @@ async function rerun(
   const { a, b, store, home, signal, onPhase } = request
   if (divergence === undefined) return notRun('every checkpoint is equal')
   if (!request.rerun) return notRun('not asked for (--no-rerun)')
-  const missing = await missingBlobs(request)
-  if (missing !== undefined) return notRun(missing)
+  const lacking = await missing(request)
+  if (lacking !== undefined) return notRun(lacking)
   const { seq, lastEqualSeq } = divergence
   if (!request.steps) return withoutStep(request, seq, 'not asked for (--steps no)')
   if (a.document.computation.program.sha256 !== b.document.computation.program.sha256)
@@ -134,11 +134,14 @@ async function withoutStep(request: DifferenceRequest, seq: number, why: string)
   return { step: { kind: 'not-found', why }, memory: await memoryDifference(request, seq), reproduced: UNKNOWN }
 }
 
-/** In words; undefined when everything to run both again is in the store. */
-async function missingBlobs({ a, b, store, inputsFolder }: DifferenceRequest): Promise<string | undefined> {
+/** In words; undefined when everything to run both again is in the store, and they begin as they did. */
+async function missing({ a, b, store, home, inputsFolder }: DifferenceRequest): Promise<string | undefined> {
   for (const original of [a, b]) {
     try {
-      await gatherBlobs({ computation: original.document.computation, original, store, folder: inputsFolder })
+      const { computation } = original.document
+      await gatherBlobs({ computation, original, store, folder: inputsFolder })
+      if (startDiffers(await repeatStart(computation, { store, home })))
+        return `the program of ${original.path} does not come to its warm start`
     } catch (error) {
       if (error instanceof RunnerError && error.code === 'BLOB_MISSING') return error.message
       throw error

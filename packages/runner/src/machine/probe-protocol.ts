@@ -2,6 +2,7 @@
 import type { Computation, SnapshotManifest } from '@reprise/core'
 import type { CallSubject, GlobalState } from '@reprise/wasm'
 import type { SerializedError } from './serialized-error.ts'
+import type { WarmStack } from './warm/index.ts'
 
 /** Slots of the control block, as an Int32Array over its first bytes. */
 export const PROBE_COMMANDS = 0 // counts commands sent; the thread waits on it
@@ -18,6 +19,8 @@ export interface ProbeData {
   readonly control: SharedArrayBuffer
   /** The snapshot to begin with; its blobs are among `blobs`. */
   readonly from: SnapshotManifest | undefined
+  /** What a computation that begins warm begins with, when no snapshot does. */
+  readonly warm: { readonly stack: WarmStack; readonly memory: Uint8Array } | undefined
 }
 
 /** What ends a stretch that is run. */

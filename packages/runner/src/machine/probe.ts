@@ -4,9 +4,11 @@
  */
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import type { Computation, SnapshotManifest } from '@reprise/core'
+import { hex, pagesRoot, type Computation, type SnapshotManifest } from '@reprise/core'
 import { WORKER_STACK_MB } from '@reprise/wasm'
+import { nodeCrypto } from '../crypto.ts'
 import { runnerFolders } from '../home.ts'
+import { threadFailure } from './failure.ts'
 import {
   PROBE_BYTES,
   PROBE_COMMANDS,
@@ -22,7 +24,8 @@ import {
   type ProbeStop,
   type ProbeTarget,
 } from './probe-protocol.ts'
-import { engineFailure, failed, workerUrl } from './wasm-machine.ts'
+import { loadWarmStart, makeWarmStart, unpackPages, warmStack, type WarmEntry } from './warm/index.ts'
+import { failed, notTheWarmStart, workerUrl } from './wasm-machine.ts'
 
 export interface ProbeOptions {
   readonly computation: Computation
@@ -61,6 +64,7 @@ export async function startProbe(options: ProbeOptions): Promise<Probe> {
     cacheFolder: join(runnerFolders(options.home).cache, 'wasm'),
     control,
     from: options.from,
+    warm: options.from === undefined ? await warmStart(options) : undefined,
   }
   const resourceLimits = { stackSizeMb: WORKER_STACK_MB }
   const thread = new ProbeThread(new Worker(workerUrl('probe'), { workerData, resourceLimits }), control)
@@ -71,6 +75,27 @@ export async function startProbe(options: ProbeOptions): Promise<Probe> {
     await thread.terminate()
     throw error
   }
+}
+
+async function warmStart({ computation, blobs, home }: ProbeOptions): Promise<ProbeData['warm']> {
+  const { start } = computation
+  if (start === undefined) return undefined
+  const request = { computation: { ...computation, start }, blobs, home }
+  let entry = await loadWarmStart(request)
+  let memory = memoryOf(entry)
+  // Damaged in the cache.
+  if (memory === undefined) memory = memoryOf((entry = await makeWarmStart(request)))
+  if (memory === undefined) throw failed('a warm start changed while it was loaded')
+  const { snapshotRoot } = entry.head
+  if (snapshotRoot !== start.snapshotRoot) throw notTheWarmStart(start.snapshotRoot, snapshotRoot)
+  return { stack: warmStack(entry), memory }
+}
+
+/** Undefined when it is not the one of the head. */
+function memoryOf(entry: WarmEntry): Uint8Array | undefined {
+  const memory = new Uint8Array(entry.head.memoryBytes)
+  unpackPages(entry, memory)
+  return hex(pagesRoot(memory, nodeCrypto.sha256)) === entry.head.memoryRoot ? memory : undefined
 }
 
 function probeOf(thread: ProbeThread, start: bigint): Probe {
@@ -140,7 +165,7 @@ class ProbeThread {
   }
 
   #heard(message: ProbeMessage): void {
-    if (message.kind === 'failed') return this.#fail(engineFailure(message.error))
+    if (message.kind === 'failed') return this.#fail(threadFailure(message.error))
     const waiting = this.#waiting
     this.#waiting = undefined
     waiting?.resolve(message)

@@ -3,7 +3,6 @@
  * digested, frames too, and kept in memory; the guest can be put back to what was kept.
  */
 import { hash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { hex, pagesRoot, stateRoot, type Sha256 } from '@reprise/core'
 import {
@@ -22,6 +21,7 @@ import {
 } from '@reprise/wasm'
 import { CallRecorder } from './call-log.ts'
 import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
+import { blobReader } from './inputs.ts'
 import {
   PROBE_COMMANDS,
   PROBE_INTERRUPT,
@@ -35,24 +35,20 @@ import {
 } from './probe-protocol.ts'
 import { loadRewritten } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
+import { keptStack } from './warm/index.ts'
 
 /** How far the guest runs between looks at the interrupt flag: tens of milliseconds. */
 const SLICE_FUEL = 1n << 26n
 
-const { computation, blobs, cacheFolder, control, from } = workerData as ProbeData
+const { computation, blobs, cacheFolder, control, from, warm } = workerData as ProbeData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256: Sha256 = (data) => hash('sha256', data, 'buffer')
+const readBlob = blobReader(blobs)
 const digest = (data: Uint8Array): string => hex(sha256(data))
 
 function post(message: ProbeMessage, transfer: readonly ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, [...transfer])
-}
-
-function readBlob(name: string): Uint8Array {
-  const path = blobs[name]
-  if (path === undefined) throw new Error(`blob ${name} was not handed to the probe`)
-  return readFileSync(path)
 }
 
 /** What the guest is put back to: nothing is the very start. */
@@ -62,13 +58,20 @@ interface Kept {
   readonly calls: number
 }
 
+/** Its stack is continued by modules made here: those that are kept have no sites in host calls. */
+function warmSnapshot(): Snapshot | undefined {
+  if (warm === undefined) return undefined
+  const { stack, memory } = warm
+  return { activations: keptStack(stack).activations, memory, globals: stack.globals, position: 0n }
+}
+
 class ProbeThread {
-  readonly #loaded = loadRewritten(readBlob(computation.program.sha256), computation, cacheFolder, sha256, true)
+  readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256, true)
   readonly #continuations = this.#loaded.continuations()
   readonly #given = givenOptions(computation, readBlob)
   readonly #calls = new CallRecorder()
   #kept: Kept = {
-    snapshot: from === undefined ? undefined : snapshotOf(from, readBlob),
+    snapshot: from === undefined ? warmSnapshot() : snapshotOf(from, readBlob),
     host: from === undefined ? undefined : savedHost(from, readBlob),
     calls: 0,
   }

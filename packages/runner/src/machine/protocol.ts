@@ -5,7 +5,9 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { Computation, MachineResults, SnapshotManifest, SnapshotRef, Stop } from '@reprise/core'
 import type { GlobalState, SavedHost } from '@reprise/wasm'
+import type { DirtyPagesChoice, DirtyPagesMethod } from '../dirty-pages/index.ts'
 import type { SerializedError } from './serialized-error.ts'
+import type { WarmStack } from './warm/index.ts'
 
 /** Slots of the control block, as an Int32Array over its first bytes. */
 export const CONTROL_COMMANDS = 0 // counts commands sent; the engine thread waits on it
@@ -22,12 +24,16 @@ export const CONTROL_CAPTURE_US = 5
 export const CONTROL_BYTES = 48
 
 export type Command =
+  /** The first one of a machine that begins warm, when the shadow holds the memory that it begins with. */
+  | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memoryBytes: number }
   | { readonly kind: 'run'; readonly position: bigint }
   | { readonly kind: 'measure' }
   /** At a due stop, after `measure`. */
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'state' }
   | { readonly kind: 'results' }
+  /** The process of the scanner, or why there is none. */
+  | { readonly kind: 'scanner'; readonly scanner: number | string }
 
 /** From the engine thread. */
 export type EngineMessage =
@@ -37,9 +43,12 @@ export type EngineMessage =
       readonly rewrite: { readonly cached: boolean; readonly elapsedMs: number }
     }
   | { readonly kind: 'stop'; readonly stop: Stop }
-  | { readonly kind: 'state'; readonly memory: Uint8Array; readonly engineState: Uint8Array }
+  | { readonly kind: 'state'; readonly memoryBytes: number; readonly engineState: Uint8Array }
   | { readonly kind: 'results'; readonly results: MachineResults }
   | { readonly kind: 'stream'; readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
+  /** A scanner would pay now. */
+  | { readonly kind: 'scanner-wanted' }
+  | { readonly kind: 'dirty-pages'; readonly method: DirtyPagesMethod }
   | { readonly kind: 'failed'; readonly error: SerializedError }
 
 /** From the engine thread to the hash thread: what changed in the shadow since the last one. */
@@ -64,8 +73,19 @@ export interface SnapshotRequest {
 
 export type HashRequest = MeasureRequest | SnapshotRequest
 
+/** From the main thread to the hash thread, before anything else: what the shadow holds at a warm start. */
+export interface BeginRequest {
+  readonly memoryBytes: number
+  /** Those that may not be zero: [first, count]. */
+  readonly pages: readonly (readonly [number, number])[]
+}
+
 /** From the hash thread; those of one kind come in the order of their requests. */
-export type HashResult = MeasureResult | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef } | HashFailure
+export type HashResult =
+  | MeasureResult
+  | { readonly kind: 'begun'; readonly memoryRoot: Uint8Array }
+  | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef }
+  | HashFailure
 
 export interface HashFailure {
   readonly kind: 'failed'
@@ -88,8 +108,9 @@ export interface EngineWorkerData {
   readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
   readonly hashPort: MessagePort
-  /** The snapshot that the machine begins with; its blobs are among `blobs`. */
+  /** The snapshot that the machine begins with; its blobs are among `blobs`. Without one a warm start may begin it. */
   readonly from: SnapshotManifest | undefined
+  readonly dirtyPages: DirtyPagesChoice
 }
 
 export interface HashWorkerData {

@@ -8,14 +8,14 @@ import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { threadId } from 'node:worker_threads'
 import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
-import { Continuations, REWRITER_VERSION, rewrite, type ModuleFacts } from '@reprise/wasm'
+import { Continuations, REWRITER_VERSION, rewrite, type KeptStack, type ModuleFacts } from '@reprise/wasm'
 import { writeFailure } from '../error.ts'
 
 export interface LoadedModule {
   readonly module: WebAssembly.Module
   readonly facts: ModuleFacts
-  /** For captures: reads the program once more. */
-  readonly continuations: () => Continuations
+  /** For captures: reads the program once more, but for a stack whose continuations were kept. */
+  readonly continuations: (kept?: KeptStack) => Continuations
   readonly cached: boolean
   readonly elapsedMs: number
 }
@@ -25,8 +25,10 @@ const HEADER_BYTES = 36
 
 /** @param lookout - So that the guest can be left in host calls too, to be looked at. */
 export function loadRewritten(
-  program: Uint8Array,
-  computation: Computation,
+  program: () => Uint8Array,
+  computation: Pick<Computation, 'floats' | 'limits' | 'program'> & {
+    readonly start?: Computation['start'] | undefined
+  },
   folder: string,
   sha256: Sha256,
   lookout = false,
@@ -42,11 +44,14 @@ export function loadRewritten(
   const key = sha256(utf8(canonical({ options, program: computation.program.sha256, rewriter: REWRITER_VERSION })))
   const path = join(folder, `${hex(key)}.rewritten`)
   const kept = readEntry(path, sha256)
-  const rewritten = kept ?? rewrite(program, options)
-  if (kept === undefined) writeEntry(folder, path, rewritten, sha256)
+  const rewritten = kept ?? rewrite(program(), options)
   chooseTier(rewritten.bytes)
+  if (computation.start !== undefined) setFlagsFromString(`--wasm-tiering-budget=${WARM_TIERING_BUDGET}`)
+  // What is kept was validated when it was made: half the time of reading 15 MB.
+  setFlagsFromString(kept === undefined ? '--no-wasm-lazy-validation' : '--wasm-lazy-validation')
   const module = new WebAssembly.Module(rewritten.bytes)
-  const continuations = (): Continuations => new Continuations(program, options)
+  if (kept === undefined) writeEntry(folder, path, rewritten, sha256)
+  const continuations = (stack?: KeptStack): Continuations => new Continuations(program, options, stack)
   return {
     module,
     facts: rewritten.facts,
@@ -105,6 +110,12 @@ const OPTIMISED_CODE_BYTES_MAX = 1 << 20
  */
 const TIER_FLAGS = ['liftoff', 'wasm-dynamic-tiering', 'wasm-deopt'] as const
 
+/**
+ * About how many bytes of code a function runs through before it is optimised; V8's own is 13 million. The loop of CPython is
+ * 113 kB: it would be optimised from the first instructions of a script on, for a quarter of a second that the end of the process
+ * waits for. With this one it is when a few milliseconds were spent in it.
+ */
+const WARM_TIERING_BUDGET = 1 << 28
 /**
  * WebAssembly has no on-stack replacement: a hot loop stays in the tier that its function was entered in. So small
  * programs are optimised at once, and large ones, where that takes seconds, when they are hot.

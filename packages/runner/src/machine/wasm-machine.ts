@@ -4,19 +4,29 @@
  */
 import { join } from 'node:path'
 import { MessageChannel, Worker } from 'node:worker_threads'
-import type {
-  Computation,
-  Machine,
-  MachineResults,
-  MachineState,
-  Measurement,
-  SnapshotManifest,
-  SnapshotRef,
-  Stop,
+import {
+  hex,
+  type Computation,
+  type Machine,
+  type MachineResults,
+  type MachineState,
+  type Measurement,
+  type SnapshotManifest,
+  type SnapshotRef,
+  type Stop,
+  type WarmStart,
 } from '@reprise/core'
 import { WORKER_STACK_MB } from '@reprise/wasm'
+import {
+  dirtyPagesChoice,
+  startScanner,
+  WHILE_SMALL,
+  type DirtyPagesChoice,
+  type DirtyPagesMethod,
+  type Scanner,
+} from '../dirty-pages/index.ts'
 import { runnerFolders } from '../home.ts'
-import { RunnerError, type RunnerErrorCode } from '../error.ts'
+import { RunnerError } from '../error.ts'
 import {
   CONTROL_BYTES,
   CONTROL_CAPTURE_US,
@@ -26,13 +36,15 @@ import {
   CONTROL_POSITION,
   CONTROL_STALL_US,
   CONTROL_STREAM_BYTES,
+  type BeginRequest,
   type Command,
   type EngineMessage,
   type EngineWorkerData,
   type HashResult,
   type HashWorkerData,
 } from './protocol.ts'
-import type { SerializedError } from './serialized-error.ts'
+import { threadFailure } from './failure.ts'
+import { loadWarmStart, makeWarmStart, unpackPages, warmStack, type WarmEntry } from './warm/index.ts'
 
 const WASM_PAGE_BYTES = 65536
 export interface MachineOptions {
@@ -44,6 +56,8 @@ export interface MachineOptions {
   /** The snapshot to begin with; its blobs are among `blobs`. */
   readonly from?: SnapshotManifest | undefined
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> | void
+  /** `kernel` fails where the kernel cannot be asked; the default is what the environment says, else `auto`. */
+  readonly dirtyPages?: DirtyPagesChoice
 }
 
 export interface WasmMachine extends Machine {
@@ -58,6 +72,7 @@ export interface MachineProgress {
   readonly memoryBytes: number
   readonly measureMs: number
   readonly captureMs: number
+  readonly dirtyPages: DirtyPagesMethod
 }
 
 export function workerUrl(name: string): URL {
@@ -67,10 +82,11 @@ export function workerUrl(name: string): URL {
 /**
  * Prepares the machine of a computation; it stands before its first instruction.
  *
- * @throws {@link RunnerError} `ENGINE_REFUSED` when the module cannot be run here, with what to do.
+ * @throws {@link RunnerError} `ENGINE_REFUSED` when the module cannot be run here, with what to do; `WARM_START` when the
+ *   program does not come to the warm start of the computation.
  */
 export async function startWasmMachine(options: MachineOptions): Promise<WasmMachine> {
-  const { computation } = options
+  const { computation, dirtyPages = dirtyPagesChoice() } = options
   const control = new SharedArrayBuffer(CONTROL_BYTES)
   const shadow = new SharedArrayBuffer(0, { maxByteLength: computation.limits.memoryPages * WASM_PAGE_BYTES })
   const { port1: enginePort, port2: hashPort } = new MessageChannel()
@@ -82,6 +98,7 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
     shadow,
     hashPort,
     from: options.from,
+    dirtyPages,
   }
   const hashData: HashWorkerData = { control, home: options.home, shadow, enginePort }
   const hasher = new Worker(workerUrl('hash'), { workerData: hashData, transferList: [enginePort] })
@@ -92,11 +109,65 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
   })
   const threads = new Threads({ engine, hasher, control, onStream: options.onStream })
   try {
-    return machineOf(threads, control, await threads.expect('ready'))
+    // Where it must not be missing it is there before the first checkpoint.
+    const scanner = dirtyPages === 'kernel' ? threads.startScanner() : undefined
+    const ready = threads.expect('ready')
+    // Whoever fails first is heard below.
+    ready.catch(() => {})
+    const { start } = computation
+    if (start !== undefined && options.from === undefined)
+      await beginWarm(threads, { ...options, computation: { ...computation, start }, shadow })
+    const heard = await ready
+    await scanner
+    return machineOf({ threads, control, shadow, ready: heard })
   } catch (error) {
     await threads.terminate()
     throw error
   }
+}
+
+/**
+ * Puts the memory of the warm start where both threads find it, and has it hashed before the guest gets it: so a machine
+ * begins with the state that the computation seals, or not at all.
+ */
+async function beginWarm(
+  threads: Threads,
+  {
+    computation,
+    blobs,
+    home,
+    shadow,
+  }: Omit<MachineOptions, 'computation'> & {
+    readonly computation: Computation & { readonly start: WarmStart }
+    readonly shadow: SharedArrayBuffer
+  },
+): Promise<void> {
+  const request = { computation, blobs, home }
+  const put = async (entry: WarmEntry): Promise<boolean> => {
+    const { memoryBytes, memoryRoot, pages } = entry.head
+    if (shadow.byteLength < memoryBytes) shadow.grow(memoryBytes)
+    unpackPages(entry, new Uint8Array(shadow))
+    return hex(await threads.begin({ memoryBytes, pages })) === memoryRoot
+  }
+  let entry = await loadWarmStart(request)
+  if (!(await put(entry))) {
+    // Damaged in the cache.
+    entry = await makeWarmStart(request)
+    new Uint8Array(shadow).fill(0)
+    if (!(await put(entry))) throw failed('a warm start changed while it was loaded')
+  }
+  const { snapshotRoot, memoryBytes } = entry.head
+  if (snapshotRoot !== computation.start.snapshotRoot)
+    throw notTheWarmStart(computation.start.snapshotRoot, snapshotRoot)
+  threads.tell({ kind: 'warm', stack: warmStack(entry), memoryBytes })
+}
+
+export function notTheWarmStart(sealed: string, actual: string): RunnerError {
+  return new RunnerError('WARM_START', {
+    message: `the program comes to another warm start (${actual}) than the computation seals (${sealed})`,
+    hint: 'the record was made up, or made by a version that differs; nothing that follows from it can be repeated',
+    data: { sealed, actual },
+  })
 }
 
 type Answer<Kind extends EngineMessage['kind']> = Extract<EngineMessage, { kind: Kind }>
@@ -114,8 +185,12 @@ class Threads {
   readonly #measurements: Waiting<Measurement>[] = []
   readonly #snapshots: Waiting<SnapshotRef>[] = []
   #waiting: (Waiting<EngineMessage> & { readonly kind: EngineMessage['kind'] }) | undefined
+  #beginning: Waiting<Uint8Array> | undefined
   #failure: Error | undefined
   #streaming: Promise<void> = Promise.resolve()
+  #scanner: Scanner | undefined
+  #isTerminated = false
+  #dirtyPages: DirtyPagesMethod = WHILE_SMALL
 
   constructor(options: {
     readonly engine: Worker
@@ -138,6 +213,23 @@ class Threads {
   /** What the guest wrote so far has been shown. */
   get streamed(): Promise<void> {
     return this.#streaming
+  }
+
+  get dirtyPages(): DirtyPagesMethod {
+    return this.#dirtyPages
+  }
+
+  /** Starts the process that asks the kernel, and tells the engine thread of it, or why there is none. */
+  async startScanner(): Promise<void> {
+    let scanner: number | string
+    try {
+      this.#scanner = await startScanner()
+      scanner = this.#scanner.pid
+    } catch (error) {
+      scanner = (error as Error).message
+    }
+    if (this.#isTerminated) this.#scanner?.stop()
+    else this.#command({ kind: 'scanner', scanner })
   }
 
   expect<Kind extends EngineMessage['kind']>(kind: Kind): Promise<Answer<Kind>> {
@@ -169,7 +261,22 @@ class Threads {
     })
   }
 
+  /** To the hash thread: what a warm start begins with. @returns The root of the memory. */
+  begin(request: BeginRequest): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(this.#failure)
+      this.#beginning = { resolve, reject }
+      this.#hasher.postMessage(request)
+    })
+  }
+
+  tell(command: Extract<Command, { kind: 'warm' }>): void {
+    this.#command(command)
+  }
+
   async terminate(): Promise<void> {
+    this.#isTerminated = true
+    this.#scanner?.stop()
     for (const worker of [this.#engine, this.#hasher]) worker.removeAllListeners('exit')
     await Promise.all([this.#engine.terminate(), this.#hasher.terminate()])
   }
@@ -186,7 +293,11 @@ class Threads {
         .then(() => this.#stream(message))
         .catch((error: unknown) => this.#fail(error as Error))
     } else if (message.kind === 'failed') {
-      this.#fail(engineFailure(message.error))
+      this.#fail(threadFailure(message.error))
+    } else if (message.kind === 'dirty-pages') {
+      this.#dirtyPages = message.method
+    } else if (message.kind === 'scanner-wanted') {
+      void this.startScanner()
     } else if (this.#waiting?.kind === message.kind) {
       const { resolve } = this.#waiting
       this.#waiting = undefined
@@ -197,9 +308,10 @@ class Threads {
   }
 
   #hashed(result: HashResult): void {
-    if (result.kind === 'measure') this.#measurements.shift()?.resolve(result)
+    if (result.kind === 'begun') this.#beginning?.resolve(result.memoryRoot)
+    else if (result.kind === 'measure') this.#measurements.shift()?.resolve(result)
     else if (result.kind === 'snapshot') this.#snapshots.shift()?.resolve(result.snapshot)
-    else this.#fail(engineFailure(result.error))
+    else this.#fail(threadFailure(result.error))
   }
 
   async #stream({ stream, bytes }: Answer<'stream'>): Promise<void> {
@@ -210,6 +322,7 @@ class Threads {
 
   #fail(error: Error): void {
     this.#failure ??= error
+    this.#beginning?.reject(this.#failure)
     this.#waiting?.reject(this.#failure)
     this.#waiting = undefined
     const waiting = [...this.#measurements.splice(0), ...this.#snapshots.splice(0)]
@@ -217,7 +330,14 @@ class Threads {
   }
 }
 
-function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'ready'>): WasmMachine {
+interface MachineParts {
+  readonly threads: Threads
+  readonly control: SharedArrayBuffer
+  readonly shadow: SharedArrayBuffer
+  readonly ready: Answer<'ready'>
+}
+
+function machineOf({ threads, control, shadow, ready }: MachineParts): WasmMachine {
   const flags = new Int32Array(control)
   const counters = new BigInt64Array(control)
   return {
@@ -231,8 +351,8 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
     measure: () => threads.measure(),
     snapshot: () => threads.snapshot(),
     async state(): Promise<MachineState> {
-      const { memory, engineState } = await threads.ask({ kind: 'state' }, 'state')
-      return { memory, engineState }
+      const { memoryBytes, engineState } = await threads.ask({ kind: 'state' }, 'state')
+      return { memory: new Uint8Array(shadow, 0, memoryBytes), engineState }
     },
     results: async (): Promise<MachineResults> => (await threads.ask({ kind: 'results' }, 'results')).results,
     interrupt(): void {
@@ -243,16 +363,10 @@ function machineOf(threads: Threads, control: SharedArrayBuffer, ready: Answer<'
       memoryBytes: Number(Atomics.load(counters, CONTROL_MEMORY)),
       measureMs: Number(Atomics.load(counters, CONTROL_STALL_US)) / 1000,
       captureMs: Number(Atomics.load(counters, CONTROL_CAPTURE_US)) / 1000,
+      dirtyPages: threads.dirtyPages,
     }),
     [Symbol.asyncDispose]: () => threads.terminate(),
   }
-}
-
-/** What the engine thread threw, as what it is to the user: this program, this host, or a mistake of ours. */
-export function engineFailure({ name, code, message, hint }: SerializedError): RunnerError {
-  const isOfHost = code === undefined || code.startsWith('HOST_')
-  const own = name === 'RunnerError' ? (code as RunnerErrorCode) : isOfHost ? 'ENGINE_FAILED' : 'ENGINE_REFUSED'
-  return new RunnerError(own, { message, ...(hint !== undefined && { hint }), data: { code, name } })
 }
 
 export function failed(message: string, cause?: unknown): RunnerError {

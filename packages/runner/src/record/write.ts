@@ -111,9 +111,14 @@ function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: Blo
   const { computation, outcome } = document
   const wanted = new Set<string>()
   if (level >= 1) for (const { sha256 } of outcome?.outputs ?? []) wanted.add(sha256)
+  // Of a warm start only what it is made from, never itself: whoever repeats makes it.
+  const ofStart = computation.start?.mounts ?? []
+  const bootstrap = ofStart.flatMap((source) => (source.kind === 'files' ? source.files : []))
+  if (level >= 1) for (const { sha256 } of bootstrap) wanted.add(sha256)
   if (level >= 2) {
     wanted.add(computation.program.sha256)
-    for (const { source } of computation.mounts) if (source.kind === 'archive') wanted.add(source.blob.sha256)
+    const sources = [...computation.mounts.map(({ source }) => source), ...ofStart]
+    for (const source of sources) if (source.kind === 'archive') wanted.add(source.blob.sha256)
   }
   return [...blobsOf(document)]
     .filter(([sha256]) => level >= 3 || wanted.has(sha256))

@@ -2,10 +2,10 @@
 import { hash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hex, type BlobRef, type Computation } from '@reprise/core'
+import { hex, type BlobRef, type Computation, type MountSource } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
-import { runtimeFiles } from '../definition/index.ts'
+import { runtimeFiles, warmFiles } from '../definition/index.ts'
 import { INPUT_BYTES_MAX, INPUT_FILES_MAX } from '../definition/inputs.ts'
 import { scanFolder, TooMuch } from '../definition/scan.ts'
 import type { LoadedRecord } from '../record/index.ts'
@@ -32,6 +32,7 @@ interface Wanted extends BlobRef {
  * @throws {@link RunnerError} `BLOB_MISSING`, naming each missing one with its digest; `INPUT_MISSING` when there is no such folder.
  */
 export async function gatherBlobs(request: GatherRequest): Promise<void> {
+  if (request.computation.start !== undefined) await request.store.putAll(warmFiles())
   const named = await missingOf(request, wantedBlobs(request.computation, request.folder))
   const missing = named.length === 0 ? named : await missingOf(request, await byLength(named, request.folder))
   if (missing.length === 0) return
@@ -76,12 +77,16 @@ function wantedBlobs(computation: Computation, folder: string): readonly Wanted[
     },
     { ...computation.stdin, name: 'stdin', candidates: [] },
   ]
-  for (const { at, source } of computation.mounts) {
-    if (source.kind === 'archive') wanted.push({ ...source.blob, name: `library at ${at}`, candidates: runtime })
-    else
-      wanted.push(...source.files.map((file) => ({ ...file, name: file.path, candidates: [join(folder, file.path)] })))
-  }
+  for (const { at, source } of computation.mounts) wanted.push(...wantedOf(at, source, folder))
+  for (const [i, source] of (computation.start?.mounts ?? []).entries())
+    wanted.push(...wantedOf(`the warm-up's ${computation.mounts[i].at}`, source, folder))
   return wanted
+}
+
+function wantedOf(at: string, source: MountSource, folder: string): readonly Wanted[] {
+  return source.kind === 'archive'
+    ? [{ ...source.blob, name: `library at ${at}`, candidates: runtimeFiles() }]
+    : source.files.map((file) => ({ ...file, name: file.path, candidates: [join(folder, file.path)] }))
 }
 
 async function gatherOne({ original, store }: GatherRequest, wanted: Wanted): Promise<boolean> {

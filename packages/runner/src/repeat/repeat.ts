@@ -7,6 +7,7 @@ import { applyCriteria, type CriterionResult, type Side } from '../compare/index
 import type { LoadedRecord } from '../record/index.ts'
 import { run, type RunRequest, type RunResult } from '../run/index.ts'
 import { gatherBlobs } from './gather.ts'
+import { repeatStart, startDiffers, type RepeatedStart } from './warm.ts'
 
 export interface RepeatRequest extends Pick<
   RunRequest,
@@ -40,7 +41,9 @@ export interface RepeatResult {
   readonly criteria: readonly CriterionResult[]
   readonly firstDivergence: FirstDivergence | undefined
   readonly checkpointsEqual: boolean
-  readonly run: RunResult
+  readonly start: RepeatedStart
+  /** Absent when the program does not come to the warm start of the computation: nothing can follow from it. */
+  readonly run: RunResult | undefined
 }
 
 /**
@@ -50,6 +53,18 @@ export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
   const { original } = request
   const { computation, outcome, run: originalRun } = original.document
   await gatherBlobs({ computation, original, store: request.store, folder: request.inputsFolder })
+  const start = await repeatStart(computation, request)
+  if (startDiffers(start)) {
+    const criteria = computation.success.map((criterion) => ({ criterion, met: null, detail: 'nothing was run' }))
+    return {
+      repetition: 'diverged',
+      criteria,
+      firstDivergence: undefined,
+      checkpointsEqual: false,
+      start,
+      run: undefined,
+    }
+  }
   let firstDivergence: FirstDivergence | undefined
   const repetition = await run({
     ...request,
@@ -75,6 +90,7 @@ export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
     criteria,
     firstDivergence,
     checkpointsEqual,
+    start,
     run: repetition,
   }
 }

@@ -22,6 +22,7 @@ import { mapLimited } from '../parallel.ts'
 import type { LoadedRecord } from '../record/index.ts'
 import { blobPaths, drive, outcomeOf, readSnapshot, snapshotPaths } from '../run/index.ts'
 import { gatherBlobs } from './gather.ts'
+import { repeatStart, startDiffers } from './warm.ts'
 import { compareCheckpoint, recordedPositions, type FirstDivergence } from './repeat.ts'
 
 /** `all`, `sample:K` by the verifier's own random generator, or `K..L`, counted from 0. */
@@ -154,6 +155,13 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
   const { original, store, home, signal } = request
   const { computation } = original.document
   let manifest: SnapshotManifest | undefined
+  if (segment.first === 0 && startDiffers(await repeatStart(computation, request)))
+    return {
+      ...segment,
+      reproduced: false,
+      firstDivergence: undefined,
+      detail: 'its warm start is not what the program comes to',
+    }
   try {
     if (segment.first > 0) manifest = await snapshotAt(original, store, segment.first)
   } catch (error) {

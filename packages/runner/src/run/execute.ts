@@ -99,7 +99,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
   const { recordPath, attach, store } = request
   const recordBytes = await writeRecord({ path: recordPath, document, evidence, hosts, attach, store })
   const state = evidence.state()
-  const { measureMs, captureMs } = machine.progress()
+  const { measureMs, captureMs, dirtyPages } = machine.progress()
   return {
     run: session.run,
     computation: hex(id),
@@ -121,6 +121,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     overhead: {
       prepareMs: session.prepareMs,
       measureMs,
+      dirtyPages,
       snapshotMs: captureMs,
       signWaitMs: signing.waitedMs(),
       runMs: performance.now() - runStartedMs,

@@ -1,6 +1,6 @@
 export { drive } from './drive.ts'
 export { outcomeOf } from './outcome.ts'
-export { blobPaths, snapshotPaths } from './prepare.ts'
+export { blobPaths, snapshotPaths, warmRootOf } from './prepare.ts'
 export { findRun, resume } from './resume.ts'
 export { run } from './run.ts'
 export { readSnapshot } from './snapshot.ts'

@@ -1,9 +1,9 @@
 /** Getting ready: the signer and the machine at the same time. */
-import { manifestBlobs, type Computation, type SnapshotManifest } from '@reprise/core'
+import { manifestBlobs, type Computation, type MountSource, type SnapshotManifest } from '@reprise/core'
 import type { Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
-import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
+import { loadWarmRoot, startWasmMachine, type WarmUp, type WasmMachine } from '../machine/index.ts'
 import type { ExecuteRequest } from './types.ts'
 
 /** The signer and the machine get ready at the same time; when one fails, neither is left behind. */
@@ -46,13 +46,28 @@ export function blobPaths(computation: Computation, store: BlobStore): Readonly<
 }
 
 /** The digests of all that a machine reads besides a snapshot. */
-export function computationBlobs(computation: Computation): readonly string[] {
-  const digests = [computation.program.sha256, computation.stdin.sha256]
-  for (const { source } of computation.mounts) {
-    if (source.kind === 'archive') digests.push(source.blob.sha256)
-    else digests.push(...source.files.map((file) => file.sha256))
-  }
-  return digests
+export function computationBlobs({ program, stdin, mounts, start }: Computation): readonly string[] {
+  const sources = [...mounts.map(({ source }) => source), ...(start?.mounts ?? [])]
+  return [program.sha256, stdin.sha256, ...sources.flatMap(sourceBlobs)]
+}
+
+function sourceBlobs(source: MountSource): readonly string[] {
+  return source.kind === 'archive' ? [source.blob.sha256] : source.files.map(({ sha256 }) => sha256)
+}
+
+/**
+ * The snapshotRoot that a program comes to at its warm point, as this machine found out itself, now or earlier.
+ *
+ * @param onMake - Called before it is found out, which takes about as long as a cold start.
+ * @throws RunnerError as {@link loadWarmRoot}.
+ */
+export async function warmRootOf(
+  warmUp: WarmUp,
+  { store, home, onMake }: { readonly store: BlobStore; readonly home: string; readonly onMake?: () => void },
+): Promise<string> {
+  const digests = [warmUp.program.sha256, ...warmUp.start.mounts.flatMap(sourceBlobs)]
+  const blobs = Object.fromEntries(digests.map((digest) => [digest, store.path(digest)]))
+  return await loadWarmRoot({ computation: warmUp, blobs, home, onMake })
 }
 
 export function snapshotPaths(manifest: SnapshotManifest, store: BlobStore): Readonly<Record<string, string>> {

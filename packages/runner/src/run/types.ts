@@ -2,6 +2,7 @@
 import type { Checkpoint, Computation, MachineNote, Outcome } from '@reprise/core'
 import type { HostFacts, Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
+import type { DirtyPagesMethod } from '../dirty-pages/index.ts'
 import type { AttachLevel } from '../record/index.ts'
 
 /** How old an unsigned checkpoint may get before the machine waits for the TPM. */
@@ -69,6 +70,8 @@ export interface RunResult {
   readonly overhead: {
     readonly prepareMs: number
     readonly measureMs: number
+    /** How changed pages were found in the end. */
+    readonly dirtyPages: DirtyPagesMethod
     readonly snapshotMs: number
     readonly signWaitMs: number
     readonly runMs: number

@@ -59,6 +59,18 @@ export interface CallGraph {
   readonly polls: Uint8Array
   /** The same for an indirect call, by type index. */
   readonly typePolls: Uint8Array
+  /** By function index: 1 when a call may end with an exception of the guest. */
+  readonly throws: Uint8Array
+  /** The same for an indirect call, by type index. */
+  readonly typeThrows: Uint8Array
+}
+
+/** Marks of functions, by index. */
+export interface FunctionMarks {
+  /** 1 for host functions and functions with loops. */
+  readonly hasSite: Uint8Array
+  /** 1 for functions with an instruction that throws. */
+  readonly hasThrow: Uint8Array
 }
 
 /** Node of each type index: equal types share the node of the first of them. */
@@ -88,13 +100,15 @@ export function addTypeEdges(edges: Edges, module: WasmModule, nodes: Uint32Arra
 
 /**
  * @param edges - One closed node per function, then one per type index.
- * @param hasSite - By function index: 1 for host functions and functions with loops.
+ * @param nodes - As {@link typeNodes} gives them.
  */
-export function analyseCalls(edges: Edges, module: WasmModule, hasSite: Uint8Array, nodes: Uint32Array): CallGraph {
+export function analyseCalls(edges: Edges, module: WasmModule, marks: FunctionMarks, nodes: Uint32Array): CallGraph {
+  const { hasSite, hasThrow } = marks
   const functions = module.functions.length
   const cyclic = new Uint8Array(edges.nodes)
   const reaches = new Uint8Array(edges.nodes)
   const polls = new Uint8Array(edges.nodes)
+  const throws = new Uint8Array(edges.nodes)
   // Components come callees first, so that one pass carries `reaches` up to the callers.
   forEachComponent(edges, (component) => {
     const isCycle = component.length > 1 || hasEdge(edges, component[0], component[0])
@@ -112,11 +126,24 @@ export function analyseCalls(edges: Edges, module: WasmModule, hasSite: Uint8Arr
         polled = polls[target] === 1
       }
     }
+    if (component.some((node) => hasThrow[node] === 1 || hasMarkedTarget(edges, node, throws))) {
+      for (const node of component) throws[node] = 1
+    }
     if (reached) for (const node of component) reaches[node] = 1
     if (polled) for (const node of component) polls[node] = 1
   })
   const byType = (marks: Uint8Array): Uint8Array => Uint8Array.from(nodes, (node) => marks[node])
-  return { cyclic, reaches, typeReaches: byType(reaches), polls, typePolls: byType(polls) }
+  return {
+    ...{ cyclic, reaches, polls, throws },
+    ...{ typeReaches: byType(reaches), typePolls: byType(polls), typeThrows: byType(throws) },
+  }
+}
+
+function hasMarkedTarget(edges: Edges, source: number, marks: Uint8Array): boolean {
+  for (let edge = edges.start(source); edge < edges.start(source + 1); edge++) {
+    if (marks[edges.target(edge)] === 1) return true
+  }
+  return false
 }
 
 function hasEdge(edges: Edges, source: number, target: number): boolean {

@@ -7,6 +7,7 @@
  */
 
 import type { Body } from '../module/body.ts'
+import { clausesOf } from '../module/clauses.ts'
 import { OP } from '../module/opcodes.ts'
 
 export class Liveness {
@@ -22,6 +23,10 @@ export class Liveness {
   /** By nesting level: what is live where the `else` arm begins. */
   #elses = new Int32Array(64)
   #openers = new Int32Array(64)
+  /** By nesting level: what is live where an exception of its `try` or `try_table` is caught. */
+  #handlers = new Int32Array(64)
+  /** Levels whose handlers an exception can reach from here. */
+  readonly #guarded: number[] = []
   #changed = false
 
   /**
@@ -56,6 +61,7 @@ export class Liveness {
     const { words } = this
     const live = this.#live
     live.fill(0, 0, words)
+    this.#guarded.length = 0
     let depth = 0
     for (let n = body.count - 1; n >= 0; n--) {
       const op = opcode[n]
@@ -69,11 +75,14 @@ export class Liveness {
           break
         case OP.call:
         case OP.callIndirect:
+          this.#joinHandlers()
           if (wanted[n] > 0) this.#record(wanted[n])
           break
         case OP.end:
-          this.#open(depth, mate[n])
-          copy(this.#behind, depth++ * words, live, 0, words)
+        case OP.delegate:
+          this.#open(depth, body.openerOf[n])
+          copy(this.#behind, depth * words, live, 0, words)
+          this.#openHandlers(body, mate[n], depth++)
           break
         case OP.else:
           copy(this.#elses, (depth - 1) * words, live, 0, words)
@@ -103,11 +112,40 @@ export class Liveness {
           this.#joinTable(body, n, depth)
           break
         case OP.return:
+        case OP.returnCall:
+        case OP.returnCallIndirect:
         case OP.unreachable:
           live.fill(0, 0, words)
           break
         default:
+          if (op >= OP.try && op <= OP.tryTable) depth = this.#passException(body, n, depth)
       }
+    }
+  }
+
+  /** Instructions that throw or handle exceptions; returns the nesting before them. */
+  #passException(body: Body, n: number, depth: number): number {
+    const { words } = this
+    const live = this.#live
+    switch (body.opcode[n]) {
+      case OP.catch:
+      case OP.catchAll:
+        join(this.#handlers, (depth - 1) * words, live, 0, words)
+        copy(live, 0, this.#behind, (depth - 1) * words, words)
+        if (body.mate[body.openerOf[n]] === n) this.#guarded.push(depth - 1)
+        return depth
+      case OP.try:
+      case OP.tryTable:
+        if (this.#guarded.at(-1) === depth - 1) this.#guarded.pop()
+        return depth - 1
+      case OP.throw:
+      case OP.rethrow:
+      case OP.throwRef:
+        live.fill(0, 0, words)
+        this.#joinHandlers()
+        return depth
+      default:
+        return depth
     }
   }
 
@@ -122,6 +160,29 @@ export class Liveness {
     if (size <= this.#behind.length) return
     this.#behind = grown(this.#behind, 2 * size)
     this.#elses = grown(this.#elses, 2 * size)
+    this.#handlers = grown(this.#handlers, 2 * size)
+  }
+
+  /** At the end of a construct, whose part that begins at `part` comes next. */
+  #openHandlers(body: Body, part: number, depth: number): void {
+    if (part < 0) return
+    const { words } = this
+    const op = body.opcode[part]
+    if (op === OP.tryTable) {
+      const before = this.#live.slice(0, words)
+      this.#live.fill(0, 0, words)
+      for (const { label } of clausesOf(body, part)) this.#joinLabel(body, depth - 1 - label)
+      copy(this.#handlers, depth * words, this.#live, 0, words)
+      copy(this.#live, 0, before, 0, words)
+      this.#guarded.push(depth)
+    } else if (op === OP.catch || op === OP.catchAll) {
+      this.#handlers.fill(0, depth * words, (depth + 1) * words)
+    }
+  }
+
+  /** An exception goes to any handler around. */
+  #joinHandlers(): void {
+    for (const level of this.#guarded) join(this.#live, 0, this.#handlers, level * this.words, this.words)
   }
 
   #joinLabel(body: Body, level: number): void {

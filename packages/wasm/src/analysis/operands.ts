@@ -10,7 +10,7 @@
 import type { Body } from '../module/body.ts'
 import { malformed } from '../module/cursor.ts'
 import type { WasmModule } from '../module/module.ts'
-import { FLOAT, floatRules, OP, pops, pushes, SINK, sinks } from '../module/opcodes.ts'
+import { diverges, FLOAT, floatRules, OP, pops, pushes, SINK, sinks, STRUCTURE, structure } from '../module/opcodes.ts'
 
 const FIXED = 0
 const FREE = 1
@@ -76,14 +76,9 @@ export class Operands {
           this.#height--
           this.#call(module, body.immediate[n], functionIndex, body.at[n])
           break
-        case OP.unreachable:
-        case OP.br:
-        case OP.brTable:
-        case OP.return:
-          n = this.#skipDead(body, module, n)
-          break
         default:
-          if (op >= OP.block && op <= OP.end) this.#control(body, module, functionIndex, n)
+          if (structure[op] !== STRUCTURE.none) this.#control(body, module, functionIndex, n)
+          else if (diverges[op] === 1) n = this.#skipDead(body, module, n)
           else this.#simple(op)
       }
     }
@@ -109,16 +104,20 @@ export class Operands {
 
   #control(body: Body, module: WasmModule, functionIndex: number, n: number): void {
     const op = body.opcode[n]
-    if (op === OP.end) return this.#end(body, module)
-    if (op === OP.else) {
-      this.#setHeight(this.#base + body.blockParams(this.#openers[this.#depth - 1], module))
-      return
-    }
+    if (structure[op] === STRUCTURE.closes) return this.#end(body, module)
+    if (structure[op] === STRUCTURE.continues) return this.#nextPart(body, module, n)
     if (op === OP.if) this.#height--
     const params = body.blockParams(n, module)
     this.#need(params, functionIndex, body.at[n])
     this.#open(n, this.#height - params)
     this.#stack.fill(FREE, this.#base, this.#height)
+  }
+
+  /** An `else` finds the parameters of its block, a `catch` what was thrown. */
+  #nextPart(body: Body, module: WasmModule, n: number): void {
+    const op = body.opcode[n]
+    if (op === OP.else) this.#setHeight(this.#base + body.blockParams(body.openerOf[n], module))
+    else this.#setHeight(this.#base + (op === OP.catch ? module.tags[body.immediate[n]].params.length : 0))
   }
 
   #end(body: Body, module: WasmModule): void {
@@ -134,19 +133,19 @@ export class Operands {
     while (this.#height < height) this.#push(FREE)
   }
 
-  /** From an unconditional branch to the `else` or `end` of its block nothing runs and nothing counts. */
+  /** From an unconditional branch to the end of its part of the block nothing runs and nothing counts. */
   #skipDead(body: Body, module: WasmModule, n: number): number {
     let nested = 0
     for (let at = n + 1; ; at++) {
-      const op = body.opcode[at]
-      if (op >= OP.block && op <= OP.if) nested++
-      else if (op === OP.end || op === OP.else) {
+      const kind = structure[body.opcode[at]]
+      if (kind === STRUCTURE.opens) nested++
+      else if (kind !== STRUCTURE.none) {
         if (nested === 0) {
-          if (op === OP.end) this.#end(body, module)
-          else this.#setHeight(this.#base + body.blockParams(this.#openers[this.#depth - 1], module))
+          if (kind === STRUCTURE.closes) this.#end(body, module)
+          else this.#nextPart(body, module, at)
           return at
         }
-        if (op === OP.end) nested--
+        if (kind === STRUCTURE.closes) nested--
       }
     }
   }

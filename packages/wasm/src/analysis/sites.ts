@@ -8,9 +8,8 @@
 
 import type { Body } from '../module/body.ts'
 import { Cursor } from '../module/cursor.ts'
-import { unsupported, type FunctionType, type WasmModule } from '../module/module.ts'
-import { describeFunction } from '../module/names.ts'
-import { FLOAT, floatRules, OP, pops, pushes, valueType, type ValueType } from '../module/opcodes.ts'
+import type { FunctionType, WasmModule } from '../module/module.ts'
+import { diverges, FLOAT, floatRules, OP, pops, pushes, STRUCTURE, structure, VALUE_TYPES, valueType, type ValueType } from '../module/opcodes.ts' // prettier-ignore
 import { resultTypes, TYPE, TYPE_NAMES } from '../module/result-types.ts'
 import { countedLoop } from './counted-loop.ts'
 
@@ -26,8 +25,15 @@ export const SITE = {
 
 /** Added to the small number of a float type: the bits of a NaN are not fixed by the semantics. */
 export const FREE = 8
-/** An operand that cannot be kept, such as a reference. */
-const OTHER = 7
+
+/** An exception that a catch around a site has caught and that a `rethrow` in it may throw again. */
+export interface Caught {
+  /** The `catch` or `catch_all`. */
+  readonly part: number
+  /** Nesting level of its `try`; 1: outermost. */
+  readonly level: number
+}
+const NOTHING_CAUGHT: readonly Caught[] = []
 
 export class Sites {
   count = 0
@@ -42,6 +48,8 @@ export class Sites {
   readonly #operandCount = new IntList()
   /** Types of the operands of all sites, with {@link FREE}. */
   readonly #operandTypes = new IntList()
+  /** By site, where there are any, outermost first. */
+  readonly #caught = new Map<number, readonly Caught[]>()
 
   /** By instruction: 1 when copies of what it leaves go to locals. */
   copies = new Uint8Array(0)
@@ -51,8 +59,6 @@ export class Sites {
   readonly copyType = new IntList()
   /** By construct: operands below it, without its own parameters. */
   readonly baseOf = new IntList()
-  /** By instruction of `else`: its `if`. */
-  readonly ifOf = new IntList()
   /** Height × 8 + type of every copy. */
   readonly copied = new Set<number>()
 
@@ -65,6 +71,8 @@ export class Sites {
   /** Operands that have their copy already; the others stand above them. */
   #marked = 0
   readonly #openers = new IntList()
+  /** By nesting level: where the current part of the construct began. */
+  readonly #parts = new IntList()
   #depth = 0
 
   /**
@@ -122,6 +130,11 @@ export class Sites {
     return this.#operandTypes.values[this.#operandsAt.values[site] + height]
   }
 
+  /** Exceptions that a frame at this site holds besides its values, outermost first. */
+  caughtAround(site: number): readonly Caught[] {
+    return this.#caught.get(site) ?? NOTHING_CAUGHT
+  }
+
   localType(local: number): number {
     return this.#localTypes[local]
   }
@@ -134,11 +147,11 @@ export class Sites {
     this.copyHeight.ensure(body.count)
     this.copyType.ensure(body.count)
     this.baseOf.ensure(body.count)
-    this.ifOf.ensure(body.count)
     this.copied.clear()
+    this.#caught.clear()
     this.#operandTypes.length = 0
     this.#height = this.#marked = this.#depth = 0
-    this.#openers.set(this.#depth++, -1)
+    this.#open(-1)
     const { opcode, immediate, count } = body
     for (let n = 0; n < count; n++) {
       const op = opcode[n]
@@ -148,26 +161,22 @@ export class Sites {
           if (op === OP.localTee) this.#pop(1)
           this.#push(this.#localTypes[immediate[n]], n, 0)
           break
-        case OP.globalGet: {
-          const { type } = module.globals[immediate[n]]
-          this.#push(type === undefined ? OTHER : TYPE[type], n, 0)
+        case OP.globalGet:
+          this.#push(TYPE[module.globals[immediate[n]].type], n, 0)
           break
-        }
+        case OP.refNull:
+          this.#push(immediate[n] === VALUE_TYPES.exnref ? TYPE.exnref : TYPE.funcref, n, 0)
+          break
         case OP.call:
-          this.#call(n, module.types[module.functions[immediate[n]]], body, module, functionIndex)
+          this.#call(n, module.types[module.functions[immediate[n]]], body, module)
           break
         case OP.callIndirect:
           this.#pop(1)
-          this.#call(n, module.types[immediate[n]], body, module, functionIndex)
-          break
-        case OP.unreachable:
-        case OP.br:
-        case OP.brTable:
-        case OP.return:
-          n = this.#skipDead(body, module, n)
+          this.#call(n, module.types[immediate[n]], body, module)
           break
         default:
-          if (op >= OP.block && op <= OP.end) this.#control(body, module, functionIndex, n)
+          if (structure[op] !== STRUCTURE.none) this.#control(body, module, n)
+          else if (diverges[op] === 1) n = this.#skipDead(body, module, n)
           else this.#simple(op, n)
       }
     }
@@ -182,7 +191,7 @@ export class Sites {
     for (let group = 0; group < body.localGroups; group++) {
       const size = cursor.u32()
       const type = valueType(cursor.u8())
-      types.fill(type === undefined ? OTHER : TYPE[type], local, local + size)
+      if (type !== undefined) types.fill(TYPE[type], local, local + size)
       local += size
     }
     for (local = 0; local < body.locals; local++) {
@@ -202,21 +211,26 @@ export class Sites {
     if (pushes[op] === 1) this.#push(type, n, 0)
   }
 
-  #call(n: number, type: FunctionType, body: Body, module: WasmModule, functionIndex: number): void {
+  #call(n: number, type: FunctionType, body: Body, module: WasmModule): void {
     this.#pop(type.params.length)
     const site = this.at.values[n] - 1
-    if (site >= 0) this.#note(site, body, module, functionIndex)
+    if (site >= 0) this.#note(site, body, module)
     this.#pushAll(type.results, n)
   }
 
-  #control(body: Body, module: WasmModule, functionIndex: number, n: number): void {
+  #open(opener: number): void {
+    this.#parts.set(this.#depth, opener)
+    this.#openers.set(this.#depth++, opener)
+  }
+
+  #control(body: Body, module: WasmModule, n: number): void {
     const op = body.opcode[n]
-    if (op === OP.end) return this.#end(body, module, n)
-    if (op === OP.else) return this.#else(body, module, n)
+    if (structure[op] === STRUCTURE.closes) return this.#end(body, module, n)
+    if (structure[op] === STRUCTURE.continues) return this.#nextPart(body, module, n)
     if (op === OP.if) this.#pop(1)
     const params = body.blockParams(n, module)
     this.baseOf.values[n] = this.#height - params
-    this.#openers.set(this.#depth++, n)
+    this.#open(n)
     const types = this.#types.values
     for (let height = this.#height - params; height < this.#height; height++) types[height] = freed(types[height])
     if (op !== OP.loop) return
@@ -229,16 +243,15 @@ export class Sites {
     this.#marked = Math.min(this.#marked, this.#height - params)
     const site = this.at.values[n] - 1
     if (site < 0) return
-    this.#note(site, body, module, functionIndex)
-    if (this.kind.values[site] === SITE.bulk) this.#note(site + 1, body, module, functionIndex)
+    this.#note(site, body, module)
+    if (this.kind.values[site] === SITE.bulk) this.#note(site + 1, body, module)
   }
 
-  #else(body: Body, module: WasmModule, n: number): void {
-    const opener = this.#openers.values[this.#depth - 1]
-    this.ifOf.values[n] = opener
-    this.#pop(this.#height - this.baseOf.values[opener])
-    const type = body.immediate[opener]
-    if (type >= 0) this.#pushAll(module.types[type].params, n)
+  /** An `else` finds the parameters of its block, a `catch` what was thrown. */
+  #nextPart(body: Body, module: WasmModule, n: number): void {
+    this.#parts.values[this.#depth - 1] = n
+    this.#pop(this.#height - this.baseOf.values[this.#openers.values[this.#depth - 1]])
+    this.#pushAll(producedTypes(body, n, module) ?? [], n)
   }
 
   #end(body: Body, module: WasmModule, n: number): void {
@@ -251,15 +264,15 @@ export class Sites {
   #skipDead(body: Body, module: WasmModule, n: number): number {
     let nested = 0
     for (let at = n + 1; ; at++) {
-      const op = body.opcode[at]
-      if (op >= OP.block && op <= OP.if) nested++
-      else if (op === OP.end || op === OP.else) {
+      const kind = structure[body.opcode[at]]
+      if (kind === STRUCTURE.opens) nested++
+      else if (kind !== STRUCTURE.none) {
         if (nested === 0) {
-          if (op === OP.end) this.#end(body, module, at)
-          else this.#else(body, module, at)
+          if (kind === STRUCTURE.closes) this.#end(body, module, at)
+          else this.#nextPart(body, module, at)
           return at
         }
-        if (op === OP.end) nested--
+        if (kind === STRUCTURE.closes) nested--
       }
     }
   }
@@ -281,39 +294,42 @@ export class Sites {
     if (this.#height < this.#marked) this.#marked = Math.max(0, this.#height)
   }
 
-  #note(site: number, body: Body, module: WasmModule, functionIndex: number): void {
+  #note(site: number, body: Body, module: WasmModule): void {
     const height = this.#height
     this.reachable.values[site] = 1
     this.#operandCount.values[site] = height
     this.#operandsAt.values[site] = this.#operandTypes.length
     for (let h = 0; h < height; h++) this.#operandTypes.push(this.#types.values[h])
-    for (; this.#marked < height; this.#marked++) this.#mark(this.#marked, body, module, functionIndex)
+    for (; this.#marked < height; this.#marked++) this.#mark(this.#marked, body, module)
+    if (body.tries > 0) this.#noteCaught(site, body)
   }
 
-  #mark(height: number, body: Body, module: WasmModule, functionIndex: number): void {
+  #noteCaught(site: number, body: Body): void {
+    const caught: Caught[] = []
+    for (let level = 1; level < this.#depth; level++) {
+      const part = this.#parts.values[level]
+      const op = body.opcode[part]
+      if ((op === OP.catch || op === OP.catchAll) && body.rethrown[part] === 1) caught.push({ part, level })
+    }
+    if (caught.length > 0) this.#caught.set(site, caught)
+  }
+
+  #mark(height: number, body: Body, module: WasmModule): void {
     const n = this.#producers.values[height]
     const type = this.#types.values[height] & ~FREE
-    if (type === OTHER) {
-      throw unsupported('references across calls', describeFunction(module, functionIndex), body.at[n])
-    }
     if (this.copies[n] === 1) return
     this.copies[n] = 1
     const first = height - this.#orders.values[height]
     this.copyHeight.values[n] = first
     this.copyType.values[n] = type
-    const types = producedTypes(body, n, module, this)
+    const types = producedTypes(body, n, module)
     if (types === undefined) this.copied.add(8 * first + type)
     else for (const [order, each] of types.entries()) this.copied.add(8 * (first + order) + TYPE[each])
   }
 }
 
-/** What a call, a block's end, a loop or an `else` leaves; `undefined` for the other instructions: one value. */
-export function producedTypes(
-  body: Body,
-  n: number,
-  module: WasmModule,
-  sites: Sites,
-): readonly ValueType[] | undefined {
+/** What a call or the parts of a construct leave; `undefined` for the other instructions: one value. */
+export function producedTypes(body: Body, n: number, module: WasmModule): readonly ValueType[] | undefined {
   switch (body.opcode[n]) {
     case OP.call:
       return module.types[module.functions[body.immediate[n]]].results
@@ -322,11 +338,14 @@ export function producedTypes(
     case OP.loop:
       return blockParamTypes(body, n, module)
     case OP.else:
-      return blockParamTypes(body, sites.ifOf.values[n], module)
-    case OP.end: {
-      const opener = body.mate[n]
-      return blockResultTypes(body, body.opcode[opener] === OP.else ? sites.ifOf.values[opener] : opener, module)
-    }
+      return blockParamTypes(body, body.openerOf[n], module)
+    case OP.catch:
+      return module.tags[body.immediate[n]].params
+    case OP.catchAll:
+      return []
+    case OP.end:
+    case OP.delegate:
+      return blockResultTypes(body, body.openerOf[n], module)
     default:
       return undefined
   }
@@ -337,7 +356,7 @@ export function blockParamTypes(body: Body, opener: number, module: WasmModule):
   return type < 0 ? [] : module.types[type].params
 }
 
-/** Of a block, loop or `if`. */
+/** Of the construct that an instruction opens. */
 export function blockResultTypes(body: Body, opener: number, module: WasmModule): readonly ValueType[] {
   const type = body.immediate[opener]
   if (type >= 0) return module.types[type].results

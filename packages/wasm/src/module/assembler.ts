@@ -25,6 +25,12 @@ export interface AssembledModule {
   readonly memory?: { readonly minPages: number; readonly maxPages?: number }
   /** Functions in the one table, from entry 0. */
   readonly table?: readonly number[]
+  /** Passive element segments, behind the one of `table`. */
+  readonly passive?: readonly (readonly number[])[]
+  /** Signatures of exception tags; without results. */
+  readonly tags?: readonly Signature[]
+  /** Functions that a `ref.func` may name without standing in a table. */
+  readonly declared?: readonly number[]
   /** Passive without `at`. */
   readonly data?: readonly { readonly at?: number; readonly bytes: readonly number[] }[]
   readonly start?: number
@@ -72,7 +78,18 @@ export function assemble(module: AssembledModule): Uint8Array<ArrayBuffer> {
     return known < 0 ? types.push(key) - 1 : known
   }
   for (const signature of module.types ?? []) typeIndex(signature)
-  const { imports = [], functions, globals = [], memory, table = [], data = [], start } = module
+  const {
+    imports = [],
+    functions,
+    globals = [],
+    memory,
+    tags = [],
+    table = [],
+    passive = [],
+    declared = [],
+    data = [],
+    start,
+  } = module
   const importSection = vector(imports, (item) => [
     ...name(item.module),
     ...name(item.name),
@@ -91,12 +108,19 @@ export function assemble(module: AssembledModule): Uint8Array<ArrayBuffer> {
     return [...unsigned(body.length), ...body]
   })
   const offset = (at: number): number[] => [0x41, ...signed(at), 0x0b]
+  const tagSection = vector(tags, (signature) => [0, ...unsigned(typeIndex(signature))])
+  const elements = [
+    ...(table.length > 0 ? [[0, ...offset(0), ...vector(table, unsigned)]] : []),
+    ...passive.map((list) => [1, 0, ...vector(list, unsigned)]),
+    ...(declared.length > 0 ? [[3, 0, ...vector(declared, unsigned)]] : []),
+  ]
   const sections: [id: number, content: number[], present: boolean][] = [
     [1, vector(types, (key) => key.split(',').map(Number)), true],
     [2, importSection, imports.length > 0],
     [3, functionSection, true],
     [4, [1, 0x70, 0, ...unsigned(table.length)], table.length > 0],
     [5, memory === undefined ? [] : [1, ...limits(memory)], memory !== undefined],
+    [13, tagSection, tags.length > 0],
     [
       6,
       vector(globals, (item) => [VALUE_TYPES[item.type], item.mutable === false ? 0 : 1, ...item.initial, 0x0b]),
@@ -104,7 +128,7 @@ export function assemble(module: AssembledModule): Uint8Array<ArrayBuffer> {
     ],
     [7, vector(exported, (item) => item), true],
     [8, unsigned(start ?? 0), start !== undefined],
-    [9, [1, 0, ...offset(0), ...vector(table, unsigned)], table.length > 0],
+    [9, vector(elements, (item) => item), elements.length > 0],
     [12, unsigned(data.length), data.some(({ at }) => at === undefined)],
     [10, code, true],
     [

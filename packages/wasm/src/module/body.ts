@@ -8,26 +8,21 @@
 
 import { WasmError } from '../error.ts'
 import { Cursor, malformed } from './cursor.ts'
-import { readValueType, unsupported, type WasmModule } from './module.ts'
+import {
+  checkIndex,
+  doubled,
+  EMPTY_BLOCK,
+  exceptionUse,
+  LOCALS_MAX,
+  LOOP,
+  NESTING_MAX,
+  USES,
+  VALUE_BLOCK,
+} from './body-parts.ts'
+import { readClause } from './clauses.ts'
+import { readReferenceType, readValueType, unsupported, type WasmModule } from './module.ts'
 import { describeFunction } from './names.ts'
-import { IMMEDIATE, immediates, OP, REFUSED } from './opcodes.ts'
-
-export const LOCALS_MAX = 49_900
-export const NESTING_MAX = 10_000
-
-/** Bits of {@link Body.loopFlags}. */
-export const LOOP = {
-  /** Holds another loop. */
-  outer: 1,
-  /** A branch or return leaves it from inside. */
-  exits: 2,
-  /** Holds a call or memory.grow. */
-  calls: 4,
-} as const
-
-/** Block types in {@link Body.immediate}: a type index, or these negative values. */
-const EMPTY_BLOCK = -1
-const VALUE_BLOCK = -2
+import { IMMEDIATE, immediates, OP, REFUSED, STRUCTURE, structure } from './opcodes.ts'
 
 /** The arrays are reused from function to function: only the first `count` (or `loops`) entries hold. */
 export class Body {
@@ -39,8 +34,18 @@ export class Body {
   at = new Uint32Array(0)
   /** First immediate: index, label depth, number of labels, i32 constant, block type. */
   immediate = new Int32Array(0)
-  /** For block, loop, if and else the instruction that ends them; for end and else their opener (-1: the function). */
+  /** For an instruction that begins a part of a construct the one that ends it; for `end` and `delegate` the part's. */
   mate = new Int32Array(0)
+  /** For an instruction that goes on with or ends a construct the one that opened it; -1: the function. */
+  openerOf = new Int32Array(0)
+  /** By catch and catch_all: 1 when a `rethrow` throws again what it has caught. */
+  rethrown = new Uint8Array(0)
+  /** `try` and `try_table` instructions. */
+  tries = 0
+  /** Whether an instruction throws. */
+  throws = false
+  /** Of {@link USES}. */
+  uses = 0
   /** Innermost loop around each instruction as an index into the loop arrays; -1: none. For `loop`: itself. */
   loopOf = new Int32Array(0)
 
@@ -68,7 +73,9 @@ export class Body {
   groupsStart = 0
   groupsEnd = 0
 
+  /** By nesting level: where its current part began, and the whole construct. */
   #open = new Int32Array(64)
+  #openers = new Int32Array(64)
   #depth = 0
   #loop = -1
   /** Names the function that is being decoded, for messages. */
@@ -80,9 +87,11 @@ export class Body {
     const cursor = new Cursor(module.bytes, start, end)
     this.bytes = module.bytes
     this.#where = () => describeFunction(module, functionIndex)
+    this.uses = 0
+    this.throws = false
     this.#readLocals(cursor, module, functionIndex)
     this.#ensure(end - cursor.at + 1)
-    this.count = this.loops = this.entryWeight = this.#depth = 0
+    this.count = this.loops = this.tries = this.entryWeight = this.#depth = 0
     this.#loop = -1
     this.#push(-1)
     while (this.#depth > 0) {
@@ -111,7 +120,7 @@ export class Body {
     this.groupsStart = cursor.at
     for (let i = 0; i < this.localGroups; i++) {
       this.locals += cursor.u32()
-      readValueType(cursor, this.#where)
+      this.#readType(cursor)
       if (this.locals > LOCALS_MAX) {
         throw new WasmError('LIMIT', { message: `In ${this.#where()} there are more than ${LOCALS_MAX} locals.` })
       }
@@ -131,6 +140,8 @@ export class Body {
     this.at = new Uint32Array(capacity)
     this.immediate = new Int32Array(capacity)
     this.mate = new Int32Array(capacity)
+    this.openerOf = new Int32Array(capacity)
+    this.rethrown = new Uint8Array(capacity)
     this.loopOf = new Int32Array(capacity)
     this.loopAt = new Uint32Array(capacity)
     this.loopParent = new Int32Array(capacity)
@@ -143,11 +154,11 @@ export class Body {
     if (this.#depth === this.#open.length) {
       if (this.#depth > NESTING_MAX)
         throw new WasmError('LIMIT', { message: `Blocks nest more than ${NESTING_MAX} deep.` })
-      const larger = new Int32Array(2 * this.#open.length)
-      larger.set(this.#open)
-      this.#open = larger
+      this.#open = doubled(this.#open)
+      this.#openers = doubled(this.#openers)
     }
-    this.#open[this.#depth++] = opener
+    this.#open[this.#depth] = this.#openers[this.#depth] = opener
+    this.#depth++
   }
 
   #readInstruction(cursor: Cursor, module: WasmModule): void {
@@ -162,17 +173,22 @@ export class Body {
     }
     this.opcode[n] = op
     this.#weigh(op, n)
+    if (op >= OP.try && op <= OP.throwRef) {
+      this.throws ||= op === OP.throw || op === OP.rethrow || op === OP.throwRef
+      this.uses |= exceptionUse(op)
+    }
     switch (immediates[op]) {
       case IMMEDIATE.none:
-        if (op === OP.end || op === OP.else) this.#close(op, n)
+        if (structure[op] !== STRUCTURE.none) this.#close(op, n)
         else if (op === OP.return) this.#leave(0)
+        else if (op === OP.throwRef) this.#flag(LOOP.exits)
         return
       case IMMEDIATE.local:
         this.#index(cursor, n, this.locals, 'local')
         if (op !== OP.localGet) this.#noteSet(n)
         return
       case IMMEDIATE.i32:
-        this.immediate[n] = readSigned32(cursor)
+        this.immediate[n] = cursor.signed33()
         return
       case IMMEDIATE.memory:
       case IMMEDIATE.memoryLane:
@@ -185,38 +201,71 @@ export class Body {
         return this.#openBlock(op, n)
       case IMMEDIATE.label:
         this.immediate[n] = cursor.u32()
+        if (op === OP.rethrow) return this.#rethrow(this.immediate[n], n)
         return this.#branch(this.immediate[n], n)
       case IMMEDIATE.labels:
         this.immediate[n] = cursor.count()
         for (let i = 0; i <= this.immediate[n]; i++) this.#branch(cursor.u32(), n)
         return
       case IMMEDIATE.function:
-        this.#flagCall()
-        return this.#index(cursor, n, module.functions.length, 'function')
+        if (op === OP.refFunc) this.uses |= USES.references
+        else this.#flag(LOOP.calls)
+        this.#index(cursor, n, module.functions.length, 'function')
+        if (op === OP.refFunc && !module.declared.has(this.immediate[n])) {
+          throw malformed(`undeclared reference to function ${this.immediate[n]}`, this.at[n])
+        }
+        return
       case IMMEDIATE.indirect:
-        this.#flagCall()
+        this.#flag(LOOP.calls)
         this.#index(cursor, n, module.types.length, 'type')
-        cursor.u32()
+        checkIndex(cursor.u32(), module.tables.length, 'table', this.at[n])
         return
       case IMMEDIATE.global:
         return this.#index(cursor, n, module.globals.length, 'global')
       case IMMEDIATE.index:
-        if (op === OP.memoryGrow) this.#flagCall()
+        if (op === OP.memoryGrow) this.#flag(LOOP.calls)
         this.immediate[n] = cursor.u32()
         if (this.immediate[n] !== 0 && op === OP.memoryGrow) {
           throw unsupported('several memories', this.#where(), this.at[n])
         }
         return
       default:
-        return this.#readRareImmediate(cursor, op, n)
+        return this.#readRareImmediate(cursor, module, n)
     }
   }
 
-  #readRareImmediate(cursor: Cursor, op: number, n: number): void {
+  #readRareImmediate(cursor: Cursor, module: WasmModule, n: number): void {
+    const op = this.opcode[n]
     switch (immediates[op]) {
       case IMMEDIATE.twoIndices:
         this.immediate[n] = cursor.u32()
         cursor.u32()
+        return
+      case IMMEDIATE.tag:
+        this.#index(cursor, n, module.tags.length, 'tag')
+        if (op === OP.catch) this.#close(op, n)
+        else this.#flag(LOOP.exits)
+        return
+      case IMMEDIATE.table:
+        if (op === OP.tableGrow) this.#flag(LOOP.calls)
+        if (op === OP.tableGet) this.uses |= USES.references
+        return this.#index(cursor, n, module.tables.length, 'table')
+      case IMMEDIATE.element:
+        return this.#index(cursor, n, module.elements, 'element segment')
+      case IMMEDIATE.tableInit:
+      case IMMEDIATE.tableCopy:
+        if (op === OP.tableCopy) this.#index(cursor, n, module.tables.length, 'table')
+        else this.#index(cursor, n, module.elements, 'element segment')
+        return checkIndex(cursor.u32(), module.tables.length, 'table', this.at[n])
+      case IMMEDIATE.delegate:
+        this.immediate[n] = cursor.u32()
+        this.#close(op, n)
+        return this.#branch(this.immediate[n], n)
+      case IMMEDIATE.tryTable:
+        return this.#readTryTable(cursor, module, n)
+      case IMMEDIATE.referenceType:
+        this.immediate[n] = readReferenceType(cursor, this.#where)
+        this.uses |= USES.references
         return
       case IMMEDIATE.i64:
         return cursor.skipSigned(64)
@@ -229,7 +278,7 @@ export class Body {
       case IMMEDIATE.lane:
         return cursor.skip(1)
       case IMMEDIATE.types:
-        for (let count = cursor.count(); count > 0; count--) readValueType(cursor, this.#where)
+        for (let count = cursor.count(); count > 0; count--) this.#readType(cursor)
         return
       default: {
         const feature = REFUSED[immediates[op] - IMMEDIATE.refused]
@@ -239,6 +288,32 @@ export class Body {
         throw unsupported(feature, this.#where(), this.at[n])
       }
     }
+  }
+
+  /** A type that may be a reference. */
+  #readType(cursor: Cursor): void {
+    const type = readValueType(cursor, this.#where)
+    if (type === 'exnref') this.uses |= USES.exceptionReferences | USES.references
+    else if (type === 'funcref') this.uses |= USES.references
+  }
+
+  #readTryTable(cursor: Cursor, module: WasmModule, n: number): void {
+    this.uses |= USES.exceptionReferences
+    this.immediate[n] = this.#blockType(cursor, module)
+    for (let count = cursor.count(); count > 0; count--) {
+      this.#branch(readClause(cursor, module.tags.length).label, n)
+    }
+    this.#openBlock(OP.tryTable, n)
+  }
+
+  #rethrow(depth: number, n: number): void {
+    this.#flag(LOOP.exits)
+    if (depth >= this.#depth) throw malformed(`unknown label ${depth}`, this.at[n])
+    const part = this.#open[this.#depth - 1 - depth]
+    if (part < 0 || (this.opcode[part] !== OP.catch && this.opcode[part] !== OP.catchAll)) {
+      throw malformed(`a rethrow of nothing in ${this.#where()}`, this.at[n])
+    }
+    this.rethrown[part] = 1
   }
 
   /** Every instruction but `else` and `end` counts one, a `loop` for the region around it (spec §5.2). */
@@ -251,7 +326,7 @@ export class Body {
 
   #index(cursor: Cursor, n: number, size: number, what: string): void {
     const index = cursor.u32()
-    if (index >= size) throw malformed(`unknown ${what} ${index}`, this.at[n])
+    checkIndex(index, size, what, this.at[n])
     this.immediate[n] = index
   }
 
@@ -268,16 +343,20 @@ export class Body {
       return EMPTY_BLOCK
     }
     if (byte >= 0x40 && byte < 0x80) {
-      readValueType(cursor, this.#where)
+      this.#readType(cursor)
       return VALUE_BLOCK
     }
-    const index = readSigned32(cursor)
+    const index = cursor.signed33()
     if (index < 0 || index >= module.types.length) throw malformed(`unknown type ${index}`, cursor.at)
     return index
   }
 
   #openBlock(op: number, n: number): void {
     this.#push(n)
+    if (op === OP.try || op === OP.tryTable) {
+      this.tries++
+      this.#flag(LOOP.exits)
+    }
     if (op !== OP.loop) return
     const loop = this.loops++
     if (this.#loop >= 0) this.loopFlags[this.#loop] |= LOOP.outer
@@ -290,19 +369,23 @@ export class Body {
   }
 
   #close(op: number, n: number): void {
-    const opener = this.#open[--this.#depth]
-    this.mate[n] = opener
-    if (op === OP.else) {
-      if (opener < 0 || this.opcode[opener] !== OP.if) {
-        throw malformed(`else without if in ${this.#where()}`, this.at[n])
-      }
-      this.mate[opener] = n
-      this.#push(n)
+    const level = this.#depth - 1
+    const part = this.#open[level]
+    const opener = this.#openers[level]
+    this.mate[n] = part
+    this.openerOf[n] = opener
+    if (part >= 0) this.mate[part] = n
+    const opened = opener < 0 ? OP.block : this.opcode[opener]
+    const stray = op === OP.else ? opened !== OP.if || part !== opener : op !== OP.end && opened !== OP.try
+    if (stray) throw malformed(`a part of no construct in ${this.#where()}`, this.at[n])
+    if (structure[op] === STRUCTURE.continues) {
+      this.#open[level] = n
+      this.rethrown[n] = 0
       return
     }
-    if (opener < 0) return
-    this.mate[opener] = n
-    if (this.opcode[opener] === OP.loop) this.#loop = this.loopParent[this.#loop]
+    if (op === OP.delegate && part !== opener) throw malformed(`delegate behind catch in ${this.#where()}`, this.at[n])
+    this.#depth = level
+    if (opened === OP.loop) this.#loop = this.loopParent[this.#loop]
   }
 
   /** Notes what a branch means for the innermost loop; the outer ones are never counted loops. */
@@ -312,27 +395,16 @@ export class Body {
   }
 
   #leave(level: number): void {
-    const target = this.#open[level]
     if (this.#loop < 0) return
+    const target = this.#open[level]
     if (target === this.loopAt[this.#loop]) this.loopBackEdges[this.#loop]++
     else if (target < this.loopAt[this.#loop]) this.loopFlags[this.#loop] |= LOOP.exits
   }
 
-  #flagCall(): void {
-    for (let loop = this.#loop; loop >= 0 && (this.loopFlags[loop] & LOOP.calls) === 0; loop = this.loopParent[loop]) {
-      this.loopFlags[loop] |= LOOP.calls
+  /** Of all loops around. */
+  #flag(flag: number): void {
+    for (let loop = this.#loop; loop >= 0 && (this.loopFlags[loop] & flag) === 0; loop = this.loopParent[loop]) {
+      this.loopFlags[loop] |= flag
     }
   }
-}
-
-/** Signed LEB128 of at most 33 bits (block types), cut to 32. */
-function readSigned32(cursor: Cursor): number {
-  const start = cursor.at
-  let value = 0
-  for (let shift = 0; shift < 35; shift += 7) {
-    const byte = cursor.u8()
-    value |= (byte & 0x7f) << shift
-    if (byte < 0x80) return shift < 28 ? (value << (25 - shift)) >> (25 - shift) : value
-  }
-  throw malformed('a number has more than 32 bits', start)
 }

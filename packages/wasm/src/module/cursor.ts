@@ -42,6 +42,18 @@ export class Cursor {
     throw malformed('a number has more than 32 bits', start)
   }
 
+  /** Signed LEB128 of at most 33 bits (block types), cut to 32. */
+  signed33(): number {
+    const start = this.at
+    let value = 0
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.u8()
+      value |= (byte & 0x7f) << shift
+      if (byte < 0x80) return shift < 28 ? (value << (25 - shift)) >> (25 - shift) : value
+    }
+    throw malformed('a number has more than 32 bits', start)
+  }
+
   /** Skips a signed LEB128 of at most `bits` bits. */
   skipSigned(bits: number): void {
     const start = this.at

@@ -7,42 +7,31 @@
 
 import { WasmError } from '../error.ts'
 import { Cursor, malformed } from './cursor.ts'
-import { valueType, type ValueType } from './opcodes.ts'
+import { isNumeric, VALUE_TYPES, valueType, type ValueType } from './opcodes.ts'
+
+import type {
+  FunctionType,
+  FunctionImport,
+  GlobalDefinition,
+  TagDefinition,
+  TableDefinition,
+  ExportDefinition,
+  ByteRange,
+} from './definitions.ts'
+
+export type {
+  FunctionType,
+  FunctionImport,
+  GlobalDefinition,
+  TagDefinition,
+  TableDefinition,
+  ExportDefinition,
+  ByteRange,
+} from './definitions.ts'
 
 export const MODULE_BYTES_MAX = 1 << 28
 export const FUNCTIONS_MAX = 1 << 20
 export const PARAMETERS_MAX = 1000
-
-export interface FunctionType {
-  readonly params: readonly ValueType[]
-  readonly results: readonly ValueType[]
-  /** Equal for structurally equal types. */
-  readonly key: string
-}
-
-export interface FunctionImport {
-  readonly module: string
-  readonly name: string
-  readonly type: number
-}
-
-export interface GlobalDefinition {
-  /** `undefined` for a reference type, which only an immutable global may have. */
-  readonly type: ValueType | undefined
-  readonly mutable: boolean
-}
-
-export interface ExportDefinition {
-  readonly name: string
-  /** 0 function, 1 table, 2 memory, 3 global. */
-  readonly kind: number
-  readonly index: number
-}
-
-export interface ByteRange {
-  readonly start: number
-  readonly end: number
-}
 
 export interface WasmModule {
   readonly bytes: Uint8Array
@@ -50,13 +39,19 @@ export interface WasmModule {
   readonly imports: FunctionImport[]
   /** Type index of every function, imported ones first. */
   readonly functions: number[]
+  readonly tags: TagDefinition[]
   readonly globals: GlobalDefinition[]
   readonly exports: ExportDefinition[]
-  tables: number
+  /** Of function references. */
+  readonly tables: TableDefinition[]
+  /** Element segments. */
+  elements: number
   memory: { readonly minPages: number; readonly maxPages: number | undefined } | undefined
   start: number | undefined
-  /** Functions that an element segment lists: all that an indirect call can reach. */
+  /** Functions that an element segment or a `ref.func` names: all that an indirect call can reach. */
   readonly addressTaken: Set<number>
+  /** Functions that code may take references of: those that are named outside of the code. */
+  readonly declared: Set<number>
   /** Bodies of the defined functions: the local declarations and the instructions. */
   readonly bodies: ByteRange[]
   /** Content of the sections by id, without id and size. */
@@ -106,12 +101,15 @@ export function readModule(bytes: Uint8Array): WasmModule {
     types: [],
     imports: [],
     functions: [],
+    tags: [],
     globals: [],
     exports: [],
-    tables: 0,
+    tables: [],
+    elements: 0,
     memory: undefined,
     start: undefined,
     addressTaken: new Set(),
+    declared: new Set(),
     bodies: [],
     sections: new Map(),
     functionReferences: [],
@@ -198,7 +196,7 @@ function readSection(id: number, cursor: Cursor, module: WasmModule): void {
         module.bodies.push({ start, end: cursor.at })
       })
     case SECTION.tag:
-      throw unsupported('exception handling', 'tag section', cursor.at)
+      return each(cursor, () => readTag(cursor, module))
     default: // data and data count are copied as they are
       cursor.at = cursor.end
   }
@@ -230,8 +228,17 @@ export function readValueType(cursor: Cursor, where: () => string): ValueType {
   const code = cursor.u8()
   const type = valueType(code)
   if (type !== undefined) return type
-  if (code >= 0x5f && code <= 0x76) throw unsupported('reference types', where(), cursor.at - 1)
+  const feature = referenceFeature(code)
+  if (feature !== undefined) throw unsupported(feature, where(), cursor.at - 1)
   throw malformed('unknown value type', cursor.at - 1)
+}
+
+/** Names what a reference type that `wasm/1` leaves out belongs to; `undefined` for a code that is none. */
+export function referenceFeature(code: number): string | undefined {
+  if (code === VALUE_TYPES.exnref) return 'references to exceptions'
+  if (code === 0x6f) return 'external references'
+  if (code === 0x63 || code === 0x64) return 'typed function references'
+  return code >= 0x5f && code <= 0x76 ? 'garbage collection' : undefined
 }
 
 function typeIndex(cursor: Cursor, module: WasmModule): number {
@@ -268,10 +275,19 @@ function readLimits(cursor: Cursor, what: string): { min: number; max: number | 
 }
 
 function readTable(cursor: Cursor, module: WasmModule): void {
-  module.tables++
   const type = cursor.u8()
-  if (type !== 0x70) throw unsupported('reference types', 'table section', cursor.at)
-  readLimits(cursor, 'table')
+  if (type !== 0x70) throw unsupported(referenceFeature(type) ?? 'unknown tables', 'table section', cursor.at)
+  const { min, max } = readLimits(cursor, 'table')
+  module.tables.push({ minEntries: min, maxEntries: max })
+}
+
+function readTag(cursor: Cursor, module: WasmModule): void {
+  if (cursor.u8() !== 0) throw malformed('unknown attribute of a tag', cursor.at - 1)
+  const index = typeIndex(cursor, module)
+  const { params, results } = module.types[index]
+  if (results.length > 0) throw malformed('a tag has results', cursor.at)
+  if (!params.every(isNumeric)) throw unsupported('references in exceptions', 'tag section', cursor.at)
+  module.tags.push({ type: index, params })
 }
 
 function readMemory(cursor: Cursor, module: WasmModule): void {
@@ -281,14 +297,13 @@ function readMemory(cursor: Cursor, module: WasmModule): void {
 }
 
 function readGlobal(cursor: Cursor, module: WasmModule): void {
-  const code = cursor.u8()
-  const type = valueType(code)
-  const mutable = cursor.u8()
-  if (mutable > 1) throw malformed('unknown mutability of a global', cursor.at)
-  if (type === undefined && (code !== 0x70 || mutable === 1)) {
-    throw unsupported('reference types', 'global section', cursor.at)
-  }
-  module.globals.push({ type, mutable: mutable === 1 })
+  const type = readValueType(cursor, () => 'global section')
+  const flag = cursor.u8()
+  if (flag > 1) throw malformed('unknown mutability of a global', cursor.at)
+  const mutable = flag === 1
+  if (isNumeric(type)) module.globals.push({ type, mutable })
+  else if (type === 'funcref' && !mutable) module.globals.push({ type, mutable })
+  else throw unsupported('references in globals', 'global section', cursor.at)
   readConstant(cursor, module, SECTION.global)
 }
 
@@ -313,28 +328,39 @@ function readConstant(cursor: Cursor, module: WasmModule, section: number): void
   }
 }
 
+/** The heap type of a null reference: its binary code. */
+export function readReferenceType(cursor: Cursor, where: () => string): number {
+  const code = cursor.u8()
+  if (code === 0x70 || code === 0x69) return code
+  throw unsupported(referenceFeature(code) ?? 'typed function references', where(), cursor.at - 1)
+}
+
 function readFunctionReference(cursor: Cursor, module: WasmModule, section: number): void {
   const start = cursor.at
   const index = cursor.u32()
   module.addressTaken.add(index)
+  module.declared.add(index)
   module.functionReferences.push({ section, range: { start, end: cursor.at }, index })
 }
 
 function readExport(cursor: Cursor, module: WasmModule): void {
   const name = cursor.name()
   const kind = cursor.u8()
-  if (kind > 3) throw malformed('unknown kind of export', cursor.at)
+  if (kind > 4) throw malformed('unknown kind of export', cursor.at)
   if (name.startsWith('reprise:')) {
     throw new WasmError('RESERVED_NAME', {
       message: `The module exports "${name}"; names that begin with "reprise:" belong to the machine.`,
       hint: 'Give the original module, not one that was rewritten already.',
     })
   }
-  module.exports.push({ name, kind, index: cursor.u32() })
+  const index = cursor.u32()
+  if (kind === 0) module.declared.add(index)
+  module.exports.push({ name, kind, index })
 }
 
 /** All eight forms of an element segment (§5.5.12). */
 function readElement(cursor: Cursor, module: WasmModule): void {
+  module.elements++
   const flags = cursor.u32()
   if (flags > 7) throw malformed('unknown form of an element segment', cursor.at)
   const passive = (flags & 1) !== 0
@@ -345,7 +371,9 @@ function readElement(cursor: Cursor, module: WasmModule): void {
   const expressions = (flags & 4) !== 0
   if ((flags & 3) !== 0) {
     const kind = cursor.u8()
-    if (kind !== (expressions ? 0x70 : 0)) throw unsupported('reference types', 'element section', cursor.at)
+    if (kind !== (expressions ? 0x70 : 0)) {
+      throw unsupported(referenceFeature(kind) ?? 'unknown elements', 'element section', cursor.at)
+    }
   }
   each(cursor, () =>
     expressions
@@ -361,7 +389,7 @@ function checkIndices(module: WasmModule): void {
   }
   if (module.start !== undefined && module.start >= known) throw malformed(`unknown function ${module.start}`, 0)
   for (const { name, kind, index } of module.exports) {
-    const size = kind === 0 ? known : kind === 3 ? module.globals.length : undefined
+    const size = [known, undefined, undefined, module.globals.length, module.tags.length][kind]
     if (size !== undefined && index >= size) throw malformed(`export "${name}" of something that does not exist`, 0)
     if (kind === 2 && (index !== 0 || module.memory === undefined)) {
       throw malformed(`export "${name}" of something that does not exist`, 0)

@@ -6,12 +6,21 @@
  * numbered 0x100 + n here, one with the prefix 0xfd 0x200 + n.
  */
 
-export const VALUE_TYPES = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const
+export const VALUE_TYPES = {
+  ...{ i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b },
+  ...{ funcref: 0x70, exnref: 0x69 },
+} as const
 export type ValueType = keyof typeof VALUE_TYPES
+/** What has bits: all but references. */
+export type NumericType = Exclude<ValueType, 'funcref' | 'exnref'>
 
-const NAMES = new Map(Object.entries(VALUE_TYPES).map(([name, code]) => [code as number, name as ValueType]))
+export function isNumeric(type: ValueType): type is NumericType {
+  return type !== 'funcref' && type !== 'exnref'
+}
 
-/** `undefined` for a code that is no value type of `wasm/1` (references among them). */
+const NAMES = new Map<number, ValueType>(Object.entries(VALUE_TYPES).map(([name, code]) => [code, name as ValueType]))
+
+/** `undefined` for a code that is no value type of `wasm/1`. */
 export function valueType(code: number): ValueType | undefined {
   return NAMES.get(code)
 }
@@ -22,6 +31,11 @@ export const OP = {
   loop: 0x03,
   if: 0x04,
   else: 0x05,
+  try: 0x06,
+  catch: 0x07,
+  throw: 0x08,
+  rethrow: 0x09,
+  throwRef: 0x0a,
   end: 0x0b,
   br: 0x0c,
   brIf: 0x0d,
@@ -29,8 +43,14 @@ export const OP = {
   return: 0x0f,
   call: 0x10,
   callIndirect: 0x11,
+  returnCall: 0x12,
+  returnCallIndirect: 0x13,
+  delegate: 0x18,
+  catchAll: 0x19,
+  drop: 0x1a,
   select: 0x1b,
   selectTyped: 0x1c,
+  tryTable: 0x1f,
   localGet: 0x20,
   localSet: 0x21,
   localTee: 0x22,
@@ -44,6 +64,7 @@ export const OP = {
   i64Const: 0x42,
   f32Const: 0x43,
   f64Const: 0x44,
+  i32Eqz: 0x45,
   i32Eq: 0x46,
   i32Ne: 0x47,
   i32LtS: 0x48,
@@ -64,8 +85,19 @@ export const OP = {
   i64ReinterpretF64: 0xbd,
   f32ReinterpretI32: 0xbe,
   f64ReinterpretI64: 0xbf,
+  refNull: 0xd0,
+  refIsNull: 0xd1,
+  refFunc: 0xd2,
+  tableGet: 0x25,
+  tableSet: 0x26,
   memoryInit: 0x108,
   dataDrop: 0x109,
+  tableInit: 0x10c,
+  elemDrop: 0x10d,
+  tableCopy: 0x10e,
+  tableGrow: 0x10f,
+  tableSize: 0x110,
+  tableFill: 0x111,
   v128Const: 0x20c,
   i64x2Splat: 0x212,
   f32x4Splat: 0x213,
@@ -100,19 +132,28 @@ export const IMMEDIATE = {
   lane: 16,
   memoryLane: 17,
   types: 18,
+  tag: 19,
+  /** A label that ends its `try`. */
+  delegate: 20,
+  /** A block type, then clauses. */
+  tryTable: 21,
+  referenceType: 22,
+  table: 23,
+  element: 24,
+  /** Segment, table. */
+  tableInit: 25,
+  /** Target, source. */
+  tableCopy: 26,
   /** From here on: not an instruction of `wasm/1`; the value minus this indexes {@link REFUSED}. */
   refused: 32,
 } as const
 
 export const REFUSED = [
   'an unknown instruction',
-  'exception handling',
-  'tail calls',
+  'typed function references',
   'garbage collection',
   'threads',
   'relaxed SIMD',
-  'changes to tables',
-  'reference types',
 ] as const
 export type RefusedFeature = (typeof REFUSED)[number]
 
@@ -141,6 +182,10 @@ function defineScalar(): void {
   define(0x02, 0x03, '00', IMMEDIATE.blockType)
   define(0x04, 0x04, '10', IMMEDIATE.blockType)
   define(0x05, 0x05, '00')
+  define(0x06, 0x06, '00', IMMEDIATE.blockType)
+  define(0x07, 0x08, '00', IMMEDIATE.tag)
+  define(0x09, 0x09, '00', IMMEDIATE.label)
+  define(0x0a, 0x0a, '10')
   define(0x0b, 0x0b, '00')
   define(0x0c, 0x0c, '00', IMMEDIATE.label)
   define(0x0d, 0x0d, '10', IMMEDIATE.label)
@@ -148,9 +193,14 @@ function defineScalar(): void {
   define(0x0f, 0x0f, '00')
   define(0x10, 0x10, '00', IMMEDIATE.function)
   define(0x11, 0x11, '10', IMMEDIATE.indirect)
+  define(0x12, 0x12, '00', IMMEDIATE.function)
+  define(0x13, 0x13, '10', IMMEDIATE.indirect)
+  define(0x18, 0x18, '00', IMMEDIATE.delegate)
+  define(0x19, 0x19, '00') // catch_all
   define(0x1a, 0x1a, '10') // drop
   define(0x1b, 0x1b, '31')
   define(0x1c, 0x1c, '31', IMMEDIATE.types)
+  define(0x1f, 0x1f, '00', IMMEDIATE.tryTable)
   define(0x20, 0x20, '01', IMMEDIATE.local)
   define(0x21, 0x21, '10', IMMEDIATE.local)
   define(0x22, 0x22, '11', IMMEDIATE.local)
@@ -177,12 +227,22 @@ function defineScalar(): void {
   define(0x99, 0x9f, '11') // f64 abs … sqrt
   define(0xa0, 0xa6, '21') // f64 add … copysign
   define(0xa7, 0xc4, '11') // conversions, sign extension
+  define(0xd0, 0xd0, '01', IMMEDIATE.referenceType)
+  define(0xd1, 0xd1, '11') // ref.is_null
+  define(0xd2, 0xd2, '01', IMMEDIATE.function)
   define(0x100, 0x107, '11') // saturating conversions
   define(0x108, 0x108, '30', IMMEDIATE.twoIndices) // memory.init
   define(0x109, 0x109, '00', IMMEDIATE.index) // data.drop
   define(0x10a, 0x10a, '30', IMMEDIATE.twoIndices) // memory.copy
   define(0x10b, 0x10b, '30', IMMEDIATE.index) // memory.fill
-  define(0x110, 0x110, '01', IMMEDIATE.index) // table.size
+  define(0x25, 0x25, '11', IMMEDIATE.table)
+  define(0x26, 0x26, '20', IMMEDIATE.table)
+  define(0x10c, 0x10c, '30', IMMEDIATE.tableInit)
+  define(0x10d, 0x10d, '00', IMMEDIATE.element)
+  define(0x10e, 0x10e, '30', IMMEDIATE.tableCopy)
+  define(0x10f, 0x10f, '21', IMMEDIATE.table) // table.grow
+  define(0x110, 0x110, '01', IMMEDIATE.table) // table.size
+  define(0x111, 0x111, '30', IMMEDIATE.table) // table.fill
 }
 
 function defineVector(): void {
@@ -242,19 +302,31 @@ function defineVector(): void {
 
 defineScalar()
 defineVector()
-refuse(0x06, 0x0a, 'exception handling')
-refuse(0x18, 0x19, 'exception handling')
-refuse(0x1f, 0x1f, 'exception handling')
-refuse(0x12, 0x13, 'tail calls')
-refuse(0x14, 0x15, 'garbage collection')
-refuse(0x25, 0x25, 'reference types')
-refuse(0x26, 0x26, 'changes to tables')
-refuse(0xd0, 0xd2, 'reference types')
-refuse(0xd3, 0xd6, 'garbage collection')
+refuse(0x14, 0x15, 'typed function references')
+refuse(0xd3, 0xd3, 'garbage collection')
+refuse(0xd4, 0xd6, 'typed function references')
 refuse(0xfb, 0xfb, 'garbage collection')
 refuse(0xfe, 0xfe, 'threads')
-refuse(0x10c, 0x10f, 'changes to tables')
-refuse(0x111, 0x111, 'changes to tables')
+
+/** What an opcode does to the nesting of constructs. */
+export const STRUCTURE = {
+  none: 0,
+  /** block, loop, if, try, try_table. */
+  opens: 1,
+  /** else, catch, catch_all: ends one part of a construct and begins another. */
+  continues: 2,
+  /** end, delegate. */
+  closes: 3,
+} as const
+export const structure = new Uint8Array(COUNT)
+for (const op of [OP.block, OP.loop, OP.if, OP.try, OP.tryTable]) structure[op] = STRUCTURE.opens
+for (const op of [OP.else, OP.catch, OP.catchAll]) structure[op] = STRUCTURE.continues
+for (const op of [OP.end, OP.delegate]) structure[op] = STRUCTURE.closes
+
+/** By opcode: 1 when control never goes on behind it. */
+export const diverges = new Uint8Array(COUNT)
+for (const op of [OP.unreachable, OP.br, OP.brTable, OP.return, OP.throw, OP.rethrow, OP.throwRef]) diverges[op] = 1
+diverges[OP.returnCall] = diverges[OP.returnCallIndirect] = 1
 
 /** What the float rules (spec/wasm-machine.md §7) say of an opcode. */
 export const FLOAT = {

@@ -148,3 +148,11 @@ test("the frames of the specification's example have its bytes", () => {
   })
   expect(found && hex(encodeFrames(found.activations))).toBe(`0100000003${frames.join('')}`)
 })
+
+test.each(['caught-exception', 'exception-reference'])("the frame of the specification's %s has its bytes", (name) => {
+  const vector = resolve(import.meta.dirname, `../../../../vectors/wasm/${name}/input.wasm`)
+  const options = { ...OPTIONS, capture: true }
+  const { snapshots } = run(new Uint8Array(readFileSync(vector)), options, { at: () => 'capture' })
+  const bytes = hex(encodeFrames(snapshots[0].activations))
+  expect(bytes).toBe('01000000010000000000000000000000010700000000000000010100000005')
+})

@@ -8,11 +8,13 @@ const LIMITS = { stackLimitSlots: 1 << 16, memoryLimitPages: 8 }
 const seeds = fc.integer({ min: 0, max: 0x7fffffff })
 const floats = fc.constantFrom('canonical' as const, 'host' as const)
 
+const languages = fc.option(fc.constantFrom('legacy' as const, 'exnref' as const))
+
 describe('a random program', () => {
   test('goes through the same states when it is captured at every poll, continued here or in a fresh instance', () => {
     fc.assert(
-      fc.property(seeds, floats, (seed, profile) => {
-        const bytes = generate(seed, { canonicalSinks: profile === 'host', signs: true })
+      fc.property(seeds, floats, languages, (seed, profile, language) => {
+        const bytes = generate(seed, { canonicalSinks: profile === 'host', signs: true, ...(language && { language }) })
         const options = { floats: profile, ...LIMITS }
         const plain = run(bytes, options, { at: () => 'go' })
         expect(run(bytes, { ...options, capture: true }, { at: () => 'go' })).toEqual(plain)
@@ -25,14 +27,14 @@ describe('a random program', () => {
         expect({ ...moved, snapshots: [] }).toEqual(plain)
         expect(moved.snapshots).toEqual(continued.snapshots)
       }),
-      { numRuns: 10 },
+      { numRuns: 12 },
     )
   })
 
   test('has the same frames at a position whether or not it was captured before', () => {
     fc.assert(
-      fc.property(seeds, fc.integer({ min: 2, max: 9 }), (seed, every) => {
-        const bytes = generate(seed, { canonicalSinks: false, signs: true })
+      fc.property(seeds, fc.integer({ min: 2, max: 9 }), languages, (seed, every, language) => {
+        const bytes = generate(seed, { canonicalSinks: false, signs: true, ...(language && { language }) })
         const options = { floats: 'canonical', ...LIMITS, capture: true } as const
         const often = run(bytes, options, { at: (stop) => (stop < 50 ? 'capture' : 'go') })
         for (let stop = every; stop < Math.min(50, often.stops.length); stop += every * 7) {

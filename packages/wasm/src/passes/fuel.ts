@@ -93,6 +93,15 @@ export class FuelCode {
     this.#sink.u8(OP.globalGet).unsigned(this.#layout.fuelGlobal).u8(OP.localSet).unsigned(this.#counter)
   }
 
+  /** Free slots to a local. */
+  readSlots(local: number): void {
+    this.#sink.u8(OP.globalGet).unsigned(this.#layout.slotsGlobal).u8(OP.localSet).unsigned(local)
+  }
+
+  writeSlots(local: number): void {
+    this.#sink.u8(OP.localGet).unsigned(local).u8(OP.globalSet).unsigned(this.#layout.slotsGlobal)
+  }
+
   giveBack(slots: number): void {
     const { slotsGlobal } = this.#layout
     this.#sink.u8(OP.globalGet).unsigned(slotsGlobal).u8(OP.i32Const).signed(slots).u8(OP.i32Add)

@@ -1,7 +1,8 @@
 /** The import gate: decides which of a module's imports the machine offers (spec/wasm-machine.md §3.2). */
 
 import { WasmError } from '../error.ts'
-import type { FunctionType, WasmModule } from '../module/module.ts'
+import { SECTION, unsupported, type FunctionType, type WasmModule } from '../module/module.ts'
+import { isNumeric } from '../module/opcodes.ts'
 import { CHECKPOINT, REPRISE_MODULE, WASI_MODULES, WASI_SIGNATURES } from '../module/wasi-names.ts'
 
 export interface HostImport {
@@ -20,6 +21,14 @@ export function checkImports(module: WasmModule): HostImport[] {
     throw notACommand(module)
   }
   return module.imports.map(({ module: from, name, type }) => {
+    const { params, results } = module.types[type]
+    if (![...params, ...results].every(isNumeric)) {
+      throw unsupported(
+        'references in imports',
+        `import ${from}.${name}`,
+        module.sections.get(SECTION.import)?.start ?? 0,
+      )
+    }
     const signature = signatureOf(module.types[type])
     const isWasi = WASI_MODULES.includes(from)
     const known = isWasi
@@ -32,7 +41,8 @@ export function checkImports(module: WasmModule): HostImport[] {
 
 function signatureOf(type: FunctionType): string {
   const letters = { i32: 'i', i64: 'I', f32: 'f', f64: 'F', v128: 'V' } as const
-  const spell = (types: FunctionType['params']): string => types.map((valueType) => letters[valueType]).join('')
+  const spell = (types: FunctionType['params']): string =>
+    types.map((each) => (isNumeric(each) ? letters[each] : '?')).join('')
   return `${spell(type.params)}>${spell(type.results)}`
 }
 

@@ -1,8 +1,8 @@
 /** The instructions that the generator of random programs picks from. */
 
-import type { ValueType } from '../module/opcodes.ts'
+import type { NumericType } from '../module/opcodes.ts'
 
-export type Numeric = Exclude<ValueType, 'v128'>
+export type Numeric = Exclude<NumericType, 'v128'>
 
 export const BINARY = {
   i32: [0x6a, 0x6b, 0x6c, 0x6d, 0x6f, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x46, 0x48, 0x4a],

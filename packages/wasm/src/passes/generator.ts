@@ -5,6 +5,8 @@
 
 import { assemble, signed, unsigned, type Signature } from '../module/assembler.ts'
 import { VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
+import { CLAUSE_TYPES, languageStatement, type Language, type Lender, TAGS } from './generator-language.ts'
+import { canonicalFrom, zero, type Random, generatorOf, pick, storedGlobal } from './generator-parts.ts'
 import { BINARY, BLOCK_TYPES, CONVERT, LOAD, type Numeric, STORE, UNARY } from './generator-tables.ts'
 
 export interface GeneratorOptions {
@@ -12,11 +14,12 @@ export interface GeneratorOptions {
   readonly canonicalSinks: boolean
   /** With neg, abs and copysign, which give fixed NaNs that are not canonical. */
   readonly signs: boolean
+  /** With exceptions of this kind, tail calls, references and changes to tables. */
+  readonly language?: Language
 }
 
 const NUMERIC = ['i32', 'i64', 'f32', 'f64'] as const
-// Global 0: what calls and loops may still use. Globals 1 to 4: one of each numeric type.
-const BUDGET = 0
+const BUDGET = 0 // what calls and loops may still use; globals 1 to 4: one of each numeric type
 const INITIAL_BUDGET = 400
 const EMPTY = 0x40
 // The memory: integers below, floats above, so that no integer load sees a float's bits or the other way round.
@@ -32,10 +35,17 @@ export function generate(seed: number, options: GeneratorOptions): Uint8Array<Ar
   const start = [0x41, 3, ...(signatures[0].params ?? []).slice(1).flatMap(zero), 0x10, 0]
   for (const type of (signatures[0].results ?? []).toReversed()) start.push(0x24, 1 + NUMERIC.indexOf(type as Numeric))
   for (const [i, type] of NUMERIC.entries())
-    start.push(0x41, ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i), ...storedGlobal(type, i, options))
+    start.push(
+      0x41,
+      ...signed(FLOAT_AREA - 64 + 128 * (i >> 1) + 8 * i),
+      ...storedGlobal(type, i, options.canonicalSinks),
+    )
+  const { language } = options // Half of the programs with exceptions catch what is left in the end.
+  const caught = language === undefined || random(2) === 0 ? start : catching(start, language)
   return assemble({
-    types: [...signatures, ...BLOCK_TYPES],
-    functions: [...functions, { code: start, exported: '_start' }],
+    types: allTypes(signatures, language),
+    functions: [...functions, { code: caught, exported: '_start' }],
+    ...(language === undefined ? {} : { tags: TAGS }),
     memory: { minPages: 1, maxPages: 4 },
     globals: [
       { type: 'i32', initial: [0x41, ...signed(INITIAL_BUDGET)] },
@@ -45,41 +55,13 @@ export function generate(seed: number, options: GeneratorOptions): Uint8Array<Ar
   })
 }
 
-function storedGlobal(type: Numeric, i: number, options: GeneratorOptions): number[] {
-  const store = { i32: 0x36, i64: 0x37, f32: 0x38, f64: 0x39 }[type]
-  const value = [0x23, 1 + i]
-  // Global 3 and 4 are floats; reading one twice is cheaper than a local.
-  return [...value, ...(options.canonicalSinks ? canonicalFrom(type, value) : []), store, 0, 0]
+function allTypes(signatures: readonly Signature[], language: Language | undefined): Signature[] {
+  return [...signatures, ...BLOCK_TYPES, ...(language === 'exnref' ? CLAUSE_TYPES : [])]
 }
 
-/** After a float `value`: replaces it when it is NaN. */
-function canonicalFrom(type: Numeric, value: readonly number[]): number[] {
-  if (type === 'i32' || type === 'i64') return []
-  const nan = type === 'f32' ? [0x43, 0, 0, 0xc0, 0x7f] : [0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]
-  return [...nan, ...value, ...value, type === 'f32' ? 0x5b : 0x61, 0x1b]
-}
-
-function zero(type: ValueType): number[] {
-  if (type === 'i32') return [0x41, 0]
-  if (type === 'i64') return [0x42, 0]
-  return type === 'f32' ? [0x43, 0, 0, 0, 0] : [0x44, 0, 0, 0, 0, 0, 0, 0, 0]
-}
-
-type Random = (below: number) => number
-
-/** xorshift32; fast-check shrinks the seed, which is all there is to shrink. */
-function generatorOf(seed: number): Random {
-  let state = Math.imul(seed + 1, 0x9e3779b1) | 1
-  return (below) => {
-    state ^= state << 13
-    state ^= state >>> 17
-    state ^= state << 5
-    return (state >>> 0) % below
-  }
-}
-
-function pick<T>(random: Random, items: readonly T[]): T {
-  return items[random(items.length)]
+function catching(code: readonly number[], language: Language): number[] {
+  if (language === 'legacy') return [0x06, EMPTY, ...code, 0x19, 0x0b]
+  return [0x02, EMPTY, 0x1f, EMPTY, 1, 2, 0, ...code, 0x0b, 0x0b]
 }
 
 class FunctionGenerator {
@@ -93,6 +75,7 @@ class FunctionGenerator {
   readonly #counters: number[]
   readonly #step: number
   readonly #vector: number
+  readonly #lender: Lender | undefined
   #depth = 0
   /** Blocks with statements that may still stand inside of expressions. */
   #blocksLeft = 5
@@ -108,6 +91,7 @@ class FunctionGenerator {
     this.#counters = [0, 1, 2, 3].map(() => this.#locals.push('i32') - 1)
     this.#step = this.#locals.push('i32') - 1
     this.#vector = this.#locals.push('v128') - 1
+    if (options.language !== undefined) this.#lender = this.#lend(options.language)
   }
 
   body(): Signature & { locals: ValueType[]; code: number[] } {
@@ -120,7 +104,30 @@ class FunctionGenerator {
     return Array.from({ length: 1 + this.#random(most) }, () => this.#statement()).flat()
   }
 
+  #lend(language: Language): Lender {
+    return {
+      random: this.#random,
+      statements: (most) => this.#statements(most),
+      value: (type, depth) => this.#value(type, depth),
+      canonical: () => this.#canonical('f64'),
+      spare: this.#spare,
+      reference: this.#locals.push('funcref') - 1,
+      exception: language === 'exnref' ? this.#locals.push('exnref') - 1 : -1,
+      own: this.#own,
+      signatures: this.#signatures,
+      clauseType: (index) => this.#blockType(BLOCK_TYPES.length + index),
+      typeOf: (callee) => this.#typeOf(callee),
+      mayCall: this.#mayCall(),
+      moreArguments: (callee) => this.#arguments(callee),
+    }
+  }
+
   #statement(): number[] {
+    const { language } = this.#options
+    if (this.#lender !== undefined && language !== undefined && this.#depth < 4 && this.#random(3) === 0) {
+      const lender = this.#lender
+      return this.#nested(() => languageStatement(language, lender))
+    }
     const deep = this.#depth >= 4
     switch (this.#random(deep ? 5 : 14)) {
       case 0:
@@ -221,17 +228,24 @@ class FunctionGenerator {
 
   #call(): number[] {
     const callee = this.#random(this.#signatures.length)
-    const { params = [], results = [] } = this.#signatures[callee]
-    const args = params.slice(1).flatMap((type) => this.#value(type as Numeric, 1))
+    const { results = [] } = this.#signatures[callee]
+    const args = this.#arguments(callee)
     const call = this.#random(2) === 0 ? [0x10, callee] : [0x41, callee, 0x11, ...unsigned(this.#typeOf(callee)), 0]
     const drop = results.toReversed().flatMap((type) => [0x21, this.#spare[type as Numeric]])
-    const allowed = [0x20, 0, 0x41, 0, 0x4a, ...this.#spend(), 0x71]
-    return [...allowed, 0x04, EMPTY, 0x20, 0, 0x41, 1, 0x6b, ...args, ...call, ...drop, 0x0b]
+    return [...this.#mayCall(), 0x04, EMPTY, 0x20, 0, 0x41, 1, 0x6b, ...args, ...call, ...drop, 0x0b]
+  }
+
+  #mayCall(): number[] {
+    return [0x20, 0, 0x41, 0, 0x4a, ...this.#spend(), 0x71]
+  }
+
+  #arguments(callee: number): number[] {
+    return (this.#signatures[callee].params ?? []).slice(1).flatMap((type) => this.#value(type as Numeric, 1))
   }
 
   #typeOf(callee: number): number {
-    const key = ({ params, results }: Signature): string => `${params?.join()}>${results?.join()}`
-    const all = [...this.#signatures, ...BLOCK_TYPES]
+    const key = ({ params = [], results = [] }: Signature): string => `${params.join()}>${results.join()}`
+    const all = allTypes(this.#signatures, this.#options.language)
     return [...new Set(all.map(key))].indexOf(key(all[callee]))
   }
 

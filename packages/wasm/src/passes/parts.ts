@@ -6,7 +6,7 @@ import type { WasmModule } from '../module/module.ts'
 import type { ValueType } from '../module/opcodes.ts'
 import type { ByteSink } from '../module/sink.ts'
 import type { CounterPlace } from './fuel.ts'
-import type { Layout } from './layout.ts'
+import type { Layout, TableInstruction, Uses } from './layout.ts'
 
 export interface FunctionOptions {
   readonly floats: 'canonical' | 'host'
@@ -18,6 +18,8 @@ export interface FunctionOptions {
 export type TypeIndex = (params: readonly ValueType[], results: readonly ValueType[]) => number
 
 export type SegmentFunction = (opcode: number, segment: number) => number | undefined
+
+export type TableFunctionOf = (instruction: TableInstruction) => number | undefined
 
 export interface Statistics {
   functions: number
@@ -33,10 +35,13 @@ export interface FunctionParts {
   readonly layout: Layout
   readonly graph: CallGraph
   readonly options: FunctionOptions
+  readonly exceptions: Uses['exceptions']
   readonly body: Body
   readonly typeIndex: TypeIndex
   /** In a continuation's module: index of a function of the guest. */
   readonly target?: (functionIndex: number) => number
   /** The function that stands for memory.init or data.drop of a data segment; `undefined`: nothing does. */
   readonly segmentFunction: SegmentFunction
+  /** The function that stands for such an instruction; `undefined`: nothing does. */
+  readonly tableFunction: TableFunctionOf
 }

@@ -93,12 +93,12 @@ describe('features outside of the semantics are refused, with function and offse
   test.each([
     ['threads', [0xfe, 0x03, 0]],
     ['relaxed SIMD', [0xfd, 0x80, 0x02]],
-    ['exception handling', [0x06, 0x40, 0x0b]],
-    ['tail calls', [0x12, 0]],
+    ['legacy and new exception handling together', [0x06, 0x40, 0x0b, 0x1f, 0x40, 0, 0x0b]],
+    ['typed function references', [0x14, 0]],
+    ['typed function references', [0x15, 0]],
+    ['typed function references', [0xd0, 1, 0x1a]],
     ['garbage collection', [0xfb, 0]],
-    ['changes to tables', [0x26, 0]],
-    ['changes to tables', [0xfc, 0x0e, 0, 0]],
-    ['reference types', [0xd0, 0x70, 0x1a]],
+    ['external references', [0xd0, 0x6f, 0x1a]],
     ['several memories', [0x41, 0, 0x28, 0x42, 1, 0, 0x1a]],
   ])('%s', (feature, code) => {
     // A name section that calls function 0 "run".
@@ -111,14 +111,40 @@ describe('features outside of the semantics are refused, with function and offse
     ['several memories', 5, [2, 0, 1, 0, 1]],
     ['shared memory', 5, [1, 3, 1, 1]],
     ['memory64', 5, [1, 4, 1]],
-    ['exception handling', 13, [1, 0, 0]],
     ['garbage collection', 1, [1, 0x5f, 0]],
-    ['reference types', 4, [1, 0x6f, 0, 1]],
-    ['reference types', 6, [1, 0x70, 1, 0xd0, 0x70, 0x0b]],
-    ['reference types', 1, [1, 0x60, 1, 0x6f, 0]],
+    ['external references', 4, [1, 0x6f, 0, 1]],
+    ['references to exceptions', 4, [1, 0x69, 0, 1]],
+    ['references in globals', 6, [1, 0x70, 1, 0xd0, 0x70, 0x0b]],
+    ['external references', 1, [1, 0x60, 1, 0x6f, 0]],
+    ['typed function references', 1, [1, 0x60, 1, 0x64, 0x70, 0]],
   ])('%s in section %i', (feature, id, content) => {
     expect(refusal(withSection(id, content))).toMatchObject({ code: 'FEATURE', data: { feature } })
   })
+})
+
+test('a reference to a function that nothing declares is refused', () => {
+  const bytes = assemble({ functions: [{ code: [0xd2, 1, 0x1a], exported: '_start' }, { code: [] }] })
+  expect(refusal(bytes)).toMatchObject({ code: 'MALFORMED', message: expect.stringContaining('undeclared') as string })
+})
+
+test('references in imports are refused', () => {
+  const imports = [{ module: 'wasi_snapshot_preview1', name: 'odd', results: ['funcref'] }] as const
+  const bytes = assemble({ imports, functions: [{ code: [], exported: '_start' }] })
+  expect(refusal(bytes)).toMatchObject({ code: 'FEATURE', data: { feature: 'references in imports' } })
+})
+
+test.each([
+  ['legacy first', [0x06, 0x40, 0x0b], [0x1f, 0x40, 0, 0x0b]],
+  ['new first', [0x1f, 0x40, 0, 0x0b], [0x06, 0x40, 0x0b]],
+])('both kinds of exception handling in two functions are refused: %s', (_, one, other) => {
+  const bytes = assemble({ functions: [{ code: one, exported: '_start' }, { code: other }] })
+  const feature = 'legacy and new exception handling together'
+  expect(refusal(bytes)).toMatchObject({ code: 'FEATURE', data: { feature, where: 'function 1' } })
+})
+
+test('references in exceptions are refused', () => {
+  const bytes = assemble({ functions: [{ code: [], exported: '_start' }], tags: [{ params: ['funcref'] }] })
+  expect(refusal(bytes)).toMatchObject({ code: 'FEATURE', data: { feature: 'references in exceptions' } })
 })
 
 describe('indices that only the rewritten module would have are refused', () => {
@@ -127,6 +153,10 @@ describe('indices that only the rewritten module would have are refused', () => 
     ['global', [0x23, 0, 0x1a]],
     ['local', [0x20, 0, 0x1a]],
     ['type', [0x41, 0, 0x11, 7, 0]],
+    ['table', [0x41, 0, 0x11, 0, 0]],
+    ['table', [0xfc, 0x10, 0]],
+    ['element segment', [0xfc, 0x0d, 0]],
+    ['tag', [0x08, 0]],
     ['label', [0x0c, 1]],
   ])('%s', (what, code) => {
     expect(refusal(command(code))).toMatchObject({
@@ -157,15 +187,16 @@ describe('any bytes', () => {
   })
 
   test('a changed byte or a cut is refused, or gives a module that is as valid as the changed one', () => {
-    const change = fc.record({ seed: fc.nat(50), at: fc.nat(), to: fc.nat(255), cut: fc.boolean() })
+    const language = fc.constantFrom(undefined, 'legacy', 'exnref')
+    const change = fc.record({ seed: fc.nat(50), at: fc.nat(), to: fc.nat(255), cut: fc.boolean(), language })
     fc.assert(
-      fc.property(change, ({ seed, at, to, cut }) => {
-        const bytes = generate(seed, { canonicalSinks: false, signs: true })
+      fc.property(change, ({ seed, at, to, cut, language }) => {
+        const bytes = generate(seed, { canonicalSinks: false, signs: true, ...(language && { language }) })
         if (cut) return accepted(bytes.slice(0, at % bytes.length))
         bytes[at % bytes.length] = to
         accepted(bytes)
       }),
-      { numRuns: 1000 },
+      { numRuns: 600 },
     )
   })
 })

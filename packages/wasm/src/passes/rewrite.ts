@@ -7,8 +7,10 @@
 import { addTypeEdges, analyseCalls, Edges, typeNodes, type CallGraph } from '../analysis/call-graph.ts'
 import { WasmError } from '../error.ts'
 import { Body } from '../module/body.ts'
-import { readModule, SECTION, type FunctionType, type WasmModule } from '../module/module.ts'
-import { OP, VALUE_TYPES, type ValueType } from '../module/opcodes.ts'
+import { USES } from '../module/body-parts.ts'
+import { readModule, SECTION, unsupported, type FunctionType, type WasmModule } from '../module/module.ts'
+import { describeFunction } from '../module/names.ts'
+import { isNumeric, OP, VALUE_TYPES, type NumericType, type ValueType } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
 import type { CounterPlace } from './fuel.ts'
 import { FunctionWriter } from './function.ts'
@@ -20,8 +22,10 @@ import {
   layoutOf,
   MACHINE_IMPORTS,
   MACHINE_MODULE,
+  GIVE_IMPORTS,
   type Layout,
-  type Segments,
+  NEVER,
+  type Uses,
 } from './layout.ts'
 import type { Statistics } from './parts.ts'
 import {
@@ -33,9 +37,11 @@ import {
   type Synthesized,
   synthesize,
 } from './sections.ts'
+import { TableUseCollector } from './table-uses.ts'
+import { TailCalls } from './tail-calls.ts'
 
 /** Part of the key of every cache of rewritten modules: changes with each change of the output. */
-export const REWRITER_VERSION = '2'
+export const REWRITER_VERSION = '3'
 /** Slots that the activations on call-graph cycles may take together. */
 export const STACK_LIMIT_SLOTS_DEFAULT = 1 << 22
 export const MEMORY_LIMIT_PAGES_DEFAULT = 1 << 16
@@ -56,7 +62,15 @@ export interface RewriteOptions {
 
 export interface MutableGlobal {
   readonly index: number
-  readonly type: ValueType
+  readonly type: NumericType
+}
+
+/** A table that code can change. */
+export interface ChangedTable {
+  readonly index: number
+  readonly minEntries: number
+  /** Holds the machine's limit already. */
+  readonly maxEntries: number
 }
 
 /** What the host has to know of a rewritten module; plain JSON. */
@@ -64,6 +78,10 @@ export interface ModuleFacts {
   readonly imports: readonly HostImport[]
   readonly exports: readonly string[]
   readonly globals: readonly MutableGlobal[]
+  /** Tables that code can change. */
+  readonly tables: readonly ChangedTable[]
+  /** Of the original module; in the rewritten one the index of each that is not imported is greater by `shift`. */
+  readonly functions: { readonly count: number; readonly shift: number }
   /** Absent in a module without memory. `maxPages` holds the limit already. */
   readonly memory?: { readonly minPages: number; readonly maxPages: number }
   /** The module has a start function; the machine calls it right before `_start`. */
@@ -90,15 +108,16 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
   const imports = checkImports(module)
   const memory = limitMemory(module, options.memoryLimitPages)
   const body = new Body()
-  const { graph, segments } = readCode(module, body)
-  const layout = layoutOf(module, segments, options.capture ?? false)
+  const { graph, uses } = readCode(module, body)
+  const { segments, exceptions } = uses
+  const layout = layoutOf(module, uses, options.capture ?? false)
 
   const types = new TypeTable(module)
-  const globals = module.globals.flatMap(({ type, mutable }, index) =>
-    mutable && type !== undefined ? [{ index, type }] : [],
-  )
-  for (let i = 0; i < droppedGlobals(segments); i++) globals.push({ index: layout.droppedGlobal + i, type: 'i32' })
-  const synthesized = synthesize(layout, segments, globals, memory?.maxPages)
+  const globals = module.globals.flatMap(({ type, mutable }, index) => (mutable ? [{ index, type }] : []))
+  const dropped = droppedGlobals(segments) + droppedGlobals(uses.tables.elements)
+  for (let i = 0; i < dropped; i++) globals.push({ index: layout.droppedGlobal + i, type: 'i32' })
+  const tables = limitTables(module, uses)
+  const synthesized = synthesize(module, layout, uses, { globals, maxPages: memory?.maxPages, tables, types })
   const code = new ByteSink(Math.ceil(1.25 * bytes.length) + 1024)
   code.unsigned(module.bodies.length + synthesized.length)
   const writer = new FunctionWriter({
@@ -107,10 +126,13 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
     layout,
     graph,
     options: { floats: options.floats, fuel: options.fuel ?? true, counter, lookout: options.lookout ?? false },
+    exceptions,
     body,
     typeIndex: (params, results) => types.index(params, results),
     segmentFunction: (op, segment) =>
       op === OP.dataDrop ? layout.segments + 2 * segments.named.indexOf(segment) + 1 : undefined,
+    tableFunction: (instruction) =>
+      instruction.op === OP.tableInit ? undefined : layout.tableFunctions + uses.tables.indexOf(instruction),
   })
   for (let f = module.imports.length; f < module.functions.length; f++) writer.write(f)
   for (const { code: bytesOfBody } of synthesized) code.vector(bytesOfBody)
@@ -122,11 +144,31 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
       imports,
       exports: module.exports.map((item) => item.name),
       globals,
+      tables,
+      functions: { count: module.functions.length, shift: layout.shift },
       ...(memory === undefined ? {} : { memory }),
       hasStart: module.start !== undefined,
       statistics: { ...writer.statistics, canonicalised: writer.canonicalised },
     },
   }
+}
+
+/** Entries that a table which code can change may have, and how many such tables there may be. */
+export const TABLE_ENTRIES_MAX = 1 << 16
+export const CHANGED_TABLES_MAX = 8
+
+function limitTables(module: WasmModule, { tables }: Uses): ChangedTable[] {
+  if (tables.changed.length > CHANGED_TABLES_MAX) {
+    throw new WasmError('LIMIT', { message: `The code changes more than ${CHANGED_TABLES_MAX} tables.` })
+  }
+  return tables.changed.map((index) => {
+    const { minEntries, maxEntries = TABLE_ENTRIES_MAX } = module.tables[index]
+    if (minEntries <= TABLE_ENTRIES_MAX)
+      return { index, minEntries, maxEntries: Math.min(maxEntries, TABLE_ENTRIES_MAX) }
+    throw new WasmError('LIMIT', {
+      message: `The code changes table ${index}, which has ${minEntries} entries; the maximum is ${TABLE_ENTRIES_MAX}.`,
+    })
+  })
 }
 
 export function limitMemory(module: WasmModule, limitPages: number): ModuleFacts['memory'] {
@@ -142,29 +184,49 @@ export function limitMemory(module: WasmModule, limitPages: number): ModuleFacts
 }
 
 /** One pass over all functions. */
-export function readCode(module: WasmModule, body: Body): { graph: CallGraph; segments: Segments } {
+export function readCode(module: WasmModule, body: Body): { graph: CallGraph; uses: Uses; tailCalls: TailCalls } {
   const nodes = typeNodes(module)
   const edges = new Edges(module.functions.length + module.types.length)
   const hasSite = new Uint8Array(module.functions.length).fill(1, 0, module.imports.length)
+  const tailCalls = new TailCalls(module)
+  const hasThrow = new Uint8Array(module.functions.length)
   const named = new Set<number>()
+  const tables = new TableUseCollector()
   let dropped = false
+  let used = module.types.some(({ params, results }) => ![...params, ...results].every(isNumeric)) ? USES.references : 0
+  if (module.globals.some(({ type }) => !isNumeric(type))) used |= USES.references
   for (let f = 0; f < module.imports.length; f++) edges.close()
   for (let f = module.imports.length; f < module.functions.length; f++) {
     body.decode(module, f)
     if (body.loops > 0) hasSite[f] = 1
+    if (body.throws) hasThrow[f] = 1
+    used |= body.uses
+    if ((used & BOTH_EXCEPTIONS) === BOTH_EXCEPTIONS) throw bothExceptions(module, f)
+    tailCalls.add(f, body)
     for (let n = 0; n < body.count; n++) {
-      if (body.opcode[n] === OP.call) edges.add(body.immediate[n])
-      else if (body.opcode[n] === OP.callIndirect) edges.add(nodes[body.immediate[n]])
-      else if (body.opcode[n] === OP.memoryInit || body.opcode[n] === OP.dataDrop) {
+      const op = body.opcode[n]
+      if (op === OP.call || op === OP.returnCall) edges.add(body.immediate[n])
+      else if (op === OP.callIndirect || op === OP.returnCallIndirect) edges.add(nodes[body.immediate[n]])
+      else if (op === OP.refFunc) module.addressTaken.add(body.immediate[n])
+      else if (op === OP.memoryInit || op === OP.dataDrop) {
         named.add(body.immediate[n])
-        dropped ||= body.opcode[n] === OP.dataDrop
-      }
+        dropped ||= op === OP.dataDrop
+      } else tables.add(body, n)
     }
     edges.close()
   }
   addTypeEdges(edges, module, nodes)
-  const graph = analyseCalls(edges, module, hasSite, nodes)
-  return { graph, segments: { named: [...named].sort((a, b) => a - b), dropped } }
+  const graph = analyseCalls(edges, module, { hasSite, hasThrow }, nodes)
+  const segments = { named: [...named].sort((a, b) => a - b), dropped }
+  const references = (used & USES.references) !== 0
+  const exceptions = exceptionKind(module, used)
+  return { graph, uses: { segments, tables, exceptions, references }, tailCalls }
+}
+
+/** A module that only throws, or only has tags, may be handled with either; every engine knows the older one. */
+function exceptionKind(module: WasmModule, used: number): Uses['exceptions'] {
+  if ((used & USES.exceptionReferences) !== 0) return 'exnref'
+  return (used & USES.legacyExceptions) !== 0 || module.tags.length > 0 ? 'legacy' : undefined
 }
 
 /** The type section: the guest's types, then those that the machine adds. */
@@ -198,6 +260,9 @@ export class TypeTable {
   }
 }
 
+/** What {@link GIVE_IMPORTS} take. */
+const GIVEN: readonly ValueType[] = ['i32', 'i64', 'funcref']
+
 interface Parts {
   readonly module: WasmModule
   readonly layout: Layout
@@ -223,12 +288,14 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
     const range = module.sections.get(id)
     if (range !== undefined) section(out, id, () => out.copy(module.bytes, range.start, range.end))
   }
+  const giveTypes = layout.giveImports === NEVER ? [] : GIVEN.map((type) => types.index([type], []))
   section(out, SECTION.type, () => types.write(out))
   section(out, SECTION.import, () => {
     out.unsigned(module.imports.length + layout.shift)
     for (const { module: from, name, type } of module.imports) writeImport(out, from, name, type)
     for (const name of MACHINE_IMPORTS) writeImport(out, MACHINE_MODULE, name, machineType)
     if (layout.frame !== undefined) writeImport(out, MACHINE_MODULE, FRAME_IMPORT, frameType)
+    for (const [i, type] of giveTypes.entries()) writeImport(out, MACHINE_MODULE, GIVE_IMPORTS[i], type)
   })
   section(out, SECTION.function, () => {
     const own = module.functions.slice(module.imports.length)
@@ -237,16 +304,23 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
     for (const type of functionTypes) out.unsigned(type)
   })
   const functions = module.functions.length + layout.shift + synthesized.length
-  if (layout.frame === undefined) copied(SECTION.table)
+  if (!layout.hasFunctionTable) copied(SECTION.table)
   else section(out, SECTION.table, () => writeTables(out, module, functions))
   if (memory !== undefined) {
     section(out, SECTION.memory, () => out.u8(1).u8(1).unsigned(memory.minPages).unsigned(memory.maxPages))
+  }
+  if (module.tags.length > 0 || layout.capturedTag !== undefined) {
+    section(out, SECTION.tag, () => {
+      out.unsigned(module.tags.length + (layout.capturedTag === undefined ? 0 : 1))
+      for (const { type } of module.tags) out.u8(0).unsigned(type)
+      if (layout.capturedTag !== undefined) out.u8(0).unsigned(machineType)
+    })
   }
   section(out, SECTION.global, () =>
     writeGlobals(out, module, layout, { stackLimitSlots: options.stackLimitSlots, stageSize }),
   )
   section(out, SECTION.export, () => writeExports(out, module, layout, parts.globals, stageSize))
-  if (layout.frame !== undefined) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
+  if (layout.hasFunctionTable) section(out, SECTION.element, () => writeElements(out, module, layout, functions))
   else if (module.sections.has(SECTION.element))
     section(out, SECTION.element, () => writeMoved(out, module, layout, SECTION.element))
   copied(SECTION.dataCount)
@@ -261,6 +335,13 @@ export function section(out: ByteSink, id: number, write: () => void): void {
   const size = out.openSize()
   write()
   out.closeSize(size)
+}
+
+const BOTH_EXCEPTIONS = USES.legacyExceptions | USES.exceptionReferences
+
+function bothExceptions(module: WasmModule, functionIndex: number): WasmError {
+  const { start } = module.bodies[functionIndex - module.imports.length]
+  return unsupported('legacy and new exception handling together', describeFunction(module, functionIndex), start)
 }
 
 const encoder = new TextEncoder()

@@ -2,9 +2,13 @@
 
 import { Cursor } from '../module/cursor.ts'
 import { type ByteRange, SECTION, type WasmModule } from '../module/module.ts'
-import { OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
+import { type NumericType, OP, type ValueType, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import { movedFunction, SEGMENTS_PER_GLOBAL, type Layout, type Segments } from './layout.ts'
+import type { ChangedTable } from './rewrite.ts'
+import { writeLane } from './snippets.ts'
+import { tableFunction } from './table-uses.ts'
+import { givingFunctions } from './exceptions.ts'
+import { movedFunction, NEVER, SEGMENTS_PER_GLOBAL, type Layout, type Segments, type Uses } from './layout.ts'
 
 export const FUEL_EXPORT = 'reprise:fuel'
 export const MEMORY_EXPORT = 'reprise:memory'
@@ -29,6 +33,14 @@ export function cellExport(index: number): string {
   return `reprise:cell:${index}`
 }
 
+export function tagExport(index: number): string {
+  return `reprise:tag:${index}`
+}
+
+/** The tag of the capture signal. */
+export const CAPTURED_EXPORT = 'reprise:captured'
+export const RAISED_EXPORT = 'reprise:raised'
+
 /** A function that sets a mutable global from its bits: an i32, an i64, or two i64 for v128. */
 export function setterExport(index: number): string {
   return `reprise:set:${index}`
@@ -48,17 +60,24 @@ export interface Synthesized {
 
 interface ReadableGlobal {
   readonly index: number
-  readonly type: ValueType
+  readonly type: NumericType
 }
 
 const EMPTY_BLOCK_TYPE = 0x40
 
+interface Wanted {
+  readonly globals: readonly ReadableGlobal[]
+  readonly maxPages: number | undefined
+  readonly tables: readonly ChangedTable[]
+  readonly types: { index(params: readonly ValueType[], results: readonly ValueType[]): number }
+}
+
 /** The functions of {@link Layout}: refill, enter, grow, then one reader per float or vector global. */
 export function synthesize(
+  module: WasmModule,
   layout: Layout,
-  segments: Segments,
-  globals: readonly ReadableGlobal[],
-  maxPages: number | undefined,
+  { segments, tables, exceptions }: Uses,
+  { globals, maxPages, tables: limits, types }: Wanted,
 ): Synthesized[] {
   const { fuelGlobal: fuel, slotsGlobal: slots, poll, exhausted } = layout
   const negative = (code: ByteSink, global: number, callee: number): ByteSink =>
@@ -81,8 +100,16 @@ export function synthesize(
     { params: [], results: [], code: enter.done() },
     { params: ['i32'], results: ['i32'], code: growCode(layout, maxPages) },
     ...segments.named.flatMap((segment, i) => segmentFunctions(layout, segments, segment, i)),
+    ...tables.instructions.map((instruction) =>
+      tableFunction(instruction, layout, limits, (code, segment) =>
+        writeDropped(code, layout.droppedElements, tables.elements.named.indexOf(segment)),
+      ),
+    ),
+    ...(layout.giveTags === NEVER || exceptions === undefined
+      ? []
+      : givingFunctions(module, layout, exceptions, (results) => types.index([], results))),
     ...globals.filter(({ type }) => !isInteger(type)).map((global) => reader(global)),
-    ...(segments.dropped ? [dropAgain(layout, segments)] : []),
+    ...(segments.dropped || tables.elements.dropped ? [dropAgain(layout, segments, tables.elements)] : []),
     ...(layout.frame === undefined ? [] : globals.map((global) => setter(global))),
   ]
 }
@@ -113,35 +140,45 @@ function segmentFunctions(layout: Layout, { dropped }: Segments, segment: number
     .u8(0)
     .raw([0xfc, OP.dataDrop - 0x100])
     .unsigned(segment)
-  if (dropped) {
-    const { global, bit } = droppedBit(layout, i)
-    drop.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32Or).u8(OP.globalSet).unsigned(global)
-  }
+  if (dropped) writeDropped(drop, layout.droppedGlobal, i)
   return [
     { params: ['i32', 'i32', 'i32'], results: [], code: init.done() },
     { params: [], results: [], code: drop.u8(OP.end).done() },
   ]
 }
 
-function droppedBit(layout: Layout, i: number): { global: number; bit: number } {
-  return { global: layout.droppedGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << (i % SEGMENTS_PER_GLOBAL) }
+/** Notes that a segment is dropped. */
+function writeDropped(code: ByteSink, firstGlobal: number, i: number): void {
+  const { global, bit } = droppedBit(firstGlobal, i)
+  code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32Or).u8(OP.globalSet).unsigned(global)
+}
+
+function droppedBit(firstGlobal: number, i: number): { global: number; bit: number } {
+  return { global: firstGlobal + Math.floor(i / SEGMENTS_PER_GLOBAL), bit: 1 << (i % SEGMENTS_PER_GLOBAL) }
 }
 
 /** Drops the segments that the globals say are dropped. */
-function dropAgain(layout: Layout, { named }: Segments): Synthesized {
+function dropAgain(layout: Layout, data: Segments, elements: Segments): Synthesized {
   const code = new ByteSink(256).u8(0)
-  for (const [i, segment] of named.entries()) {
-    const { global, bit } = droppedBit(layout, i)
-    code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32And).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
-    code
-      .raw([0xfc, OP.dataDrop - 0x100])
-      .unsigned(segment)
-      .u8(OP.end)
+  const all = [
+    { segments: data, firstGlobal: layout.droppedGlobal, op: OP.dataDrop },
+    { segments: elements, firstGlobal: layout.droppedElements, op: OP.elemDrop },
+  ]
+  for (const { segments, firstGlobal, op } of all) {
+    if (!segments.dropped) continue
+    for (const [i, segment] of segments.named.entries()) {
+      const { global, bit } = droppedBit(firstGlobal, i)
+      code.u8(OP.globalGet).unsigned(global).u8(OP.i32Const).signed(bit).u8(OP.i32And).u8(OP.if).u8(EMPTY_BLOCK_TYPE)
+      code
+        .raw([0xfc, op - 0x100])
+        .unsigned(segment)
+        .u8(OP.end)
+    }
   }
   return { params: [], results: [], code: code.u8(OP.end).done() }
 }
 
-function isInteger(type: ValueType): boolean {
+function isInteger(type: NumericType): boolean {
   return type === 'i32' || type === 'i64'
 }
 
@@ -149,13 +186,9 @@ function reader({ index, type }: ReadableGlobal): Synthesized {
   const code = new ByteSink(32).u8(0).u8(OP.globalGet).unsigned(index)
   if (type === 'f32') return { params: [], results: ['i32'], code: code.u8(OP.i32ReinterpretF32).u8(OP.end).done() }
   if (type === 'f64') return { params: [], results: ['i64'], code: code.u8(OP.i64ReinterpretF64).u8(OP.end).done() }
-  const lane = (n: number): ByteSink =>
-    code
-      .u8(0xfd)
-      .unsigned(OP.i64x2ExtractLane - 0x200)
-      .u8(n)
-  lane(0).u8(OP.globalGet).unsigned(index)
-  return { params: [], results: ['i64', 'i64'], code: lane(1).u8(OP.end).done() }
+  writeLane(code, 0)
+  writeLane(code.u8(OP.globalGet).unsigned(index), 1)
+  return { params: [], results: ['i64', 'i64'], code: code.u8(OP.end).done() }
 }
 
 function setter({ index, type }: ReadableGlobal): Synthesized {
@@ -177,10 +210,10 @@ function setter({ index, type }: ReadableGlobal): Synthesized {
   return { params, results: [], code: code.u8(OP.globalSet).unsigned(index).u8(OP.end).done() }
 }
 
-/** The guest's tables, and in a module that can be captured one more that holds all functions. */
+/** The guest's tables, and one more that holds all functions. */
 export function writeTables(out: ByteSink, module: WasmModule, functions: number): void {
   const range = module.sections.get(SECTION.table)
-  out.unsigned(module.tables + 1)
+  out.unsigned(module.tables.length + 1)
   if (range !== undefined) {
     const cursor = new Cursor(module.bytes, range.start, range.end)
     cursor.u32()
@@ -195,7 +228,7 @@ export function writeElements(out: ByteSink, module: WasmModule, layout: Layout,
   const cursor = new Cursor(module.bytes, range?.start ?? 0, range?.end ?? 0)
   out.unsigned((range === undefined ? 0 : cursor.u32()) + 1)
   if (range !== undefined) copyMoved(out, module, layout, SECTION.element, { start: cursor.at, end: range.end })
-  out.u8(2).unsigned(module.tables).u8(OP.i32Const).signed(0).u8(OP.end).u8(0).unsigned(functions)
+  out.u8(2).unsigned(module.tables.length).u8(OP.i32Const).signed(0).u8(OP.end).u8(0).unsigned(functions)
   for (let index = 0; index < functions; index++) out.unsigned(index)
 }
 
@@ -223,14 +256,15 @@ export function writeGlobals(
   { stackLimitSlots, stageSize }: { readonly stackLimitSlots: number; readonly stageSize: number },
 ): void {
   const range = module.sections.get(SECTION.global)
-  const dropped = layout.stageGlobal - layout.droppedGlobal
-  out.unsigned(module.globals.length + 2 + dropped + stageSize)
+  // With the one that says whether an exception is on its way.
+  const flags = layout.stageGlobal - layout.droppedGlobal
+  out.unsigned(module.globals.length + 2 + flags + stageSize)
   if (range !== undefined) {
     const cursor = new Cursor(module.bytes, range.start, range.end)
     cursor.u32() // their number, which was written above
     copyMoved(out, module, layout, SECTION.global, { start: cursor.at, end: range.end })
   }
-  for (const initial of [0, stackLimitSlots, ...Array.from({ length: dropped }, () => 0)])
+  for (const initial of [0, stackLimitSlots, ...Array.from({ length: flags }, () => 0)])
     out.u8(0x7f).u8(1).u8(OP.i32Const).signed(initial).u8(OP.end)
   for (let i = 0; i < stageSize; i++) {
     const [type, constant] = i % 2 === 0 ? [VALUE_TYPES.i32, OP.i32Const] : [VALUE_TYPES.i64, OP.i64Const]
@@ -255,17 +289,23 @@ export function writeExports(
   rows.push([FUEL_EXPORT, 3, layout.fuelGlobal])
   if (module.memory !== undefined) rows.push([MEMORY_EXPORT, 2, 0])
   if (module.start !== undefined) rows.push([START_EXPORT, 0, movedFunction(module, layout, module.start)])
+  if (layout.hasFunctionTable) {
+    rows.push([FUNCTIONS_EXPORT, 1, module.tables.length])
+    for (const index of module.tables.keys()) rows.push([tableExport(index), 1, index])
+  }
   if (layout.frame !== undefined) {
-    rows.push([SLOTS_EXPORT, 3, layout.slotsGlobal], [FUNCTIONS_EXPORT, 1, module.tables])
-    for (let index = 0; index < module.tables; index++) rows.push([tableExport(index), 1, index])
+    rows.push([SLOTS_EXPORT, 3, layout.slotsGlobal])
     for (let i = 0; i < stageSize; i++) rows.push([stageExport(i), 3, layout.stageGlobal + i])
     for (const index of module.globals.keys()) rows.push([cellExport(index), 3, index])
+    for (const index of module.tags.keys()) rows.push([tagExport(index), 4, index])
+    if (layout.capturedTag !== undefined) rows.push([CAPTURED_EXPORT, 4, layout.capturedTag])
+    if (layout.raisedGlobal !== undefined) rows.push([RAISED_EXPORT, 3, layout.raisedGlobal])
   }
   let readers = layout.readers
   for (const { index, type } of globals) {
     rows.push(isInteger(type) ? [globalExport(index), 3, index] : [globalExport(index), 0, readers++])
   }
-  if (layout.stageGlobal > layout.droppedGlobal) rows.push([DROP_EXPORT, 0, readers++])
+  if ((layout.raisedGlobal ?? layout.stageGlobal) > layout.droppedGlobal) rows.push([DROP_EXPORT, 0, readers++])
   if (layout.frame !== undefined) {
     let setters = readers
     for (const { index } of globals) rows.push([setterExport(index), 0, setters++])

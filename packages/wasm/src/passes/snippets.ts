@@ -64,13 +64,17 @@ function writeVectorOp(sink: ByteSink, op: number): void {
   sink.u8(0xfd).unsigned(op - 0x200)
 }
 
-/** Leaves the next value of the frames. */
-export function writeNext(
-  sink: ByteSink,
-  type: number,
-  next: { readonly nextI32: number; readonly nextI64: number },
-): void {
-  sink.u8(OP.call).unsigned(type === TYPE.i32 || type === TYPE.f32 ? next.nextI32 : next.nextI64)
+/** Functions that give the next value of the frames. */
+export interface NextValue {
+  readonly nextI32: number
+  readonly nextI64: number
+  readonly nextFunction: number
+}
+
+/** Leaves the next value of the frames; it is no exception. */
+export function writeNext(sink: ByteSink, type: number, next: NextValue): void {
+  const isWord = type === TYPE.i32 || type === TYPE.f32
+  sink.u8(OP.call).unsigned(type === TYPE.funcref ? next.nextFunction : isWord ? next.nextI32 : next.nextI64)
   if (type === TYPE.f32) sink.u8(OP.f32ReinterpretI32)
   else if (type === TYPE.f64) sink.u8(OP.f64ReinterpretI64)
   else if (type === TYPE.v128) {
@@ -79,4 +83,10 @@ export function writeNext(
     writeVectorOp(sink, OP.i64x2ReplaceLane)
     sink.u8(1)
   }
+}
+
+/** Of the topmost operand, a vector. */
+export function writeLane(sink: ByteSink, lane: number): void {
+  writeVectorOp(sink, OP.i64x2ExtractLane)
+  sink.u8(lane)
 }

@@ -32,7 +32,7 @@ export interface Way {
 export function run(bytes: Uint8Array, options: RewriteOptions, way: Way): Run {
   const { bytes: rewritten, facts } = rewrite(bytes, options)
   const module = new WebAssembly.Module(rewritten)
-  const continuations = options.capture === true ? new Continuations(bytes, options) : undefined
+  const continuations = options.capture === true ? new Continuations(() => bytes, options) : undefined
   const stops: Seen[] = []
   const snapshots: Snapshot[] = []
   let from = way.from

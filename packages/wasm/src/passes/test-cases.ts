@@ -75,3 +75,30 @@ export const traceStored = store([0x23, 0], 8)
 export function f64Bytes(value: number): number[] {
   return [...new Uint8Array(Float64Array.of(value).buffer)]
 }
+
+/** (i32) → i32: polls, then throws tag 0 with its argument if that is odd, tag 1 if it is divisible by 4. */
+export const throwing = {
+  params: ['i32'],
+  results: ['i32'],
+  locals: ['i32'],
+  code: [
+    ...turns(1, 2),
+    ...[...get(0), ...i32(1), 0x71, 0x04, 0x40, ...get(0), 0x08, 0, END],
+    ...[...get(0), ...i32(3), 0x71, 0x45, 0x04, 0x40, 0x08, 1, END],
+    ...get(0),
+  ],
+} as const
+export const TAGS = [{ params: ['i32'] }, {}] as const
+
+/** Function 0 is _start, 1 polls, 2 polls and throws. Locals 0 to 3 are i32, 4 is an exnref where it is wanted. */
+export const guest = (
+  code: readonly number[],
+  rest: Partial<AssembledModule> & { exnref?: boolean } = {},
+): AssembledModule => {
+  const { exnref, ...others } = rest
+  const locals = exnref ? (['i32', 'i32', 'i32', 'i32', 'exnref'] as const) : (['i32', 'i32', 'i32', 'i32'] as const)
+  const functions = [{ code: [...code, ...traceStored], locals, exported: '_start' }, polling, throwing]
+  return module([], { tags: TAGS, functions, ...others })
+}
+/** For i = 6 down to 1 in local 0. */
+export const each = (body: readonly number[]): number[] => turns(0, 6, body)

@@ -10,7 +10,16 @@ const value = fc
   .constantFrom('i32', 'i64', 'f32', 'f64', 'v128')
   .chain((type) => fc.bigInt({ min: 0n, max: (1n << WIDTHS[type]) - 1n }).map((bits) => ({ type, bits })))
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff })
-const frame = fc.record({ function: u32, site: u32, values: fc.array(value, { maxLength: 20 }) })
+const index = fc.integer({ min: 0, max: 0xffff_fffe })
+const reference = fc.oneof(
+  fc.record({ type: fc.constant('funcref' as const), function: fc.option(index, { nil: undefined }) }),
+  fc.record({
+    type: fc.constant('exnref' as const),
+    exception: fc.option(fc.record({ tag: index, values: fc.array(value, { maxLength: 4 }) }), { nil: undefined }),
+  }),
+)
+const values = fc.array(fc.oneof(value, reference), { maxLength: 20 })
+const frame = fc.record({ function: u32, site: u32, values })
 const activations: fc.Arbitrary<Activations> = fc.record({
   phase: fc.constantFrom('start', 'command'),
   frames: fc.array(frame, { maxLength: 20 }),
@@ -51,7 +60,11 @@ describe('the bytes of frames', () => {
   test.each([
     ['an unknown phase', [2, 0, 0, 0, 0]],
     ['more frames than bytes', [1, 0xff, 0xff, 0xff, 0xff]],
-    ['an unknown type', [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0]],
+    ['an unknown type', [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 8, 0, 0, 0, 0]],
+    [
+      'values of no exception',
+      [1, 0, 0, 0, 1, ...Array.from({ length: 11 }, () => 0), 1, 7, 255, 255, 255, 255, 0, 0, 0, 1, 1, 0, 0, 0, 0],
+    ],
     ['a tail', [1, 0, 0, 0, 0, 0]],
     ['nothing', []],
   ])('with %s are refused', (_, bytes) => {
@@ -69,7 +82,7 @@ describe('frames that the module cannot have are refused', () => {
       { params: ['i32'], code: loop },
     ],
   })
-  const continuations = new Continuations(bytes, { floats: 'host', stackLimitSlots: 9, memoryLimitPages: 1 })
+  const continuations = new Continuations(() => bytes, { floats: 'host', stackLimitSlots: 9, memoryLimitPages: 1 })
   const start: Frame = { function: 0, site: 0, values: [] }
   const inner: Frame = { function: 1, site: 0, values: [{ type: 'i32', bits: 0n }] }
 

@@ -7,22 +7,37 @@ import { PAGE_BYTES } from '@reprise/core'
 /** True when the `PAGE_BYTES` bytes at `offset` differ; Node hands in memcmp. */
 export type PageDiffers = (a: Uint8Array, b: Uint8Array, offset: number) => boolean
 
+/** Consecutive pages. */
+export interface PageRange {
+  readonly first: number
+  readonly count: number
+}
+
 /**
  * Brings `shadow` up to `memory` and says what changed.
  *
  * @param memory - Whole pages.
  * @param shadow - As long as `memory`; zero where the memory has grown since the last time.
+ * @param candidates - Where to look, ascending and apart, by a caller who knows that nothing else has changed.
  * @returns Page numbers in ascending order.
  */
-export function takeChangedPages(memory: Uint8Array, shadow: Uint8Array, differs: PageDiffers): Int32Array {
-  const pages = new Int32Array(memory.length / PAGE_BYTES)
-  let count = 0
-  for (let offset = 0; offset < memory.length; offset += PAGE_BYTES) {
-    if (!differs(memory, shadow, offset)) continue
-    shadow.set(memory.subarray(offset, offset + PAGE_BYTES), offset)
-    pages[count++] = offset / PAGE_BYTES
+export function takeChangedPages(
+  memory: Uint8Array,
+  shadow: Uint8Array,
+  differs: PageDiffers,
+  candidates: readonly PageRange[] = [{ first: 0, count: memory.length / PAGE_BYTES }],
+): Int32Array {
+  const pages = new Int32Array(candidates.reduce((sum, { count }) => sum + count, 0))
+  let changed = 0
+  for (const { first, count } of candidates) {
+    for (let page = first; page < first + count; page++) {
+      const offset = page * PAGE_BYTES
+      if (!differs(memory, shadow, offset)) continue
+      shadow.set(memory.subarray(offset, offset + PAGE_BYTES), offset)
+      pages[changed++] = page
+    }
   }
-  return pages.slice(0, count)
+  return pages.slice(0, changed)
 }
 
 /** The portable comparison, 8 bytes at a time. */

@@ -7,6 +7,8 @@ export {
   type WasiLimits,
   type WasiMount,
   type WasiOptions,
+  type WasiStart,
 } from './options.ts'
+export { isUntouched } from './state.ts'
 export { type WasiOutput } from './outputs.ts'
 export { type CallSubject, type HostCall } from './trace.ts'

@@ -45,6 +45,12 @@ export const WASI_LIMITS: WasiLimits = {
   symlinks: 40,
 }
 
+/**
+ * How a warm start is made and gone on from (spec/wasi-host.md §14): in the warm-up the guest says by a call when it is
+ * warm; the computation that begins there asks by calls for its arguments and variables.
+ */
+export type WasiStart = { readonly kind: 'warm-up'; readonly onWarm: () => void } | { readonly kind: 'warm' }
+
 export interface WasiOptions {
   /** The program's own name first. */
   readonly arguments: readonly string[]
@@ -67,6 +73,8 @@ export interface WasiOptions {
   readonly onOutputClosed?: (path: string) => void
   /** Told of every call when it is done, before the guest goes on. What that costs, it costs only when it is there. */
   readonly onCall?: ((call: HostCall) => void) | undefined
+  /** Absent for a guest that begins at its beginning and goes to its end. */
+  readonly start?: WasiStart | undefined
   /** The host goes on from here, with the options of the host that was saved; what it was told before is not told again. */
   readonly saved?: SavedHost | undefined
 }

@@ -4,6 +4,7 @@ import { Errno, LOOKUP_SYMLINK_FOLLOW, refuse, Rights, type Abi } from './abi.ts
 import type { Calls, CallsOf, Host } from './calls.ts'
 import { openCalls } from './open-call.ts'
 import type { Last, Place } from './resolve.ts'
+import { startLinks, tellWarm } from './start-links.ts'
 import { checkTimeFlags, setTimes, writeFilestat } from './stat.ts'
 
 export const pathCalls: CallsOf = (host, abi) => ({
@@ -24,9 +25,17 @@ function lastOf(lookup: number): Last {
   return (lookup & LOOKUP_SYMLINK_FOLLOW) !== 0 ? 'follow' : 'keep'
 }
 
+/** @throws Refusal NOENT, INVAL. */
+function linkTarget({ inode }: Place): Uint8Array {
+  if (inode === undefined) refuse(Errno.NOENT)
+  if (inode.kind !== 'symlink') refuse(Errno.INVAL)
+  return utf8(inode.target)
+}
+
 function onePathCalls(host: Host, abi: Abi): Calls {
-  const { memory, tree } = host
+  const { descriptors, memory, tree } = host
   const { text, place } = lookups(host)
+  const startLink = startLinks(host)
 
   return {
     path_create_directory(fd: number, pathAt: number, pathBytes: number) {
@@ -35,7 +44,10 @@ function onePathCalls(host: Host, abi: Abi): Calls {
 
     path_filestat_get(fd: number, lookup: number, pathAt: number, pathBytes: number, resultAt: number) {
       memory.check(resultAt, abi.filestat.lengthBytes)
-      const { inode } = place(fd, Rights.PATH_FILESTAT_GET, text(pathAt, pathBytes), lastOf(lookup))
+      const path = text(pathAt, pathBytes)
+      const directory = descriptors.directory(fd, Rights.PATH_FILESTAT_GET).inode
+      tellWarm(host, directory, path)
+      const { inode } = tree.resolve(directory, path, lastOf(lookup))
       writeFilestat(host, abi, inode ?? refuse(Errno.NOENT), resultAt)
     },
 
@@ -56,10 +68,10 @@ function onePathCalls(host: Host, abi: Abi): Calls {
     path_readlink(fd: number, pathAt: number, pathBytes: number, at: number, lengthBytes: number, usedAt: number) {
       const buffer = memory.target(at, lengthBytes)
       memory.check(usedAt, 4)
-      const { inode } = place(fd, Rights.PATH_READLINK, text(pathAt, pathBytes), 'keep')
-      if (inode === undefined) refuse(Errno.NOENT)
-      if (inode.kind !== 'symlink') refuse(Errno.INVAL)
-      const target = utf8(inode.target).subarray(0, buffer.length)
+      const path = text(pathAt, pathBytes)
+      const { inode } = descriptors.directory(fd, Rights.PATH_READLINK)
+      const whole = startLink(inode, path) ?? linkTarget(tree.resolve(inode, path, 'keep'))
+      const target = whole.subarray(0, lengthBytes)
       buffer.set(target)
       memory.setU32(usedAt, target.length)
     },

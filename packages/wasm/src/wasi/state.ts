@@ -3,7 +3,7 @@
  *
  * Records of inodes are leaves of a tree that is kept, so that a measurement costs what changed since the last one.
  */
-import { ByteWriter, HashTree, treeHash, utf8, type TreeHash } from '@reprise/core'
+import { ByteWriter, equal, HashTree, treeHash, utf8, type TreeHash } from '@reprise/core'
 import type { Host } from './calls.ts'
 import type { Descriptor } from './descriptor.ts'
 import { linkCountOf, sortedEntries, type Directory, type File, type Inode } from './inode.ts'
@@ -43,6 +43,15 @@ export class StateEncoder {
     tree.changed.clear()
     return (this.#root = this.#inodes.root())
   }
+}
+
+/**
+ * Whether one state is another but for how often the clock was read: of a host that was only looked at, and through
+ * which nothing was drawn, opened, read or written.
+ */
+export function isUntouched(state: Uint8Array, since: Uint8Array): boolean {
+  const readingsEnd = TAG.length + 8
+  return equal(state.subarray(readingsEnd), since.subarray(readingsEnd))
 }
 
 function encodeDescriptor(state: ByteWriter, fd: number, descriptor: Descriptor): void {

@@ -1,0 +1,64 @@
+/*
+ * Gives a process a userfaultfd before its main function begins, because only a process itself can make one for its
+ * memory, and JavaScript has no way to. Loaded into Node by LD_PRELOAD (see ./reprise); it does nothing else there.
+ *
+ * The descriptor's number stands in the variable REPRISE_USERFAULTFD afterwards, or why there is none. Whoever holds
+ * the descriptor can watch writes to memory of this process that it registers; nothing is registered here.
+ *
+ * Source: userfaultfd(2), ioctl_userfaultfd(2), Documentation/admin-guide/mm/pagemap.rst of Linux 6.7. The kernel's
+ * constants are written out: the headers of the machine that compiles this may be older than its kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What an unprivileged process may have. Asynchronous protection never hands a fault out, the kernel's own neither. */
+#define USER_MODE_ONLY 1
+#define API_VERSION 0xAA
+#define FEATURE_PAGEFAULT_FLAG_WP (1u << 0)
+#define FEATURE_WP_UNPOPULATED (1u << 13)
+#define FEATURE_WP_ASYNC (1u << 15)
+
+struct api {
+  uint64_t version, features, ioctls;
+};
+#define SET_API _IOWR(0xAA, 0x3F, struct api)
+
+/* The children of this process are not to load it. The launcher put it first. */
+static void forget_preload(void) {
+  const char *list = getenv("LD_PRELOAD");
+  if (list == NULL) return;
+  const char *rest = list + strcspn(list, ": ");
+  if (*rest == 0) unsetenv("LD_PRELOAD");
+  else setenv("LD_PRELOAD", strdup(rest + 1), 1);
+}
+
+static void tell_failure(const char *what) {
+  char text[200];
+  snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
+  setenv("REPRISE_USERFAULTFD", text, 1);
+}
+
+__attribute__((constructor)) static void make_descriptor(void) {
+  forget_preload();
+  int descriptor = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY);
+  if (descriptor < 0) {
+    tell_failure("the kernel gives no userfaultfd");
+    return;
+  }
+  struct api api = {API_VERSION, FEATURE_PAGEFAULT_FLAG_WP | FEATURE_WP_UNPOPULATED | FEATURE_WP_ASYNC, 0};
+  if (ioctl(descriptor, SET_API, &api) < 0) {
+    tell_failure("the kernel has no asynchronous write protection, which came with Linux 6.7");
+    close(descriptor);
+    return;
+  }
+  char number[20];
+  snprintf(number, sizeof number, "%d", descriptor);
+  setenv("REPRISE_USERFAULTFD", number, 1);
+}

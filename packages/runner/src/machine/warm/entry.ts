@@ -1,0 +1,199 @@
+/**
+ * What is kept of a warm-up, in one file: all that a machine is restored from, and the small modules that continue its
+ * stack. It is a cache and no evidence: the computation seals the snapshotRoot, and what gives another one is made anew.
+ *
+ *     32 bytes SHA-256 of what follows up to the pages, 4 bytes length of the head (big-endian), the head as JSON,
+ *     the pages of memory that are not zero, the modules one after the other
+ */
+import { open, readFile } from 'node:fs/promises'
+import {
+  concat,
+  equal,
+  fromHex,
+  fromUtf8,
+  hex,
+  PAGE_BYTES,
+  PageTree,
+  snapshotRoot,
+  stateRoot,
+  utf8,
+} from '@reprise/core'
+import {
+  decodeFrames,
+  encodeEngineState,
+  encodeFrames,
+  type Activations,
+  type GlobalState,
+  type KeptContinuation,
+} from '@reprise/wasm'
+import { nodeCrypto } from '../../crypto.ts'
+
+const { sha256 } = nodeCrypto
+const HEADER_BYTES = 36
+/** One of CPython has 20 kB. */
+const HEAD_BYTES_MAX = 1 << 18
+
+/** A guest at its warm point. */
+export interface WarmedUp {
+  readonly activations: Activations
+  readonly globals: readonly GlobalState[]
+  /** As the host encodes itself. */
+  readonly hostState: Uint8Array
+  readonly memory: Uint8Array
+  readonly continuations: readonly KeptContinuation[]
+}
+
+/** Of the head. */
+export interface WarmHead {
+  /** Hex, like all digests and bytes here. */
+  readonly snapshotRoot: string
+  readonly memoryRoot: string
+  readonly memoryBytes: number
+  /** [first page, count]: those that stand in the file. */
+  readonly pages: readonly (readonly [number, number])[]
+  readonly frames: string
+  readonly globals: readonly { readonly type: GlobalState['type']; readonly bits: string }[]
+  readonly hostState: string
+  readonly continuations: readonly (Omit<KeptContinuation, 'bytes'> & { readonly lengthBytes: number })[]
+  /** Of the modules. */
+  readonly modules: string
+}
+
+export interface WarmEntry {
+  readonly head: WarmHead
+  /** The pages that are not zero. */
+  readonly pages: Uint8Array
+  readonly modules: Uint8Array
+}
+
+export function warmEntry({ activations, globals, hostState, memory, continuations }: WarmedUp): WarmEntry {
+  const tree = new PageTree(sha256)
+  tree.update(
+    memory,
+    Int32Array.from({ length: memory.length / PAGE_BYTES }, (_, page) => page),
+  )
+  const memoryRoot = tree.root()
+  const runs = pageRuns(memory)
+  const frames = encodeFrames(activations)
+  const modules = concat(...continuations.map(({ bytes }) => bytes))
+  const state = stateRoot(memoryRoot, encodeEngineState(globals, hostState), sha256)
+  const head: WarmHead = {
+    snapshotRoot: hex(snapshotRoot(state, frames, sha256)),
+    memoryRoot: hex(memoryRoot),
+    memoryBytes: memory.length,
+    pages: runs,
+    frames: hex(frames),
+    globals: globals.map(({ type, bits }) => ({ type, bits: bits.toString(16) })),
+    hostState: hex(hostState),
+    continuations: continuations.map(({ bytes, ...rest }) => ({ ...rest, lengthBytes: bytes.length })),
+    modules: hex(sha256(modules)),
+  }
+  const pages = concat(
+    ...runs.map(([first, count]) => memory.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES)),
+  )
+  return { head, pages, modules }
+}
+
+function pageRuns(memory: Uint8Array): readonly (readonly [number, number])[] {
+  const words = new BigUint64Array(memory.buffer, memory.byteOffset, memory.length / 8)
+  const wordsPerPage = PAGE_BYTES / 8
+  const runs: [number, number][] = []
+  for (let page = 0; page < memory.length / PAGE_BYTES; page++) {
+    if (words.subarray(page * wordsPerPage, (page + 1) * wordsPerPage).every((word) => word === 0n)) continue
+    const last = runs.at(-1)
+    if (last !== undefined && last[0] + last[1] === page) last[1] += 1
+    else runs.push([page, 1])
+  }
+  return runs
+}
+
+export function encodeWarmEntry({ head, pages, modules }: WarmEntry): Uint8Array {
+  const text = utf8(JSON.stringify(head))
+  const length = new Uint8Array(4)
+  new DataView(length.buffer).setUint32(0, text.length)
+  return concat(sha256(concat(length, text)), length, text, pages, modules)
+}
+
+/** Undefined when there is no entry, or one with a damaged head. */
+export async function readWarmHead(path: string): Promise<WarmHead | undefined> {
+  const file = await open(path).catch(() => undefined)
+  if (file === undefined) return undefined
+  try {
+    const bytes = new Uint8Array(HEAD_BYTES_MAX)
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
+    return decodeHead(bytes.subarray(0, bytesRead))?.head
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * Reads an entry whose head is whole and gives its snapshotRoot, and whose modules are whole. Whether the pages are,
+ * whoever hashes them sees from the head's memoryRoot.
+ *
+ * @returns Undefined when there is none, or a damaged one.
+ */
+export async function readWarmEntry(path: string): Promise<WarmEntry | undefined> {
+  const read = await readFile(path).catch(() => undefined)
+  if (read === undefined) return undefined
+  // A Buffer's slices are no copies: each would take the whole file along to another thread.
+  const file = new Uint8Array(read.buffer, read.byteOffset, read.length)
+  const decoded = decodeHead(file)
+  if (decoded === undefined) return undefined
+  const { head, headEnd } = decoded
+  const pagesEnd = headEnd + PAGE_BYTES * head.pages.reduce((sum, [, count]) => sum + count, 0)
+  const modules = file.subarray(pagesEnd)
+  const isWhole = pagesEnd <= file.length && hex(sha256(modules)) === head.modules
+  return isWhole ? { head, pages: file.subarray(headEnd, pagesEnd), modules } : undefined
+}
+
+function decodeHead(file: Uint8Array): { readonly head: WarmHead; readonly headEnd: number } | undefined {
+  if (file.length < HEADER_BYTES) return undefined
+  const headEnd = HEADER_BYTES + new DataView(file.buffer, file.byteOffset).getUint32(32)
+  if (headEnd > Math.min(file.length, HEAD_BYTES_MAX)) return undefined
+  if (!equal(file.subarray(0, 32), sha256(file.subarray(32, headEnd)))) return undefined
+  const head = JSON.parse(fromUtf8(file.subarray(HEADER_BYTES, headEnd))) as WarmHead
+  return rootOf(head) === head.snapshotRoot ? { head, headEnd } : undefined
+}
+
+function rootOf({ memoryRoot, globals, hostState, frames }: WarmHead): string {
+  const engineState = encodeEngineState(globalsOf(globals), fromHex(hostState))
+  return hex(snapshotRoot(stateRoot(fromHex(memoryRoot), engineState, sha256), fromHex(frames), sha256))
+}
+
+function globalsOf(globals: WarmHead['globals']): readonly GlobalState[] {
+  return globals.map(({ type, bits }) => ({ type, bits: BigInt(`0x${bits}`) }))
+}
+
+/** Puts the memory into a buffer of zeros of that length. */
+export function unpackPages({ head, pages }: WarmEntry, memory: Uint8Array): void {
+  let at = 0
+  for (const [first, count] of head.pages) {
+    memory.set(pages.subarray(at, at + count * PAGE_BYTES), first * PAGE_BYTES)
+    at += count * PAGE_BYTES
+  }
+}
+
+/** All but the memory, as a machine thread is told. */
+export interface WarmStack {
+  readonly frames: Uint8Array
+  readonly globals: readonly GlobalState[]
+  readonly continuations: readonly KeptContinuation[]
+}
+
+export function warmStack({ head, modules }: WarmEntry): WarmStack {
+  let at = 0
+  const continuations = head.continuations.map(({ lengthBytes, ...rest }): KeptContinuation => {
+    const bytes = modules.slice(at, (at += lengthBytes))
+    return { ...rest, bytes }
+  })
+  return { frames: fromHex(head.frames), globals: globalsOf(head.globals), continuations }
+}
+
+/** The stack of a warm start as a guest is continued with it. */
+export function keptStack({ frames, continuations }: WarmStack): {
+  readonly activations: Activations
+  readonly continuations: readonly KeptContinuation[]
+} {
+  return { activations: decodeFrames(frames), continuations }
+}

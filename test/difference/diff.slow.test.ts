@@ -109,7 +109,17 @@ describe('of a Python script', () => {
     const words = (...rest: string[]): string[] => ['--input', 'draw.py', ...rest]
     await run(folder, 'a.reprise', words('python', 'draw.py', 'x'))
     await run(folder, 'b.reprise', words('python', 'draw.py', 'y'))
-    expect((await diff(folder)).firstDivergence).toMatchObject({ call: { name: 'args_get' }, script: null })
+    // A script that begins warm asks for its arguments in its own way.
+    const warm = await diff(folder)
+    expect(warm.firstDivergence.call).toMatchObject({
+      name: 'path_readlink',
+      path: expect.stringContaining('dev/reprise/arguments'),
+    })
+    expect(warm.explanation).toContain('path_readlink (the arguments)')
+    await run(folder, 'c.reprise', words('--cold', 'python', 'draw.py', 'x'))
+    await run(folder, 'd.reprise', words('--cold', 'python', 'draw.py', 'y'))
+    const cold = await room.reprise(['diff', '--json', 'c.reprise', 'd.reprise'], { cwd: folder })
+    expect(json<DiffAnswer>(cold).firstDivergence).toMatchObject({ call: { name: 'args_get' }, script: null })
     await run(folder, 'b.reprise', words('--seed', '5', 'python', 'draw.py', 'x'))
     const seed = await diff(folder)
     expect(seed.firstDivergence).toMatchObject({

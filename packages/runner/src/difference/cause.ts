@@ -30,6 +30,9 @@ export function explainedCause(likely: LikelyCause, { step, reproduced }: Rerun)
 
 /** `fd_read of data.csv at byte 0`, `random_get (the seed)`. */
 export function callSentence({ name, path, offset }: HostCallDifference): string {
+  // How a program that begins warm asks for what it was given: spec/wasi-host.md §14.
+  if (name === 'path_readlink' && path?.startsWith('dev/reprise/') === true)
+    return `${name} (the ${path.split('/')[2]})`
   if (path !== null) return `${name} of ${path}${offset === null ? '' : ` at byte ${offset}`}`
   const what = BROUGHT_IN[name]
   return what === undefined ? name : `${name} (${what})`

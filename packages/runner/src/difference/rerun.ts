@@ -121,7 +121,10 @@ async function rerunFrom(
 async function explained({ a, store }: RerunRequest, probes: Pair<Probe>, step: Step): Promise<StepDifference> {
   const { program, mounts } = a.document.computation
   const own = mounts.flatMap(({ at, source }) =>
-    source.kind === 'files' ? source.files.map(({ path }) => `${at === '/' ? '' : at}/${path}`) : [],
+    // What stands below `.reprise` is ours.
+    source.kind === 'files' && !at.startsWith('/.reprise')
+      ? source.files.map(({ path }) => `${at === '/' ? '' : at}/${path}`)
+      : [],
   )
   return await explainStep(probes, step, await readFile(store.path(program.sha256)), new Set(own))
 }

@@ -230,17 +230,8 @@ export class Continuations {
     const raises = layout.raisedGlobal !== undefined
     const throws = uses.exceptions !== undefined
     const bytes = assemble({
-      module,
-      types,
-      outer,
-      self,
-      code,
-      writer,
-      of: functionIndex,
-      declared,
-      gives,
-      raises,
-      throws,
+      ...{ module, types, outer, self, code, writer },
+      ...{ of: functionIndex, declared, gives, raises, throws },
     })
     return {
       module: new WebAssembly.Module(bytes),

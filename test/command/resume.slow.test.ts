@@ -2,8 +2,7 @@
 import { readdir, readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readJournal, runOf } from '../../packages/runner/src/journal/index.ts'
-import type { JournalRun } from '../../packages/runner/src/journal/reading.ts'
+import { readRun, type JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'
 
@@ -98,8 +97,7 @@ async function runs(): Promise<string[]> {
 
 /** What a journal says up to now; undefined before its first line. */
 async function peek(run: string): Promise<JournalRun | undefined> {
-  const read = await readJournal(journalOf(run)).catch(() => undefined)
-  return read === undefined || read.entries.length === 0 ? undefined : runOf(read.entries)
+  return (await readRun(journalOf(run)).catch(() => undefined))?.run
 }
 const signedSnapshots = (run: JournalRun | undefined): number =>
   run?.snapshots.filter(({ seq }) => seq <= run.signedSeq).length ?? 0

@@ -5,7 +5,7 @@ import { EXIT_USAGE } from './exit.ts'
 import { describeFailure, printFailure } from './print/failure.ts'
 import { watchOutput } from './print/streams.ts'
 
-const ATTACH = ['none', 'outputs', 'runtime', 'all']
+const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
 
 type Action = (
   options: Record<string, unknown> & { readonly json?: boolean },
@@ -60,6 +60,12 @@ const trust = (): Option =>
   new Option('--trust <key>', 'an attestation key that you know, by its Name in hex; may be given again').argParser(
     list,
   )
+
+const blobs = (): Option =>
+  new Option(
+    '--blobs <place>',
+    'a folder or http(s) address that has what is neither attached nor in the store, as sha256/<digest>; may be given again',
+  ).argParser(list)
 
 export function createProgram(version: string): Command {
   const program = new Command('reprise')
@@ -134,9 +140,16 @@ function addRun(program: Command): void {
 
   program
     .command('resume')
-    .description('go on with a run after a crash, from its newest signed snapshot')
-    .argument('<run>', 'the beginning of a run id, or last')
-    .option('-o, --output <file>', 'the record to write (default: the run id, ending .reprise)')
+    .description('go on with a run after a crash or on another host, from its newest signed snapshot')
+    .argument('<run>', 'the beginning of a run id, or last; or a record, from this host or another one')
+    .option('-o, --output <file>', 'the record to write (default: the run id, or the name of the record)')
+    .addOption(trust())
+    .addOption(blobs())
+    .option('--inputs <folder>', 'where to look for inputs that are neither attached nor in the store', '.')
+    .option(
+      '--discard-alarm',
+      'try again although what was signed came out differently; it still has to come out as signed',
+    )
     .addOption(new Option('--attach <what>', 'what the record carries').choices(ATTACH).default('outputs'))
     .option('--max-lag-ms <n>', 'how old an unsigned checkpoint may get before the program waits', milliseconds)
     .option(
@@ -153,7 +166,7 @@ function addReaders(program: Command): void {
   program
     .command('show')
     .description('what ran, where, on what, with what outcome')
-    .argument('<record>')
+    .argument('<record>', 'a record; or the beginning of a run id, or last: what this host knows of the run')
     .addOption(json())
     .action(acting('show', () => import('./commands/show.ts')))
 
@@ -175,6 +188,7 @@ function addReaders(program: Command): void {
       "the repetition's own record (default: the name of the record, ending .repeat.reprise)",
     )
     .option('--inputs <folder>', 'where to look for files that are neither attached nor in the store', '.')
+    .addOption(blobs())
     .option('--continue', 'go on after the first difference')
     .option(
       '--segments <which>',
@@ -203,12 +217,19 @@ function addReaders(program: Command): void {
 
   program
     .command('export')
-    .description('the evidence in the form of other tools')
-    .argument('<record>')
+    .description('the evidence in the form of other tools, or a run that left no record as one')
+    .argument('<record>', 'for --format record: the beginning of a run id, or last')
     .addOption(
-      new Option('--format <format>', 'tpm2: a folder for tpm2_checkquote').choices(['tpm2']).makeOptionMandatory(),
+      new Option('--format <format>', 'tpm2: a folder for tpm2_checkquote; record: the record of a run on this host')
+        .choices(['tpm2', 'record'])
+        .makeOptionMandatory(),
     )
-    .option('-o, --output <folder>', 'the folder to make (default: the name of the record, ending .tpm2)')
+    .option('-o, --output <path>', 'the folder or file to make (default: the name of the record or run)')
+    .addOption(
+      new Option('--attach <what>', 'what a record carries; resume: all that going on needs')
+        .choices(ATTACH)
+        .default('resume'),
+    )
     .addOption(json())
     .action(acting('export', () => import('./commands/export.ts')))
 }

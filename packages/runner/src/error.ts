@@ -26,6 +26,8 @@ const KINDS = {
   WARM_START: 'unknown', // a warm start that the program does not come to
   RUN_UNKNOWN: 'usage', // no run of that name
   NOT_RESUMABLE: 'input', // a run that cannot be gone on with
+  ALARMED: 'input', // stopped by a determinism alarm that nobody has discarded
+  FORKED: 'input', // gone on with twice: neither is the beginning of the other
   RUN_BUSY: 'input', // another process is at work on it
   NOT_THE_SNAPSHOT: 'unknown', // another snapshot than the one that was signed
   JOURNAL_DAMAGED: 'unknown', // a wrong line before correct ones

@@ -6,13 +6,15 @@ export {
   callSentence,
   difference,
   type Difference,
+  type Fork,
   type MemoryDifference,
   type StepDifference,
   type StepFinding,
   type StepPlace,
 } from './difference/index.ts'
 export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
-export { exportRecord } from './export/index.ts'
+export { exportRecord, exportRun } from './export/index.ts'
+export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export {
   repeat,
@@ -22,6 +24,19 @@ export {
   type SegmentChoice,
   type SegmentsResult,
 } from './repeat/index.ts'
-export { findRun, resume, run, warmRootOf, type RunProgress, type RunRequest, type RunResult } from './run/index.ts'
+export {
+  adoptRun,
+  alarmText,
+  findRun,
+  resume,
+  run,
+  showRun,
+  warmRootOf,
+  type AlarmReport,
+  type ShownRun,
+  type RunProgress,
+  type RunRequest,
+  type RunResult,
+} from './run/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'

@@ -61,6 +61,7 @@ function answer(result: Difference): object {
     notCompared: memory.kind === 'compared' ? null : memory.why,
     reproduced: { a: reproduced.a ?? null, b: reproduced.b ?? null },
     outputs: result.outputs,
+    fork: result.fork ?? null,
     cause: result.cause?.cause ?? null,
     explanation: result.cause?.sentence ?? null,
   }

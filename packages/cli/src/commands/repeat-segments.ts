@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import {
   repeatSegments,
+  type BlobPlace,
   type BlobStore,
   type LoadedRecord,
   type SegmentChoice,
@@ -10,6 +11,7 @@ import {
 import type { Context } from '../context.ts'
 import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
 import { count, paint, safe } from '../print/format.ts'
+import { gatherProgress } from '../print/gather-progress.ts'
 import { progressLine } from '../print/progress.ts'
 
 interface PartsRequest {
@@ -18,6 +20,7 @@ interface PartsRequest {
   readonly jobs: number
   readonly store: BlobStore
   readonly inputs: string
+  readonly places: readonly BlobPlace[]
   readonly context: Context
   readonly json: boolean
   /** What verification of the record said. */
@@ -27,6 +30,7 @@ interface PartsRequest {
 export async function repeatInParts(request: PartsRequest): Promise<number> {
   const { original, choice, jobs, store, context, json } = request
   const progress = progressLine()
+  const gathering = gatherProgress()
   const result = await repeatSegments({
     original,
     choice,
@@ -34,6 +38,8 @@ export async function repeatInParts(request: PartsRequest): Promise<number> {
     store,
     home: context.home,
     inputsFolder: resolve(request.inputs),
+    places: request.places,
+    onGather: gathering.show,
     signal: context.signal,
     onSegment: (_done, { done, chosen }) => progress.show(`${done} of ${count(chosen, 'segment')} repeated`),
   })
@@ -41,7 +47,10 @@ export async function repeatInParts(request: PartsRequest): Promise<number> {
       if (context.signal.aborted) return undefined
       throw error
     })
-    .finally(() => progress.clear())
+    .finally(() => {
+      gathering.clear()
+      progress.clear()
+    })
   if (result === undefined) return EXIT_INTERRUPTED
   if (json) process.stdout.write(`${JSON.stringify(answer(result, request.evidence))}\n`)
   else print(original.path, result)

@@ -2,9 +2,11 @@
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { loadRecord, repeat, type AttachLevel, type RepeatResult, type SegmentChoice } from '@reprise/runner'
+import { openPlaces } from '../blob-places.ts'
 import { createContext, openSigner, openStore } from '../context.ts'
 import { EXIT_INTERRUPTED, EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { advise, count, paint, safe, short, shortPath } from '../print/format.ts'
+import { gatherProgress } from '../print/gather-progress.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { repeatInParts } from './repeat-segments.ts'
 import { criterion, printVerdict, verifyFile } from './verify.ts'
@@ -12,6 +14,7 @@ import { criterion, printVerdict, verifyFile } from './verify.ts'
 interface RepeatOptions {
   readonly output?: string
   readonly inputs: string
+  readonly blobs?: readonly string[]
   readonly continue?: boolean
   readonly attach: AttachLevel
   readonly segments?: SegmentChoice
@@ -20,12 +23,22 @@ interface RepeatOptions {
 }
 
 export async function action(options: object, [path = '']: readonly string[]): Promise<number> {
-  const { output, inputs, attach, segments, jobs, json = false, continue: goesOn = false } = options as RepeatOptions
+  const {
+    output,
+    inputs,
+    blobs = [],
+    attach,
+    segments,
+    jobs,
+    json = false,
+    continue: goesOn = false,
+  } = options as RepeatOptions
   const context = createContext()
   const evidence = await verifyFile(path)
   if (evidence.evidence !== 'verified' && !json) printVerdict(path, evidence)
   await using original = await loadRecord(path)
   const store = await openStore(context)
+  const places = await openPlaces(context, blobs)
   if (segments !== undefined)
     return await repeatInParts({
       original,
@@ -33,11 +46,13 @@ export async function action(options: object, [path = '']: readonly string[]): P
       jobs,
       store,
       inputs,
+      places,
       context,
       json,
       evidence: evidence.evidence,
     })
   const progress = runProgress()
+  const gathering = gatherProgress()
   const onTrouble = (message: string): void => {
     progress.clear()
     advise(message)
@@ -50,12 +65,20 @@ export async function action(options: object, [path = '']: readonly string[]): P
     signer: signer.ready,
     attach,
     inputsFolder: resolve(inputs),
+    places,
+    onGather: gathering.show,
     continue: goesOn,
     recordPath: output === undefined ? freeRecordPath(path) : resolve(output),
     signal: context.signal,
-    onProgress: progress.show,
+    onProgress(shown) {
+      gathering.clear()
+      progress.show(shown)
+    },
     onTrouble,
-  }).finally(progress.clear)
+  }).finally(() => {
+    gathering.clear()
+    progress.clear()
+  })
   if (json) process.stdout.write(`${JSON.stringify(answer(result, evidence.evidence))}\n`)
   else printResult(path, result)
   return exitCode(result, context.signal)
@@ -85,7 +108,7 @@ function answer(result: RepeatResult, evidence: string): object {
     criteria: result.criteria,
     segments: { total: 0, repeated: 0 },
     start: result.start,
-    checkpoints: result.run?.checkpoints.length ?? 0,
+    checkpoints: result.run?.checkpoints ?? 0,
     checkpointsEqual: result.checkpointsEqual,
     cumulative: result.run?.cumulative ?? null,
     record: result.run?.recordPath ?? null,
@@ -112,7 +135,7 @@ function printResult(path: string, result: RepeatResult): void {
     `${paint(repetition === 'reproduced' ? 'green' : 'red', repetition, stdout)}   ${safe(path)}   ${short(run.cumulative)}`,
   )
   if (firstDivergence === undefined) {
-    line(`  ${count(run.checkpoints.length, 'checkpoint')}, each with the same state as the original's`)
+    line(`  ${count(run.checkpoints, 'checkpoint')}, each with the same state as the original's`)
   } else {
     const { seq, differs, position } = firstDivergence
     line(

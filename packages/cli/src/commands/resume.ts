@@ -1,26 +1,107 @@
-/** `reprise resume`: on with a run after a crash, inside the same proof. */
-import { resolve } from 'node:path'
-import { findRun, noteOutputs, resume, type AttachLevel } from '@reprise/runner'
-import { createContext, openSigner, openStore } from '../context.ts'
+/** `reprise resume`: on with a run after a crash, or on another host, inside the same proof. */
+import { existsSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
+import type { Finding, VerifyResult } from '@reprise/core'
+import {
+  adoptRun,
+  findRun,
+  loadRecord,
+  noteOutputs,
+  resume,
+  RunnerError,
+  type AttachLevel,
+  type BlobSources,
+  type LoadedRecord,
+} from '@reprise/runner'
+import { openPlaces } from '../blob-places.ts'
+import { createContext, openSigner, openStore, type Context } from '../context.ts'
+import { EXIT_NO, EXIT_UNKNOWN } from '../exit.ts'
 import { advise } from '../print/format.ts'
+import { gatherProgress } from '../print/gather-progress.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
+import { isRunName } from '../run-name.ts'
+import { answer as verifyAnswer, printVerdict, verifyFile } from './verify.ts'
 
 interface ResumeOptions {
   readonly output?: string
   readonly attach: AttachLevel
+  readonly trust?: readonly string[]
+  readonly blobs?: readonly string[]
+  readonly inputs: string
+  readonly discardAlarm?: boolean
   readonly maxLagMs?: number
   readonly snapshotMs?: number
   readonly json?: boolean
 }
 
 export async function action(options: object, [name = '']: readonly string[]): Promise<number> {
-  const { output, attach, maxLagMs, snapshotMs, json = false } = options as ResumeOptions
+  const given = options as ResumeOptions
   const context = createContext()
+  const isFile = !isRunName(name) && (name.endsWith('.reprise') || existsSync(name))
+  if (!isFile) {
+    if (given.trust !== undefined) {
+      throw new RunnerError('USAGE', {
+        message: `--trust is for records, and ${JSON.stringify(name)} is a run of this host, whose journal is its own`,
+        hint: 'leave it out, or name a record, as FILE.reprise',
+      })
+    }
+    return await goOn(given, context, await findRun(context.home, name), undefined)
+  }
+  const refused = await refusal(name, given)
+  if (refused !== undefined) return refused
+  await using record = await loadRecord(name)
+  return await goOn(given, context, record.document.run, record)
+}
+
+/** What one expects of a run that is to be gone on with. */
+const EXPECTED: readonly Finding['code'][] = ['INCOMPLETE', 'UNSIGNED_TAIL']
+
+/** @returns The exit code when evidence stands against going on. */
+async function refusal(path: string, { trust, json = false }: ResumeOptions): Promise<number | undefined> {
+  const result = await verifyFile(path, trust === undefined ? {} : { trust })
+  if (isGoodEnough(result)) return undefined
+  if (json) process.stdout.write(`${JSON.stringify(verifyAnswer(path, result))}\n`)
+  else printVerdict(path, result)
+  if (result.evidence === 'refuted') {
+    advise(`${path} is not gone on with: its evidence does not hold`)
+    return EXIT_NO
+  }
+  advise(`${path} is not gone on with: what it claims cannot be checked`)
+  return EXIT_UNKNOWN
+}
+
+function isGoodEnough({ evidence, findings }: VerifyResult): boolean {
+  if (evidence === 'refuted') return false
+  return findings.every(({ severity, code }) => severity !== 'withholds' || EXPECTED.includes(code))
+}
+
+async function goOn(
+  { output, attach, blobs = [], inputs, discardAlarm = false, maxLagMs, snapshotMs, json = false }: ResumeOptions,
+  context: Context,
+  run: string,
+  record: LoadedRecord | undefined,
+): Promise<number> {
   const store = await openStore(context)
-  const run = await findRun(context.home, name)
+  const gathering = gatherProgress()
+  const sources: BlobSources = {
+    original: record,
+    store,
+    folder: resolve(inputs),
+    places: await openPlaces(context, blobs),
+    signal: context.signal,
+    onProgress: gathering.show,
+  }
+  if (record !== undefined) {
+    const adopted = await adoptRun({ record, home: context.home, sources, discardAlarm }).finally(gathering.clear)
+    advise(
+      adopted === 'journal'
+        ? `this host has signed as much of the run as ${record.path} or more: it goes on from there`
+        : `the run is known on this host now; after a crash: reprise resume ${run.slice(0, 8)}`,
+    )
+  }
   const progress = runProgress()
   const onTrouble = (message: string): void => {
     progress.clear()
@@ -31,8 +112,10 @@ export async function action(options: object, [name = '']: readonly string[]): P
     run,
     store,
     home: context.home,
+    sources,
+    discardAlarm,
     signer: signer.ready,
-    recordPath: output === undefined ? freeRecordPath(run.slice(0, 8)) : resolve(output),
+    recordPath: output === undefined ? freeRecordPath(stemOf(run, record)) : resolve(output),
     attach,
     ...(maxLagMs !== undefined && { maxLagMs }),
     ...(snapshotMs !== undefined && { snapshotMs }),
@@ -40,7 +123,10 @@ export async function action(options: object, [name = '']: readonly string[]): P
     onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.clear }),
     onProgress: progress.show,
     onTrouble,
-  }).finally(progress.clear)
+  }).finally(() => {
+    gathering.clear()
+    progress.clear()
+  })
   const written = await writeOutputs(result, { store, folder: process.cwd() })
   if (result.outcome !== undefined) {
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
@@ -49,4 +135,8 @@ export async function action(options: object, [name = '']: readonly string[]): P
   if (json) process.stdout.write(`${JSON.stringify(runAnswer(result))}\n`)
   else printRunResult(result, written)
   return exitCode(result)
+}
+
+function stemOf(run: string, record: LoadedRecord | undefined): string {
+  return record === undefined ? run.slice(0, 8) : basename(record.path).replace(/\.reprise$/, '')
 }

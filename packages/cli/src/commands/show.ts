@@ -1,12 +1,19 @@
-/** `reprise show`: what a record says, and first of all whether to believe it. */
+/** `reprise show`: what a record says, and first of all whether to believe it; or what this host knows of a run. */
 import { computationId, hex, type Computation, type RecordDocument, type WarmStart } from '@reprise/core'
-import { nodeCrypto, runtimeOf } from '@reprise/runner'
+import { findRun, nodeCrypto, runtimeOf } from '@reprise/runner'
+import { createContext } from '../context.ts'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { bytes, count, safe, short } from '../print/format.ts'
+import { isRunName } from '../run-name.ts'
+import { showRunOfHost } from './show-run.ts'
 import { printVerdict, verifyFile } from './verify.ts'
 
 export async function action(options: object, [path = '']: readonly string[]): Promise<number> {
   const { json = false } = options as { readonly json?: boolean }
+  if (isRunName(path)) {
+    const { home } = createContext()
+    return await showRunOfHost(home, await findRun(home, path), json)
+  }
   const result = await verifyFile(path)
   const { document, evidence } = result
   if (json) {

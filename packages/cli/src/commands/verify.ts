@@ -57,7 +57,7 @@ export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions
   }).finally(() => progress.clear())
 }
 
-function answer(path: string, result: VerifyResult): object {
+export function answer(path: string, result: VerifyResult): object {
   const { evidence, tier, measurer, enrolment, checkpoints, attestations, findings, notChecked, document } = result
   return {
     schema: 'reprise/verify-result/v1',

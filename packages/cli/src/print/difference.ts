@@ -1,6 +1,13 @@
 /** What `reprise diff` says to people. */
-import { callSentence, type Difference, type OutputDifference, type StepFinding, type StepPlace } from '@reprise/runner'
-import { count, paint, safe } from './format.ts'
+import {
+  callSentence,
+  type Difference,
+  type Fork,
+  type OutputDifference,
+  type StepFinding,
+  type StepPlace,
+} from '@reprise/runner'
+import { count, paint, safe, short } from './format.ts'
 
 type Line = (text: string) => void
 type Step = Extract<StepFinding, { kind: 'found' }>
@@ -15,9 +22,11 @@ export function printDifference(result: Difference, pathA: string, pathB: string
   const line: Line = (text) => void stdout.write(`${text}\n`)
   if (result.equal) {
     line(`${paint('green', 'equal', stdout)}   the same computation, every checkpoint and every output the same`)
+    if (result.fork !== undefined) printFork(result.fork, line)
     return
   }
   line(`${paint('red', 'different', stdout)}   ${safe(pathA)} (a) and ${safe(pathB)} (b)`)
+  if (result.fork !== undefined) printFork(result.fork, line)
   for (const text of result.definitions.slice(0, LINES_SHOWN)) line(`  definition: ${safe(text)}`)
   printCheckpoint(result, line)
   if (result.step.kind === 'found') printStep(result.step, line)
@@ -25,6 +34,13 @@ export function printDifference(result: Difference, pathA: string, pathB: string
     line(`  no first step: ${safe(result.step.why)}`)
   for (const output of result.outputs.slice(0, LINES_SHOWN)) printOutput(output, line)
   if (result.cause !== undefined) line(`  likely cause: ${result.cause.cause}. ${safe(result.cause.sentence)}`)
+}
+
+function printFork({ run, agreedSeq, a, b }: Fork, line: Line): void {
+  const until = agreedSeq === null ? 'with nothing signed in common' : `signed alike up to checkpoint ${agreedSeq}`
+  line(`  fork: both are of the run ${short(run)}, which was gone on with twice; ${until}`)
+  for (const [name, { attempt, seq, host, startedAt }] of Object.entries({ a, b }))
+    line(`    ${name}: then checkpoint ${seq} by attempt ${attempt}, on its host ${host}, begun ${safe(startedAt)}`)
 }
 
 function whyNoMemory({ memory }: Difference): string | undefined {

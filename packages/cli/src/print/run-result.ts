@@ -26,7 +26,7 @@ export function runAnswer(result: RunResult): object {
     computation: result.computation,
     record: result.recordPath,
     exit: result.outcome?.exit ?? null,
-    checkpoints: result.checkpoints.length,
+    checkpoints: result.checkpoints,
     snapshots: result.snapshots,
     attestations: result.attestations,
     signedCheckpoints: result.signedSeq + 1,
@@ -53,16 +53,16 @@ export function printRunResult(result: RunResult, written: WriteBackResult | und
   )
   line(`  ${weakestLink(ownTier(result.host), 'self')}`)
   const snapshots = result.snapshots === 0 ? '' : `, ${count(result.snapshots, 'snapshot')}`
-  line(`  ${count(result.checkpoints.length, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
+  line(`  ${count(result.checkpoints, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
   const { measureMs, runMs, dirtyPages } = result.overhead
   if (dirtyPages.method === 'compare' && runMs > NOTABLE_RUN_MS && measureMs > NOTABLE_SHARE * runMs)
     line(
       `  ${Math.round(measureMs / 1000)} s of it went into comparing memory for what changed: ${safe(dirtyPages.why)}`,
     )
   if (result.trapMessage !== undefined) line(`  the program was stopped: ${safe(result.trapMessage)}`)
-  if (result.signedSeq + 1 < result.checkpoints.length) {
+  if (result.signedSeq + 1 < result.checkpoints) {
     line(
-      `  ${paint('red', 'unsigned', stderr)}: ${result.checkpoints.length - 1 - result.signedSeq} of them, the last ones: ${result.signingLost ?? 'the run was interrupted'}`,
+      `  ${paint('red', 'unsigned', stderr)}: ${result.checkpoints - 1 - result.signedSeq} of them, the last ones: ${result.signingLost ?? 'the run was interrupted'}`,
     )
   }
   for (const notice of result.host.notices) line(`  ${safe(notice)}`)
@@ -77,7 +77,11 @@ export function printRunResult(result: RunResult, written: WriteBackResult | und
     line(`  the program deleted ${result.removed.map(safe).join(', ')}; your files are still there`)
   for (const { code, detail, count: times } of result.notes)
     line(`  ${NOTES[code] ?? 'not available to the program'}: ${safe(detail)} (${code}, ${count(times, 'time')})`)
-  if (outcome === undefined && result.snapshots > 0) line(`  go on with: reprise resume ${result.run.slice(0, 8)}`)
+  if (outcome === undefined && result.snapshots > 0) {
+    const run = result.run.slice(0, 8)
+    line(`  go on with: reprise resume ${run}`)
+    line(`  elsewhere: reprise export ${run} --format record -o FILE, then there reprise resume FILE`)
+  }
   if (outcome !== undefined) line(`  next: reprise verify ${safe(shortPath(result.recordPath))}, then reprise repeat`)
 }
 

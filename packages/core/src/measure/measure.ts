@@ -121,10 +121,19 @@ export function cumulatives(
   checkpoints: readonly Checkpoint[],
   sha256: Sha256,
 ): Uint8Array[] {
+  const next = cumulativeOf(document, sha256)
+  return checkpoints.map(next)
+}
+
+/** Gives C after each checkpoint that it is called with, in order from the first one on. */
+export function cumulativeOf(
+  document: Pick<RecordDocument, 'computation' | 'outcome'>,
+  sha256: Sha256,
+): (checkpoint: Checkpoint) => Uint8Array {
   const chain = cumulativeChain(sha256)
   const final = document.outcome === null ? ZERO_DIGEST : outcomeDigest(document.outcome, sha256)
   let cumulative = chain.start(computationId(document.computation, sha256))
-  return checkpoints.map(({ seq, kind, position, state, outputs }) => {
+  return ({ seq, kind, position, state, outputs }) => {
     cumulative = chain.next(cumulative, {
       seq,
       kind,
@@ -134,7 +143,7 @@ export function cumulatives(
       outcome: kind === CHECKPOINT_FINAL ? final : ZERO_DIGEST,
     })
     return cumulative
-  })
+  }
 }
 
 /** What stands before the frames in the bytes that give a snapshotRoot, for frames that come in pieces. */
@@ -156,6 +165,17 @@ export function snapshotsStart(computation: Uint8Array, sha256: Sha256): Uint8Ar
   return sha256(tuple('reprise/snapshots/start/v1').raw(computation).done())
 }
 
+/** S after one more snapshot. @param link.position - Of the checkpoint at which it was taken. */
+export function snapshotsNext(
+  before: Uint8Array,
+  { snapshot, position }: { readonly snapshot: Snapshot; readonly position: bigint },
+  sha256: Sha256,
+): Uint8Array {
+  const { seq, root, frames, manifest } = snapshot
+  const link = tuple('reprise/snapshots/v1').raw(before).u64(BigInt(seq)).u64(position)
+  return sha256(link.raw(fromHex(root)).raw(fromHex(frames)).raw(fromHex(manifest)).done())
+}
+
 /** The chain S over snapshots, and what it was at each checkpoint (spec/measurement.md §5). */
 export class SnapshotChain {
   readonly #sha256: Sha256
@@ -168,10 +188,9 @@ export class SnapshotChain {
   }
 
   /** @param position - Of the checkpoint at which the snapshot was taken; `seq` grows from one to the next. */
-  add({ seq, root, frames, manifest }: Snapshot, position: bigint): void {
-    const link = tuple('reprise/snapshots/v1').raw(this.#links.at(-1)?.value ?? this.#start)
-    link.u64(BigInt(seq)).u64(position).raw(fromHex(root)).raw(fromHex(frames)).raw(fromHex(manifest))
-    this.#links.push({ seq, value: this.#sha256(link.done()) })
+  add(snapshot: Snapshot, position: bigint): void {
+    const before = this.#links.at(-1)?.value ?? this.#start
+    this.#links.push({ seq: snapshot.seq, value: snapshotsNext(before, { snapshot, position }, this.#sha256) })
   }
 
   /** S in a head of checkpoint `seq`: it covers the snapshots up to there, that one included. */
@@ -190,12 +209,18 @@ export class SnapshotChain {
 /** {@link SnapshotChain} over the snapshots of a record whose checkpoints are all there. */
 export function snapshotChain(
   computationId: Uint8Array,
-  { snapshots, checkpoints }: { readonly snapshots: readonly Snapshot[]; readonly checkpoints: readonly Checkpoint[] },
+  {
+    snapshots,
+    checkpoints,
+  }: {
+    readonly snapshots: readonly Snapshot[]
+    readonly checkpoints: { at(seq: number): Checkpoint | undefined }
+  },
   sha256: Sha256,
 ): SnapshotChain {
   const chain = new SnapshotChain(computationId, sha256)
   for (const snapshot of snapshots) {
-    const checkpoint = checkpoints[snapshot.seq]
+    const checkpoint = checkpoints.at(snapshot.seq)
     if (checkpoint !== undefined) chain.add(snapshot, BigInt(checkpoint.position))
   }
   return chain

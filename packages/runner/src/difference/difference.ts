@@ -2,7 +2,7 @@
  * What differs between two runs: their definitions, the first checkpoint at which they part, the
  * memory there (by running both again up to that point), and their outputs, to the value.
  */
-import { nextGridPosition, type Checkpoint, type MachineState, type RecordDocument } from '@reprise/core'
+import { nextGridPosition, type MachineState, type RecordDocument } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import {
   diffComputations,
@@ -13,11 +13,13 @@ import {
   type OutputDifference,
 } from '../compare/index.ts'
 import { RunnerError } from '../error.ts'
+import { gatherBlobs } from '../gather/index.ts'
 import { startWasmMachine } from '../machine/index.ts'
-import type { LoadedRecord } from '../record/index.ts'
-import { compareCheckpoint, gatherBlobs, repeatStart, startDiffers, type FirstDivergence } from '../repeat/index.ts'
+import type { CheckpointList, LoadedRecord } from '../record/index.ts'
+import { compareCheckpoint, repeatStart, startDiffers, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
 import { explainedCause, type LikelyCause } from './cause.ts'
+import { findFork, type Fork } from './fork.ts'
 import { rerunBoth, type Rerun, type StepFinding } from './rerun.ts'
 import type { Pair } from './steps.ts'
 import { BYTES_MAX, PAGES_MAX, type MemoryDifference } from './types.ts'
@@ -48,6 +50,8 @@ export interface Difference {
   /** Whether this host comes to the checkpoint as it was recorded; undefined where that was not tried or not reached. */
   readonly reproduced: Pair<boolean | undefined>
   readonly outputs: readonly OutputDifference[]
+  /** The two are of one run that was gone on with twice; what they computed may be equal all the same. */
+  readonly fork: Fork | undefined
   /** Undefined when the runs are equal. */
   readonly cause: LikelyCause | undefined
 }
@@ -67,6 +71,7 @@ export async function difference(request: DifferenceRequest): Promise<Difference
     firstDivergence,
     ...found,
     outputs: outputs.filter(({ kind }) => kind !== 'equal'),
+    fork: await findFork(a, b),
     cause: equal ? undefined : explainedCause(likelyCause({ computations: definitions, environments }), found),
   }
 }
@@ -77,12 +82,12 @@ function environmentOf({ attempts }: RecordDocument) {
   return last.environment
 }
 
-function firstDifference(a: readonly Checkpoint[], b: readonly Checkpoint[]): Difference['firstDivergence'] {
+function firstDifference(a: CheckpointList, b: CheckpointList): Difference['firstDivergence'] {
   for (const checkpoint of b) {
     const found = compareCheckpoint(a, checkpoint)
     if (found !== undefined) return { ...found, lastEqualSeq: found.seq === 0 ? undefined : found.seq - 1 }
   }
-  const missing = a[b.length]
+  const missing = a.at(b.length)
   if (missing === undefined) return undefined
   return {
     seq: missing.seq,
@@ -121,7 +126,18 @@ async function rerun(
   if (!request.steps) return withoutStep(request, seq, 'not asked for (--steps no)')
   if (a.document.computation.program.sha256 !== b.document.computation.program.sha256)
     return withoutStep(request, seq, 'the programs differ, and their steps have nothing in common')
-  return await rerunBoth({ a, b, store, home, isOne, seq, lastEqualSeq, signal, onPhase })
+  return await rerunBoth({
+    a,
+    b,
+    store,
+    home,
+    inputsFolder: request.inputsFolder,
+    isOne,
+    seq,
+    lastEqualSeq,
+    signal,
+    onPhase,
+  })
 }
 
 const UNKNOWN = { a: undefined, b: undefined } as const
@@ -139,7 +155,7 @@ async function missing({ a, b, store, home, inputsFolder }: DifferenceRequest): 
   for (const original of [a, b]) {
     try {
       const { computation } = original.document
-      await gatherBlobs({ computation, original, store, folder: inputsFolder })
+      await gatherBlobs({ original, store, folder: inputsFolder, places: [] }, computation)
       if (startDiffers(await repeatStart(computation, { store, home })))
         return `the program of ${original.path} does not come to its warm start`
     } catch (error) {
@@ -166,7 +182,7 @@ async function memoryDifference(request: DifferenceRequest, seq: number): Promis
 /** The machine's state at a checkpoint, or why it cannot be had. */
 async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: number): Promise<MachineState | string> {
   const { computation } = record.document
-  if (record.checkpoints[seq] === undefined) return `${record.path} ended before checkpoint ${seq}`
+  if (record.checkpoints.at(seq) === undefined) return `${record.path} ended before checkpoint ${seq}`
   await using machine = await startWasmMachine({
     computation,
     blobs: blobPaths(computation, request.store),

@@ -27,6 +27,8 @@ export interface RerunRequest {
   readonly b: LoadedRecord
   readonly store: BlobStore
   readonly home: string
+  /** Folder in which inputs that are missing elsewhere are looked for by path. */
+  readonly inputsFolder: string
   /** Both records are of one computation: what differs between them is not in what the program was given. */
   readonly isOne: boolean
   /** The first checkpoint that differs, and the last that does not. */
@@ -63,20 +65,20 @@ export async function rerunBoth(request: RerunRequest): Promise<Rerun> {
 /** The newest checkpoint up to which the records agree and at which a machine can be stopped. */
 function lastEqualSite({ a, lastEqualSeq }: RerunRequest): { readonly seq: number; readonly position: bigint } {
   for (let seq = lastEqualSeq ?? 0; seq > 0; seq--) {
-    const { kind, position } = a.checkpoints[seq]
-    if (kind === CHECKPOINT_GRID) return { seq, position: BigInt(position) }
+    const checkpoint = a.checkpoints.at(seq)
+    if (checkpoint?.kind === CHECKPOINT_GRID) return { seq, position: BigInt(checkpoint.position) }
   }
   return { seq: 0, position: 0n }
 }
 
 async function newestSnapshot(
-  { store }: RerunRequest,
+  { store, inputsFolder }: RerunRequest,
   record: LoadedRecord,
   seqMax: number,
 ): Promise<SnapshotManifest | undefined> {
   for (const { seq } of record.snapshots.filter(({ seq: at }) => at > 0 && at <= seqMax).toReversed()) {
     try {
-      return await snapshotAt(record, store, seq)
+      return await snapshotAt({ original: record, store, inputsFolder }, seq)
     } catch (error) {
       // An older one, or the start, does as well.
       if (!(error instanceof RunnerError)) throw error
@@ -100,7 +102,7 @@ async function rerunFrom(
   signal?.addEventListener('abort', interrupt)
   if (signal?.aborted === true) interrupt()
   try {
-    const different = positionOf(a.checkpoints[seq] ?? b.checkpoints[seq])
+    const different = positionOf(a.checkpoints.at(seq) ?? b.checkpoints.at(seq))
     const search = await searchStep(probes, {
       equal,
       different,
@@ -175,16 +177,16 @@ async function atCheckpoint(
   // At its start a module is the same whatever it is given.
   if (request.seq === 0 && !request.isOne) return { memory: equalMemory, reproduced: unknown }
   const sides = { a: { probe: probes.a, record: request.a }, b: { probe: probes.b, record: request.b } }
-  const there = await both(sides, ({ probe, record }) => lookAt(probe, record.checkpoints[request.seq], search.from))
+  const there = await both(sides, ({ probe, record }) => lookAt(probe, record.checkpoints.at(request.seq), search.from))
   const { seq } = request
   const reproduced = {
-    a: isAs(request.a.checkpoints[seq], there.a),
-    b: isAs(request.b.checkpoints[seq], there.b),
+    a: isAs(request.a.checkpoints.at(seq), there.a),
+    b: isAs(request.b.checkpoints.at(seq), there.b),
   }
   if (search.kind === 'none') return { memory: notCompared(ONE_WAY), reproduced }
   for (const side of ['a', 'b'] as const) {
     const { path, checkpoints } = request[side]
-    if (checkpoints[seq] === undefined)
+    if (checkpoints.at(seq) === undefined)
       return { memory: notCompared(`${path} ended before checkpoint ${seq}`), reproduced }
     if (there[side] === undefined)
       return { memory: notCompared(`${path} did not come to checkpoint ${seq} again`), reproduced }

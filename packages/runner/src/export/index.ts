@@ -1,1 +1,2 @@
 export { exportRecord } from './record.ts'
+export { exportRun } from './run.ts'

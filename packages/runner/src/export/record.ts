@@ -3,7 +3,7 @@ import {
   attestationDigest,
   batchDigest,
   computationId,
-  cumulatives,
+  cumulativeOf,
   decodeTpmtPublic,
   environmentDigest,
   EvidenceError,
@@ -27,24 +27,34 @@ import { exportTpm2, type Tpm2Attestation } from './tpm2.ts'
  * @returns How many attestations were written.
  */
 export async function exportRecord(record: LoadedRecord, folder: string): Promise<number> {
-  const { document, attestations } = record
-  const [host] = document.hosts
-  const akPublic = host === undefined ? undefined : await record.evidence(host.ak)
-  if (akPublic === undefined || document.hosts.length !== 1) {
-    throw new EvidenceError('STRUCTURE', {
-      message: `${record.path} names ${document.hosts.length} hosts; the attestations of one are exported`,
-    })
+  const { document } = record
+  const keys: Uint8Array[] = []
+  for (const { ak } of document.hosts) {
+    const key = await record.evidence(ak)
+    if (key === undefined) throw new EvidenceError('STRUCTURE', { message: `${record.path} lacks ${ak}` })
+    keys.push(key)
   }
-  const name = objectName(decodeTpmtPublic(akPublic), nodeCrypto.hash)
-  const qualify = qualifications(record, hostId(name, nodeCrypto.sha256))
-  await exportTpm2(
-    { akPublic, attestations: attestations.map((attestation) => tpm2Attestation(attestation, qualify(attestation))) },
-    folder,
-  )
-  return attestations.length
+  const hostIds = keys.map((key) => hostId(objectName(decodeTpmtPublic(key), nodeCrypto.hash), nodeCrypto.sha256))
+  return await exportTpm2({ akPublics: keys, attestations: tpm2Attestations(record, hostIds) }, folder)
 }
 
-function tpm2Attestation({ attest, signature, pcrs }: Attestation, qualification: Uint8Array): Tpm2Attestation {
+async function* tpm2Attestations(
+  record: LoadedRecord,
+  hostIds: readonly Uint8Array[],
+): AsyncGenerator<Tpm2Attestation> {
+  const qualify = await qualifications(record, hostIds)
+  for await (const batch of record.attestations()) {
+    for (const attestation of batch) {
+      const host = record.document.attempts[attestation.attempt - 1]?.host ?? 0
+      yield { ...tpm2Attestation(attestation, qualify(attestation)), host }
+    }
+  }
+}
+
+function tpm2Attestation(
+  { attest, signature, pcrs }: Attestation,
+  qualification: Uint8Array,
+): Omit<Tpm2Attestation, 'host'> {
   const values = Object.entries(pcrs.sha256).map(([index, value]) => [index, fromHex(value)])
   return {
     attest: fromHex(attest),
@@ -55,16 +65,19 @@ function tpm2Attestation({ attest, signature, pcrs }: Attestation, qualification
 }
 
 /** What extraData should be, attestation after attestation, in their order (spec/measurement.md §6). */
-function qualifications(record: LoadedRecord, host: Uint8Array): (attestation: Attestation) => Uint8Array {
+async function qualifications(
+  record: LoadedRecord,
+  hostIds: readonly Uint8Array[],
+): Promise<(attestation: Attestation) => Uint8Array> {
   const { sha256 } = nodeCrypto
   const { document } = record
   const snapshots = snapshotChain(computationId(document.computation, sha256), record, sha256)
-  const chain = cumulatives(document, record.checkpoints, sha256)
+  const chain = await attestedCumulatives(record)
   const tree = treeHash('batch', sha256)
   let previous = ZERO_DIGEST
   return ({ attempt: number, seq, batch, attest, signature }) => {
     const attempt = document.attempts[number - 1]
-    const cumulative = chain[seq]
+    const cumulative = chain.get(seq)
     if (attempt === undefined || cumulative === undefined)
       throw new EvidenceError('STRUCTURE', {
         message: `an attestation covers checkpoint ${seq} of attempt ${number}, which are not there`,
@@ -89,6 +102,19 @@ function qualifications(record: LoadedRecord, host: Uint8Array): (attestation: A
       throw new EvidenceError('STRUCTURE', {
         message: `the inclusion path of the attestation for checkpoint ${seq} has the wrong length`,
       })
-    return batchDigest({ hostId: host, seq: BigInt(batch.seq), root }, sha256)
+    return batchDigest({ hostId: hostIds[attempt.host], seq: BigInt(batch.seq), root }, sha256)
   }
+}
+
+/** C at those checkpoints that an attestation names. */
+async function attestedCumulatives(record: LoadedRecord): Promise<ReadonlyMap<number, Uint8Array>> {
+  const attested = new Set<number>()
+  for await (const batch of record.attestations()) for (const { seq } of batch) attested.add(seq)
+  const next = cumulativeOf(record.document, nodeCrypto.sha256)
+  const found = new Map<number, Uint8Array>()
+  for (const checkpoint of record.checkpoints) {
+    const cumulative = next(checkpoint)
+    if (attested.has(checkpoint.seq)) found.set(checkpoint.seq, cumulative)
+  }
+  return found
 }

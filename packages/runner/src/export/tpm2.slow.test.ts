@@ -82,6 +82,7 @@ describe('tpm2_checkquote', () => {
         signature: new Uint8Array(await readFile(inBase('q.sig'))),
         pcrs: { sha256 },
         qualification: fromHex(nonce),
+        host: 0,
       })
     }
     return attestations
@@ -94,7 +95,7 @@ describe('tpm2_checkquote', () => {
     const attestations = await quotes(key, algorithm, ['aabb', '11'.repeat(32), '22'.repeat(32)])
     const akPublic = new Uint8Array(await readFile(inBase(`${key}.tpmt`)))
     const folder = inBase(`${key}-out`)
-    await exportTpm2({ akPublic, attestations }, folder)
+    await exportTpm2({ akPublics: [akPublic], attestations }, folder)
     const { stdout } = await checkAll(folder)
     expect(stdout).not.toContain('does not hold')
     expect(stdout.match(/^sig: /gm)).toHaveLength(3)
@@ -121,10 +122,11 @@ describe('tpm2_checkquote', () => {
         signature: bytes(signature_b64),
         pcrs: Object.fromEntries(banks) as PcrBanks,
         qualification: fromHex(input.nonce_hex),
+        host: 0,
       }
     })
     const folder = inBase('cloud-out')
-    await exportTpm2({ akPublic: bytes(input.ak_tpmt_public_b64), attestations }, folder)
+    await exportTpm2({ akPublics: [bytes(input.ak_tpmt_public_b64)], attestations }, folder)
     const { stdout } = await checkAll(folder)
     expect(stdout).not.toContain('does not hold')
     expect(stdout.match(/^sig: /gm)).toHaveLength(attestations.length)

@@ -3,22 +3,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromHex } from '@reprise/core'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { exportTpm2, type Tpm2Evidence } from './tpm2.ts'
+import { exportTpm2, type Tpm2Attestation, type Tpm2Evidence } from './tpm2.ts'
 
 const vector = new URL('../../../../vectors/tpm2-tools/quote-p256/', import.meta.url)
 
-async function evidenceOfVector(): Promise<Tpm2Evidence> {
+async function evidenceOfVector(): Promise<Tpm2Evidence & { attestations: readonly Tpm2Attestation[] }> {
   const read = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(name, vector)))
   const extended = fromHex('8878b15a7d6a3a4f464e8f9f42591dbc0cf4bedea0ec309003d2b2ee53655ef8')
   const sha256 = Object.fromEntries([0, 1, 2, 3, 4, 5, 6, 7, 16].map((pcr) => [pcr, new Uint8Array(32)]))
   return {
-    akPublic: await read('ak.tpmt'),
+    akPublics: [await read('ak.tpmt')],
     attestations: [
       {
         attest: await read('quote.attest'),
         signature: await read('quote.sig'),
         pcrs: { sha256: { ...sha256, 7: extended } },
         qualification: fromHex('aabb'),
+        host: 0,
       },
     ],
   }

@@ -32,30 +32,41 @@ export interface Tpm2Attestation {
   readonly pcrs: PcrBanks
   /** What the quote's extraData should be: recomputed, not taken from the quote. */
   readonly qualification: Uint8Array
+  /** Which of the keys signed it. */
+  readonly host: number
 }
 
 export interface Tpm2Evidence {
-  /** TPMT_PUBLIC of the one key that signed all of the attestations. */
-  readonly akPublic: Uint8Array
-  readonly attestations: readonly Tpm2Attestation[]
+  /** TPMT_PUBLIC of each host's key. */
+  readonly akPublics: readonly Uint8Array[]
+  readonly attestations: Iterable<Tpm2Attestation> | AsyncIterable<Tpm2Attestation>
 }
 
 /**
  * Writes `ak.pem`, `README.txt` and, for each attestation, `NNNN.attest`, `.sig`, `.pcrs` and `.qualification` (hex), counted from
- * 0000. The folder appears at once and complete; it must not exist yet, or be empty.
+ * 0000; of more hosts than one in a folder `host-I` for each, counted over all of them. The folder appears at once and complete; it
+ * must not exist yet, or be empty.
  *
+ * @returns How many attestations were written.
  * @throws `EvidenceError` `STRUCTURE` for a key or an attestation that cannot be decoded, is no quote, or lacks a PCR value.
  * @throws {@link RunnerError} `WRITE`, `DISK_FULL`.
  */
-export async function exportTpm2(evidence: Tpm2Evidence, folder: string): Promise<void> {
-  const pem = keyObject(toPublicKey(decodeTpmtPublic(evidence.akPublic))).export({ type: 'spki', format: 'pem' })
+export async function exportTpm2({ akPublics, attestations }: Tpm2Evidence, folder: string): Promise<number> {
+  const pems = akPublics.map((key) =>
+    keyObject(toPublicKey(decodeTpmtPublic(key))).export({ type: 'spki', format: 'pem' }),
+  )
   const temporary = temporaryName(dirname(folder))
+  const folderOf = (host: number): string => (pems.length === 1 ? temporary : join(temporary, `host-${host}`))
+  let index = 0
   try {
     await mkdir(temporary)
-    await writeFile(join(temporary, 'ak.pem'), pem)
-    await writeFile(join(temporary, 'README.txt'), README)
-    for (const [index, attestation] of evidence.attestations.entries()) {
-      const base = join(temporary, String(index).padStart(4, '0'))
+    for (const [host, pem] of pems.entries()) {
+      if (pems.length > 1) await mkdir(folderOf(host))
+      await writeFile(join(folderOf(host), 'ak.pem'), pem)
+      await writeFile(join(folderOf(host), 'README.txt'), README)
+    }
+    for await (const attestation of attestations) {
+      const base = join(folderOf(attestation.host), String(index++).padStart(4, '0'))
       await writeFile(`${base}.attest`, attestation.attest)
       await writeFile(`${base}.sig`, attestation.signature)
       await writeFile(`${base}.pcrs`, serialisePcrs(attestation))
@@ -75,6 +86,7 @@ export async function exportTpm2(evidence: Tpm2Evidence, folder: string): Promis
     throw writeFailure(error, folder, 'the attestations')
   }
   await syncFolder(dirname(folder))
+  return index
 }
 
 const README = `Attestations of a TPM, as tpm2-tools reads them. To check each one:

@@ -1,10 +1,6 @@
-export {
-  createJournal,
-  journalPath,
-  openJournal,
-  readJournal,
-  type JournalEntry,
-  type JournalHost,
-  type JournalWriter,
-} from './journal.ts'
-export { hostNumber, resumePoint, runOf } from './reading.ts'
+export { lineOf, type JournalEntry, type JournalHost } from './entries.ts'
+export { compareHistories } from './histories.ts'
+export { createJournal, isLocked, journalPath, openJournal, type JournalWriter } from './journal.ts'
+export { layJournal } from './lay.ts'
+export { hostNumber, readRun, resumePoint, type JournalRun, type ResumePoint } from './reading.ts'
+export { Cursor } from './sections.ts'

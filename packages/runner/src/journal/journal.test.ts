@@ -2,14 +2,20 @@ import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createJournal, openJournal, readJournal, type JournalEntry } from './index.ts'
+import { createJournal, lineOf, openJournal, readRun, type JournalEntry } from './index.ts'
+import { scanJournal } from './scan.ts'
+import { checkpointEntry, startEntry } from './testing.ts'
 
 let folder = ''
 let path = ''
-const entries: JournalEntry[] = [0, 1, 2].map((seq) => ({
-  kind: 'checkpoint',
-  checkpoint: { kind: 1, outputs: '00'.repeat(32), position: String(seq * 1000), seq, state: 'ab'.repeat(32) },
-}))
+const entries: JournalEntry[] = [startEntry, ...[0, 1, 2].map((seq) => checkpointEntry(seq))]
+
+/** What stands in a journal, and how much of it is torn off. */
+async function readJournal(journal: string): Promise<{ entries: JournalEntry[]; tornBytes: number }> {
+  const found: JournalEntry[] = []
+  const { tornBytes } = await scanJournal(journal, (entry) => void found.push(entry))
+  return { entries: found, tornBytes }
+}
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'reprise-journal-'))
@@ -45,6 +51,38 @@ describe('journal', () => {
     expect(read.tornBytes).toBe(44)
   })
 
+  test('of nothing whole has no run', async () => {
+    const copy = join(folder, 'hardly')
+    for (const content of ['', '0', '00000000 {}\n']) {
+      await writeFile(copy, content)
+      expect(await readRun(copy)).toEqual({ run: undefined, tornBytes: content.length })
+    }
+  })
+
+  test('with a line longer than any entry is damaged or torn, and takes no memory for it', async () => {
+    const copy = join(folder, 'long')
+    const whole = await readFile(path)
+    await writeFile(copy, whole)
+    const long = Buffer.alloc(40 << 20, 'x')
+    await appendFile(copy, long)
+    expect(await readJournal(copy)).toEqual({ entries, tornBytes: long.length })
+    await appendFile(copy, '\n')
+    expect(await readJournal(copy)).toEqual({ entries, tornBytes: long.length + 1 })
+    await appendFile(copy, whole.subarray(whole.lastIndexOf(0x0a, whole.length - 2) + 1))
+    await expect(readJournal(copy)).rejects.toMatchObject({ code: 'JOURNAL_DAMAGED', data: { line: 5 } })
+  })
+
+  test('whose lines lie across the pieces in which it is read, reads the same', async () => {
+    const copy = join(folder, 'pieces')
+    const many = [startEntry, ...Array.from({ length: 12_000 }, (_, seq) => checkpointEntry(seq))]
+    await writeFile(copy, many.map(lineOf).join(''))
+    expect(await readJournal(copy)).toEqual({ entries: many, tornBytes: 0 })
+    const { run } = await readRun(copy)
+    const seqs: number[] = []
+    for await (const batch of run?.checkpoints(4000, 8200) ?? []) seqs.push(...batch.map(({ seq }) => seq))
+    expect(seqs).toEqual(Array.from({ length: 4201 }, (_, i) => 4000 + i))
+  })
+
   test('with a corrupt line in the middle, is damaged and says which line', async () => {
     const copy = join(folder, 'middle')
     const bytes = await readFile(path)
@@ -58,9 +96,9 @@ describe('journal', () => {
     const whole = await readFile(path)
     for (const cut of [whole.length, whole.length - 1, whole.length - 30]) {
       await writeFile(copy, whole.subarray(0, cut))
-      const kept = cut === whole.length ? entries : entries.slice(0, 2)
+      const kept = cut === whole.length ? entries : entries.slice(0, -1)
       const opened = await openJournal(copy)
-      expect(opened.entries).toEqual(kept)
+      expect(opened.run?.checkpointCount).toBe(kept.length - 1)
       opened.journal.append({ kind: 'end', reason: 'interrupted' })
       await opened.journal[Symbol.asyncDispose]()
       expect(await readJournal(copy)).toEqual({

@@ -2,58 +2,19 @@
  * The journal of a run: everything that its record will carry, on disk while the run goes. Format:
  * spec/journal.md.
  */
-import { constants, mkdir, open, readFile, type FileHandle } from 'node:fs/promises'
+import { constants, mkdir, open, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { crc32 } from 'node:zlib'
-import {
-  canonical,
-  fromUtf8,
-  type Attempt,
-  type Attestation,
-  type Checkpoint,
-  type Computation,
-  type Outcome,
-  type Snapshot,
-} from '@reprise/core'
 import { readFailure, RunnerError, systemCode } from '../error.ts'
-import { lockFile } from './lock.ts'
+import { lineOf, type JournalEntry } from './entries.ts'
+import { busy, lockFile } from './lock.ts'
+import { readRun, type JournalRun } from './reading.ts'
 
-/** TPMT_PUBLIC of the AK and DER of the EK certificate, hex. */
-export interface JournalHost {
-  readonly ak: string
-  readonly ek: string | null
-}
-
-export type JournalEntry =
-  | {
-      readonly kind: 'start'
-      readonly attempt: Attempt
-      readonly computation: Computation
-      readonly host: JournalHost
-      readonly run: string
-    }
-  | { readonly kind: 'attempt'; readonly attempt: Attempt; readonly host: JournalHost }
-  | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
-  | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
-  | { readonly kind: 'attestation'; readonly attestation: Attestation }
-  | { readonly kind: 'outcome'; readonly outcome: Outcome }
-  | { readonly kind: 'end'; readonly reason: 'finished' | 'interrupted' }
-
-const ENTRY_BYTES_MAX = 16 << 20
-/** How long an entry may wait for the disk when nobody waits for it. */
+/** How long an entry may wait for the disk when nobody waits for it, and how many characters. */
 const FLUSH_MS = 1000
+const PENDING_CHARS_MAX = 1 << 20
 
 export function journalPath(home: string, run: string): string {
   return join(home, 'runs', run, 'journal')
-}
-
-function lineOf(entry: JournalEntry): string {
-  const text = canonical(entry)
-  return `${checksum(text)} ${text}\n`
-}
-
-function checksum(text: string): string {
-  return crc32(text).toString(16).padStart(8, '0')
 }
 
 /** Appends entries in order; a failed write fails every later call, so that nothing rests on a hole. */
@@ -77,7 +38,9 @@ export async function createJournal(path: string): Promise<JournalWriter> {
   return journalWriter(file, path)
 }
 
-export interface OpenedJournal extends ReadJournal {
+export interface OpenedJournal {
+  /** Undefined when the run was cut off before its first line was on disk. */
+  readonly run: JournalRun | undefined
   readonly journal: JournalWriter
 }
 
@@ -85,29 +48,42 @@ export interface OpenedJournal extends ReadJournal {
  * Opens a journal to go on in it, for this process alone: a torn tail is cut off, and that is on disk before anything
  * is appended.
  *
- * @throws {@link RunnerError} as {@link readJournal}; `RUN_BUSY` when another process writes it, `JOURNAL_WRITE`.
+ * @throws {@link RunnerError} as {@link readRun}; `RUN_BUSY` when another process writes it, `JOURNAL_WRITE`.
  */
 export async function openJournal(path: string): Promise<OpenedJournal> {
   const file = await openLocked(path, constants.O_WRONLY | constants.O_APPEND)
   try {
-    const read = await readJournal(path)
-    if (read.tornBytes > 0) await cutTail(file, path, read.tornBytes)
-    return { ...read, journal: journalWriter(file, path) }
+    const { run, tornBytes } = await readRun(path)
+    if (tornBytes > 0) await cutTail(file, path, tornBytes)
+    return { run, journal: journalWriter(file, path) }
   } catch (error) {
     await file.close()
     throw error
   }
 }
 
-async function openLocked(path: string, flags: string | number): Promise<FileHandle> {
+export async function openLocked(path: string, flags: string | number): Promise<FileHandle> {
   const file = await open(path, flags, 0o600).catch((cause: unknown) => {
     throw systemCode(cause) === 'ENOENT' ? readFailure(cause, path) : journalFailure(path, cause)
   })
   try {
     await lockFile(file, path)
+    // Whoever waited for the lock of a journal that was replaced meanwhile would write where nobody looks.
+    if ((await file.stat()).ino !== (await stat(path)).ino) throw busy(path)
     return file
   } catch (error) {
     await file.close()
+    throw error
+  }
+}
+
+/** Whether a process is at work on the run of a journal. @throws RunnerError `INPUT_MISSING`, `JOURNAL_WRITE`. */
+export async function isLocked(path: string): Promise<boolean> {
+  try {
+    await (await openLocked(path, constants.O_RDONLY)).close()
+    return false
+  } catch (error) {
+    if (error instanceof RunnerError && error.code === 'RUN_BUSY') return true
     throw error
   }
 }
@@ -148,6 +124,7 @@ function journalWriter(file: FileHandle, path: string): JournalWriter {
   return {
     append(entry) {
       pending += lineOf(entry)
+      if (pending.length > PENDING_CHARS_MAX) void flush()
       timer ??= setTimeout(() => void flush(), FLUSH_MS)
     },
     sync: flush,
@@ -160,7 +137,7 @@ function journalWriter(file: FileHandle, path: string): JournalWriter {
   }
 }
 
-function journalFailure(path: string, cause: unknown): RunnerError {
+export function journalFailure(path: string, cause: unknown): RunnerError {
   const { code, message } = cause as NodeJS.ErrnoException
   const isFull = code === 'ENOSPC' || code === 'EDQUOT'
   return new RunnerError(isFull ? 'DISK_FULL' : 'JOURNAL_WRITE', {
@@ -169,63 +146,5 @@ function journalFailure(path: string, cause: unknown): RunnerError {
       ? 'free some space, or set REPRISE_HOME to a folder on a larger disk'
       : 'check the rights of REPRISE_HOME',
     cause,
-  })
-}
-
-export interface ReadJournal {
-  readonly entries: readonly JournalEntry[]
-  /** Bytes of a torn tail that were left out. */
-  readonly tornBytes: number
-}
-
-/**
- * Reads a journal that may have been cut by a crash.
- *
- * @throws {@link RunnerError} `JOURNAL_DAMAGED` when a wrong line has correct ones after it; `INPUT_MISSING`, `INPUT_UNREADABLE`.
- */
-export async function readJournal(path: string): Promise<ReadJournal> {
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw readFailure(error, path)
-  })
-  const entries: JournalEntry[] = []
-  let start = 0
-  while (start < bytes.length) {
-    const end = bytes.indexOf(0x0a, start)
-    const entry = end < 0 || end - start > ENTRY_BYTES_MAX ? undefined : entryOf(bytes.subarray(start, end))
-    if (entry === undefined) {
-      if (end >= 0 && hasEntryAfter(bytes, end + 1)) throw damaged(path, entries.length + 1)
-      return { entries, tornBytes: bytes.length - start }
-    }
-    entries.push(entry)
-    start = end + 1
-  }
-  return { entries, tornBytes: 0 }
-}
-
-function entryOf(line: Uint8Array): JournalEntry | undefined {
-  try {
-    const text = fromUtf8(line.subarray(9))
-    const head = fromUtf8(line.subarray(0, 9))
-    return head === `${checksum(text)} ` ? (JSON.parse(text) as JournalEntry) : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function hasEntryAfter(bytes: Buffer, start: number): boolean {
-  for (let from = start; from < bytes.length;) {
-    const end = bytes.indexOf(0x0a, from)
-    if (end < 0) return false
-    if (entryOf(bytes.subarray(from, end)) !== undefined) return true
-    from = end + 1
-  }
-  return false
-}
-
-function damaged(path: string, line: number): RunnerError {
-  return new RunnerError('JOURNAL_DAMAGED', {
-    message: `line ${line} of ${path} is damaged, and later lines are not`,
-    hint: 'a crash cannot do that: the file was changed or the disk fails; restore it from a copy',
-    data: { path, line },
   })
 }

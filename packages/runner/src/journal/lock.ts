@@ -22,14 +22,16 @@ export async function lockFile(file: FileHandle, path: string): Promise<void> {
       throw failed(path, (cause as Error).message, cause)
     },
   )
-  if (code === EXIT_LOCKED) {
-    throw new RunnerError('RUN_BUSY', {
-      message: `another process is at work on this run: it holds ${path}`,
-      hint: 'wait until that has ended, or stop it',
-      data: { path },
-    })
-  }
+  if (code === EXIT_LOCKED) throw busy(path)
   if (code !== 0) throw failed(path, `flock ended with ${code}`)
+}
+
+export function busy(path: string): RunnerError {
+  return new RunnerError('RUN_BUSY', {
+    message: `another process is at work on this run: it holds ${path}`,
+    hint: 'wait until that has ended, or stop it',
+    data: { path },
+  })
 }
 
 function failed(path: string, why: string, cause?: unknown): RunnerError {

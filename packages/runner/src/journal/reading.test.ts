@@ -1,84 +1,37 @@
-import type { Attempt, Attestation, Checkpoint, Computation, Outcome, Snapshot } from '@reprise/core'
-import { describe, expect, test } from 'vitest'
-import { hostNumber, resumePoint, runOf, type JournalEntry } from './index.ts'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Attestation, Checkpoint } from '@reprise/core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hostNumber, lineOf, readRun, resumePoint, type JournalEntry, type JournalRun } from './index.ts'
+import {
+  attemptOf,
+  attestationOf,
+  checkpointEntry,
+  checkpointOf,
+  HOSTS,
+  outcome,
+  snapshotOf,
+  startEntry,
+} from './testing.ts'
 
-const D = 'd'.repeat(64)
-const BLOB = { lengthBytes: 0, sha256: D }
-
-const computation: Computation = {
-  schema: 'reprise/computation/v1',
-  semantics: 'wasm/1',
-  program: BLOB,
-  arguments: ['a'],
-  environment: {},
-  stdin: BLOB,
-  mounts: [{ at: '/', output: true, source: { kind: 'files', files: [] }, writable: true }],
-  clock: '0',
-  seed: '0',
-  floats: 'canonical',
-  limits: { memoryPages: 1, stackSlots: 1 },
-  checkpoints: { kind: 'grid', fuel: '1000', strideBytes: 1, strideMax: 1 },
-  success: [{ checkpoints: 'exact' }],
-}
-const environment: Attempt['environment'] = {
-  schema: 'reprise/environment/v1',
-  architecture: 'x64',
-  bootId: null,
-  cpu: 'a CPU',
-  ekCertificate: null,
-  follows: [],
-  kernel: '6',
-  node: '26',
-  platform: 'linux',
-  repeats: null,
-  reprise: '0',
-  rewriter: '1',
-  startedAt: '2026-11-22T03:25:00Z',
-  tpm: { firmware: '1', manufacturer: 'IBM', transport: 'swtpm' },
-  v8: '14',
-}
-const outcome: Outcome = {
-  exit: { code: 0 },
-  outputs: ['/dev/stderr', '/dev/stdout'].map((path) => ({ length: 0, pages: D, path, sha256: D })),
-}
-const HOSTS = ['aa', 'bb'].map((ak) => ({ ak, ek: null }))
-
-const attemptOf = (attempt: number, from: number | null, host = 0): Attempt => ({
-  attempt,
-  environment,
-  firstSeq: from === null ? 0 : from + 1,
-  from,
-  host,
-})
-const checkpointOf = (seq: number, state = D): Checkpoint => ({
-  kind: seq === 4 ? 3 : 1,
-  outputs: D,
-  position: String(seq * 1000),
-  seq,
-  state,
-})
-const snapshotOf = (seq: number): Snapshot => ({ frames: D, manifest: D, root: D, seq })
-const attestationOf = (attempt: number, seq: number): Attestation => ({
-  attempt,
-  attest: 'ff',
-  batch: { count: 1, index: 0, path: [], seq: '1' },
-  pcrs: { sha256: { '0': D } },
-  seq,
-  signature: '00',
-})
-
-const start: JournalEntry = { kind: 'start', attempt: attemptOf(1, null), computation, host: HOSTS[0], run: D }
 const goOn = (attempt: number, from: number, host = 0): JournalEntry => ({
   kind: 'attempt',
   attempt: attemptOf(attempt, from, host),
   host: HOSTS[host],
 })
-const c = (seq: number, state?: string): JournalEntry => ({ kind: 'checkpoint', checkpoint: checkpointOf(seq, state) })
+const start = startEntry
+const c = checkpointEntry
 const s = (seq: number): JournalEntry => ({ kind: 'snapshot', snapshot: snapshotOf(seq) })
 const a = (attempt: number, seq: number): JournalEntry => ({
   kind: 'attestation',
   attestation: attestationOf(attempt, seq),
 })
+const alarm = {
+  kind: 'alarm',
+  alarm: { attempt: 2, expected: checkpointOf(2), actual: checkpointOf(2, 'e'.repeat(64)), folder: 'alarm-2-2' },
+} as const
+const discard: JournalEntry = { kind: 'discard' }
 const end: JournalEntry = { kind: 'end', reason: 'finished' }
 const result: JournalEntry = { kind: 'outcome', outcome }
 
@@ -86,20 +39,46 @@ const result: JournalEntry = { kind: 'outcome', outcome }
 const first = [start, c(0), a(1, 0), c(1), s(1), c(2), a(1, 2), c(3), s(3)]
 const finish = [c(3), a(2, 3), result, c(4), a(2, 4), end]
 
+let folder = ''
+let journals = 0
+beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'reprise-reading-'))))
+afterAll(() => rm(folder, { recursive: true }))
+
+interface Whole {
+  readonly run: JournalRun
+  readonly checkpoints: readonly Checkpoint[]
+  readonly attestations: readonly Attestation[]
+}
+
+/** What a journal with these entries says. */
+async function runOf(entries: readonly JournalEntry[]): Promise<Whole> {
+  const path = join(folder, `journal-${journals++}`)
+  await writeFile(path, entries.map(lineOf).join(''))
+  const { run } = await readRun(path)
+  if (run === undefined) throw new Error('there is no whole line')
+  const checkpoints: Checkpoint[] = []
+  for await (const batch of run.checkpoints()) checkpoints.push(...batch)
+  const attestations: Attestation[] = []
+  for await (const batch of run.attestations()) attestations.push(...batch)
+  expect([run.checkpointCount, run.lastCheckpoint]).toEqual([checkpoints.length, checkpoints.at(-1)])
+  expect([run.attestationCount, run.lastAttestation]).toEqual([attestations.length, attestations.at(-1)])
+  return { run, checkpoints, attestations }
+}
+
 const seqs = (items: readonly { readonly seq: number }[]): number[] => items.map(({ seq }) => seq)
 
-describe('runOf', () => {
-  test('gives all of a run that was cut off', () => {
-    const run = runOf(first)
-    expect([seqs(run.checkpoints), seqs(run.snapshots), run.signedSeq]).toEqual([[0, 1, 2, 3], [1, 3], 2])
-    expect([run.outcome, run.ended, run.attempts.length]).toEqual([null, null, 1])
+describe('readRun', () => {
+  test('gives all of a run that was cut off', async () => {
+    const { run, checkpoints } = await runOf(first)
+    expect([seqs(checkpoints), seqs(run.snapshots), run.signedSeq]).toEqual([[0, 1, 2, 3], [1, 3], 2])
+    expect([run.outcome, run.ended, run.alarm, run.attempts.length]).toEqual([null, null, null, 1])
   })
 
-  test('joins two attempts to one chain', () => {
-    const run = runOf([...first, goOn(2, 1, 1), c(2), ...finish])
-    expect(seqs(run.checkpoints)).toEqual([0, 1, 2, 3, 4])
+  test('joins two attempts to one chain', async () => {
+    const { run, checkpoints, attestations } = await runOf([...first, goOn(2, 1, 1), c(2), ...finish])
+    expect(seqs(checkpoints)).toEqual([0, 1, 2, 3, 4])
     expect(seqs(run.snapshots)).toEqual([1])
-    expect(run.attestations.map(({ attempt, seq }) => [attempt, seq])).toEqual([
+    expect(attestations.map(({ attempt, seq }) => [attempt, seq])).toEqual([
       [1, 0],
       [1, 2],
       [2, 3],
@@ -109,27 +88,51 @@ describe('runOf', () => {
     expect(run.outcome).toEqual(outcome)
   })
 
-  test('keeps what was signed and not computed again', () => {
-    const run = runOf([...first, goOn(2, 1)])
-    expect([seqs(run.checkpoints), run.signedSeq, run.attempts.length]).toEqual([[0, 1, 2], 2, 1])
+  test('keeps what was signed and not computed again', async () => {
+    const { run, checkpoints } = await runOf([...first, goOn(2, 1)])
+    expect([seqs(checkpoints), run.signedSeq, run.attempts.length]).toEqual([[0, 1, 2], 2, 1])
   })
 
-  test('takes another checkpoint for one that was not signed', () => {
-    const run = runOf([...first, goOn(2, 1), c(2), c(3, 'e'.repeat(64)), a(2, 3)])
-    expect(run.checkpoints[3].state).toBe('e'.repeat(64))
+  test('takes another checkpoint for one that was not signed', async () => {
+    const { checkpoints } = await runOf([...first, goOn(2, 1), c(2), c(3, 'e'.repeat(64)), a(2, 3)])
+    expect(checkpoints[3].state).toBe('e'.repeat(64))
   })
 
-  test('lets the next attempt take the number of one of which nothing was signed', () => {
-    const run = runOf([...first, goOn(2, 1, 1), c(2), goOn(2, 1), c(2), ...finish])
+  test('joins many attempts, some of which did not come as far as the one before', async () => {
+    const more = [goOn(2, 1, 1), c(2), goOn(2, 1), c(2), c(3), s(3), a(2, 3), goOn(3, 1), c(2), a(3, 2), goOn(4, 3)]
+    const { run, checkpoints, attestations } = await runOf([...first, ...more, result, c(4), a(4, 4), end])
+    expect([seqs(checkpoints), seqs(run.snapshots)]).toEqual([
+      [0, 1, 2, 3, 4],
+      [1, 3],
+    ])
+    expect(attestations.map(({ attempt, seq }) => [attempt, seq])).toEqual([
+      [1, 0],
+      [1, 2],
+      [2, 3],
+      [3, 2],
+      [4, 4],
+    ])
+    expect([run.signedSeq, run.outcome]).toEqual([4, outcome])
+  })
+
+  test('lets the next attempt take the number of one of which nothing was signed', async () => {
+    const { run } = await runOf([...first, goOn(2, 1, 1), c(2), goOn(2, 1), c(2), ...finish])
     expect([run.attempts.length, run.hosts]).toEqual([2, [HOSTS[0]]])
   })
 
-  test('gives no outcome without its checkpoint', () => {
-    expect(runOf([start, c(0), result]).outcome).toBe(null)
+  test('gives no outcome without its checkpoint', async () => {
+    expect((await runOf([start, c(0), result])).run.outcome).toBe(null)
+  })
+
+  test('knows an alarm until it is discarded', async () => {
+    const alarmed = [...first, goOn(2, 1), alarm]
+    expect((await runOf(alarmed)).run.alarm).toMatchObject({ attempt: 2, folder: 'alarm-2-2' })
+    expect((await runOf([...alarmed, discard])).run.alarm).toBe(null)
+    const { run, checkpoints } = await runOf([...alarmed, discard, goOn(2, 1), c(2), ...finish])
+    expect([run.alarm, seqs(checkpoints), run.ended]).toEqual([null, [0, 1, 2, 3, 4], 'finished'])
   })
 
   test.each<[string, JournalEntry[]]>([
-    ['nothing', []],
     ['no start', [c(0)]],
     ['a second start', [start, start]],
     ['a gap', [start, c(0), c(2)]],
@@ -146,35 +149,37 @@ describe('runOf', () => {
     ['an attestation of another attempt', [start, c(0), a(2, 0)]],
     ['something after the end', [start, c(0), end, c(1)]],
     ['an attempt after the end', [...first, goOn(2, 1), c(2), ...finish, goOn(3, 1)]],
+    ['something after an alarm', [...first, goOn(2, 1), alarm, goOn(2, 1)]],
+    ['an alarm of another folder', [...first, { kind: 'alarm', alarm: { ...alarm.alarm, folder: '../alarm-2-2' } }]],
+    ['an attempt that goes on after its alarm', [...first, goOn(2, 1), alarm, discard, c(2)]],
+    ['a discarded alarm that is not there', [...first, discard]],
     ['a checkpoint that is none', [start, { kind: 'checkpoint', checkpoint: {} as Checkpoint }]],
-  ])('refuses %s, and says where', (_, entries) => {
-    expect(() => runOf(entries)).toThrow(
-      expect.objectContaining({ code: 'JOURNAL_DAMAGED', data: { line: Math.max(1, entries.length) } }),
-    )
+  ])('refuses %s, and says where', async (_, entries) => {
+    await expect(runOf(entries)).rejects.toMatchObject({ code: 'JOURNAL_DAMAGED', data: { line: entries.length } })
   })
 })
 
 describe('resumePoint', () => {
-  test('is the newest snapshot that was signed, and what has to come out again', () => {
-    const point = resumePoint(runOf(first))
-    expect([point?.snapshot.seq, seqs(point?.checkpoints ?? []), seqs(point?.expected ?? [])]).toEqual([1, [0, 1], [2]])
+  test('is the newest snapshot that was signed, and what has to come out again', async () => {
+    const point = resumePoint((await runOf(first)).run)
+    expect([point?.snapshot.seq, point?.expected]).toEqual([1, { first: 2, last: 2 }])
     expect(seqs(point?.snapshots ?? [])).toEqual([1])
   })
 
-  test('may be an older one', () => {
-    const run = runOf([...first, a(1, 3)])
+  test('may be an older one', async () => {
+    const { run } = await runOf([...first, a(1, 3)])
     expect(resumePoint(run)?.snapshot.seq).toBe(3)
-    expect(seqs(resumePoint(run, 1)?.expected ?? [])).toEqual([2, 3])
+    expect(resumePoint(run, 1)?.expected).toEqual({ first: 2, last: 3 })
   })
 
-  test('is nowhere without a signed snapshot, and not at the end', () => {
-    expect(resumePoint(runOf([start, c(0), a(1, 0), c(1), s(1)]))).toBeUndefined()
-    const ended = runOf([start, c(0), c(1), c(2), c(3), result, c(4), s(4), a(1, 4), end])
-    expect([resumePoint(ended), resumePoint(ended, 4)]).toEqual([undefined, undefined])
+  test('is nowhere without a signed snapshot, and not at the end', async () => {
+    expect(resumePoint((await runOf([start, c(0), a(1, 0), c(1), s(1)])).run)).toBeUndefined()
+    const { run } = await runOf([start, c(0), c(1), c(2), c(3), result, c(4), s(4), a(1, 4), end])
+    expect([resumePoint(run), resumePoint(run, 4)]).toEqual([undefined, undefined])
   })
 })
 
-test('hostNumber knows a host by its key', () => {
-  const run = runOf(first)
+test('hostNumber knows a host by its key', async () => {
+  const { run } = await runOf(first)
   expect([hostNumber(run, 'aa'), hostNumber(run, 'bb')]).toEqual([0, 1])
 })

@@ -1,24 +1,25 @@
 /** A record, read so that it can be repeated, compared or exported. Whether it holds is for `verifyRecord`. */
 import {
-  cumulatives,
+  cumulativeOf,
   EvidenceError,
   hex,
   openRecord,
   ZERO_DIGEST,
   type Attestation,
-  type Checkpoint,
   type RecordDocument,
   type Snapshot,
 } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
+import { CheckpointTable, type CheckpointList } from './checkpoint-table.ts'
 import { readingRecord, type FileSource } from './source.ts'
 
 export interface LoadedRecord extends AsyncDisposable {
   readonly path: string
   readonly document: RecordDocument
-  readonly checkpoints: readonly Checkpoint[]
+  readonly checkpoints: CheckpointList
   readonly snapshots: readonly Snapshot[]
-  readonly attestations: readonly Attestation[]
+  /** In the order of signing, many at a time, from the file. */
+  attestations(): AsyncIterable<readonly Attestation[]>
   /** C after the last checkpoint, recomputed, hex. */
   readonly cumulative: string
   /** An entry below evidence/. */
@@ -47,15 +48,23 @@ async function load(path: string, source: FileSource): Promise<LoadedRecord> {
       hint: `see what is wrong with: reprise verify ${path}`,
     })
   }
-  const checkpoints = await all(opened.checkpoints())
-  const attestations = await all(opened.attestations())
+  const checkpoints = new CheckpointTable()
+  const next = cumulativeOf(document, nodeCrypto.sha256)
+  let cumulative = ZERO_DIGEST
+  for await (const batch of opened.checkpoints()) {
+    for (const checkpoint of batch) {
+      if (checkpoint.seq !== checkpoints.length) throw outOfOrder(path, checkpoint.seq)
+      checkpoints.push(checkpoint)
+      cumulative = next(checkpoint)
+    }
+  }
   return {
     path,
     document,
     checkpoints,
     snapshots: opened.snapshots.lines,
-    attestations,
-    cumulative: hex(cumulatives(document, checkpoints, nodeCrypto.sha256).at(-1) ?? ZERO_DIGEST),
+    attestations: () => opened.attestations(),
+    cumulative: hex(cumulative),
     async evidence(name) {
       return await opened.entries.get(name)?.bytes(EVIDENCE_ENTRY_BYTES_MAX)
     },
@@ -73,8 +82,9 @@ async function load(path: string, source: FileSource): Promise<LoadedRecord> {
   }
 }
 
-async function all<T>(batches: AsyncIterable<readonly T[]>): Promise<T[]> {
-  const items: T[] = []
-  for await (const batch of batches) for (const item of batch) items.push(item)
-  return items
+function outOfOrder(path: string, seq: number): EvidenceError {
+  return new EvidenceError('STRUCTURE', {
+    message: `checkpoint ${seq} of ${path} does not stand where it should`,
+    hint: `see: reprise verify ${path}`,
+  })
 }

@@ -5,13 +5,13 @@ import {
   assembleRecord,
   blobsOf,
   decodeManifestBytes,
+  EvidenceError,
   fromHex,
+  hostEntryNames,
   manifestBlobs,
   writeZip,
-  type Attestation,
   type AttachedBlob,
   type BlobRef,
-  type Checkpoint,
   type RecordDocument,
   type Snapshot,
   type SnapshotManifest,
@@ -19,24 +19,18 @@ import {
 import type { BlobStore } from '../blobs/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { RunnerError, systemCode, writeFailure } from '../error.ts'
+import { resumePoint, type JournalRun } from '../journal/index.ts'
 
 /**
- * What a record carries besides its evidence: nothing, the outputs, the program and its library too,
- * or everything that a repetition needs. The rest is named by digest.
+ * What a record carries besides its evidence: nothing, the outputs, the program and its library too, all that going on needs
+ * (the inputs and the newest signed snapshot), or everything that a repetition in parts needs. The rest is named by digest.
  */
-export const ATTACH_LEVELS = ['none', 'outputs', 'runtime', 'all'] as const
+export const ATTACH_LEVELS = ['none', 'outputs', 'runtime', 'resume', 'all'] as const
 export type AttachLevel = (typeof ATTACH_LEVELS)[number]
 
 export interface RecordRequest {
   readonly path: string
-  readonly document: RecordDocument
-  readonly evidence: {
-    readonly checkpoints: readonly Checkpoint[]
-    readonly snapshots: readonly Snapshot[]
-    readonly attestations: readonly Attestation[]
-  }
-  /** As the document numbers them: TPMT_PUBLIC and DER, hex. */
-  readonly hosts: readonly { readonly ak: string; readonly ek: string | null }[]
+  readonly run: JournalRun
   readonly attach: AttachLevel
   readonly store: BlobStore
 }
@@ -74,22 +68,26 @@ function badPlace(path: string, why: string): RunnerError {
   })
 }
 
-/** @returns Size of the record in bytes. */
-export async function writeRecord({ path, document, evidence, hosts, attach, store }: RecordRequest): Promise<number> {
+/**
+ * Writes what a journal says of its run.
+ *
+ * @returns Size of the record in bytes.
+ */
+export async function writeRecord({ path, run, attach, store }: RecordRequest): Promise<number> {
+  const document = documentOf(run)
   const files = new Map<string, Uint8Array>()
-  for (const [i, { ak, ek }] of hosts.entries()) {
+  for (const [i, { ak, ek }] of run.hosts.entries()) {
     const named = document.hosts[i]
     files.set(named.ak, fromHex(ak))
     if (named.ek !== null && ek !== null) files.set(named.ek, fromHex(ek))
   }
-  const manifests =
-    attach === 'all' ? await readManifests(evidence.snapshots, store) : new Map<string, SnapshotManifest>()
+  const manifests = await readManifests(attachedSnapshots(run, attach), store)
   const blobs = [...attachedBlobs(document, attach, store), ...(await snapshotBlobs(manifests, document, store))]
   const entries = assembleRecord({
     document,
-    checkpoints: () => evidence.checkpoints,
-    snapshots: evidence.snapshots,
-    attestations: () => evidence.attestations,
+    checkpoints: () => oneByOne(run.checkpoints()),
+    snapshots: run.snapshots,
+    attestations: () => oneByOne(run.attestations()),
     evidence: files,
     blobs,
     manifests,
@@ -102,8 +100,28 @@ export async function writeRecord({ path, document, evidence, hosts, attach, sto
     return (await stat(path)).size
   } catch (error) {
     await rm(temporary, { force: true })
-    throw writeFailure(error, path, 'the record')
+    throw error instanceof RunnerError || error instanceof EvidenceError
+      ? error
+      : writeFailure(error, path, 'the record')
   }
+}
+
+function documentOf({ attempts, computation, hosts, outcome, run }: JournalRun): RecordDocument {
+  return {
+    schema: 'reprise/record/v1',
+    attempts,
+    computation,
+    hosts: hosts.map(({ ek }, i) => {
+      const names = hostEntryNames(i)
+      return { ak: names.ak, ek: ek === null ? null : names.ek }
+    }),
+    outcome,
+    run,
+  }
+}
+
+async function* oneByOne<T>(batches: AsyncIterable<readonly T[]>): AsyncGenerator<T> {
+  for await (const batch of batches) yield* batch
 }
 
 function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: BlobStore): AttachedBlob[] {
@@ -125,12 +143,24 @@ function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: Blo
     .map(([sha256, { lengthBytes }]) => ({ sha256, lengthBytes, open: () => store.stream(sha256) }))
 }
 
+function attachedSnapshots(run: JournalRun, attach: AttachLevel): readonly Snapshot[] {
+  if (attach === 'all') return run.snapshots
+  const point = attach === 'resume' ? resumePoint(run) : undefined
+  return point === undefined ? [] : [point.snapshot]
+}
+
+/** Of those snapshots that the store has whole: a part of one helps nobody. */
 async function readManifests(
   snapshots: readonly Snapshot[],
   store: BlobStore,
 ): Promise<ReadonlyMap<string, SnapshotManifest>> {
   const manifests = new Map<string, SnapshotManifest>()
-  for (const { manifest } of snapshots) manifests.set(manifest, decodeManifestBytes(await store.read(manifest)))
+  for (const { manifest } of snapshots) {
+    if (!(await store.has(manifest))) continue
+    const decoded = decodeManifestBytes(await store.read(manifest))
+    const there = await Promise.all(manifestBlobs(decoded).map(({ sha256 }) => store.has(sha256)))
+    if (!there.includes(false)) manifests.set(manifest, decoded)
+  }
   return manifests
 }
 

@@ -4,9 +4,9 @@
  */
 import { CHECKPOINT_GRID, NEVER, type Checkpoint, type Outcome } from '@reprise/core'
 import { applyCriteria, type CriterionResult, type Side } from '../compare/index.ts'
-import type { LoadedRecord } from '../record/index.ts'
+import { gatherBlobs, type BlobPlace, type GatherProgress } from '../gather/index.ts'
+import type { CheckpointList, LoadedRecord } from '../record/index.ts'
 import { run, type RunRequest, type RunResult } from '../run/index.ts'
-import { gatherBlobs } from './gather.ts'
 import { repeatStart, startDiffers, type RepeatedStart } from './warm.ts'
 
 export interface RepeatRequest extends Pick<
@@ -25,6 +25,9 @@ export interface RepeatRequest extends Pick<
   readonly original: LoadedRecord
   /** Folder in which inputs that are missing elsewhere are looked for by path. */
   readonly inputsFolder: string
+  /** Where blobs may be had that are neither attached nor in the store. */
+  readonly places?: readonly BlobPlace[]
+  readonly onGather?: (progress: GatherProgress) => void
   /** Goes on past the first difference, to the end. */
   readonly continue: boolean
 }
@@ -52,7 +55,8 @@ export interface RepeatResult {
 export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
   const { original } = request
   const { computation, outcome, run: originalRun } = original.document
-  await gatherBlobs({ computation, original, store: request.store, folder: request.inputsFolder })
+  const { store, inputsFolder: folder, places = [], signal, onGather: onProgress } = request
+  await gatherBlobs({ original, store, folder, places, signal, onProgress }, computation)
   const start = await repeatStart(computation, request)
   if (startDiffers(start)) {
     const criteria = computation.success.map((criterion) => ({ criterion, met: null, detail: 'nothing was run' }))
@@ -96,22 +100,22 @@ export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
 }
 
 /** The grid positions as they were recorded, so that a repetition measures where the original did. */
-export function recordedPositions(checkpoints: readonly Checkpoint[]): (position: bigint) => bigint {
-  const grid = checkpoints.filter(({ kind }) => kind === CHECKPOINT_GRID).map(({ position }) => BigInt(position))
+export function recordedPositions(checkpoints: CheckpointList): (position: bigint) => bigint {
   let next = 0
   return (position) => {
-    while (next < grid.length && grid[next] <= position) next += 1
-    return grid[next] ?? NEVER
+    for (; ; next++) {
+      const checkpoint = checkpoints.at(next)
+      if (checkpoint === undefined) return NEVER
+      const recorded = BigInt(checkpoint.position)
+      if (checkpoint.kind === CHECKPOINT_GRID && recorded > position) return recorded
+    }
   }
 }
 
 /** The difference between a checkpoint of the repetition and its original; undefined when they are equal. */
-export function compareCheckpoint(
-  original: readonly Checkpoint[],
-  checkpoint: Checkpoint,
-): FirstDivergence | undefined {
+export function compareCheckpoint(original: CheckpointList, checkpoint: Checkpoint): FirstDivergence | undefined {
   const { seq } = checkpoint
-  const expected = original[seq]
+  const expected = original.at(seq)
   if (expected === undefined) {
     return { seq, position: { original: null, repetition: checkpoint.position }, differs: ['length'] }
   }
@@ -122,11 +126,8 @@ export function compareCheckpoint(
   return { seq, position: { original: expected.position, repetition: checkpoint.position }, differs }
 }
 
-function compareLength(
-  original: readonly Checkpoint[],
-  { checkpoints, outcome }: RunResult,
-): FirstDivergence | undefined {
-  const missing = original[checkpoints.length]
+function compareLength(original: CheckpointList, { checkpoints, outcome }: RunResult): FirstDivergence | undefined {
+  const missing = original.at(checkpoints)
   if (missing === undefined || outcome === undefined) return undefined
   return { seq: missing.seq, position: { original: missing.position, repetition: null }, differs: ['length'] }
 }

@@ -19,9 +19,9 @@ import { RunnerError } from '../error.ts'
 import type { BlobStore } from '../blobs/index.ts'
 import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
 import { mapLimited } from '../parallel.ts'
+import { gatherBlobs, gatherSnapshot, type BlobPlace, type BlobSources, type GatherProgress } from '../gather/index.ts'
 import type { LoadedRecord } from '../record/index.ts'
 import { blobPaths, drive, outcomeOf, readSnapshot, snapshotPaths } from '../run/index.ts'
-import { gatherBlobs } from './gather.ts'
 import { repeatStart, startDiffers } from './warm.ts'
 import { compareCheckpoint, recordedPositions, type FirstDivergence } from './repeat.ts'
 
@@ -31,6 +31,8 @@ export type SegmentChoice =
   | { readonly kind: 'sample'; readonly count: number }
   | { readonly kind: 'range'; readonly first: number; readonly last: number }
 
+type SnapshotSources = Pick<SegmentsRequest, 'original' | 'store' | 'inputsFolder' | 'places' | 'signal' | 'onGather'>
+
 export interface SegmentsRequest {
   readonly original: LoadedRecord
   readonly choice: SegmentChoice
@@ -39,6 +41,9 @@ export interface SegmentsRequest {
   readonly store: BlobStore
   readonly home: string
   readonly inputsFolder: string
+  /** Where blobs may be had that are neither attached nor in the store. */
+  readonly places?: readonly BlobPlace[]
+  readonly onGather?: (progress: GatherProgress) => void
   readonly signal?: AbortSignal
   readonly onSegment?: (done: SegmentResult, progress: { readonly done: number; readonly chosen: number }) => void
 }
@@ -73,9 +78,8 @@ export interface Segment {
  *   for segments that the record does not have; the signal's reason: segments that were cut short say nothing.
  */
 export async function repeatSegments(request: SegmentsRequest): Promise<SegmentsResult> {
-  const { original, store } = request
-  const { computation } = original.document
-  await gatherBlobs({ computation, original, store, folder: request.inputsFolder })
+  const { original } = request
+  await gatherBlobs(sourcesOf(request), original.document.computation)
   const segments = segmentsOf(original)
   const weights = segments.map(({ first, last }) => Number(positionOf(original, last) - positionOf(original, first)))
   const chosen = choose(segments, weights, request.choice)
@@ -100,7 +104,7 @@ export async function repeatSegments(request: SegmentsRequest): Promise<Segments
 }
 
 function positionOf(original: LoadedRecord, seq: number): bigint {
-  return BigInt(original.checkpoints[seq]?.position ?? 0)
+  return BigInt(original.checkpoints.at(seq)?.position ?? 0)
 }
 
 function segmentsOf({ snapshots, checkpoints, path }: LoadedRecord): readonly Segment[] {
@@ -163,7 +167,7 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
       detail: 'its warm start is not what the program comes to',
     }
   try {
-    if (segment.first > 0) manifest = await snapshotAt(original, store, segment.first)
+    if (segment.first > 0) manifest = await snapshotAt(request, segment.first)
   } catch (error) {
     if (!(error instanceof RunnerError) || error.code !== 'NOT_THE_SNAPSHOT') throw error
     return { ...segment, reproduced: false, firstDivergence: undefined, detail: error.message }
@@ -185,27 +189,22 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
   }
 }
 
+function sourcesOf({ original, store, inputsFolder, places = [], signal, onGather }: SnapshotSources): BlobSources {
+  return { original, store, folder: inputsFolder, places, signal, onProgress: onGather }
+}
+
 /**
  * The manifest of the snapshot at a checkpoint, with all that it names in the store.
  *
  * @throws RunnerError `BLOB_MISSING`, `BLOB_CORRUPT`, `NOT_THE_SNAPSHOT`.
  */
-export async function snapshotAt(original: LoadedRecord, store: BlobStore, seq: number): Promise<SnapshotManifest> {
+export async function snapshotAt(request: SnapshotSources, seq: number): Promise<SnapshotManifest> {
+  const { original, store } = request
   const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
-  if (line === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
-  return await readSnapshot(line, original.checkpoints[seq], store, (sha256) => bring(original, store, sha256))
-}
-
-async function bring(original: LoadedRecord, store: BlobStore, sha256: string): Promise<void> {
-  if (await store.has(sha256)) return
-  const attached = await original.blob(sha256)
-  if (attached === undefined) {
-    throw new RunnerError('BLOB_MISSING', {
-      message: `a snapshot of ${original.path} is neither attached nor on this machine (sha256:${sha256})`,
-      hint: 'ask for a record made with --attach all, or repeat the whole run: reprise repeat',
-    })
-  }
-  await store.putBytes(attached)
+  const checkpoint = original.checkpoints.at(seq)
+  if (line === undefined || checkpoint === undefined) throw new Error(`there is no snapshot at checkpoint ${seq}`)
+  await gatherSnapshot(sourcesOf(request), line)
+  return await readSnapshot(line, checkpoint, store)
 }
 
 async function driveSegment(

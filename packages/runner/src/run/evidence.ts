@@ -1,14 +1,15 @@
 /**
  * The evidence of a run as it grows: checkpoints into the chain and the journal, heads to the
- * signer, receipts back into the journal. It alone knows what is signed and what is not yet.
+ * signer, receipts back into the journal. It alone knows what is signed and what is not yet. Of all that is written down it
+ * keeps the ends of the chains and some numbers: a run may have any number of checkpoints.
  */
 import {
   CHECKPOINT_FINAL,
   cumulativeChain,
-  fromHex,
   hex,
   outcomeDigest,
-  SnapshotChain,
+  snapshotsNext,
+  snapshotsStart,
   ZERO_DIGEST,
   type Attestation,
   type Checkpoint,
@@ -22,28 +23,34 @@ import {
 import type { RunSigner } from '@reprise/host'
 import type { JournalWriter } from '../journal/index.ts'
 
+/** So many unsigned checkpoints have their times kept one by one. */
+const UNSIGNED_TIMES_MAX = 1024
+
 export interface EvidenceOptions {
   readonly computationId: Uint8Array
   readonly journal: JournalWriter
   readonly sha256: Sha256
   /** Milliseconds that only go forward. */
   readonly clock: () => number
-  /** What the journal of an earlier attempt holds up to the snapshot that this one goes on from, and all its attestations. */
+  /** What stands in the journal of earlier attempts, when this one goes on from a snapshot. */
   readonly earlier?: EarlierEvidence | undefined
 }
 
 export interface EarlierEvidence {
-  readonly checkpoints: readonly Checkpoint[]
-  readonly snapshots: readonly Snapshot[]
-  readonly attestations: readonly Attestation[]
-  /** C after the last of these checkpoints. */
+  /** The checkpoint of the snapshot. */
+  readonly checkpoint: Checkpoint
+  /** C and S there. */
   readonly cumulative: Uint8Array
+  readonly snapshots: Uint8Array
+  /** Snapshots of later checkpoints that were signed. */
+  readonly laterSnapshots: readonly Snapshot[]
+  readonly attestations: number
 }
 
 export interface EvidenceState {
   readonly checkpoints: number
   readonly attestations: number
-  /** The last checkpoint that a quote covers; -1 before the first. */
+  /** The last checkpoint that a quote of this attempt covers, or the one that it goes on from; -1 before the first. */
   readonly signedSeq: number
   /** Age of the oldest checkpoint that is not signed. */
   readonly lagMs: number
@@ -51,9 +58,6 @@ export interface EvidenceState {
 }
 
 export interface Evidence {
-  readonly checkpoints: readonly Checkpoint[]
-  readonly attestations: readonly Attestation[]
-  readonly snapshots: readonly Snapshot[]
   state(): EvidenceState
   /** Adds a measured checkpoint; a final one comes with its outcome. */
   add(checkpoint: {
@@ -62,10 +66,10 @@ export interface Evidence {
     readonly measurement: Measurement
     readonly outcome?: Outcome
     readonly snapshot?: SnapshotRef
-  }): void
-  /** Takes over what an earlier attempt signed and this one did not come to. */
-  keep(checkpoints: readonly Checkpoint[], outcome: Outcome | null): void
+  }): Checkpoint
   onReceipt(attestation: Attestation): void
+  /** Takes no receipt any more: what is signed from now on is as if a crash had lost it. */
+  seal(): void
   /** Connects the signer; heads go to it from now on, the newest one at once. */
   attach(signer: RunSigner): void
   /** Resolves when a quote covers `seq` and the journal holds it on disk. */
@@ -74,70 +78,62 @@ export interface Evidence {
 
 export function createEvidence({ computationId, journal, sha256, clock, earlier }: EvidenceOptions): Evidence {
   const chain = cumulativeChain(sha256)
-  const snapshotChain = new SnapshotChain(computationId, sha256)
-  const checkpoints: Checkpoint[] = [...(earlier?.checkpoints ?? [])]
-  const snapshots: Snapshot[] = []
-  const attestations: Attestation[] = [...(earlier?.attestations ?? [])]
-  /** When each unsigned checkpoint was added, oldest first. */
-  const unsigned: { readonly seq: number; readonly atMs: number }[] = []
-  let signedSeq = checkpoints.length - 1
+  const later = [...(earlier?.laterSnapshots ?? [])]
+  /** When unsigned checkpoints were added, oldest first. */
+  const unsigned: { seq: number; readonly atMs: number }[] = []
+  let seq = earlier?.checkpoint.seq ?? -1
+  let attestations = earlier?.attestations ?? 0
+  let signedSeq = seq
   let cumulative = earlier?.cumulative ?? chain.start(computationId)
+  let snapshots = earlier?.snapshots ?? snapshotsStart(computationId, sha256)
   let signer: RunSigner | undefined
+  let isSealed = false
 
-  const addSnapshot = (snapshot: Snapshot): void => {
-    snapshots.push(snapshot)
-    snapshotChain.add(snapshot, BigInt(checkpoints[snapshot.seq].position))
-  }
-  for (const snapshot of earlier?.snapshots ?? []) addSnapshot(snapshot)
   const submit = (urgent: boolean): void => {
-    const seq = checkpoints.length - 1
-    if (seq > signedSeq) signer?.submit({ seq, cumulative, snapshots: snapshotChain.at(seq) }, { urgent })
+    if (seq > signedSeq) signer?.submit({ seq, cumulative, snapshots }, { urgent })
+  }
+  const noteUnsigned = (): void => {
+    // Those past the bound pass for as old as the one before them: only when nothing is signed any more there are so many.
+    const last = unsigned.at(-1)
+    if (last !== undefined && unsigned.length >= UNSIGNED_TIMES_MAX) last.seq = seq
+    else unsigned.push({ seq, atMs: clock() })
+  }
+  const addSnapshot = (snapshot: Snapshot, position: bigint): void => {
+    snapshots = snapshotsNext(snapshots, { snapshot, position }, sha256)
   }
   return {
-    checkpoints,
-    attestations,
-    snapshots,
     state: () => ({
-      checkpoints: checkpoints.length,
-      attestations: attestations.length,
+      checkpoints: seq + 1,
+      attestations,
       signedSeq,
       lagMs: unsigned[0] === undefined ? 0 : clock() - unsigned[0].atMs,
       cumulative,
     }),
-    add({ seq, kind, measurement, outcome, snapshot }) {
+    add({ seq: number, kind, measurement, outcome, snapshot }) {
       const { position, stateRoot, outputsRoot } = measurement
       const outcomeHash = outcome === undefined ? ZERO_DIGEST : outcomeDigest(outcome, sha256)
+      seq = number
       cumulative = chain.next(cumulative, { seq, position, kind, stateRoot, outputsRoot, outcome: outcomeHash })
       const checkpoint = { kind, outputs: hex(outputsRoot), position: position.toString(), seq, state: hex(stateRoot) }
-      checkpoints.push(checkpoint)
-      unsigned.push({ seq, atMs: clock() })
+      noteUnsigned()
       if (outcome !== undefined) journal.append({ kind: 'outcome', outcome })
       journal.append({ kind: 'checkpoint', checkpoint })
+      if (later[0]?.seq === seq) addSnapshot(later.shift() as Snapshot, position)
       if (snapshot !== undefined) {
         const line = { frames: snapshot.frames, manifest: snapshot.manifest, root: hex(snapshot.root), seq }
-        addSnapshot(line)
+        addSnapshot(line, position)
         journal.append({ kind: 'snapshot', snapshot: line })
       }
       // What a snapshot can be gone on from is what is signed: it does not wait for the next regular batch.
       submit(seq === 0 || kind === CHECKPOINT_FINAL || snapshot !== undefined)
+      return checkpoint
     },
-    keep(kept, outcome) {
-      for (const checkpoint of kept) {
-        checkpoints.push(checkpoint)
-        signedSeq = checkpoint.seq
-        const { seq, kind, position, state, outputs } = checkpoint
-        cumulative = chain.next(cumulative, {
-          seq,
-          kind,
-          position: BigInt(position),
-          stateRoot: fromHex(state),
-          outputsRoot: fromHex(outputs),
-          outcome: kind === CHECKPOINT_FINAL && outcome !== null ? outcomeDigest(outcome, sha256) : ZERO_DIGEST,
-        })
-      }
+    seal() {
+      isSealed = true
     },
     onReceipt(attestation) {
-      attestations.push(attestation)
+      if (isSealed) return
+      attestations += 1
       signedSeq = attestation.seq
       while (unsigned[0] !== undefined && unsigned[0].seq <= signedSeq) unsigned.shift()
       journal.append({ kind: 'attestation', attestation })
@@ -146,9 +142,9 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       signer = runSigner
       submit(true)
     },
-    async waitSigned(seq, signal) {
+    async waitSigned(wanted, signal) {
       if (signer === undefined) throw new Error('nothing signs this run')
-      await signer.waitFor(seq, signal === undefined ? {} : { signal })
+      await signer.waitFor(wanted, signal === undefined ? {} : { signal })
       await journal.sync()
     },
   }

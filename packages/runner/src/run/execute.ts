@@ -11,20 +11,19 @@ import {
   hex,
   nextGridPosition,
   type Attempt,
-  type Checkpoint,
+  type Attestation,
   type Computation,
   type MachineNote,
-  type Measurement,
   type Outcome,
-  type RecordDocument,
   type SnapshotRef,
 } from '@reprise/core'
 import type { Signer } from '@reprise/host'
 import { nodeCrypto } from '../crypto.ts'
-import { RunnerError } from '../error.ts'
-import type { JournalHost, JournalWriter } from '../journal/index.ts'
+import { journalPath, readRun, type JournalRun, type JournalWriter } from '../journal/index.ts'
 import type { WasmMachine } from '../machine/index.ts'
 import { writeRecord } from '../record/index.ts'
+import { chainsAt } from './chains.ts'
+import { createAgain, type SignedBefore } from './again.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
 import { createEvidence, type EarlierEvidence, type Evidence } from './evidence.ts'
 import { outcomeOf } from './outcome.ts'
@@ -38,10 +37,7 @@ const { sha256 } = nodeCrypto
 export interface Session {
   readonly run: string
   readonly computation: Computation
-  /** The last one is this one. */
-  readonly attempts: readonly Attempt[]
-  /** As the attempts number them. */
-  readonly hosts: readonly JournalHost[]
+  readonly attempt: Attempt
   readonly signer: Signer
   readonly machine: WasmMachine
   readonly journal: JournalWriter
@@ -50,17 +46,12 @@ export interface Session {
   readonly earlier: Earlier | undefined
 }
 
-export interface Earlier extends EarlierEvidence {
-  /** Signed after the snapshot: computed again, each must come out equal. */
-  readonly expected: readonly Checkpoint[]
-  /** When the last one expected is the final one. */
-  readonly outcome: Outcome | null
+export interface Earlier extends EarlierEvidence, SignedBefore {
+  readonly lastAttestation: Attestation | undefined
 }
 
 export async function execute(request: ExecuteRequest, session: Session): Promise<RunResult> {
-  const { signer, machine, journal, computation, earlier } = session
-  const attempt = session.attempts.at(-1)
-  if (attempt === undefined) throw new Error('a run has an attempt')
+  const { signer, machine, journal, computation, attempt, earlier } = session
   const { host } = signer
   const id = computationId(computation, sha256)
   const evidence = createEvidence({ computationId: id, journal, sha256, clock: () => performance.now(), earlier })
@@ -72,33 +63,19 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
       attempt: attempt.attempt,
       firstSeq: attempt.firstSeq,
       environmentDigest: environmentDigest(attempt.environment, sha256),
-      previous: earlier?.attestations.at(-1) ?? null,
+      previous: earlier?.lastAttestation ?? null,
     },
     maxLagMs: request.maxLagMs ?? MAX_LAG_MS,
     onTrouble: request.onTrouble,
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, earlier })
+  const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, attempt, earlier })
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
-  const ahead = (earlier?.expected ?? []).filter(({ seq }) => seq >= evidence.checkpoints.length)
-  evidence.keep(ahead, earlier?.outcome ?? null)
-  const { attempts, hosts } = countedAttempts(session, evidence)
-  const document: RecordDocument = {
-    schema: 'reprise/record/v1',
-    attempts,
-    computation,
-    hosts: hosts.map(({ ek }, i) => ({
-      ak: `evidence/ak-${i}.tpmt`,
-      ek: ek === null ? null : `evidence/ek-${i}.der`,
-    })),
-    outcome: outcome ?? (ahead.length > 0 ? (earlier?.outcome ?? null) : null),
-    run: session.run,
-  }
+  const written = await writtenRun({ home: request.home, run: session.run })
   const { recordPath, attach, store } = request
-  const recordBytes = await writeRecord({ path: recordPath, document, evidence, hosts, attach, store })
-  const state = evidence.state()
+  const recordBytes = await writeRecord({ path: recordPath, run: written, attach, store })
   const { measureMs, captureMs, dirtyPages } = machine.progress()
   return {
     run: session.run,
@@ -108,12 +85,12 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     host,
     outcome,
     trapMessage: finished.ended?.kind === 'trapped' ? finished.ended.message : undefined,
-    checkpoints: evidence.checkpoints,
-    snapshots: evidence.snapshots.length,
-    attestations: state.attestations,
-    signedSeq: state.signedSeq,
+    checkpoints: written.checkpointCount,
+    snapshots: written.snapshots.length,
+    attestations: written.attestationCount,
+    signedSeq: written.signedSeq,
     signingLost: signing.lost(),
-    cumulative: hex(state.cumulative),
+    cumulative: hex(await cumulativeAtEnd(written, evidence)),
     inputs: changeableInputs(computation),
     follows: attempt.environment.follows,
     removed: finished.removed,
@@ -129,15 +106,18 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
   }
 }
 
-/** An attempt that goes on and of which nothing was signed does not count, nor a host that only it had: spec/journal.md §2.4. */
-function countedAttempts(
-  { attempts, hosts }: Session,
-  { attestations }: Evidence,
-): Pick<Session, 'attempts' | 'hosts'> {
-  const last = attempts.length
-  if (last === 1 || attestations.at(-1)?.attempt === last) return { attempts, hosts }
-  const counted = attempts.slice(0, -1)
-  return { attempts: counted, hosts: hosts.slice(0, Math.max(...counted.map(({ host }) => host)) + 1) }
+/** What the record is made of is what is on disk: the same that another process would find after a crash. */
+async function writtenRun({ home, run }: { readonly home: string; readonly run: string }): Promise<JournalRun> {
+  const read = await readRun(journalPath(home, run))
+  if (read.run === undefined) throw new Error('a journal that was written has a start')
+  return read.run
+}
+
+async function cumulativeAtEnd(written: JournalRun, evidence: Evidence): Promise<Uint8Array> {
+  const { checkpoints, cumulative } = evidence.state()
+  if (checkpoints === written.checkpointCount) return cumulative
+  // Stopped before it came again to all that an earlier attempt has signed: that stays.
+  return (await chainsAt(written, written.checkpointCount - 1, [])).cumulative
 }
 
 function changeableInputs({ mounts: [folder] }: Computation): ReadonlyMap<string, string> {
@@ -147,6 +127,7 @@ function changeableInputs({ mounts: [folder] }: Computation): ReadonlyMap<string
 
 interface Parts {
   readonly computation: Computation
+  readonly attempt: Attempt
   readonly earlier: Earlier | undefined
   readonly machine: WasmMachine
   readonly journal: JournalWriter
@@ -164,8 +145,9 @@ interface Finished {
 async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished> {
   const { machine, evidence, signing, journal, earlier } = parts
   const policy = parts.computation.checkpoints
-  const expected = new Map(earlier?.expected.map((checkpoint) => [checkpoint.seq, checkpoint]))
-  const lastExpected = earlier?.expected.at(-1)?.seq ?? 0
+  const nextDue = request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes))
+  const again = earlier && createAgain(earlier, { ...request, ...parts, nextDue, signal: request.signal })
+  const lastExpected = earlier?.expected.last ?? 0
   const snapshots = new SnapshotClock(request.snapshotMs)
   let finished: Finished = { ended: undefined, outcome: undefined, removed: [], notes: [] }
   let verdict: 'go' | 'stop' = 'go'
@@ -173,18 +155,18 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
   let chained: Promise<void> = Promise.resolve()
   const chain = async (measured: Measured, saved: Promise<SnapshotRef> | undefined): Promise<void> => {
     const measurement = await measured.measurement
-    checkExpected(expected.get(measured.seq), measured, measurement)
+    await again?.check(measured, measurement)
     const snapshot = await saved
     if (measured.kind === CHECKPOINT_FINAL) finished = await finishOutputs(request, machine, measured)
     const { seq, kind } = measured
-    evidence.add({
+    const checkpoint = evidence.add({
       seq,
       kind,
       measurement,
       ...(finished.outcome !== undefined && { outcome: finished.outcome }),
       ...(snapshot !== undefined && { snapshot }),
     })
-    if (request.onCheckpoint?.(evidence.checkpoints.at(-1) as Checkpoint) === 'stop') verdict = 'stop'
+    if (request.onCheckpoint?.(checkpoint) === 'stop') verdict = 'stop'
   }
   const interrupt = (): void => machine.interrupt()
   request.signal?.addEventListener('abort', interrupt)
@@ -194,11 +176,11 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
   const ticker = setInterval(() => report(signing.isWaiting() ? 'signing' : 'running'), 200)
   try {
     report('preparing')
-    const from = earlier === undefined ? undefined : await checkRestored(machine, earlier)
+    const from = await again?.restored()
     const ended = await drive(
       machine,
       {
-        nextDue: request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes)),
+        nextDue,
         onCheckpoint: async (measured) => {
           // Nothing is computed for a run that cannot be written down any more.
           const failure = journal.failure()
@@ -210,7 +192,8 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           chained.catch(() => {})
           // The first is signed before the guest's first instruction: nothing it does comes before the seal.
           const isEdge = measured.seq === 0 || measured.kind === CHECKPOINT_FINAL
-          if (isEdge) await chained
+          // Where something must come out again, the machine stands until it has: were it different, its state would be kept.
+          if (isEdge || measured.seq <= lastExpected) await chained
           if (measured.seq === 0) await signing.waitFor(0)
           else await signing.waitForLag()
           return verdict
@@ -235,44 +218,6 @@ async function finishOutputs(request: ExecuteRequest, machine: WasmMachine, { st
   return { ended, outcome, removed: results.removed, notes: results.notes }
 }
 
-/**
- * A machine that was restored must measure as the one that was saved.
- *
- * @throws RunnerError `DETERMINISM`.
- */
-async function checkRestored(
-  machine: WasmMachine,
-  { checkpoints }: Earlier,
-): Promise<{ readonly seq: number; readonly position: bigint }> {
-  const checkpoint = checkpoints.at(-1)
-  if (checkpoint === undefined) throw new Error('a run goes on from a checkpoint')
-  const { stateRoot, outputsRoot, position } = await machine.measure()
-  if (hex(stateRoot) !== checkpoint.state || hex(outputsRoot) !== checkpoint.outputs) {
-    throw new RunnerError('DETERMINISM', {
-      message: `the machine restored from the snapshot of checkpoint ${checkpoint.seq} is not the one that was saved`,
-      hint: 'the snapshot in the store was damaged, or saved by another version; run the program again from its start',
-    })
-  }
-  return { seq: checkpoint.seq, position }
-}
-
-/** @throws RunnerError `DETERMINISM` when what was signed comes out differently. */
-function checkExpected(expected: Checkpoint | undefined, { seq, kind }: Measured, measurement: Measurement): void {
-  if (expected === undefined) return
-  const { position, stateRoot, outputsRoot } = measurement
-  const isSame =
-    expected.kind === kind &&
-    expected.position === position.toString() &&
-    expected.state === hex(stateRoot) &&
-    expected.outputs === hex(outputsRoot)
-  if (isSame) return
-  throw new RunnerError('DETERMINISM', {
-    message: `checkpoint ${seq} was signed with state ${expected.state} at position ${expected.position}, and now has ${hex(stateRoot)} at ${position}`,
-    hint: 'nothing that was signed is ever replaced; keep the journal and both hosts as they are, and report this',
-    data: { expected, actual: { position: position.toString(), state: hex(stateRoot), outputs: hex(outputsRoot) } },
-  })
-}
-
 function progressOf(phase: RunProgress['phase'], { machine, evidence }: Parts): RunProgress {
   const { position, memoryBytes } = machine.progress()
   const { checkpoints, attestations, signedSeq, lagMs } = evidence.state()
@@ -287,7 +232,7 @@ async function finish(parts: {
   ended: boolean
 }): Promise<void> {
   const { journal, evidence, signing, ended } = parts
-  await signing.waitFor(evidence.checkpoints.length - 1)
+  await signing.waitFor(evidence.state().checkpoints - 1)
   journal.append({ kind: 'end', reason: ended ? 'finished' : 'interrupted' })
   await journal.sync()
 }

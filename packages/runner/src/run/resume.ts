@@ -1,15 +1,25 @@
 /** Going on with a run that ended before its end, from its newest signed snapshot. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cumulatives, ZERO_DIGEST, type Attempt } from '@reprise/core'
-import { nodeCrypto } from '../crypto.ts'
+import type { Attempt } from '@reprise/core'
 import { RunnerError, systemCode } from '../error.ts'
 import { runnerFolders } from '../home.ts'
-import { hostNumber, journalPath, openJournal, resumePoint, runOf } from '../journal/index.ts'
+import { gatherBlobs, gatherSnapshot, type BlobSources } from '../gather/index.ts'
+import {
+  Cursor,
+  hostNumber,
+  journalPath,
+  openJournal,
+  resumePoint,
+  type JournalRun,
+  type ResumePoint,
+} from '../journal/index.ts'
 import { checkRecordPlace } from '../record/index.ts'
+import { chainsAt } from './chains.ts'
 import { describeEnvironment } from './environment.ts'
-import { execute } from './execute.ts'
+import { execute, type Earlier } from './execute.ts'
 import { computationBlobs, prepare } from './prepare.ts'
+import { alarmed, hasEnded, notResumable } from './refusals.ts'
 import { journalHost } from './run.ts'
 import { checkBlob, readSnapshot } from './snapshot.ts'
 import type { ExecuteRequest, RunResult } from './types.ts'
@@ -17,6 +27,10 @@ import type { ExecuteRequest, RunResult } from './types.ts'
 export interface ResumeRequest extends ExecuteRequest {
   /** The run, whole. */
   readonly run: string
+  /** Where what is not in the store may be had. */
+  readonly sources: BlobSources
+  /** Goes on although what was signed came out differently before; it has to come out as signed all the same. */
+  readonly discardAlarm?: boolean
 }
 
 /**
@@ -24,7 +38,7 @@ export interface ResumeRequest extends ExecuteRequest {
  * the run.
  *
  * @throws RunnerError `NOT_RESUMABLE` when the run has ended or has no signed snapshot, `RUN_BUSY` when another process is
- *   at work on it, `DETERMINISM`, `JOURNAL_DAMAGED`, `BLOB_MISSING`, `BLOB_CORRUPT`, `NOT_THE_SNAPSHOT`, and as `run` does.
+ *   at work on it, `ALARMED`, `DETERMINISM`, `JOURNAL_DAMAGED`, `BLOB_MISSING`, `BLOB_CORRUPT`, `NOT_THE_SNAPSHOT`, and as `run` does.
  */
 export async function resume(request: ResumeRequest): Promise<RunResult> {
   const startedMs = performance.now()
@@ -32,19 +46,23 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   const opened = await openJournal(journalPath(request.home, request.run))
   await using journal = opened.journal
   // Cut off before its first line was on disk.
-  if (opened.entries.length === 0) throw notResumable(request.run, 'it has no signed snapshot')
-  const earlier = runOf(opened.entries)
+  if (opened.run === undefined) throw notResumable(request.run, 'it has no signed snapshot')
+  const earlier = opened.run
   const point = resumePoint(earlier)
-  if (earlier.ended === 'finished') throw notResumable(request.run, 'it has ended')
+  if (earlier.ended === 'finished') throw hasEnded(request.run)
   if (point === undefined) throw notResumable(request.run, 'it has no signed snapshot')
-  const { snapshot, checkpoints } = point
-  const manifest = await readSnapshot(snapshot, checkpoints[snapshot.seq], request.store)
+  if (earlier.alarm !== null && request.discardAlarm !== true) throw alarmed(earlier)
+  const { snapshot } = point
+  const { seq } = snapshot
+  await gatherBlobs(request.sources, earlier.computation)
+  await gatherSnapshot(request.sources, snapshot)
+  const before = await earlierOf(earlier, point)
+  const manifest = await readSnapshot(snapshot, before.checkpoint, request.store)
   for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
   const [signer, machine] = await prepare(request, earlier.computation, manifest)
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
   const host = journalHost(signer.host)
-  const number = hostNumber(earlier, host.ak)
   const [first] = earlier.attempts
   const environment = await describeEnvironment({
     host: signer.host,
@@ -52,42 +70,41 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     follows: first?.environment.follows ?? [],
     repeats: first?.environment.repeats ?? null,
   })
-  const { seq } = snapshot
   const attempt: Attempt = {
     attempt: earlier.attempts.length + 1,
     environment,
     firstSeq: seq + 1,
     from: seq,
-    host: number,
+    host: hostNumber(earlier, host.ak),
   }
+  if (earlier.alarm !== null) journal.append({ kind: 'discard' })
   journal.append({ kind: 'attempt', attempt, host })
   await journal.sync()
-  const document = { computation: earlier.computation, outcome: null }
+  await using _expected = before.expected.stream
   return await execute(request, {
     run: request.run,
     computation: earlier.computation,
-    attempts: [...earlier.attempts, attempt],
-    hosts: number === earlier.hosts.length ? [...earlier.hosts, host] : earlier.hosts,
+    attempt,
     signer,
     machine,
     journal,
     prepareMs,
-    earlier: {
-      checkpoints,
-      snapshots: point.snapshots,
-      attestations: earlier.attestations,
-      cumulative: cumulatives(document, point.checkpoints, nodeCrypto.sha256).at(-1) ?? ZERO_DIGEST,
-      expected: point.expected,
-      outcome: earlier.outcome,
-    },
+    earlier: { ...before, manifest },
   })
 }
 
-function notResumable(run: string, why: string): RunnerError {
-  return new RunnerError('NOT_RESUMABLE', {
-    message: `the run ${run} cannot be gone on with: ${why}`,
-    hint: 'run the program again from its start',
-  })
+/** What an attempt has to know of those before it, gone along in their journal. */
+export async function earlierOf(run: JournalRun, point: ResumePoint): Promise<Omit<Earlier, 'manifest'>> {
+  const { snapshot, snapshots, expected } = point
+  return {
+    ...(await chainsAt(run, snapshot.seq, snapshots)),
+    laterSnapshots: snapshots.filter(({ seq }) => seq > snapshot.seq),
+    attestations: run.attestationCount,
+    lastAttestation: run.lastAttestation,
+    run,
+    snapshot,
+    expected: { last: expected.last, stream: new Cursor(run.checkpoints(expected.first, expected.last)) },
+  }
 }
 
 /**
@@ -115,7 +132,7 @@ export async function findRun(home: string, name: string): Promise<string> {
       name === 'last'
         ? `no run is kept in ${folder}`
         : `no single run in ${folder} is meant by ${JSON.stringify(name)}`,
-    hint: 'give the beginning of a run id, at least four digits, or the word last',
+    hint: 'give the beginning of a run id, at least four digits, or the word last; or a record, as FILE.reprise',
   })
 }
 

@@ -33,12 +33,10 @@ export async function run(request: RunRequest): Promise<RunResult> {
   await using journal = await createJournal(journalPath(request.home, id))
   journal.append({ kind: 'start', attempt, computation, host, run: id })
   await journal.sync()
-  const hosts = [host]
   return await execute(request, {
     run: id,
     computation,
-    attempts: [attempt],
-    hosts,
+    attempt,
     signer,
     machine,
     journal,

@@ -19,21 +19,15 @@ import { RunnerError } from '../error.ts'
  * machine is checked by measuring it.
  *
  * @param checkpoint - The one at which the snapshot was taken.
- * @param bring - Puts a blob that the store lacks into it, when it can.
  * @throws RunnerError `BLOB_MISSING`, `BLOB_CORRUPT`; `NOT_THE_SNAPSHOT` when it is not the one that was signed.
  */
 export async function readSnapshot(
   snapshot: Snapshot,
   checkpoint: Pick<Checkpoint, 'seq' | 'state'>,
   store: BlobStore,
-  bring: (sha256: string) => Promise<void> = async () => {},
 ): Promise<SnapshotManifest> {
-  await bring(snapshot.manifest)
   const manifest = decoded(await store.read(snapshot.manifest), checkpoint.seq)
-  for (const { sha256 } of manifestBlobs(manifest)) {
-    await bring(sha256)
-    await checkBlob(store, sha256)
-  }
+  for (const { sha256 } of manifestBlobs(manifest)) await checkBlob(store, sha256)
   const frames = await store.read(manifest.frames.sha256)
   const root = snapshotRoot(fromHex(checkpoint.state), frames, nodeCrypto.sha256)
   if (hex(root) !== snapshot.root || manifest.frames.sha256 !== snapshot.frames) throw notTheSnapshot(checkpoint.seq)

@@ -55,7 +55,7 @@ export interface RunResult {
   /** Undefined when the run was interrupted or stopped before its end. */
   readonly outcome: Outcome | undefined
   readonly trapMessage: string | undefined
-  readonly checkpoints: readonly Checkpoint[]
+  readonly checkpoints: number
   readonly snapshots: number
   readonly attestations: number
   readonly signedSeq: number

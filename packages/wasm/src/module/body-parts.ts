@@ -1,6 +1,7 @@
 /** What decoding a function body is measured in: limits and marks; the arrays it fills are in `body.ts`. */
 
-import { malformed } from './cursor.ts'
+import { type Cursor, malformed } from './cursor.ts'
+import { unsupported } from './module.ts'
 import { OP } from './opcodes.ts'
 
 export const LOCALS_MAX = 49_900
@@ -44,3 +45,21 @@ export function exceptionUse(op: number): number {
 /** Block types in `Body.immediate`: a type index, or these negative values. */
 export const EMPTY_BLOCK = -1
 export const VALUE_BLOCK = -2
+
+/** An opcode, numbered as in `opcodes.ts`; `where` names its function. */
+export function readOpcode(cursor: Cursor, where: () => string): number {
+  const { at } = cursor
+  const op = cursor.u8()
+  if (op !== 0xfc && op !== 0xfd) return op
+  const sub = cursor.u32()
+  if (op === 0xfd && sub > 0xff) throw unsupported('relaxed SIMD', where(), at)
+  if (sub > 0xff) throw malformed(`unknown instruction in ${where()}`, at)
+  return (op === 0xfc ? 0x100 : 0x200) + sub
+}
+
+/** Whether an instruction that goes on with or ends a construct cannot do so with one that `opened` began. */
+export function isStray(op: number, opened: number, inFirstPart: boolean): boolean {
+  if (op === OP.else) return opened !== OP.if || !inFirstPart
+  if (op === OP.delegate) return opened !== OP.try || !inFirstPart
+  return op !== OP.end && opened !== OP.try
+}

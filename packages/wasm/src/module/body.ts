@@ -13,9 +13,11 @@ import {
   doubled,
   EMPTY_BLOCK,
   exceptionUse,
+  isStray,
   LOCALS_MAX,
   LOOP,
   NESTING_MAX,
+  readOpcode,
   USES,
   VALUE_BLOCK,
 } from './body-parts.ts'
@@ -59,12 +61,10 @@ export class Body {
   loopWeight = new Uint32Array(0)
   /** Instructions outside of all loops. */
   entryWeight = 0
-
   /** By local: how many instructions set it. */
   localSets = new Uint32Array(0)
   /** By local: the constant that the last of them sets, if an i32.const stands right before it; else 0. */
   localConstants = new Int32Array(0)
-
   params = 0
   /** Parameters and locals. */
   locals = 0
@@ -164,13 +164,7 @@ export class Body {
   #readInstruction(cursor: Cursor, module: WasmModule): void {
     const n = this.count++
     this.at[n] = cursor.at
-    let op = cursor.u8()
-    if (op === 0xfc || op === 0xfd) {
-      const sub = cursor.u32()
-      if (op === 0xfd && sub > 0xff) throw unsupported('relaxed SIMD', this.#where(), this.at[n])
-      if (sub > 0xff) throw malformed(`unknown instruction in ${this.#where()}`, this.at[n])
-      op = (op === 0xfc ? 0x100 : 0x200) + sub
-    }
+    const op = readOpcode(cursor, this.#where)
     this.opcode[n] = op
     this.#weigh(op, n)
     if (op >= OP.try && op <= OP.throwRef) {
@@ -308,11 +302,9 @@ export class Body {
 
   #rethrow(depth: number, n: number): void {
     this.#flag(LOOP.exits)
-    if (depth >= this.#depth) throw malformed(`unknown label ${depth}`, this.at[n])
-    const part = this.#open[this.#depth - 1 - depth]
-    if (part < 0 || (this.opcode[part] !== OP.catch && this.opcode[part] !== OP.catchAll)) {
-      throw malformed(`a rethrow of nothing in ${this.#where()}`, this.at[n])
-    }
+    const part = depth < this.#depth ? this.#open[this.#depth - 1 - depth] : -1
+    const caught = part >= 0 && (this.opcode[part] === OP.catch || this.opcode[part] === OP.catchAll)
+    if (!caught) throw malformed(`a rethrow of nothing in ${this.#where()}`, this.at[n])
     this.rethrown[part] = 1
   }
 
@@ -376,14 +368,12 @@ export class Body {
     this.openerOf[n] = opener
     if (part >= 0) this.mate[part] = n
     const opened = opener < 0 ? OP.block : this.opcode[opener]
-    const stray = op === OP.else ? opened !== OP.if || part !== opener : op !== OP.end && opened !== OP.try
-    if (stray) throw malformed(`a part of no construct in ${this.#where()}`, this.at[n])
+    if (isStray(op, opened, part === opener)) throw malformed(`a part of no construct in ${this.#where()}`, this.at[n])
     if (structure[op] === STRUCTURE.continues) {
       this.#open[level] = n
       this.rethrown[n] = 0
       return
     }
-    if (op === OP.delegate && part !== opener) throw malformed(`delegate behind catch in ${this.#where()}`, this.at[n])
     this.#depth = level
     if (opened === OP.loop) this.#loop = this.loopParent[this.#loop]
   }

@@ -8,13 +8,13 @@
  */
 
 import type { CallGraph } from '../analysis/call-graph.ts'
-import { WasmError } from '../error.ts'
 import { Body } from '../module/body.ts'
 import { readModule, SECTION, type FunctionType, type WasmModule } from '../module/module.ts'
 import { type NumericType, OP, VALUE_TYPES } from '../module/opcodes.ts'
 import { ByteSink } from '../module/sink.ts'
-import type { Activations, Frame, FrameValue } from '../state/frames.ts'
+import type { Activations, Frame } from '../state/frames.ts'
 import { ContinuationWriter, type ExpectedValue, type SiteFacts } from './continuation.ts'
+import { fitsValue, foreign } from './fitting.ts'
 import {
   FRAME_IMPORT,
   GIVE_IMPORTS,
@@ -392,21 +392,3 @@ function assemble(parts: Parts): Uint8Array<ArrayBuffer> {
 }
 
 /** @param module - Asked for where a number or a type alone does not tell. */
-function fitsValue({ type, tags }: ExpectedValue, value: FrameValue, module: () => WasmModule): boolean {
-  if (value.type !== type) return false
-  if (value.type === 'funcref') return value.function === undefined || value.function < module().functions.length
-  if (value.type !== 'exnref') return true
-  const { exception } = value
-  if (exception === undefined) return tags === undefined
-  const declared = module().tags
-  if (exception.tag >= declared.length || tags?.includes(exception.tag) === false) return false
-  const { params } = declared[exception.tag]
-  return params.length === exception.values.length && params.every((each, i) => each === exception.values[i].type)
-}
-
-function foreign({ function: index, site }: Pick<Frame, 'function' | 'site'>, why: string): WasmError {
-  return new WasmError('SNAPSHOT', {
-    message: `A frame of the snapshot (function ${index}, site ${site}) does not fit the module: ${why}.`,
-    hint: 'A snapshot belongs to one module and one version of its semantics.',
-  })
-}

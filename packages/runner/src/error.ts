@@ -29,6 +29,7 @@ const KINDS = {
   ALARMED: 'input', // stopped by a determinism alarm that nobody has discarded
   FORKED: 'input', // gone on with twice: neither is the beginning of the other
   RUN_BUSY: 'input', // another process is at work on it
+  STORE_BUSY: 'unknown', // another process collects what nothing needs
   NOT_THE_SNAPSHOT: 'unknown', // another snapshot than the one that was signed
   JOURNAL_DAMAGED: 'unknown', // a wrong line before correct ones
   JOURNAL_WRITE: 'failure',

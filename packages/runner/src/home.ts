@@ -6,13 +6,26 @@ import { writeFailure } from './error.ts'
 export interface RunnerFolders {
   /** Content-addressed files, see blobs/. */
   readonly blobs: string
+  /** What processes at work rely on, one file each, see blobs/pins.ts. */
+  readonly pins: string
+  /** Held by whoever collects what nothing needs: one at a time. */
+  readonly lock: string
+  /** There while blobs are being deleted. */
+  readonly collecting: string
   readonly runs: string
   /** May be deleted at any time. */
   readonly cache: string
 }
 
 export function runnerFolders(home: string): RunnerFolders {
-  return { blobs: join(home, 'blobs', 'sha256'), cache: join(home, 'cache'), runs: join(home, 'runs') }
+  return {
+    blobs: join(home, 'blobs', 'sha256'),
+    pins: join(home, 'blobs', 'pins'),
+    lock: join(home, 'blobs', 'lock'),
+    collecting: join(home, 'blobs', 'collecting'),
+    cache: join(home, 'cache'),
+    runs: join(home, 'runs'),
+  }
 }
 
 /**
@@ -22,7 +35,7 @@ export function runnerFolders(home: string): RunnerFolders {
  */
 export async function createHome(home: string): Promise<RunnerFolders> {
   const folders = runnerFolders(home)
-  for (const folder of [folders.blobs, folders.runs, folders.cache]) {
+  for (const folder of [folders.blobs, folders.pins, folders.runs, folders.cache]) {
     try {
       await mkdir(folder, { mode: 0o700, recursive: true })
     } catch (error) {

@@ -1,4 +1,13 @@
 export { openBlobStore, type BlobStore } from './blobs/index.ts'
+export {
+  collect,
+  planCollection,
+  storeSizes,
+  type BlobSizes,
+  type CollectionPlan,
+  type CollectionPolicy,
+  type StoreSizes,
+} from './collect/index.ts'
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
 export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
@@ -15,6 +24,7 @@ export {
 export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord, exportRun } from './export/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
+export type { KeepSnapshots } from './journal/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export {
   repeat,

@@ -9,7 +9,7 @@ import {
   type SegmentsResult,
 } from '@reprise/runner'
 import type { Context } from '../context.ts'
-import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
+import { EXIT_INTERRUPTED, EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { count, paint, safe } from '../print/format.ts'
 import { gatherProgress } from '../print/gather-progress.ts'
 import { progressLine } from '../print/progress.ts'
@@ -54,8 +54,11 @@ export async function repeatInParts(request: PartsRequest): Promise<number> {
   if (result === undefined) return EXIT_INTERRUPTED
   if (json) process.stdout.write(`${JSON.stringify(answer(result, request.evidence))}\n`)
   else print(original.path, result)
-  return result.repetition === 'reproduced' ? EXIT_YES : EXIT_NO
+  return EXITS[result.repetition]
 }
+
+const EXITS = { reproduced: EXIT_YES, diverged: EXIT_NO, incomplete: EXIT_UNKNOWN } as const
+const COLOURS = { reproduced: 'green', diverged: 'red', incomplete: 'yellow' } as const
 
 function answer(result: SegmentsResult, evidence: string): object {
   const { repetition, segments, confidence, results } = result
@@ -77,16 +80,19 @@ function print(path: string, { repetition, segments, confidence, results }: Segm
   const { stdout } = process
   const line = (text: string): void => void stdout.write(`${text}\n`)
   line(
-    `${paint(repetition === 'reproduced' ? 'green' : 'red', repetition, stdout)}, ${segments.repeated} of ${count(segments.total, 'segment')}   ${safe(path)}`,
+    `${paint(COLOURS[repetition], repetition, stdout)}, ${segments.repeated} of ${count(segments.total, 'segment')}   ${safe(path)}`,
   )
-  for (const { segment, first, last, reproduced, detail, firstDivergence } of results) {
+  for (const { segment, first, last, reproduced, available, detail, firstDivergence } of results) {
     const where =
       firstDivergence === undefined
         ? ''
         : `: checkpoint ${firstDivergence.seq}, in ${firstDivergence.differs.join(', ')}`
+    const word = reproduced ? 'reproduced' : available ? 'diverged' : 'not repeated'
     line(
-      `  segment ${segment}, checkpoints ${first} to ${last}: ${reproduced ? 'reproduced' : `diverged (${detail}${where})`}`,
+      `  segment ${segment}, checkpoints ${first} to ${last}: ${word}${reproduced ? '' : ` (${safe(detail)}${where})`}`,
     )
   }
+  if (results.some(({ available }) => !available))
+    line(`  what has no snapshot any more is repeated with the whole run: reprise repeat ${safe(path)}`)
   line(`  chance that one bad segment among all would have been found: ${(100 * confidence).toFixed(1)} %`)
 }

@@ -11,6 +11,7 @@ import {
   RunnerError,
   type AttachLevel,
   type BlobSources,
+  type KeepSnapshots,
   type LoadedRecord,
 } from '@reprise/runner'
 import { openPlaces } from '../blob-places.ts'
@@ -34,6 +35,7 @@ interface ResumeOptions {
   readonly discardAlarm?: boolean
   readonly maxLagMs?: number
   readonly snapshotMs?: number
+  readonly keepSnapshots?: KeepSnapshots
   readonly json?: boolean
 }
 
@@ -79,7 +81,17 @@ function isGoodEnough({ evidence, findings }: VerifyResult): boolean {
 }
 
 async function goOn(
-  { output, attach, blobs = [], inputs, discardAlarm = false, maxLagMs, snapshotMs, json = false }: ResumeOptions,
+  {
+    output,
+    attach,
+    blobs = [],
+    inputs,
+    discardAlarm = false,
+    maxLagMs,
+    snapshotMs,
+    keepSnapshots,
+    json = false,
+  }: ResumeOptions,
   context: Context,
   run: string,
   record: LoadedRecord | undefined,
@@ -118,6 +130,7 @@ async function goOn(
     recordPath: output === undefined ? freeRecordPath(stemOf(run, record)) : resolve(output),
     attach,
     ...(maxLagMs !== undefined && { maxLagMs }),
+    ...(keepSnapshots !== undefined && { keepSnapshots }),
     ...(snapshotMs !== undefined && { snapshotMs }),
     signal: context.signal,
     onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.clear }),

@@ -8,6 +8,7 @@ import {
   run,
   warmRootOf,
   type AttachLevel,
+  type KeepSnapshots,
   type Flags,
 } from '@reprise/runner'
 import { createContext, openSigner, openStore } from '../context.ts'
@@ -22,6 +23,7 @@ interface RunOptions extends Flags {
   readonly attach: AttachLevel
   readonly maxLagMs?: number
   readonly snapshotMs?: number
+  readonly keepSnapshots?: KeepSnapshots
   readonly snapshots?: boolean
   readonly writeBack: boolean
   readonly json?: boolean
@@ -33,6 +35,7 @@ export async function action(options: object, command: readonly string[]): Promi
     attach,
     maxLagMs,
     snapshotMs,
+    keepSnapshots,
     snapshots,
     json = false,
     writeBack: wantsWriteBack,
@@ -72,6 +75,7 @@ export async function action(options: object, command: readonly string[]): Promi
     recordPath: output === undefined ? freeRecordPath(definition.program.stem) : resolve(output),
     attach,
     ...(maxLagMs !== undefined && { maxLagMs }),
+    ...(keepSnapshots !== undefined && { keepSnapshots }),
     ...(snapshots ? snapshotMs !== undefined && { snapshotMs } : { snapshotMs: null }),
     follows: await followedRuns(context.home, definition.inputs),
     signal: context.signal,

@@ -1,5 +1,12 @@
 /** `reprise show`: what a record says, and first of all whether to believe it; or what this host knows of a run. */
-import { computationId, hex, type Computation, type RecordDocument, type WarmStart } from '@reprise/core'
+import {
+  computationId,
+  hex,
+  type Computation,
+  type RecordDocument,
+  type VerifyResult,
+  type WarmStart,
+} from '@reprise/core'
 import { findRun, nodeCrypto, runtimeOf } from '@reprise/runner'
 import { createContext } from '../context.ts'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
@@ -17,19 +24,19 @@ export async function action(options: object, [path = '']: readonly string[]): P
   const result = await verifyFile(path)
   const { document, evidence } = result
   if (json) {
-    const { findings, checkpoints, attestations, cumulative } = result
+    const { findings, checkpoints, attestations, snapshots, attached, cumulative } = result
     process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, document, findings })}\n`,
+      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, document, findings })}\n`,
     )
   } else {
     printVerdict(path, result)
     // What a refuted record says is nobody's word.
-    if (document !== null && evidence !== 'refuted') printDocument(document)
+    if (document !== null && evidence !== 'refuted') printDocument(document, result)
   }
   return evidence === 'verified' ? EXIT_YES : evidence === 'refuted' ? EXIT_NO : EXIT_UNKNOWN
 }
 
-function printDocument(document: RecordDocument): void {
+function printDocument(document: RecordDocument, result: VerifyResult): void {
   const { computation, outcome, attempts } = document
   const rows: [string, string][] = [
     ['computation', hex(computationId(computation, nodeCrypto.sha256))],
@@ -51,6 +58,7 @@ function printDocument(document: RecordDocument): void {
     for (const run of e.follows) rows.push(['follows', `run ${run}`])
   }
   rows.push(['run', document.run])
+  if (result.snapshots > 0) rows.push(['snapshots', snapshots(result)])
   if (outcome !== null) {
     rows.push(['outcome', 'code' in outcome.exit ? `exited ${outcome.exit.code}` : `trapped: ${outcome.exit.trap}`])
     for (const { path, length, sha256 } of outcome.outputs)
@@ -61,6 +69,12 @@ function printDocument(document: RecordDocument): void {
 
 function warmRow({ arguments: args, snapshotRoot }: WarmStart): [string, string] {
   return ['start', `warm, after ${args.map((word) => JSON.stringify(word)).join(' ')}, state ${snapshotRoot}`]
+}
+
+function snapshots({ snapshots: signed, attached }: VerifyResult): string {
+  const { plain, stored } = attached.snapshotBytes
+  const size = attached.snapshots === 0 ? '' : `, ${bytes(stored)} there, ${bytes(plain)} plain`
+  return `${signed}, ${attached.snapshots} of them in the record${size}`
 }
 
 function program(computation: Computation): string {

@@ -73,6 +73,7 @@ export function answer(path: string, result: VerifyResult): object {
     snapshots: result.snapshots,
     unsignedSnapshots: result.unsignedSnapshots,
     segments: { ...result.segments, repeated: 0 },
+    attached: result.attached,
     confidence: 0,
     computation: result.computationId,
     run: result.runId,
@@ -113,8 +114,27 @@ export function printVerdict(path: string, result: VerifyResult): void {
       `  signed: the first ${result.signedCheckpoints} of them; the rest, and any outcome, is only what the file says`,
     )
   for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
+  if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+}
+
+function segmentsLine({ segments: { total }, attached: { segments } }: VerifyResult): string {
+  const others = total - segments.length
+  const parts = count(total, 'segment')
+  if (others === 0) return `${parts}, each with its snapshot in the record: reprise repeat --segments`
+  return `${parts}; the record carries the snapshots of ${ranges(segments)}, ${others === 1 ? 'the other is' : `the other ${others} are`} only named in it`
+}
+
+/** `0, 3 to 5` */
+function ranges(numbers: readonly number[]): string {
+  const found: [number, number][] = []
+  for (const number of numbers) {
+    const last = found.at(-1)
+    if (last !== undefined && last[1] + 1 === number) last[1] = number
+    else found.push([number, number])
+  }
+  return found.map(([first, last]) => (first === last ? `${first}` : `${first} to ${last}`)).join(', ')
 }
 
 export function criterion(

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { RunResult, WriteBackResult } from '@reprise/runner'
 import { EXIT_INTERRUPTED, EXIT_TRAPPED } from '../exit.ts'
-import { count, paint, safe, short, shortPath } from './format.ts'
+import { bytes, count, paint, safe, short, shortPath } from './format.ts'
 import { ownTier, weakestLink } from './tier.ts'
 
 /** `analysis.reprise`, or the first of `analysis-2.reprise`, … that is free: evidence is never written over unasked. */
@@ -28,6 +28,8 @@ export function runAnswer(result: RunResult): object {
     exit: result.outcome?.exit ?? null,
     checkpoints: result.checkpoints,
     snapshots: result.snapshots,
+    keptSnapshots: result.keptSnapshots,
+    snapshotBytes: result.snapshotBytes,
     attestations: result.attestations,
     signedCheckpoints: result.signedSeq + 1,
     cumulative: result.cumulative,
@@ -52,7 +54,7 @@ export function printRunResult(result: RunResult, written: WriteBackResult | und
     `${paint('bold', headline(result), stderr)}   ${safe(shortPath(result.recordPath))}   ${short(result.cumulative)}`,
   )
   line(`  ${weakestLink(ownTier(result.host), 'self')}`)
-  const snapshots = result.snapshots === 0 ? '' : `, ${count(result.snapshots, 'snapshot')}`
+  const snapshots = result.snapshots === 0 ? '' : `, ${count(result.snapshots, 'snapshot')} (${keptSize(result)})`
   line(`  ${count(result.checkpoints, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
   const { measureMs, runMs, dirtyPages } = result.overhead
   if (dirtyPages.method === 'compare' && runMs > NOTABLE_RUN_MS && measureMs > NOTABLE_SHARE * runMs)
@@ -83,6 +85,12 @@ export function printRunResult(result: RunResult, written: WriteBackResult | und
     line(`  elsewhere: reprise export ${run} --format record -o FILE, then there reprise resume FILE`)
   }
   if (outcome !== undefined) line(`  next: reprise verify ${safe(shortPath(result.recordPath))}, then reprise repeat`)
+}
+
+function keptSize({ snapshots, keptSnapshots, snapshotBytes }: RunResult): string {
+  if (keptSnapshots === 0) return 'none kept'
+  const size = `${bytes(snapshotBytes.stored)} on disk, ${bytes(snapshotBytes.plain)} plain`
+  return keptSnapshots === snapshots ? size : `${keptSnapshots} kept: ${size}`
 }
 
 const CONFLICTS = {

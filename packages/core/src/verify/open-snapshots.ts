@@ -27,6 +27,8 @@ export interface OpenedSnapshots {
 export interface ManifestFacts extends Pick<SnapshotManifest, 'phase' | 'position'> {
   /** Digest of the frames, hex. */
   readonly frames: string
+  /** All that it names is attached. */
+  readonly isWhole: boolean
 }
 
 export const NO_SNAPSHOTS: OpenedSnapshots = { lines: [], isBroken: true, manifests: new Map(), blobs: new BlobUses() }
@@ -45,7 +47,8 @@ export async function openSnapshots(
     try {
       const decoded = decodeManifestBytes(await entry.bytes(MANIFEST_BYTES_MAX), name)
       const { frames, phase, position } = decoded
-      manifests.set(manifest, { frames: frames.sha256, phase, position })
+      const isWhole = manifestBlobs(decoded).every(({ sha256 }) => entries.has(blobEntryName(sha256)))
+      manifests.set(manifest, { frames: frames.sha256, phase, position, isWhole })
       blobs.use({ sha256: manifest, lengthBytes: entry.lengthBytes }, name)
       // Of millions of names in a hostile manifest, only as many are kept as there are entries.
       for (const ref of manifestBlobs(decoded)) if (entries.has(blobEntryName(ref.sha256))) blobs.use(ref, name)

@@ -43,8 +43,17 @@ export interface VerifyOptions {
 export type Evidence = 'verified' | 'refuted' | 'unverifiable'
 export type Tier = 'software' | 'firmware' | 'hardware'
 
+export interface AttachedSnapshots {
+  /** Which segments begin where the machine begins, or with a snapshot that is attached whole, counted from 0. */
+  readonly segments: readonly number[]
+  /** Those that are attached whole. */
+  readonly snapshots: number
+  /** Of attached manifests and what they name: their content, and what it takes in the file. */
+  readonly snapshotBytes: { readonly plain: number; readonly stored: number }
+}
+
 /**
- * When `evidence` is `verified`, all fields but `notChecked` are signed, and equal for every file that
+ * When `evidence` is `verified`, all fields but `notChecked` and `attached` are signed, and equal for every file that
  * verifies as this run. Otherwise they are what the file says.
  */
 export interface VerifyResult {
@@ -63,6 +72,8 @@ export interface VerifyResult {
   readonly unsignedSnapshots: readonly number[]
   /** How many parts of what is signed can be repeated by themselves: the stretches between neighbouring snapshots. */
   readonly segments: { readonly total: number }
+  /** What the file carries of snapshots. Which blobs it carries is not signed. */
+  readonly attached: AttachedSnapshots
   /** Digests, hex; null when record.json could not be read. */
   readonly computationId: string | null
   readonly runId: string | null
@@ -190,14 +201,25 @@ function checkEnds(
 }
 
 function segmentsOf(
-  { snapshots: { lines } }: OpenedRecord,
+  { snapshots: { lines, manifests, blobs }, blob }: OpenedRecord,
   signedSeq: number,
-): Pick<VerifyResult, 'snapshots' | 'unsignedSnapshots' | 'segments'> {
+): Pick<VerifyResult, 'snapshots' | 'unsignedSnapshots' | 'segments' | 'attached'> {
   const signed = lines.filter(({ seq }) => seq <= signedSeq)
+  const starts = segmentBounds(signed, signedSeq).slice(0, -1)
+  const entries = [...blobs.keys()].flatMap((sha256) => blob(sha256) ?? [])
+  const whole = new Set(signed.filter(({ manifest }) => manifests.get(manifest)?.isWhole).map(({ seq }) => seq))
   return {
     snapshots: signed.length,
     unsignedSnapshots: lines.filter(({ seq }) => seq > signedSeq).map(({ seq }) => seq),
-    segments: { total: Math.max(0, segmentBounds(signed, signedSeq).length - 1) },
+    segments: { total: starts.length },
+    attached: {
+      segments: [...starts.keys()].filter((i) => starts[i] === 0 || whole.has(starts[i])),
+      snapshots: whole.size,
+      snapshotBytes: {
+        plain: entries.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
+        stored: entries.reduce((sum, { compressedBytes }) => sum + compressedBytes, 0),
+      },
+    },
   }
 }
 
@@ -247,6 +269,7 @@ function unreadable(findings: Findings): VerifyResult {
     snapshots: 0,
     unsignedSnapshots: [],
     segments: { total: 0 },
+    attached: { segments: [], snapshots: 0, snapshotBytes: { plain: 0, stored: 0 } },
     computationId: null,
     runId: null,
     cumulative: null,

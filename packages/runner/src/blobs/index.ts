@@ -1,1 +1,3 @@
-export { openBlobStore, refOf, type BlobSource, type BlobStore } from './store.ts'
+export { COMPRESSED, readBlobSync } from './compressed.ts'
+export { readPins, storeBusy, type LivePins } from './pins.ts'
+export { onDiskBytes, openBlobStore, refOf, type BlobSource, type BlobStore, type KeptBlob } from './store.ts'

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { digestFile, isTemporaryName } from '../durable.ts'
+import { isTemporaryName } from '../durable.ts'
 import { runnerFolders } from '../home.ts'
 import { openBlobStore } from './index.ts'
 
@@ -51,15 +51,25 @@ describe('killed while it writes', () => {
       import { appendFileSync, writeFileSync } from 'node:fs'
       const [home] = process.argv.slice(1)
       const store = await openBlobStore(home)
-      console.log('working')
-      for (;;) {
+      for (let round = 0; ; round++) {
+        if (round === 1) console.log('working')
         appendFileSync(home + '/source/large', randomBytes(10))
-        await store.putAll([...Array.from({ length: 30 }, () => randomBytes(Math.random() * 200_000)), home + '/source/large'])
+        const bytes = Array.from({ length: 30 }, () => randomBytes(4096 + Math.random() * 100_000))
+        await store.putAll([...bytes.slice(0, 15), ...bytes.slice(15).map((some) => Buffer.from(some.toString('hex'))), home + '/source/large'])
       }`
     for (let round = 0; round < 12; round++) await runAndKill(source, 10 + round * 23, [home])
     const paths = await blobsIn(home)
-    for (const path of paths) expect(path.slice(-65).replace('/', '')).toBe((await digestFile(path)).sha256)
-    expect(paths.length).toBeGreaterThan(30)
+    const store = await openBlobStore(home)
+    const digests = paths.map((path) =>
+      path
+        .replace(/\.zst$/, '')
+        .slice(-65)
+        .replace('/', ''),
+    )
+    for (const digest of digests) await store.read(digest)
+    expect(new Set(digests).size).toBe(digests.length)
+    const compressed = paths.filter((path) => path.endsWith('.zst'))
+    expect([compressed.length > 10, paths.length - compressed.length > 10]).toEqual([true, true])
   })
 
   test('a file that is replaced is the old or the new one', async () => {
@@ -122,25 +132,30 @@ async function runOnSmallDisk(folder: string, source: string): Promise<string> {
 }
 
 describe('on a full disk', () => {
-  test('the store says so and keeps no half blob', async () => {
+  test.each([
+    ['plain', 'randomBytes(600_000)'],
+    ['compressed', "Buffer.from(randomBytes(600_000).toString('hex')).subarray(0, 1_100_000)"],
+  ])('the store says so and keeps no half blob: %s', async (_, bytes) => {
     const answer = await runOnSmallDisk(
       await folderForTest(),
       `
       import { openBlobStore } from ${JSON.stringify(STORE)}
+      import { randomBytes } from 'node:crypto'
       import { readdirSync } from 'node:fs'
       const [home] = process.argv.slice(1)
       const store = await openBlobStore(home)
       const kept = await store.putBytes(new Uint8Array(1000))
-      const error = await store.putBytes(new Uint8Array(600_000)).catch((error) => error)
+      const bytes = ${bytes}
+      const error = await store.putBytes(bytes).catch((error) => error)
       await store.read(kept.sha256)
       const files = readdirSync(home + '/blobs/sha256', { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
-      console.log(JSON.stringify({ code: error.code, kind: error.kind, message: error.message.replaceAll(home, 'HOME'), files: files.length }))`,
+      console.log(JSON.stringify({ code: error.code, kind: error.kind, message: error.message.replaceAll(home, 'HOME').replace(bytes.length, 'ALL'), files: files.length }))`,
     )
     expect(JSON.parse(answer)).toEqual({
       code: 'DISK_FULL',
       files: 1,
       kind: 'failure',
-      message: 'no space left to write 600000 bytes to HOME/blobs/sha256',
+      message: 'no space left to write ALL bytes to HOME/blobs/sha256',
     })
   })
 

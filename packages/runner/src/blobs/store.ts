@@ -1,11 +1,15 @@
 /**
  * The content-addressed store: `$REPRISE_HOME/blobs/sha256/<2 hex>/<62 hex>`, each file read-only and named by the
- * SHA-256 of its bytes.
+ * SHA-256 of its bytes; with `.zst` after it, by that of what it holds compressed.
  *
- * A blob appears under its name only when it is whole and synced, so a kill leaves at worst a temporary file, which
+ * What comes from memory (snapshots, outputs) is compressed where that pays. What comes from a file is copied as it is:
+ * the kernel may share its blocks with the original, and a run does not begin later for it. Whoever reads finds both.
+ *
+ * What a process asked for or put stays as long as that lives, see pins.ts. A blob appears under its name only when it is whole and synced, so a kill leaves at worst a temporary file, which
  * the next day's first opening removes. What comes out is checked against its name.
  */
 import { createHash, hash } from 'node:crypto'
+import type { Stats } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { assert, type BlobRef } from '@reprise/core'
@@ -21,6 +25,8 @@ import {
 import { readFailure, RunnerError, systemCode, writeFailure } from '../error.ts'
 import { createHome } from '../home.ts'
 import { mapLimited } from '../parallel.ts'
+import { COMPRESSED, compressed, contentBytesOf, corrupt, readCompressed, streamCompressed } from './compressed.ts'
+import { openPins, type PinTag } from './pins.ts'
 
 /** Up to here a file is read once and written from memory; beyond, it is hashed and copied in the kernel. */
 const SMALL_BYTES = 1 << 20
@@ -32,7 +38,16 @@ const ABANDONED_AFTER_MS = 24 * 3600 * 1000
 /** Bytes, or the path of a file whose bytes are meant. */
 export type BlobSource = Uint8Array | string
 
+/** A blob as it is kept. */
+export interface KeptBlob {
+  readonly path: string
+  readonly lengthBytes: number
+  /** What its file takes on the disk. */
+  readonly storedBytes: number
+}
+
 export interface BlobStore {
+  /** Whether it is there; then it stays as long as this process lives. */
   readonly has: (sha256: string) => Promise<boolean>
   readonly putBytes: (bytes: Uint8Array) => Promise<BlobRef>
   readonly putFile: (path: string) => Promise<BlobRef>
@@ -42,29 +57,65 @@ export interface BlobStore {
   readonly read: (sha256: string) => Promise<Uint8Array>
   /** In pieces that are valid until the next one; a wrong digest shows at the end. Throws as `read` does. */
   readonly stream: (sha256: string) => AsyncGenerator<Uint8Array>
-  /** Where the blob is or would be. */
+  /** How it is kept; undefined when it is not there. */
+  readonly find: (sha256: string) => Promise<KeptBlob | undefined>
+  /** Where the blob is or would be when it is plain: for `readBlobSync`. */
   readonly path: (sha256: string) => string
 }
 
-/**
- * Opens the store below the home, which is created when need be.
- *
- * @param now - Milliseconds since 1970, to tell abandoned temporary files.
- */
-export async function openBlobStore(home: string, now: number = Date.now()): Promise<BlobStore> {
-  const root = (await createHome(home)).blobs
-  await removeAbandoned(root, now)
+export interface StoreOptions {
+  /** Milliseconds since 1970, to tell abandoned temporary files. */
+  readonly now?: number
+  /** The position of the run that what is put now belongs to, see pins.ts. */
+  readonly tag?: () => PinTag
+}
 
+/** Opens the store below the home, which is created when need be. */
+export async function openBlobStore(home: string, { now = Date.now(), tag }: StoreOptions = {}): Promise<BlobStore> {
+  const folders = await createHome(home)
+  const root = folders.blobs
+  await removeAbandoned(root, now)
+  const pins = openPins(folders)
   const pathOf = (sha256: string): string => {
     assert(/^[0-9a-f]{64}$/.test(sha256), 'a blob is named by a SHA-256 in lower-case hex')
     return join(root, sha256.slice(0, 2), sha256.slice(2))
   }
-  const holds = async ({ sha256, lengthBytes }: BlobRef): Promise<boolean> =>
-    (await sizeOf(pathOf(sha256))) === lengthBytes
+  const pinned = async (sha256: string): Promise<KeptBlob | undefined> => {
+    await pins.pin([sha256], tag?.())
+    return await find(pathOf(sha256))
+  }
+  const put = createPut({ root, pathOf, pinned })
+  const putAll = async (sources: readonly BlobSource[]): Promise<BlobRef[]> => {
+    const refs = await mapLimited(sources, WRITES_AT_ONCE, put)
+    // Also the folders of blobs that were there: another process may have put them a moment ago and not be done.
+    const touched = [...new Set(refs.map(({ sha256 }) => dirname(pathOf(sha256))))]
+    await mapLimited(touched, WRITES_AT_ONCE, syncFolder)
+    return refs
+  }
+  return {
+    has: async (sha256) => (await pinned(sha256)) !== undefined,
+    putBytes: async (bytes) => (await putAll([bytes]))[0],
+    putFile: async (path) => (await putAll([path]))[0],
+    putAll,
+    read: (sha256) => read(pathOf(sha256), sha256),
+    stream: (sha256) => stream(pathOf(sha256), sha256),
+    find: (sha256) => find(pathOf(sha256)),
+    path: pathOf,
+  }
+}
 
+/** Writes one blob unless it is there; its folder is not synced yet. */
+function createPut({
+  root,
+  pathOf,
+  pinned,
+}: {
+  readonly root: string
+  readonly pathOf: (sha256: string) => string
+  readonly pinned: (sha256: string) => Promise<KeptBlob | undefined>
+}): (source: BlobSource) => Promise<BlobRef> {
   /** Gives a finished temporary file its name; two writers of one digest bring the same bytes, so either may win. */
-  const keep = async (temporary: string, { sha256 }: BlobRef): Promise<void> => {
-    const path = pathOf(sha256)
+  const keep = async (temporary: string, path: string): Promise<void> => {
     try {
       await rename(temporary, path)
     } catch (error) {
@@ -75,65 +126,101 @@ export async function openBlobStore(home: string, now: number = Date.now()): Pro
     }
   }
 
-  const put = async (source: BlobSource): Promise<BlobRef> => {
+  // One at a time: compressing must not take all cores from the machine that is at work beside it.
+  let compressing: Promise<unknown> = Promise.resolve()
+  const writeBytes = async (bytes: Uint8Array, temporary: string, path: string): Promise<void> => {
+    const writing = compressing.then(async () => {
+      const smaller = await compressed(bytes)
+      if (smaller !== undefined) await writeSynced(temporary, smaller, MODE)
+      return smaller !== undefined
+    })
+    compressing = writing.catch(() => {})
+    if (await writing) return await keep(temporary, path + COMPRESSED)
+    await writeSynced(temporary, bytes, MODE)
+    await keep(temporary, path)
+  }
+
+  return async (source) => {
     const content = typeof source === 'string' ? await readSource(source) : source
     const ref = content instanceof Uint8Array ? refOf(content) : content
-    if (await holds(ref)) return ref
+    if ((await pinned(ref.sha256))?.lengthBytes === ref.lengthBytes) return ref
     const temporary = temporaryName(root)
     try {
-      if (content instanceof Uint8Array) {
+      if (typeof source !== 'string') {
+        await writeBytes(source, temporary, pathOf(ref.sha256))
+      } else if (content instanceof Uint8Array) {
         await writeSynced(temporary, content, MODE)
-        await keep(temporary, ref)
-        return ref
+        await keep(temporary, pathOf(ref.sha256))
+      } else {
+        const copied = await copyWithDigest({ source, target: temporary, mode: MODE })
+        // The file may have changed since its digest was taken.
+        await pinned(copied.sha256)
+        await keep(temporary, pathOf(copied.sha256))
+        return copied
       }
-      const copied = await copyWithDigest({ source: source as string, target: temporary, mode: MODE })
-      await keep(temporary, copied)
-      return copied
+      return ref
     } catch (error) {
       await rm(temporary, { force: true })
       throw writeFailure(error, root, typeof source === 'string' ? source : `${ref.lengthBytes} bytes`)
     }
   }
+}
 
-  const putAll = async (sources: readonly BlobSource[]): Promise<BlobRef[]> => {
-    const refs = await mapLimited(sources, WRITES_AT_ONCE, put)
-    // Also the folders of blobs that were there: another process may have put them a moment ago and not be done.
-    const folders = [...new Set(refs.map(({ sha256 }) => dirname(pathOf(sha256))))]
-    await mapLimited(folders, WRITES_AT_ONCE, syncFolder)
-    return refs
-  }
+async function read(plain: string, sha256: string): Promise<Uint8Array> {
+  const { path, isCompressed } = await located(plain, sha256)
+  const bytes = await (isCompressed ? readCompressed(path, sha256) : readFile(path)).catch((error: unknown) => {
+    throw missingOr(error, path, sha256)
+  })
+  if (hash('sha256', bytes) !== sha256) throw corrupt(path, sha256)
+  return bytes
+}
 
-  return {
-    has: async (sha256) => (await sizeOf(pathOf(sha256))) !== undefined,
-    putBytes: async (bytes) => (await putAll([bytes]))[0],
-    putFile: async (path) => (await putAll([path]))[0],
-    putAll,
-    async read(sha256) {
-      const path = pathOf(sha256)
-      let bytes: Uint8Array
-      try {
-        bytes = await readFile(path)
-      } catch (error) {
-        throw missingOr(error, path, sha256)
-      }
-      if (hash('sha256', bytes) !== sha256) throw corrupt(path, sha256)
-      return bytes
-    },
-    async *stream(sha256) {
-      const path = pathOf(sha256)
-      const digest = createHash('sha256')
-      try {
-        for await (const chunk of readChunks(path)) {
-          digest.update(chunk)
-          yield chunk
-        }
-      } catch (error) {
-        throw missingOr(error, path, sha256)
-      }
-      if (digest.digest('hex') !== sha256) throw corrupt(path, sha256)
-    },
-    path: pathOf,
+async function* stream(plain: string, sha256: string): AsyncGenerator<Uint8Array> {
+  const { path, isCompressed } = await located(plain, sha256)
+  const digest = createHash('sha256')
+  try {
+    for await (const chunk of isCompressed ? streamCompressed(path, sha256) : readChunks(path)) {
+      digest.update(chunk)
+      yield chunk
+    }
+  } catch (error) {
+    throw missingOr(error, path, sha256)
   }
+  if (digest.digest('hex') !== sha256) throw corrupt(path, sha256)
+}
+
+/** A blob of which `path` is the plain name; one whose file does not say how long its content is counts as not there. */
+async function find(path: string): Promise<KeptBlob | undefined> {
+  const plain = await statOf(path)
+  if (plain !== undefined) return { path, lengthBytes: plain.size, storedBytes: onDiskBytes(plain) }
+  const small = await statOf(path + COMPRESSED)
+  if (small === undefined) return undefined
+  try {
+    const lengthBytes = await contentBytesOf(path + COMPRESSED)
+    return lengthBytes === undefined
+      ? undefined
+      : { path: path + COMPRESSED, lengthBytes, storedBytes: onDiskBytes(small) }
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw readFailure(error, path + COMPRESSED)
+  }
+}
+
+async function located(
+  path: string,
+  sha256: string,
+): Promise<{ readonly path: string; readonly isCompressed: boolean }> {
+  if ((await statOf(path)) !== undefined) return { path, isCompressed: false }
+  const small = path + COMPRESSED
+  if ((await statOf(small)) !== undefined) return { path: small, isCompressed: true }
+  throw missing(path, sha256)
+}
+
+const BLOCK_BYTES = 512
+
+/** Of a file; what a file system compresses or shares by itself is its own matter. */
+export function onDiskBytes({ blocks }: Pick<Stats, 'blocks'>): number {
+  return blocks * BLOCK_BYTES
 }
 
 /** A small file's bytes; of a large one only digest and length. */
@@ -150,9 +237,9 @@ export function refOf(bytes: Uint8Array): BlobRef {
   return { lengthBytes: bytes.length, sha256: hash('sha256', bytes) }
 }
 
-async function sizeOf(path: string): Promise<number | undefined> {
+async function statOf(path: string): Promise<Stats | undefined> {
   try {
-    return (await stat(path)).size
+    return await stat(path)
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined
     throw readFailure(error, path)
@@ -170,19 +257,14 @@ async function removeAbandoned(root: string, now: number): Promise<void> {
 
 function missingOr(error: unknown, path: string, sha256: string): unknown {
   if (error instanceof RunnerError || systemCode(error) === undefined) return error
-  if (systemCode(error) !== 'ENOENT') return readFailure(error, path)
+  return systemCode(error) === 'ENOENT' ? missing(path, sha256, error) : readFailure(error, path)
+}
+
+function missing(path: string, sha256: string, cause?: unknown): RunnerError {
   return new RunnerError('BLOB_MISSING', {
     message: `no blob ${sha256} in the store`,
     hint: 'run the command that made it once more, or copy the blob to REPRISE_HOME from where the run was made',
     data: { path, sha256 },
-    cause: error,
-  })
-}
-
-function corrupt(path: string, sha256: string): RunnerError {
-  return new RunnerError('BLOB_CORRUPT', {
-    message: `${path} does not hold the bytes that its name says: the disk or somebody changed it`,
-    hint: `delete that file and run again; files that are still there are stored anew`,
-    data: { path, sha256 },
+    ...(cause !== undefined && { cause }),
   })
 }

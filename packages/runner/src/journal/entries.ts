@@ -17,6 +17,9 @@ export interface JournalHost {
   readonly ek: string | null
 }
 
+/** How many of the newest signed snapshots keep their bytes; `none`: none once the run has ended, the newest until then. */
+export type KeepSnapshots = number | 'all' | 'none'
+
 export type JournalEntry =
   | {
       readonly kind: 'start'
@@ -26,6 +29,7 @@ export type JournalEntry =
       readonly run: string
     }
   | { readonly kind: 'attempt'; readonly attempt: Attempt; readonly host: JournalHost }
+  | { readonly kind: 'keep'; readonly snapshots: KeepSnapshots }
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'attestation'; readonly attestation: Attestation }

@@ -77,17 +77,6 @@ export async function openLocked(path: string, flags: string | number): Promise<
   }
 }
 
-/** Whether a process is at work on the run of a journal. @throws RunnerError `INPUT_MISSING`, `JOURNAL_WRITE`. */
-export async function isLocked(path: string): Promise<boolean> {
-  try {
-    await (await openLocked(path, constants.O_RDONLY)).close()
-    return false
-  } catch (error) {
-    if (error instanceof RunnerError && error.code === 'RUN_BUSY') return true
-    throw error
-  }
-}
-
 async function cutTail(file: FileHandle, path: string, tornBytes: number): Promise<void> {
   try {
     const { size } = await file.stat()

@@ -1,29 +1,40 @@
-/** One writer of a journal at a time: flock(2), which the kernel takes back when its holder dies, however it dies. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import type { FileHandle } from 'node:fs/promises'
-import { RunnerError } from '../error.ts'
+/** One writer of a journal at a time. */
+import { open, type FileHandle } from 'node:fs/promises'
+import { readFailure, RunnerError } from '../error.ts'
+import { flock, type LockOptions } from '../flock.ts'
 
-/** By which flock(1) says that another process holds the lock. */
-const EXIT_LOCKED = 75
+/** Whoever asks {@link isLocked} has a journal locked for a moment. */
+const LOOKED_AT_SECONDS = 1
 
 /**
- * Locks an open file until it is closed. flock(1) locks what it inherits, which stays locked for this process.
+ * Locks an open file until it is closed.
  *
  * @throws RunnerError `RUN_BUSY` when another process has it; `JOURNAL_WRITE` without flock(1).
  */
 export async function lockFile(file: FileHandle, path: string): Promise<void> {
-  const child = spawn('flock', ['--nonblock', '--conflict-exit-code', String(EXIT_LOCKED), '3'], {
-    stdio: ['ignore', 'ignore', 'ignore', file.fd],
+  if (!(await locked(file, path, { mode: 'exclusive', waitSeconds: LOOKED_AT_SECONDS }))) throw busy(path)
+}
+
+/** Whether a process is at work on the run of a journal. @throws RunnerError `INPUT_MISSING`, `JOURNAL_WRITE`. */
+export async function isLocked(path: string): Promise<boolean> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    throw readFailure(cause, path)
   })
-  const code = await once(child, 'exit').then(
-    ([exit]) => exit as number | null,
-    (cause: unknown) => {
-      throw failed(path, (cause as Error).message, cause)
-    },
-  )
-  if (code === EXIT_LOCKED) throw busy(path)
-  if (code !== 0) throw failed(path, `flock ended with ${code}`)
+  try {
+    return !(await locked(file, path, { mode: 'shared', waitSeconds: 0 }))
+  } finally {
+    await file.close()
+  }
+}
+
+async function locked(file: FileHandle, path: string, options: LockOptions): Promise<boolean> {
+  return await flock(file.fd, options).catch((cause: unknown) => {
+    throw new RunnerError('JOURNAL_WRITE', {
+      message: `the journal ${path} cannot be locked: ${(cause as Error).message}`,
+      hint: 'install util-linux, which has flock',
+      cause,
+    })
+  })
 }
 
 export function busy(path: string): RunnerError {
@@ -31,13 +42,5 @@ export function busy(path: string): RunnerError {
     message: `another process is at work on this run: it holds ${path}`,
     hint: 'wait until that has ended, or stop it',
     data: { path },
-  })
-}
-
-function failed(path: string, why: string, cause?: unknown): RunnerError {
-  return new RunnerError('JOURNAL_WRITE', {
-    message: `the journal ${path} cannot be locked: ${why}`,
-    hint: 'install util-linux, which has flock',
-    ...(cause !== undefined && { cause }),
   })
 }

@@ -3,7 +3,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Attestation, Checkpoint } from '@reprise/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { hostNumber, lineOf, readRun, resumePoint, type JournalEntry, type JournalRun } from './index.ts'
+import {
+  hostNumber,
+  keptSnapshots,
+  lineOf,
+  readRun,
+  resumePoint,
+  type JournalEntry,
+  type JournalRun,
+  type KeepSnapshots,
+} from './index.ts'
 import {
   attemptOf,
   attestationOf,
@@ -32,6 +41,7 @@ const alarm = {
   alarm: { attempt: 2, expected: checkpointOf(2), actual: checkpointOf(2, 'e'.repeat(64)), folder: 'alarm-2-2' },
 } as const
 const discard: JournalEntry = { kind: 'discard' }
+const keep = (snapshots: KeepSnapshots): JournalEntry => ({ kind: 'keep', snapshots })
 const end: JournalEntry = { kind: 'end', reason: 'finished' }
 const result: JournalEntry = { kind: 'outcome', outcome }
 
@@ -133,6 +143,7 @@ describe('readRun', () => {
   })
 
   test.each<[string, JournalEntry[]]>([
+    ['no such way to keep', [start, keep(0)]],
     ['no start', [c(0)]],
     ['a second start', [start, start]],
     ['a gap', [start, c(0), c(2)]],
@@ -182,4 +193,33 @@ describe('resumePoint', () => {
 test('hostNumber knows a host by its key', async () => {
   const { run } = await runOf(first)
   expect([hostNumber(run, 'aa'), hostNumber(run, 'bb')]).toEqual([0, 1])
+})
+
+describe('keptSnapshots', () => {
+  /** Snapshots of checkpoints 1 to 3, the last one not signed. */
+  const open = [c(0), a(1, 0), c(1), s(1), c(2), s(2), a(1, 2), c(3), s(3)]
+  const closed = [a(1, 3), result, c(4), a(1, 4), end]
+  const kept = async (snapshots: KeepSnapshots | undefined, entries: readonly JournalEntry[]): Promise<number[]> => {
+    const { run } = await runOf([start, ...(snapshots === undefined ? [] : [keep(snapshots)]), ...entries])
+    return seqs(keptSnapshots(run))
+  }
+
+  test('are the signed ones, as many as are wanted', async () => {
+    expect(await kept(undefined, [...open, ...closed])).toEqual([1, 2, 3])
+    expect(await kept('all', open)).toEqual([1, 2])
+    expect(await kept(1, open)).toEqual([2])
+    expect(await kept(2, [...open, ...closed])).toEqual([2, 3])
+    expect(await kept(9, [...open, ...closed])).toEqual([1, 2, 3])
+  })
+
+  test('none are none after the end, and the one to go on from until then', async () => {
+    expect(await kept('none', open)).toEqual([2])
+    expect(await kept('none', [...open, { kind: 'end', reason: 'interrupted' }])).toEqual([2])
+    expect(await kept('none', [...open, ...closed])).toEqual([])
+    expect(await kept('none', [c(0), a(1, 0)])).toEqual([])
+  })
+
+  test('are those that were asked for last', async () => {
+    expect(await kept(1, [...open, goOn(2, 2), keep('all'), c(3), a(2, 3), result, c(4), a(2, 4), end])).toEqual([1, 2])
+  })
 })

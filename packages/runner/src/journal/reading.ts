@@ -19,7 +19,7 @@ import {
   type Snapshot,
 } from '@reprise/core'
 import { RunnerError } from '../error.ts'
-import { decodeAlarm, type Alarm, type JournalEntry, type JournalHost } from './entries.ts'
+import { decodeAlarm, type Alarm, type JournalEntry, type JournalHost, type KeepSnapshots } from './entries.ts'
 import { scanJournal, type EntryPlace } from './scan.ts'
 import { attestationsIn, CheckpointSections, Cursor } from './sections.ts'
 
@@ -40,6 +40,8 @@ export interface JournalRun {
   /** The last checkpoint that an attestation covers; -1 when there is none. */
   readonly signedSeq: number
   readonly outcome: Outcome | null
+  /** What was asked for last. */
+  readonly keep: KeepSnapshots
   /** How the last attempt came to its end; null when it was cut off. */
   readonly ended: 'finished' | 'interrupted' | null
   /** What was signed came out differently, and nobody has discarded that yet. */
@@ -84,6 +86,17 @@ export function resumePoint(
   return { snapshot, expected: { first: snapshot.seq + 1, last: signedSeq }, snapshots }
 }
 
+/**
+ * Those snapshots whose bytes a run that nobody writes keeps: the newest signed ones, as many as it was asked to keep, and
+ * the one that it can go on from until it has ended. Rules: spec/journal.md §5.
+ */
+export function keptSnapshots(run: JournalRun): readonly Snapshot[] {
+  const signed = run.snapshots.filter(({ seq }) => seq <= run.signedSeq)
+  const point = run.ended === 'finished' ? undefined : resumePoint(run)?.snapshot
+  const kept = run.keep === 'none' ? [] : run.keep === 'all' ? signed : signed.slice(-run.keep)
+  return point === undefined || kept.includes(point) ? kept : [point, ...kept]
+}
+
 /** The number that a host gets in the next attempt: the one it has, or the next one. @param ak - TPMT_PUBLIC, hex. */
 export function hostNumber(run: Pick<JournalRun, 'hosts'>, ak: string): number {
   const known = run.hosts.findIndex((host) => host.ak === ak)
@@ -118,6 +131,7 @@ class Reading implements AsyncDisposable {
   #lastAttestation: Attestation | undefined
   #signedSeq = -1
   #outcome: Outcome | null = null
+  #keep: KeepSnapshots = 'all'
   #ended: JournalRun['ended'] = null
   #alarm: Alarm | null = null
   /** The last of the checkpoints that count. */
@@ -159,6 +173,10 @@ class Reading implements AsyncDisposable {
       case 'attestation':
         this.#attestation(decodeAttestation(entry.attestation))
         return undefined
+      case 'keep':
+        must(isKeep(entry.snapshots), 'keeps snapshots in no known way')
+        this.#keep = entry.snapshots
+        return undefined
       case 'outcome':
         this.#setOutcome(decodeOutcome(entry.outcome))
         return undefined
@@ -199,6 +217,7 @@ class Reading implements AsyncDisposable {
       signedSeq: this.#signedSeq,
       // It stands before the final checkpoint: a crash may have come between.
       outcome: this.#last?.kind === CHECKPOINT_FINAL ? this.#outcome : null,
+      keep: this.#keep,
       ended: this.#ended,
       alarm: this.#alarm,
       checkpoints: (first = 0, last = Number.POSITIVE_INFINITY) => sections.read(first, last),
@@ -284,6 +303,10 @@ class Reading implements AsyncDisposable {
     must(this.#outcome === null || canonical(this.#outcome) === canonical(outcome), 'is another outcome')
     this.#outcome = outcome
   }
+}
+
+function isKeep(value: unknown): boolean {
+  return value === 'all' || value === 'none' || (Number.isSafeInteger(value) && Number(value) > 0)
 }
 
 class Inconsistent extends Error {}

@@ -13,7 +13,7 @@ import {
   type SnapshotManifest,
   type SnapshotRef,
 } from '@reprise/core'
-import { openBlobStore, type BlobStore } from '../blobs/index.ts'
+import { openBlobStore, refOf, type BlobSource, type BlobStore } from '../blobs/index.ts'
 import { manifestMemory, MemoryPacker, type PackedMemory } from './packs.ts'
 import {
   CONTROL_HASHING,
@@ -35,7 +35,9 @@ const packer = new MemoryPacker()
 const packs: BlobRef[] = []
 let memoryBytes = 0
 let lastState: Uint8Array = new Uint8Array()
-let store: Promise<BlobStore> | undefined
+let store: Promise<Pick<BlobStore, 'putAll'>> | undefined
+/** Of the snapshot that is being written. */
+let position = 0n
 /** Snapshots are written one after the other. */
 let writing: Promise<void> = Promise.resolve()
 
@@ -58,13 +60,19 @@ function measure(request: MeasureRequest): void {
   post({ kind: 'measure', position: request.position, stateRoot: lastState, outputsRoot: request.outputsRoot })
 }
 
+async function openStore(): Promise<Pick<BlobStore, 'putAll'>> {
+  if (home !== undefined) return await openBlobStore(home, { tag: () => position })
+  return { putAll: async (sources: readonly BlobSource[]) => sources.map((source) => refOf(source as Uint8Array)) }
+}
+
 async function writeSnapshot(
   request: SnapshotRequest,
   memory: PackedMemory,
   state: Uint8Array,
   lengthBytes: number,
 ): Promise<void> {
-  const blobs = await (store ??= openBlobStore(home))
+  position = request.position
+  const blobs = await (store ??= openStore())
   const contents = await blobs.putAll(request.host.contents)
   const order = contents.map((blob) => fromHex(blob.sha256))
   const host = concat(countBytes(order.length), ...order, request.host.bytes)

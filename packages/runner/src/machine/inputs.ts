@@ -1,7 +1,7 @@
 /** What a machine's threads read of a computation: blobs by digest, and the contents of mounts. */
-import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import type { ComputationMount, MountSource } from '@reprise/core'
+import { readBlobSync } from '../blobs/index.ts'
 import { readTar, type WasiFile, type WasiMount } from '@reprise/wasm'
 
 /** An archive may unpack to this much. */
@@ -14,7 +14,7 @@ export function blobReader(blobs: Readonly<Record<string, string>>): ReadBlob {
   return (sha256) => {
     const path = blobs[sha256]
     if (path === undefined) throw new Error(`blob ${sha256} was not handed to the engine`)
-    return readFileSync(path)
+    return readBlobSync(path, sha256)
   }
 }
 

@@ -101,7 +101,7 @@ export interface MeasureResult {
 
 export interface EngineWorkerData {
   readonly computation: Computation
-  /** Paths of the blobs of the computation by SHA-256, already checked. */
+  /** Paths of the blobs of the computation by SHA-256, as the store gives them, already checked. */
   readonly blobs: Readonly<Record<string, string>>
   /** Where rewritten modules are kept. */
   readonly cacheFolder: string
@@ -114,8 +114,8 @@ export interface EngineWorkerData {
 }
 
 export interface HashWorkerData {
-  /** Whose store takes the snapshots. */
-  readonly home: string
+  /** Whose store takes the snapshots; undefined: none does. */
+  readonly home: string | undefined
   readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
   readonly enginePort: MessagePort

@@ -6,9 +6,9 @@
 import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
-import { threadId } from 'node:worker_threads'
 import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import { Continuations, REWRITER_VERSION, rewrite, type KeptStack, type ModuleFacts } from '@reprise/wasm'
+import { temporaryName } from '../durable.ts'
 import { writeFailure } from '../error.ts'
 
 export interface LoadedModule {
@@ -87,8 +87,8 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, factsText.length)
   const body = concat(length, factsText, bytes)
-  // Two threads of one process may be at it, begun in the same millisecond.
-  const temporary = `${path}.${process.pid}.${threadId}.${Math.trunc(performance.timeOrigin)}`
+  // By chance: two threads of one process may begin in the same millisecond.
+  const temporary = temporaryName(folder)
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     writeFileSync(temporary, concat(sha256(body), body))
@@ -103,7 +103,7 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
 }
 
 /** Of the code section; more is compiled by V8's baseline tier first. */
-const OPTIMISED_CODE_BYTES_MAX = 1 << 20
+export const OPTIMISED_CODE_BYTES_MAX = 1 << 20
 /**
  * V8 derives the last two from the first only on its own command line; at run time, an optimiser that looks for the
  * baseline tier's feedback ends the process.

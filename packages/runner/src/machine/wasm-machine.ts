@@ -55,6 +55,8 @@ export interface MachineOptions {
   readonly home: string
   /** The snapshot to begin with; its blobs are among `blobs`. */
   readonly from?: SnapshotManifest | undefined
+  /** False when those that are taken are only to be compared: nothing of them is written. */
+  readonly keepsSnapshots?: boolean
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> | void
   /** `kernel` fails where the kernel cannot be asked; the default is what the environment says, else `auto`. */
   readonly dirtyPages?: DirtyPagesChoice
@@ -100,7 +102,8 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
     from: options.from,
     dirtyPages,
   }
-  const hashData: HashWorkerData = { control, home: options.home, shadow, enginePort }
+  const home = options.keepsSnapshots === false ? undefined : options.home
+  const hashData: HashWorkerData = { control, home, shadow, enginePort }
   const hasher = new Worker(workerUrl('hash'), { workerData: hashData, transferList: [enginePort] })
   const engine = new Worker(workerUrl('engine'), {
     workerData: engineData,

@@ -19,7 +19,7 @@ import {
 import type { BlobStore } from '../blobs/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { RunnerError, systemCode, writeFailure } from '../error.ts'
-import { resumePoint, type JournalRun } from '../journal/index.ts'
+import { keptSnapshots, resumePoint, type JournalRun } from '../journal/index.ts'
 
 /**
  * What a record carries besides its evidence: nothing, the outputs, the program and its library too, all that going on needs
@@ -144,7 +144,7 @@ function attachedBlobs(document: RecordDocument, attach: AttachLevel, store: Blo
 }
 
 function attachedSnapshots(run: JournalRun, attach: AttachLevel): readonly Snapshot[] {
-  if (attach === 'all') return run.snapshots
+  if (attach === 'all') return keptSnapshots(run)
   const point = attach === 'resume' ? resumePoint(run) : undefined
   return point === undefined ? [] : [point.snapshot]
 }
@@ -155,10 +155,16 @@ async function readManifests(
   store: BlobStore,
 ): Promise<ReadonlyMap<string, SnapshotManifest>> {
   const manifests = new Map<string, SnapshotManifest>()
+  const found = new Map<string, boolean>()
+  const isThere = async (sha256: string): Promise<boolean> => {
+    const known = found.get(sha256) ?? (await store.has(sha256))
+    found.set(sha256, known)
+    return known
+  }
   for (const { manifest } of snapshots) {
-    if (!(await store.has(manifest))) continue
+    if (!(await isThere(manifest))) continue
     const decoded = decodeManifestBytes(await store.read(manifest))
-    const there = await Promise.all(manifestBlobs(decoded).map(({ sha256 }) => store.has(sha256)))
+    const there = await Promise.all(manifestBlobs(decoded).map(({ sha256 }) => isThere(sha256)))
     if (!there.includes(false)) manifests.set(manifest, decoded)
   }
   return manifests

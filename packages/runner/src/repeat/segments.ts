@@ -54,15 +54,21 @@ export interface SegmentResult {
   readonly first: number
   readonly last: number
   readonly reproduced: boolean
+  /** False when its snapshot is nowhere to be found: then it was not repeated. */
+  readonly available: boolean
   readonly firstDivergence: FirstDivergence | undefined
   /** In words, when it is not a checkpoint that differs. */
   readonly detail: string
 }
 
 export interface SegmentsResult {
-  readonly repetition: 'reproduced' | 'diverged'
+  /** `incomplete`: nothing came out differently, and some that were chosen could not be repeated. */
+  readonly repetition: 'reproduced' | 'diverged' | 'incomplete'
   readonly segments: { readonly total: number; readonly repeated: number }
-  /** The chance that these draws find one bad segment, if there is exactly one; 1 when all were repeated. */
+  /**
+   * The chance that these draws find one bad segment, if there is exactly one, whichever it is; 1 when all were repeated.
+   * 0 when one that was chosen could not be repeated: it may be that one.
+   */
   readonly confidence: number
   readonly results: readonly SegmentResult[]
 }
@@ -74,8 +80,7 @@ export interface Segment {
 }
 
 /**
- * @throws RunnerError `BLOB_MISSING` when the computation or a snapshot that is needed is nowhere to be found; `USAGE`
- *   for segments that the record does not have; the signal's reason: segments that were cut short say nothing.
+ * @throws RunnerError `BLOB_MISSING` when a part of the computation is nowhere to be found; `USAGE` for segments that the record does not have; the signal's reason: segments that were cut short say nothing.
  */
 export async function repeatSegments(request: SegmentsRequest): Promise<SegmentsResult> {
   const { original } = request
@@ -91,14 +96,15 @@ export async function repeatSegments(request: SegmentsRequest): Promise<Segments
     request.onSegment?.(result, { done, chosen: chosen.length })
     return result
   })
+  const repeated = results.filter(({ available }) => available)
+  const isComplete = repeated.length === results.length
+  // Segments that the user names were not drawn by chance: they say nothing of the others. What was drawn from all and
+  // repeated says something of all, also of those whose snapshots are gone: they might have been drawn.
+  const isDrawn = request.choice.kind !== 'range' || repeated.length === segments.length
   return {
-    repetition: results.every(({ reproduced }) => reproduced) ? 'reproduced' : 'diverged',
-    segments: { total: segments.length, repeated: results.length },
-    // Segments that the user names were not drawn by chance: they say nothing of the others.
-    confidence:
-      request.choice.kind === 'range' && results.length < segments.length
-        ? 0
-        : confidence({ total: segments.length, repeated: results.length, weights }),
+    repetition: repeated.some(({ reproduced }) => !reproduced) ? 'diverged' : isComplete ? 'reproduced' : 'incomplete',
+    segments: { total: segments.length, repeated: repeated.length },
+    confidence: isDrawn && isComplete ? confidence({ total: segments.length, repeated: repeated.length, weights }) : 0,
     results,
   }
 }
@@ -163,20 +169,25 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
     return {
       ...segment,
       reproduced: false,
+      available: true,
       firstDivergence: undefined,
       detail: 'its warm start is not what the program comes to',
     }
   try {
     if (segment.first > 0) manifest = await snapshotAt(request, segment.first)
   } catch (error) {
-    if (!(error instanceof RunnerError) || error.code !== 'NOT_THE_SNAPSHOT') throw error
-    return { ...segment, reproduced: false, firstDivergence: undefined, detail: error.message }
+    if (!(error instanceof RunnerError) || (error.code !== 'NOT_THE_SNAPSHOT' && error.code !== 'BLOB_MISSING'))
+      throw error
+    const available = error.code !== 'BLOB_MISSING'
+    return { ...segment, reproduced: false, available, firstDivergence: undefined, detail: error.message }
   }
   await using machine = await startWasmMachine({
     computation,
     blobs: { ...blobPaths(computation, store), ...(manifest !== undefined && snapshotPaths(manifest, store)) },
     home,
     from: manifest,
+    // The one at the end is only compared.
+    keepsSnapshots: false,
   })
   const interrupt = (): void => machine.interrupt()
   signal?.addEventListener('abort', interrupt)
@@ -224,6 +235,7 @@ async function driveSegment(
     first,
     last,
     reproduced: false,
+    available: true,
     firstDivergence,
     detail: why,
   })
@@ -254,5 +266,5 @@ async function driveSegment(
   if (firstDivergence !== undefined) return failed('a checkpoint differs')
   if (reached !== last) return failed(`it ended at checkpoint ${reached}`)
   if (wrong !== undefined) return failed(wrong)
-  return { segment, first, last, reproduced: true, firstDivergence, detail: 'every checkpoint equal' }
+  return { segment, first, last, reproduced: true, available: true, firstDivergence, detail: 'every checkpoint equal' }
 }

@@ -19,16 +19,25 @@ import {
 } from '@reprise/core'
 import type { Signer } from '@reprise/host'
 import { nodeCrypto } from '../crypto.ts'
-import { journalPath, readRun, type JournalRun, type JournalWriter } from '../journal/index.ts'
+import {
+  journalPath,
+  keptSnapshots,
+  readRun,
+  type JournalRun,
+  type JournalWriter,
+  type KeepSnapshots,
+} from '../journal/index.ts'
 import type { WasmMachine } from '../machine/index.ts'
 import { writeRecord } from '../record/index.ts'
 import { chainsAt } from './chains.ts'
 import { createAgain, type SignedBefore } from './again.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
-import { createEvidence, type EarlierEvidence, type Evidence } from './evidence.ts'
+import { createEvidence, snapshotLine, type EarlierEvidence, type Evidence } from './evidence.ts'
 import { outcomeOf } from './outcome.ts'
 import { createSigning, type Signing } from './signing.ts'
 import { SnapshotClock } from './snapshot-clock.ts'
+import { createSnapshotKeeper, type SnapshotKeeper } from './snapshot-keeper.ts'
+import { snapshotBytes } from './snapshot.ts'
 import { MAX_LAG_MS, type ExecuteRequest, type RunProgress, type RunResult } from './types.ts'
 
 const { sha256 } = nodeCrypto
@@ -42,6 +51,7 @@ export interface Session {
   readonly machine: WasmMachine
   readonly journal: JournalWriter
   readonly prepareMs: number
+  readonly keep: KeepSnapshots
   /** What an earlier attempt left, when this one goes on from it. */
   readonly earlier: Earlier | undefined
 }
@@ -70,12 +80,16 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const finished = await runToEnd(request, { machine, evidence, signing, journal, computation, attempt, earlier })
+  const { recordPath, attach, store, home, onTrouble } = request
+  const keeper = createSnapshotKeeper({ keep: session.keep, home, store, evidence, journal, earlier, onTrouble })
+  const parts = { machine, evidence, signing, journal, computation, attempt, earlier, keeper }
+  const finished = await runToEnd(request, parts)
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
-  const written = await writtenRun({ home: request.home, run: session.run })
-  const { recordPath, attach, store } = request
+  const written = await writtenRun({ home, run: session.run })
   const recordBytes = await writeRecord({ path: recordPath, run: written, attach, store })
+  const kept = keptSnapshots(written)
+  await keeper.end(kept)
   const { measureMs, captureMs, dirtyPages } = machine.progress()
   return {
     run: session.run,
@@ -87,6 +101,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     trapMessage: finished.ended?.kind === 'trapped' ? finished.ended.message : undefined,
     checkpoints: written.checkpointCount,
     snapshots: written.snapshots.length,
+    ...(await snapshotBytes(kept, store)),
     attestations: written.attestationCount,
     signedSeq: written.signedSeq,
     signingLost: signing.lost(),
@@ -133,6 +148,7 @@ interface Parts {
   readonly journal: JournalWriter
   readonly evidence: Evidence
   readonly signing: Signing
+  readonly keeper: SnapshotKeeper
 }
 
 interface Finished {
@@ -143,7 +159,7 @@ interface Finished {
 }
 
 async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished> {
-  const { machine, evidence, signing, journal, earlier } = parts
+  const { machine, evidence, signing, journal, earlier, keeper } = parts
   const policy = parts.computation.checkpoints
   const nextDue = request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes))
   const again = earlier && createAgain(earlier, { ...request, ...parts, nextDue, signal: request.signal })
@@ -166,6 +182,7 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
       ...(finished.outcome !== undefined && { outcome: finished.outcome }),
       ...(snapshot !== undefined && { snapshot }),
     })
+    if (snapshot !== undefined) keeper.note(snapshotLine(snapshot, seq), measurement.position)
     if (request.onCheckpoint?.(checkpoint) === 'stop') verdict = 'stop'
   }
   const interrupt = (): void => machine.interrupt()
@@ -187,9 +204,12 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           if (failure !== undefined) throw failure
           const isDue = measured.kind === CHECKPOINT_GRID && measured.seq > lastExpected && snapshots.isDue()
           const saved = isDue ? machine.snapshot() : undefined
+          keeper.look()
           saved?.then(() => snapshots.taken(machine.progress().captureMs)).catch(() => {})
           chained = chained.then(() => chain(measured, saved))
           chained.catch(() => {})
+          // Once one has failed, nobody asks for those behind it any more.
+          measured.measurement.catch(() => {})
           // The first is signed before the guest's first instruction: nothing it does comes before the seal.
           const isEdge = measured.seq === 0 || measured.kind === CHECKPOINT_FINAL
           // Where something must come out again, the machine stands until it has: were it different, its state would be kept.

@@ -146,7 +146,7 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
         // At the first checkpoint of each such stretch that comes after the clock's turn.
         snapshotMs: 500,
       },
-      { run: RUN, computation, attempt, signer, machine, prepareMs: 0, ...parts },
+      { run: RUN, computation, attempt, signer, machine, prepareMs: 0, keep: 'all', ...parts },
     )
     expect(result).toMatchObject({ checkpoints: until, signedSeq: until - 1 })
     return lastBytes - firstBytes

@@ -79,6 +79,8 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   }
   if (earlier.alarm !== null) journal.append({ kind: 'discard' })
   journal.append({ kind: 'attempt', attempt, host })
+  const { keepSnapshots: keep = earlier.keep } = request
+  if (keep !== earlier.keep) journal.append({ kind: 'keep', snapshots: keep })
   await journal.sync()
   await using _expected = before.expected.stream
   return await execute(request, {
@@ -89,6 +91,7 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     machine,
     journal,
     prepareMs,
+    keep,
     earlier: { ...before, manifest },
   })
 }

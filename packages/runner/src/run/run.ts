@@ -32,6 +32,8 @@ export async function run(request: RunRequest): Promise<RunResult> {
   const host = journalHost(signer.host)
   await using journal = await createJournal(journalPath(request.home, id))
   journal.append({ kind: 'start', attempt, computation, host, run: id })
+  const { keepSnapshots: keep = 'all' } = request
+  if (keep !== 'all') journal.append({ kind: 'keep', snapshots: keep })
   await journal.sync()
   return await execute(request, {
     run: id,
@@ -41,6 +43,7 @@ export async function run(request: RunRequest): Promise<RunResult> {
     machine,
     journal,
     prepareMs,
+    keep,
     earlier: undefined,
   })
 }

@@ -1,4 +1,4 @@
-/** Reading a snapshot that was signed. Rules: spec/record.md §8.7. */
+/** Reading snapshots that were signed. Rules: spec/record.md §8.7. */
 import {
   decodeManifestBytes,
   EvidenceError,
@@ -10,9 +10,11 @@ import {
   type Snapshot,
   type SnapshotManifest,
 } from '@reprise/core'
-import type { BlobStore } from '../blobs/index.ts'
+import type { BlobStore, KeptBlob } from '../blobs/index.ts'
+import { blobsOfManifest } from '../collect/index.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { RunnerError } from '../error.ts'
+import type { RunResult } from './types.ts'
 
 /**
  * Checks every blob that the machine will read by its digest, and the stack by what was signed. The rest of the
@@ -32,6 +34,30 @@ export async function readSnapshot(
   const root = snapshotRoot(fromHex(checkpoint.state), frames, nodeCrypto.sha256)
   if (hex(root) !== snapshot.root || manifest.frames.sha256 !== snapshot.frames) throw notTheSnapshot(checkpoint.seq)
   return manifest
+}
+
+/**
+ * How many of these the store has whole, and how many bytes they take; what several of them share counts once.
+ *
+ * @throws RunnerError `BLOB_CORRUPT` for a manifest.
+ */
+export async function snapshotBytes(
+  snapshots: readonly Snapshot[],
+  store: BlobStore,
+): Promise<Pick<RunResult, 'keptSnapshots' | 'snapshotBytes'>> {
+  const found = new Map<string, KeptBlob | undefined>()
+  let keptSnapshots = 0
+  for (const { manifest } of snapshots) {
+    const named = await blobsOfManifest(manifest, store)
+    if (named === undefined) continue
+    const digests = [manifest, ...named]
+    for (const digest of digests) if (!found.has(digest)) found.set(digest, await store.find(digest))
+    if (digests.every((digest) => found.get(digest) !== undefined)) keptSnapshots += 1
+  }
+  const blobs = [...found.values()].filter((blob) => blob !== undefined)
+  const plain = blobs.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
+  const stored = blobs.reduce((sum, { storedBytes }) => sum + storedBytes, 0)
+  return { keptSnapshots, snapshotBytes: { plain, stored } }
 }
 
 /** @throws RunnerError `BLOB_MISSING`, `BLOB_CORRUPT`. */

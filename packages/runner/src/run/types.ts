@@ -3,6 +3,7 @@ import type { Checkpoint, Computation, MachineNote, Outcome } from '@reprise/cor
 import type { HostFacts, Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
 import type { DirtyPagesMethod } from '../dirty-pages/index.ts'
+import type { KeepSnapshots } from '../journal/index.ts'
 import type { AttachLevel } from '../record/index.ts'
 
 /** How old an unsigned checkpoint may get before the machine waits for the TPM. */
@@ -18,6 +19,8 @@ export interface ExecuteRequest {
   readonly maxLagMs?: number
   /** Milliseconds between snapshots; absent: 10 to 60 s, so that they cost a hundredth of the time at most; null: none. */
   readonly snapshotMs?: number | null
+  /** Of which signed snapshots the bytes are kept; absent: as the run was asked before, all unless it was. */
+  readonly keepSnapshots?: KeepSnapshots
   /** Stops the run at the next poll; what was signed stays signed. */
   readonly signal?: AbortSignal
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> | void
@@ -46,6 +49,12 @@ export interface RunProgress {
   readonly lagMs: number
 }
 
+/** Of several snapshots; what they share counts once. */
+export interface SnapshotBytes {
+  readonly plain: number
+  readonly stored: number
+}
+
 export interface RunResult {
   readonly run: string
   readonly computation: string
@@ -57,6 +66,9 @@ export interface RunResult {
   readonly trapMessage: string | undefined
   readonly checkpoints: number
   readonly snapshots: number
+  /** Those of which the bytes are kept in the store, and how many bytes: what they hold, and what their files take. */
+  readonly keptSnapshots: number
+  readonly snapshotBytes: SnapshotBytes
   readonly attestations: number
   readonly signedSeq: number
   /** Why signing ended before the run did. */

@@ -30,6 +30,8 @@ export interface ZipSource {
 export interface ZipEntry {
   readonly name: string
   readonly lengthBytes: number
+  /** What the content takes in the container. */
+  readonly compressedBytes: number
   /**
    * The content in pieces. The loop throws {@link EvidenceError} `CONTAINER` when local header,
    * length or CRC-32 are not what the central directory says.
@@ -136,6 +138,7 @@ function entry(source: ZipSource, header: ZipHeader, localOffset: number): ZipEn
   return {
     name,
     lengthBytes,
+    compressedBytes: header.compressedBytes,
     chunks,
     async bytes(lengthBytesMax) {
       if (lengthBytes > lengthBytesMax) {

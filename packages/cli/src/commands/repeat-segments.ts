@@ -89,7 +89,7 @@ function print(path: string, { repetition, segments, confidence, results }: Segm
         : `: checkpoint ${firstDivergence.seq}, in ${firstDivergence.differs.join(', ')}`
     const word = reproduced ? 'reproduced' : available ? 'diverged' : 'not repeated'
     line(
-      `  segment ${segment}, checkpoints ${first} to ${last}: ${word}${reproduced ? '' : ` (${safe(detail)}${where})`}`,
+      `  segment ${segment}, checkpoints ${first} to ${last}: ${word}${reproduced ? '' : ` (${safe(detail.replaceAll(/\s+/g, ' '))}${where})`}`,
     )
   }
   if (results.some(({ available }) => !available))

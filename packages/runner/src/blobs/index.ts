@@ -1,3 +1,3 @@
-export { COMPRESSED, readBlobSync } from './compressed.ts'
+export { COMPRESSED, contentBytesOf, readBlobSync, readCompressed } from './compressed.ts'
 export { readPins, storeBusy, type LivePins } from './pins.ts'
 export { onDiskBytes, openBlobStore, refOf, type BlobSource, type BlobStore, type KeptBlob } from './store.ts'

@@ -2,10 +2,11 @@
  * Where blobs may be had that are neither in a record nor in the store: folders, and servers that give files. Nothing
  * that comes from there is trusted: each is checked by its digest, and by its length where that is known.
  */
+import { hash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MANIFEST_BYTES_MAX } from '@reprise/core'
-import type { BlobStore } from '../blobs/index.ts'
+import { MANIFEST_BYTES_MAX, type BlobRef } from '@reprise/core'
+import { COMPRESSED, contentBytesOf, readCompressed, type BlobStore } from '../blobs/index.ts'
 import { digestFile } from '../durable.ts'
 import { RunnerError, systemCode } from '../error.ts'
 import { fetchFile } from './fetch.ts'
@@ -65,9 +66,28 @@ function folderPlace(folder: string): BlobPlace {
           return `${path} has ${found.size} bytes, not ${lengthBytes}`
         return await keep(path, { sha256, lengthBytes }, store)
       }
+      for (const layout of [join('sha256', split), split]) {
+        const path = join(folder, layout + COMPRESSED)
+        const found = await contentBytesOf(path).catch(() => undefined)
+        if (found === undefined) continue
+        if (lengthBytes === undefined && found > MANIFEST_BYTES_MAX) return `${path} holds ${found} bytes: too many`
+        return await keepCompressed(path, { sha256, lengthBytes: lengthBytes ?? found }, store)
+      }
       return false
     },
   }
+}
+
+async function keepCompressed(
+  path: string,
+  { sha256, lengthBytes }: BlobRef,
+  store: BlobStore,
+): Promise<boolean | string> {
+  const found = await contentBytesOf(path)
+  if (found !== lengthBytes) return `${path} holds ${found} bytes, not ${lengthBytes}`
+  const bytes = await readCompressed(path, sha256).catch(() => undefined)
+  if (bytes === undefined || hash('sha256', bytes) !== sha256) return `${path} holds other bytes`
+  return (await store.putBytes(bytes)).sha256 === sha256
 }
 
 function serverPlace(name: string, cacheFolder: string): BlobPlace {

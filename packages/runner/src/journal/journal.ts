@@ -6,7 +6,7 @@ import { constants, mkdir, open, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { readFailure, RunnerError, systemCode } from '../error.ts'
 import { lineOf, type JournalEntry } from './entries.ts'
-import { busy, lockFile } from './lock.ts'
+import { busy, isFileLocked, lockFile } from './lock.ts'
 import { readRun, type JournalRun } from './reading.ts'
 
 /** How long an entry may wait for the disk when nobody waits for it, and how many characters. */

@@ -90,7 +90,9 @@ export function resumePoint(
  * Those snapshots whose bytes a run that nobody writes keeps: the newest signed ones, as many as it was asked to keep, and
  * the one that it can go on from until it has ended. Rules: spec/journal.md §5.
  */
-export function keptSnapshots(run: JournalRun): readonly Snapshot[] {
+export function keptSnapshots(
+  run: Pick<JournalRun, 'ended' | 'keep' | 'lastCheckpoint' | 'signedSeq' | 'snapshots'>,
+): readonly Snapshot[] {
   const signed = run.snapshots.filter(({ seq }) => seq <= run.signedSeq)
   const point = run.ended === 'finished' ? undefined : resumePoint(run)?.snapshot
   const kept = run.keep === 'none' ? [] : run.keep === 'all' ? signed : signed.slice(-run.keep)

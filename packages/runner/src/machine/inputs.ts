@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib'
 import type { ComputationMount, MountSource } from '@reprise/core'
 import { readBlobSync } from '../blobs/index.ts'
 import { readTar, type WasiFile, type WasiMount } from '@reprise/wasm'
+import { readBlobSync } from '../blobs/index.ts'
 
 /** An archive may unpack to this much. */
 const ARCHIVE_BYTES_MAX = 1 << 30

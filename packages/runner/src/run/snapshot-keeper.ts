@@ -9,6 +9,8 @@ import type { Evidence } from './evidence.ts'
 const COST_FACTOR = 50
 const INTERVAL_MS_MIN = 1000
 
+type Named = Pick<Snapshot, 'manifest' | 'seq'>
+
 export interface SnapshotKeeper {
   /** A new one is in the journal. @param position - Of its checkpoint. */
   note(snapshot: Snapshot, position: bigint): void
@@ -22,7 +24,6 @@ export interface KeeperOptions {
   readonly keep: KeepSnapshots
   readonly home: string
   readonly store: BlobStore
-  readonly evidence: Evidence
   readonly journal: JournalWriter
   /** What an earlier attempt has left, and where this one goes on. */
   readonly earlier:

@@ -84,9 +84,9 @@ async function gc(...options: readonly string[]): Promise<Collected> {
 }
 const journalOf = (name: string): string => join(home, 'runs', name, 'journal')
 const peek = async (name: string): Promise<JournalRun> => {
-  const { run } = await readRun(journalOf(name))
-  if (run === undefined) throw new Error(`nothing is written of ${name}`)
-  return run
+  const { run: read } = await readRun(journalOf(name))
+  if (read === undefined) throw new Error('the journal has no line yet')
+  return read
 }
 async function runs(): Promise<string[]> {
   const names = await readdir(join(home, 'runs')).catch(() => [])

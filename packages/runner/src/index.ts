@@ -1,4 +1,13 @@
 export { openBlobStore, type BlobStore } from './blobs/index.ts'
+export {
+  collect,
+  planCollection,
+  storeSizes,
+  type BlobSizes,
+  type CollectionPlan,
+  type CollectionPolicy,
+  type StoreSizes,
+} from './collect/index.ts'
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
 export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
@@ -41,13 +50,3 @@ export {
 } from './run/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'
-export {
-  collect,
-  planCollection,
-  storeSizes,
-  type BlobSizes,
-  type CollectionPlan,
-  type CollectionPolicy,
-  type StoreSizes,
-} from './collect/index.ts'
-export type { KeepSnapshots } from './journal/index.ts'

@@ -112,6 +112,7 @@ export async function isWritten(folder: string, { run }: KnownRun): Promise<bool
 async function journalOf(path: string, key: string, { journals }: RunCache): Promise<JournalRun | undefined> {
   const cached = journals.get(path)
   if (cached?.key === key) return cached.run
+  // Undefined for one that was cut off before its first line was on disk.
   const { run } = await readRun(path)
   journals.set(path, { key, run })
   return run

@@ -77,6 +77,18 @@ export async function openLocked(path: string, flags: string | number): Promise<
   }
 }
 
+/** Whether a process is at work on the run of a journal. @throws RunnerError `INPUT_MISSING`, `JOURNAL_WRITE`. */
+export async function isLocked(path: string): Promise<boolean> {
+  const file = await open(path, constants.O_RDONLY).catch((error: unknown) => {
+    throw readFailure(error, path)
+  })
+  try {
+    return await isFileLocked(file, path)
+  } finally {
+    await file.close()
+  }
+}
+
 async function cutTail(file: FileHandle, path: string, tornBytes: number): Promise<void> {
   try {
     const { size } = await file.stat()

@@ -1,9 +1,9 @@
-/** One writer of a journal at a time. */
-import { open, type FileHandle } from 'node:fs/promises'
-import { readFailure, RunnerError } from '../error.ts'
+/** One writer of a journal at a time: flock(2), which the kernel takes back when its holder dies, however it dies. */
+import type { FileHandle } from 'node:fs/promises'
+import { RunnerError } from '../error.ts'
 import { flock, type LockOptions } from '../flock.ts'
 
-/** Whoever asks {@link isLocked} has a journal locked for a moment. */
+/** Whoever looks whether a journal is being written locks it for a moment. */
 const LOOKED_AT_SECONDS = 1
 
 /**
@@ -15,16 +15,9 @@ export async function lockFile(file: FileHandle, path: string): Promise<void> {
   if (!(await locked(file, path, { mode: 'exclusive', waitSeconds: LOOKED_AT_SECONDS }))) throw busy(path)
 }
 
-/** Whether a process is at work on the run of a journal. @throws RunnerError `INPUT_MISSING`, `JOURNAL_WRITE`. */
-export async function isLocked(path: string): Promise<boolean> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    throw readFailure(cause, path)
-  })
-  try {
-    return !(await locked(file, path, { mode: 'shared', waitSeconds: 0 }))
-  } finally {
-    await file.close()
-  }
+/** Whether another process has locked it. @throws RunnerError `JOURNAL_WRITE` without flock(1). */
+export async function isFileLocked(file: FileHandle, path: string): Promise<boolean> {
+  return !(await locked(file, path, { mode: 'shared', waitSeconds: 0 }))
 }
 
 async function locked(file: FileHandle, path: string, options: LockOptions): Promise<boolean> {

@@ -36,12 +36,12 @@ const a = (attempt: number, seq: number): JournalEntry => ({
   kind: 'attestation',
   attestation: attestationOf(attempt, seq),
 })
+const keep = (snapshots: KeepSnapshots): JournalEntry => ({ kind: 'keep', snapshots })
 const alarm = {
   kind: 'alarm',
   alarm: { attempt: 2, expected: checkpointOf(2), actual: checkpointOf(2, 'e'.repeat(64)), folder: 'alarm-2-2' },
 } as const
 const discard: JournalEntry = { kind: 'discard' }
-const keep = (snapshots: KeepSnapshots): JournalEntry => ({ kind: 'keep', snapshots })
 const end: JournalEntry = { kind: 'end', reason: 'finished' }
 const result: JournalEntry = { kind: 'outcome', outcome }
 
@@ -220,6 +220,7 @@ describe('keptSnapshots', () => {
   })
 
   test('are those that were asked for last', async () => {
-    expect(await kept(1, [...open, goOn(2, 2), keep('all'), c(3), a(2, 3), result, c(4), a(2, 4), end])).toEqual([1, 2])
+    const again = [goOn(2, 2), keep('all'), c(3), a(2, 3), result, c(4), a(2, 4), end]
+    expect(await kept(1, [...open, ...again])).toEqual([1, 2])
   })
 })

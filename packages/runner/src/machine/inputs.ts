@@ -1,7 +1,6 @@
 /** What a machine's threads read of a computation: blobs by digest, and the contents of mounts. */
 import { gunzipSync } from 'node:zlib'
 import type { ComputationMount, MountSource } from '@reprise/core'
-import { readBlobSync } from '../blobs/index.ts'
 import { readTar, type WasiFile, type WasiMount } from '@reprise/wasm'
 import { readBlobSync } from '../blobs/index.ts'
 

@@ -120,7 +120,7 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       journal.append({ kind: 'checkpoint', checkpoint })
       if (later[0]?.seq === seq) addSnapshot(later.shift() as Snapshot, position)
       if (snapshot !== undefined) {
-        const line = snapshotLine(snapshot, seq)
+        const line = { frames: snapshot.frames, manifest: snapshot.manifest, root: hex(snapshot.root), seq }
         addSnapshot(line, position)
         journal.append({ kind: 'snapshot', snapshot: line })
       }
@@ -148,9 +148,4 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       await journal.sync()
     },
   }
-}
-
-/** A snapshot as the record has it. */
-export function snapshotLine({ frames, manifest, root }: SnapshotRef, seq: number): Snapshot {
-  return { frames, manifest, root: hex(root), seq }
 }

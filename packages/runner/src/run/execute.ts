@@ -32,7 +32,7 @@ import { writeRecord } from '../record/index.ts'
 import { chainsAt } from './chains.ts'
 import { createAgain, type SignedBefore } from './again.ts'
 import { drive, type Ended, type Measured } from './drive.ts'
-import { createEvidence, snapshotLine, type EarlierEvidence, type Evidence } from './evidence.ts'
+import { createEvidence, type EarlierEvidence, type Evidence } from './evidence.ts'
 import { outcomeOf } from './outcome.ts'
 import { createSigning, type Signing } from './signing.ts'
 import { SnapshotClock } from './snapshot-clock.ts'
@@ -80,16 +80,15 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const { recordPath, attach, store, home, onTrouble } = request
-  const keeper = createSnapshotKeeper({ keep: session.keep, home, store, evidence, journal, earlier, onTrouble })
+  const keeper = createSnapshotKeeper({ ...request, keep: session.keep, journal, before: earlier?.run })
   const parts = { machine, evidence, signing, journal, computation, attempt, earlier, keeper }
   const finished = await runToEnd(request, parts)
   const { outcome } = finished
   await finish({ journal, evidence, signing, ended: outcome !== undefined })
-  const written = await writtenRun({ home, run: session.run })
+  const written = await writtenRun({ home: request.home, run: session.run })
+  const { recordPath, attach, store } = request
   const recordBytes = await writeRecord({ path: recordPath, run: written, attach, store })
-  const kept = keptSnapshots(written)
-  await keeper.end(kept)
+  await keeper.end(written)
   const { measureMs, captureMs, dirtyPages } = machine.progress()
   return {
     run: session.run,
@@ -101,7 +100,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     trapMessage: finished.ended?.kind === 'trapped' ? finished.ended.message : undefined,
     checkpoints: written.checkpointCount,
     snapshots: written.snapshots.length,
-    ...(await snapshotBytes(kept, store)),
+    ...(await snapshotBytes(keptSnapshots(written), store)),
     attestations: written.attestationCount,
     signedSeq: written.signedSeq,
     signingLost: signing.lost(),
@@ -159,7 +158,7 @@ interface Finished {
 }
 
 async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished> {
-  const { machine, evidence, signing, journal, earlier, keeper } = parts
+  const { machine, evidence, signing, journal, earlier } = parts
   const policy = parts.computation.checkpoints
   const nextDue = request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes))
   const again = earlier && createAgain(earlier, { ...request, ...parts, nextDue, signal: request.signal })
@@ -182,7 +181,7 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
       ...(finished.outcome !== undefined && { outcome: finished.outcome }),
       ...(snapshot !== undefined && { snapshot }),
     })
-    if (snapshot !== undefined) keeper.note(snapshotLine(snapshot, seq), measurement.position)
+    if (snapshot !== undefined) parts.keeper.note({ manifest: snapshot.manifest, seq }, measurement.position)
     if (request.onCheckpoint?.(checkpoint) === 'stop') verdict = 'stop'
   }
   const interrupt = (): void => machine.interrupt()
@@ -204,7 +203,7 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           if (failure !== undefined) throw failure
           const isDue = measured.kind === CHECKPOINT_GRID && measured.seq > lastExpected && snapshots.isDue()
           const saved = isDue ? machine.snapshot() : undefined
-          keeper.look()
+          parts.keeper.look(evidence.state().signedSeq)
           saved?.then(() => snapshots.taken(machine.progress().captureMs)).catch(() => {})
           chained = chained.then(() => chain(measured, saved))
           chained.catch(() => {})

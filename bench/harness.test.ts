@@ -28,6 +28,26 @@ describe('Bench', () => {
     expect(bench.summary).toEqual({})
   })
 
+  test('what was measured stays when the rest is interrupted', async () => {
+    const interruption = new AbortController()
+    const bench = new Bench({ quick: true, progress: () => {}, signal: interruption.signal })
+    const measure = async (bench: Bench): Promise<void> => {
+      await bench.figure({ name: 'f', unit: 's', subject: () => 1 })
+      await bench.figure({
+        name: 'cut',
+        unit: 's',
+        subject: () => {
+          interruption.abort()
+          return 1
+        },
+      })
+    }
+    expect(await bench.run({ name: 'g', about: '', measure })).toBe(false)
+    expect(await bench.run({ name: 'h', about: '', measure })).toBe(false)
+    expect(bench.rows.map(({ name }) => name)).toEqual(['f'])
+    expect(bench.absent.map(({ group, why }) => `${group} ${why}`)).toEqual(['g interrupted', 'h interrupted'])
+  })
+
   test('a group that fails is absent with its reason, and keeps what it had', async () => {
     const bench = newBench()
     const measure = (bench: Bench): Promise<void> => {

@@ -44,6 +44,15 @@ export interface Figure {
   readonly summary?: { readonly key: string; readonly of: 'value' | 'ratio' }
 }
 
+export interface BenchSettings {
+  readonly quick: boolean
+  /** One line at a time, for people who wait. */
+  readonly progress: (line: string) => void
+  /** Ends the measuring; what was measured stays. */
+  readonly signal?: AbortSignal | undefined
+}
+
+const INTERRUPTED = 'interrupted'
 const PAIRS = 5
 const PAIRS_QUICK = 3
 
@@ -55,10 +64,12 @@ export class Bench {
   readonly quick: boolean
   readonly pairs: number
   readonly #progress: (line: string) => void
+  readonly #signal: AbortSignal | undefined
   #group = ''
 
-  constructor({ quick, progress }: { readonly quick: boolean; readonly progress: (line: string) => void }) {
+  constructor({ quick, progress, signal }: BenchSettings) {
     this.quick = quick
+    this.#signal = signal
     this.pairs = quick ? PAIRS_QUICK : PAIRS
     this.#progress = progress
   }
@@ -67,12 +78,20 @@ export class Bench {
   async run(group: Group): Promise<boolean> {
     this.#group = group.name
     try {
+      this.checkInterrupted()
       await group.measure(this)
       return true
     } catch (error) {
-      this.notMeasured('*', error instanceof Error ? error.message : String(error))
+      // A terminal interrupts what is being measured too, which then fails in a way of its own.
+      const why = error instanceof Error ? error.message : String(error)
+      this.notMeasured('*', this.#signal?.aborted === true ? INTERRUPTED : why)
       return false
     }
+  }
+
+  /** Between two samples. @throws Error when the person does not want to wait any more. */
+  checkInterrupted(): void {
+    if (this.#signal?.aborted === true) throw new Error(INTERRUPTED)
   }
 
   progress(what: string): void {
@@ -90,6 +109,7 @@ export class Bench {
     const samples: number[] = []
     const baselines: number[] = []
     const take = async (sample: Sample | undefined, into: number[]): Promise<void> => {
+      this.checkInterrupted()
       if (sample !== undefined) into.push(await sample())
     }
     await take(baseline, [])

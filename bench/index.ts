@@ -1,37 +1,34 @@
 /** The groups of figures, and how they are run. */
 
+import { resume } from './groups/resume.ts'
 import { rewrite } from './groups/rewrite.ts'
 import { sign } from './groups/sign.ts'
 import { start } from './groups/start.ts'
 import { stall } from './groups/stall.ts'
 import { verify } from './groups/verify.ts'
 import { wasm } from './groups/wasm.ts'
-import { Bench, type Group } from './harness.ts'
+import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [rewrite, sign, stall, start, verify, wasm]
+export const groups: readonly Group[] = [resume, rewrite, sign, stall, start, verify, wasm]
 
-export interface BenchOptions {
+export interface BenchOptions extends BenchSettings {
   /** All groups when empty. */
   readonly names: readonly string[]
-  readonly quick: boolean
-  /** One line at a time, for people who wait. */
-  readonly progress: (line: string) => void
 }
 
 /** @returns The result, and whether every group came to its end. */
 export async function runBench({
   names,
-  quick,
-  progress,
+  ...settings
 }: BenchOptions): Promise<{ readonly result: BenchResult; readonly complete: boolean }> {
   const machine = machineFacts()
-  const bench = new Bench({ quick, progress })
+  const bench = new Bench(settings)
   let complete = true
   for (const group of groups) {
     if (names.length > 0 && !names.includes(group.name)) continue
     complete = (await bench.run(group)) && complete
   }
-  const { rows, summary, absent } = bench
+  const { rows, summary, absent, quick } = bench
   return { result: { schema: 'reprise/bench-result/v1', machine, quick, rows, summary, absent }, complete }
 }

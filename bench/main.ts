@@ -3,7 +3,8 @@
  *
  *     node bench/main.ts [GROUP…] [--json] [--quick]
  *
- * Exit 0, 2 for bad usage, 3 when a group could not be measured to its end.
+ * Exit 0, 2 for bad usage, 3 when a group could not be measured to its end, 130 when it was interrupted: what had been
+ * measured is printed all the same.
  */
 
 import { parseArgs } from 'node:util'
@@ -29,8 +30,12 @@ async function main(): Promise<number> {
     return 0
   }
   const progress = (line: string): unknown => process.stderr.write(`${line}\n`)
-  const { result, complete } = await runBench({ names: parsed.positionals, quick, progress })
+  const interruption = new AbortController()
+  process.once('SIGINT', () => interruption.abort())
+  const { signal } = interruption
+  const { result, complete } = await runBench({ names: parsed.positionals, quick, progress, signal })
   process.stdout.write(json ? `${JSON.stringify(result)}\n` : printResult(result))
+  if (signal.aborted) return 130
   return complete ? 0 : 3
 }
 

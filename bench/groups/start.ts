@@ -38,7 +38,7 @@ export const start: Group = {
     await writeFile(join(home.folder, 'hello.py'), 'print("hello")\n')
     const starts: readonly Start[] = [
       { name: 'version.cpuS', unit: 's', command: ['--version'], of: 'cpuS' },
-      { name: 'wasm.wallS', unit: 's', command: ['run', 'hello.wasm', '1'], of: 'wallS' },
+      { name: 'wasm.wallS', unit: 's', command: ['run', 'hello.wasm', '1', '1'], of: 'wallS' },
       { name: 'python.wallS', unit: 's', command: ['run', '--cold', 'python', 'hello.py'], of: 'wallS' },
       { name: 'python.warm.wallS', unit: 's', command: ['run', 'python', 'hello.py'], of: 'wallS' },
     ]

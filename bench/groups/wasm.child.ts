@@ -2,133 +2,199 @@
  * Runs one program once, in a process of its own: wasm has no on-stack replacement, so what ran before decides how fast
  * the next run is. Measured by wasm.ts.
  *
- *     wasm.child.ts plain|fuel|canonical|nodewasi NAME [longer]
+ *     wasm.child.ts plain|fuel|canonical|resumed|asyncify|nodewasi NAME ROUNDS [MODULE]
  *
- * `plain` and the rewritten ones have the same host functions; they differ in the module alone.
+ * All but the last have the same host functions; they differ in the module alone. `resumed` can be captured, is
+ * captured half-way, and goes on in a fresh instance. `asyncify` runs the given module.
  */
 
 import { hash } from 'node:crypto'
-import { openSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { WASI } from 'node:wasi'
 import {
+  Continuations,
   createWasi,
   type Guest,
   MEMORY_LIMIT_PAGES_DEFAULT,
   rewrite,
+  type RewriteOptions,
   runGuest,
+  type Snapshot,
   STACK_LIMIT_SLOTS_DEFAULT,
   type WasiHost,
 } from '@reprise/wasm'
-import { type BenchProgram, programs } from './wasm-programs.ts'
+import { type Mark, ROUND } from '../marks.ts'
+import { type ProgramName, programs, type Work } from '../programs/catalog.ts'
 
 export interface RunAnswer {
-  /** CPU time of the guest, the compiler's threads among it: unlike wall time it hardly minds who else is busy. */
-  readonly cpuS: number
-  readonly wallS: number
-  readonly outputBytes: number
+  /** The guest's beginning, then the end of each round; rewriting does not count, compiling does. */
+  readonly marks: readonly Mark[]
+  /** Of the rounds, after which the guest went on in a fresh instance. */
+  readonly resumedAfter?: number
 }
 
 const NEVER = 1n << 62n
+/** The machine's own: how far the guest runs between two looks at whether it is to stop. */
+const SLICE_FUEL = 1n << 26n
 
-/** Set right before the guest's first instruction: rewriting and instantiation do not count. */
-let before = { cpu: process.cpuUsage(), wallMs: performance.now() }
-const begin = (): void => {
-  before = { cpu: process.cpuUsage(), wallMs: performance.now() }
+const marks: Mark[] = []
+const mark = (): void => {
+  const [thread, whole] = [process.threadCpuUsage(), process.cpuUsage()]
+  marks.push({
+    threadS: (thread.user + thread.system) / 1e6,
+    processS: (whole.user + whole.system) / 1e6,
+    wallS: performance.now() / 1000,
+  })
+}
+const markRound = (bytes: Uint8Array): void => {
+  if (Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, ROUND.length)).toString() === ROUND) mark()
 }
 
-function hostOf(program: BenchProgram, position: () => bigint): WasiHost {
+function hostOf(work: Work, position: () => bigint): WasiHost {
   return createWasi({
-    arguments: program.arguments,
-    environment: program.environment,
+    ...work,
     stdin: new Uint8Array(),
-    mounts: program.mounts(),
     clockStartNs: 0n,
     seed: 0n,
     position,
     sha256: (data) => hash('sha256', data, 'buffer'),
+    onStream: (_, bytes) => markRound(bytes),
   })
 }
 
-function runPlain(program: BenchProgram): Pick<RunAnswer, 'outputBytes'> {
-  const wasi = hostOf(program, () => 0n)
-  const module = new WebAssembly.Module(program.module())
+function runPlain(work: Work, bytes: Uint8Array<ArrayBuffer>): void {
+  const wasi = hostOf(work, () => 0n)
+  mark()
+  const module = new WebAssembly.Module(bytes)
   const imports: Record<string, WebAssembly.ModuleImports> = {}
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    imports[from] = { ...imports[from], [name]: wasi.function(from, name) as WebAssembly.ImportValue }
+    imports[from] = { ...imports[from], [name]: wasi.function(from, name) ?? (() => 52) }
   }
-  const instance = new WebAssembly.Instance(module, imports)
-  const { memory, _start } = instance.exports
+  const { memory, _start } = new WebAssembly.Instance(module, imports).exports
   wasi.bind(memory as WebAssembly.Memory)
-  begin()
   try {
     ;(_start as () => void)()
   } catch (error) {
     if (wasi.isExit(error) !== 0) throw error
   }
-  return { outputBytes: outputBytesOf(wasi) }
 }
 
-function runRewritten(program: BenchProgram, floats: 'canonical' | 'host'): Pick<RunAnswer, 'outputBytes'> {
-  const rewritten = rewrite(program.module(), {
-    floats,
-    stackLimitSlots: STACK_LIMIT_SLOTS_DEFAULT,
-    memoryLimitPages: MEMORY_LIMIT_PAGES_DEFAULT,
-  })
+const OPTIONS = {
+  floats: 'host',
+  stackLimitSlots: STACK_LIMIT_SLOTS_DEFAULT,
+  memoryLimitPages: MEMORY_LIMIT_PAGES_DEFAULT,
+} as const satisfies RewriteOptions
+
+/** @param captureAfter - Rounds; it is captured at the next poll then. */
+function runRewritten(
+  work: Work,
+  bytes: Uint8Array<ArrayBuffer>,
+  options: RewriteOptions,
+  captureAfter = Number.POSITIVE_INFINITY,
+): void {
+  const rewritten = rewrite(bytes, options)
+  const continuations = options.capture === true ? new Continuations(() => bytes, options) : undefined
   let guest: Guest | undefined
-  const wasi = hostOf(program, () => guest?.position() ?? 0n)
-  const end = runGuest({
-    module: new WebAssembly.Module(rewritten.bytes),
-    facts: rewritten.facts,
-    hostImport: (from, name) => wasi.function(from, name),
-    isExit: (thrown) => wasi.isExit(thrown),
-    nextDue: () => NEVER,
-    onReady(ready) {
-      guest = ready
-      wasi.bind({
-        get buffer() {
-          return ready.memory().buffer
-        },
-      })
-      begin()
-    },
-    onStop: () => 'go',
-  })
-  if (end.kind !== 'exited' || end.code !== 0)
-    throw new Error(`the program ended otherwise: ${JSON.stringify(end.kind)}`)
-  return { outputBytes: outputBytesOf(wasi) }
+  let from: Snapshot | undefined
+  const wasi = hostOf(work, () => guest?.position() ?? 0n)
+  mark()
+  const module = new WebAssembly.Module(rewritten.bytes)
+  for (;;) {
+    const end = runGuest({
+      module,
+      facts: rewritten.facts,
+      hostImport: (moduleName, name) => wasi.function(moduleName, name),
+      isExit: (thrown) => wasi.isExit(thrown),
+      nextDue: () => (continuations === undefined ? NEVER : (guest?.position() ?? 0n) + SLICE_FUEL),
+      onReady(ready) {
+        guest = ready
+        wasi.bind({
+          get buffer() {
+            return ready.memory().buffer
+          },
+        })
+      },
+      onStop: () => (from === undefined && marks.length > captureAfter ? 'capture' : 'go'),
+      onCapture(activations, left) {
+        from = { activations, memory: left.memory().slice(), globals: left.globals(), position: left.position() }
+        return 'suspend'
+      },
+      ...(continuations !== undefined && { continuations }),
+      ...(from !== undefined && { from }),
+    })
+    if (end.kind === 'suspended') continue
+    if (end.kind !== 'exited' || end.code !== 0) throw new Error(`the program ended otherwise: ${end.kind}`)
+    return
+  }
 }
 
-function outputBytesOf(wasi: WasiHost): number {
-  return wasi.outputs().reduce((sum, output) => sum + output.read().length, 0)
+/** A program under the WASI of Node itself, with the same files in a real folder, and its output nowhere. */
+function runNodeWasi({ arguments: args, environment, mounts }: Work, bytes: Uint8Array<ArrayBuffer>): void {
+  const root = mkdtempSync(join(tmpdir(), 'reprise-bench-'))
+  try {
+    for (const { at, files } of mounts) {
+      for (const { path, bytes: content } of files) {
+        const target = join(root, at, path)
+        mkdirSync(dirname(target), { recursive: true })
+        writeFileSync(target, content)
+      }
+    }
+    const none = openSync('/dev/null', 'w')
+    mark()
+    const module = new WebAssembly.Module(bytes)
+    const isOld = WebAssembly.Module.imports(module).some(({ module: from }) => from === 'wasi_unstable')
+    const wasi = new WASI({
+      version: isOld ? 'unstable' : 'preview1',
+      args: [...args],
+      env: { LANG: 'C', ...Object.fromEntries(environment) },
+      preopens: { '/': root },
+      stdout: none,
+      stderr: none,
+      returnOnExit: true,
+    })
+    let memory = new WebAssembly.Memory({ initial: 0 })
+    const host = wasi.wasiImport as Record<string, (...values: number[]) => number>
+    const functions = {
+      ...host,
+      fd_write(...values: number[]) {
+        const [, list, count] = values
+        const view = new DataView(memory.buffer)
+        // musl's first piece is what its buffer held, perhaps nothing.
+        for (let at = list; at < list + 8 * count; at += 8) {
+          const [start, length] = [view.getUint32(at, true), view.getUint32(at + 4, true)]
+          if (length === 0) continue
+          markRound(new Uint8Array(memory.buffer, start, length))
+          break
+        }
+        return host['fd_write'](...values)
+      },
+    }
+    const imports = { wasi_snapshot_preview1: functions, wasi_unstable: functions }
+    const instance = new WebAssembly.Instance(module, imports)
+    memory = instance.exports['memory'] as WebAssembly.Memory
+    if (wasi.start(instance) !== 0) throw new Error('the program ended otherwise')
+  } finally {
+    rmSync(root, { recursive: true, force: true })
+  }
 }
 
-function runNodeWasi(program: BenchProgram): Pick<RunAnswer, 'outputBytes'> {
-  const stdout = openSync('/dev/null', 'w')
-  const wasi = new WASI({
-    version: 'preview1',
-    args: [...program.arguments],
-    env: { LANG: 'C' },
-    stdout,
-    returnOnExit: true,
-  })
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(program.module()), {
-    wasi_snapshot_preview1: wasi.wasiImport as WebAssembly.ModuleImports,
-    wasi_unstable: wasi.wasiImport as WebAssembly.ModuleImports,
-  })
-  begin()
-  if (wasi.start(instance) !== 0) throw new Error('the program ended otherwise')
-  return { outputBytes: 0 }
+function run(mode: string, name: ProgramName, rounds: number, modulePath: string | undefined): RunAnswer {
+  const program = programs[name]
+  const work = program.work(rounds)
+  const bytes = modulePath === undefined ? program.module() : new Uint8Array(readFileSync(modulePath))
+  if (mode === 'plain' || mode === 'asyncify') runPlain(work, bytes)
+  else if (mode === 'nodewasi') runNodeWasi(work, bytes)
+  else if (mode === 'fuel') runRewritten(work, bytes, OPTIONS)
+  else if (mode === 'canonical') runRewritten(work, bytes, { ...OPTIONS, floats: 'canonical' })
+  else if (mode === 'resumed') {
+    const resumedAfter = Math.trunc(rounds / 2)
+    runRewritten(work, bytes, { ...OPTIONS, capture: true }, resumedAfter)
+    return { marks, resumedAfter }
+  } else throw new Error(`there is no mode ${mode}`)
+  return { marks }
 }
 
-const [mode, name, length] = process.argv.slice(2)
-const chosen = programs[name]
-const program = length === 'longer' ? { ...chosen, arguments: chosen.longer } : chosen
-const answer =
-  mode === 'plain'
-    ? runPlain(program)
-    : mode === 'nodewasi'
-      ? runNodeWasi(program)
-      : runRewritten(program, mode === 'canonical' ? 'canonical' : 'host')
-const wallS = (performance.now() - before.wallMs) / 1000
-const { user, system } = process.cpuUsage(before.cpu)
-process.stdout.write(JSON.stringify({ cpuS: (user + system) / 1e6, wallS, ...answer } satisfies RunAnswer))
+const [mode, name, rounds, modulePath] = process.argv.slice(2)
+process.stdout.write(JSON.stringify(run(mode, name as ProgramName, Number(rounds), modulePath)))

@@ -1,4 +1,4 @@
-/* SHA-256's compression function (FIPS 180-4) over a megabyte, again and again. Argument: megabytes. */
+/* SHA-256's compression function (FIPS 180-4) over a megabyte, again and again. Argument: rounds of twenty. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,13 +41,17 @@ static void compress(uint32_t *h, const uint8_t *block) {
 static uint8_t buffer[1 << 20];
 
 int main(int argc, char **argv) {
-  int megabytes = argc > 1 ? atoi(argv[1]) : 100;
+  int rounds = argc > 1 ? atoi(argv[1]) : 5;
   uint32_t h[8] = {1, 2, 3, 4, 5, 6, 7, 8};
   for (int i = 0; i < 1 << 20; i++) buffer[i] = i * 7;
-  for (int t = 0; t < megabytes; t++) {
-    for (int i = 0; i < 1 << 20; i += 64) compress(h, buffer + i);
-    memcpy(buffer, h, sizeof h);
+  for (int r = 0; r < rounds; r++) {
+    for (int t = 0; t < 20; t++) {
+      for (int i = 0; i < 1 << 20; i += 64) compress(h, buffer + i);
+      memcpy(buffer, h, sizeof h);
+    }
+    printf("round %d ", r);
+    for (int i = 0; i < 8; i++) printf("%08x", h[i]);
+    puts("");
+    fflush(stdout);
   }
-  for (int i = 0; i < 8; i++) printf("%08x", h[i]);
-  puts("");
 }

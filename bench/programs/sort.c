@@ -1,9 +1,9 @@
-/* Quicksort, heapsort and the library's qsort over random integers. Argument: repetitions. */
+/* Quicksort, heapsort and the library's qsort over random integers. Argument: rounds. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COUNT 1000000
+#define COUNT 300000
 
 static int compare(const void *a, const void *b) {
   int x = *(const int *)a, y = *(const int *)b;
@@ -56,10 +56,10 @@ static void quicksort(int *a, int low, int high) {
 }
 
 int main(int argc, char **argv) {
-  int repetitions = argc > 1 ? atoi(argv[1]) : 3;
+  int rounds = argc > 1 ? atoi(argv[1]) : 3;
   int *a = malloc(COUNT * sizeof *a);
   uint32_t seed = 1, sum = 0;
-  for (int r = 0; r < repetitions; r++)
+  for (int r = 0; r < rounds; r++) {
     for (int kind = 0; kind < 3; kind++) {
       for (int i = 0; i < COUNT; i++) {
         seed ^= seed << 13, seed ^= seed >> 17, seed ^= seed << 5;
@@ -70,5 +70,7 @@ int main(int argc, char **argv) {
       if (kind == 2) qsort(a, COUNT / 4, sizeof *a, compare);
       for (int i = 0; i < COUNT; i += 1000) sum = sum * 31 + a[i];
     }
-  printf("%u\n", sum);
+    printf("round %d %u\n", r, sum);
+    fflush(stdout);
+  }
 }

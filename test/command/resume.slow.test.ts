@@ -1,15 +1,15 @@
 /** Runs that are cut off go on inside the same proof, and are repeated in parts. */
-import { readdir, readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
+import { readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeManifestBytes } from '../../packages/core/src/index.ts'
 import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
-import { readRun, type JournalRun } from '../../packages/runner/src/journal/index.ts'
+import type { JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { journalOf as journalPath, peek as peekIn, randomFrom, runsIn, SEED } from './journals.ts'
 import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
-const SEED = Number(process.env['REPRISE_TEST_SEED'] ?? 20_261_123)
 /** Snapshots and checkpoints several times a second. */
 const FINE = ['--snapshot-ms', '150', '--checkpoint', 'every=40000000']
 
@@ -84,23 +84,10 @@ beforeAll(async () => {
 })
 afterAll(() => room[Symbol.asyncDispose]())
 
-/** A number from 0 to 1, the same in every run of these tests. */
-let state = SEED
-function random(): number {
-  state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-  return state / 2 ** 32
-}
-
-const journalOf = (run: string): string => join(room.home, 'runs', run, 'journal')
-async function runs(): Promise<string[]> {
-  const names = await readdir(join(room.home, 'runs')).catch(() => [])
-  return names.filter((name) => /^[0-9a-f]{64}$/.test(name))
-}
-
-/** What a journal says up to now; undefined before its first line. */
-async function peek(run: string): Promise<JournalRun | undefined> {
-  return (await readRun(journalOf(run)).catch(() => undefined))?.run
-}
+const random = randomFrom(SEED)
+const journalOf = (run: string): string => journalPath(room.home, run)
+const runs = (): Promise<string[]> => runsIn(room.home)
+const peek = (run: string): Promise<JournalRun | undefined> => peekIn(room.home, run)
 const signedSnapshots = (run: JournalRun | undefined): number =>
   run?.snapshots.filter(({ seq }) => seq <= run.signedSeq).length ?? 0
 

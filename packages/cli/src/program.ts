@@ -223,11 +223,16 @@ function addReaders(program: Command): void {
 
   program
     .command('diff')
-    .description('the first difference between two runs, to the byte')
+    .description('the first difference between two runs, to the step and the byte')
     .argument('<a>')
     .argument('<b>')
     .option('--inputs <folder>', 'where to look for files that are neither attached nor in the store', '.')
-    .option('--no-rerun', 'do not run them again to see the memory')
+    .addOption(
+      new Option('--steps <yes|no>', 'whether to look for the first step that differs')
+        .choices(['yes', 'no'])
+        .default('yes'),
+    )
+    .option('--no-rerun', 'do not run them again, neither for the step nor to see the memory')
     .addOption(json())
     .action(acting('diff', () => import('./commands/diff.ts')))
 

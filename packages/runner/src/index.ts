@@ -1,11 +1,30 @@
 export { openBlobStore, type BlobStore } from './blobs/index.ts'
+export {
+  collect,
+  planCollection,
+  storeSizes,
+  type BlobSizes,
+  type CollectionPlan,
+  type CollectionPolicy,
+  type StoreSizes,
+} from './collect/index.ts'
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
 export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
-export { difference, type Difference, type Fork, type MemoryDifference } from './difference/index.ts'
+export {
+  callSentence,
+  difference,
+  type Difference,
+  type Fork,
+  type MemoryDifference,
+  type StepDifference,
+  type StepFinding,
+  type StepPlace,
+} from './difference/index.ts'
 export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord, exportRun } from './export/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
+export type { KeepSnapshots } from './journal/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export {
   repeat,
@@ -31,13 +50,3 @@ export {
 } from './run/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'
-export {
-  collect,
-  planCollection,
-  storeSizes,
-  type BlobSizes,
-  type CollectionPlan,
-  type CollectionPolicy,
-  type StoreSizes,
-} from './collect/index.ts'
-export type { KeepSnapshots } from './journal/index.ts'

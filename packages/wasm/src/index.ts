@@ -4,6 +4,8 @@ export {
   isUntouched,
   NOTES_MAX,
   WASI_LIMITS,
+  type CallSubject,
+  type HostCall,
   type Note,
   type NoteCode,
   type SavedHost,
@@ -26,6 +28,7 @@ export {
   type PageDiffers,
   type PageRange,
 } from './state/index.ts'
+export { Places, type Place, type Source } from './debug/index.ts'
 export { Continuations, type KeptContinuation, type KeptStack } from './passes/continuations.ts'
 export { WasmError, type WasmErrorCode } from './error.ts'
 export {

@@ -89,7 +89,10 @@ export interface GuestOptions {
   readonly nextDue: () => bigint
   /** After instantiation, before the guest's first instruction: position 0. */
   readonly onReady: (guest: Guest) => void
-  /** `capture` may be the answer at due stops only, and leads to `onCapture`. */
+  /**
+   * `capture` leads to `onCapture`. At a requested stop only of a module that was rewritten with `lookout`, and then the
+   * guest cannot go on.
+   */
   readonly onStop: (stop: Stop, guest: Guest) => 'go' | 'suspend' | 'capture'
   /** Needed to capture and to continue: of the same module, rewritten with `capture`. */
   readonly continuations?: Continuations
@@ -287,7 +290,10 @@ class Machine implements Guest {
     const answer = this.#options.onStop(stop, this)
     if (answer === 'suspend') throw new Unwind('suspended')
     if (answer === 'capture') {
-      if (stop.kind !== 'due' || this.#resumption === undefined) throw new Error('this stop cannot be captured')
+      const { continuations } = this.#options
+      if (continuations === undefined || (stop.kind !== 'due' && !continuations.lookout)) {
+        throw new Error('this stop cannot be captured')
+      }
       throw this.#signal
     }
     this.#refill()

@@ -67,14 +67,14 @@ function printDocument(document: RecordDocument, result: VerifyResult): void {
   for (const [name, value] of rows) process.stdout.write(`  ${name.padEnd(12)} ${safe(value)}\n`)
 }
 
+function warmRow({ arguments: args, snapshotRoot }: WarmStart): [string, string] {
+  return ['start', `warm, after ${args.map((word) => JSON.stringify(word)).join(' ')}, state ${snapshotRoot}`]
+}
+
 function snapshots({ snapshots: signed, attached }: VerifyResult): string {
   const { plain, stored } = attached.snapshotBytes
   const size = attached.snapshots === 0 ? '' : `, ${bytes(stored)} there, ${bytes(plain)} plain`
   return `${signed}, ${attached.snapshots} of them in the record${size}`
-}
-
-function warmRow({ arguments: args, snapshotRoot }: WarmStart): [string, string] {
-  return ['start', `warm, after ${args.map((word) => JSON.stringify(word)).join(' ')}, state ${snapshotRoot}`]
 }
 
 function program(computation: Computation): string {

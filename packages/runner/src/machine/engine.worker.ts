@@ -4,10 +4,9 @@
  */
 import { hash } from 'node:crypto'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { hex, PAGE_BYTES, type SnapshotManifest } from '@reprise/core'
+import { PAGE_BYTES } from '@reprise/core'
 import {
   createWasi,
-  decodeFrames,
   encodeEngineState,
   encodeFrames,
   runGuest,
@@ -17,11 +16,10 @@ import {
   type GuestStop,
   type PauseStop,
   type PageDiffers,
-  type SavedHost,
-  type Snapshot,
   type WasiHost,
 } from '@reprise/wasm'
 import { DirtyPages } from '../dirty-pages/index.ts'
+import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
 import {
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
@@ -36,8 +34,7 @@ import {
   type EngineWorkerData,
   type HashRequest,
 } from './protocol.ts'
-import { blobReader, wasiMounts } from './inputs.ts'
-import { unpackMemory } from './packs.ts'
+import { blobReader } from './inputs.ts'
 import { loadRewritten } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
 import { keptStack } from './warm/index.ts'
@@ -73,43 +70,15 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
     Buffer.from(b.buffer, b.byteOffset + offset, PAGE_BYTES),
   ) !== 0
 
-/** The host's blob of a manifest: how many contents, their digests in the host's order, then its own bytes. */
-function savedHost({ host }: SnapshotManifest): SavedHost {
-  const bytes = readBlob(host.sha256)
-  const count = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
-  const end = 4 + 32 * count
-  const digests = Array.from({ length: count }, (_, i) => hex(bytes.subarray(4 + 32 * i, 36 + 32 * i)))
-  return { bytes: bytes.subarray(end), contents: digests.map(readBlob) }
-}
-
-function snapshotOf(manifest: SnapshotManifest): Snapshot {
-  return {
-    activations: decodeFrames(readBlob(manifest.frames.sha256)),
-    memory: unpackMemory(manifest, (pack) => readBlob(manifest.packs[pack].sha256)),
-    globals: manifest.globals.map(({ type, bits }) => ({ type, bits: BigInt(`0x${bits}`) })),
-    position: BigInt(manifest.position),
-  }
-}
-
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
 class EngineThread {
   readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256)
   readonly #wasi: WasiHost = createWasi({
-    arguments: computation.arguments,
-    environment: Object.entries(computation.environment),
-    stdin: readBlob(computation.stdin.sha256),
-    mounts: wasiMounts(
-      computation.mounts,
-      computation.mounts.map(({ source }) => source),
-      readBlob,
-    ),
-    clockStartNs: BigInt(computation.clock),
-    seed: BigInt(computation.seed),
+    ...givenOptions(computation, readBlob),
     position: () => this.#guest.position(),
     sha256,
     onStream: sendStream,
-    ...(computation.start !== undefined && { start: { kind: 'warm' } }),
-    saved: from === undefined ? undefined : savedHost(from),
+    saved: from === undefined ? undefined : savedHost(from, readBlob),
     ...(computation.checkpoints.kind === 'outputs' && {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
@@ -149,7 +118,7 @@ class EngineThread {
 
   #beginning(): Pick<GuestOptions, 'continuations' | 'from'> {
     const { continuations } = this.#loaded
-    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from) }
+    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from, readBlob) }
     if (computation.start === undefined) return { continuations: continuations() }
     const command = this.#nextCommand()
     if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')

@@ -23,6 +23,7 @@ export interface LoadedModule {
 /** Entry: 32 bytes digest of the rest, 4 bytes length of the facts (big-endian), facts as JSON, the module. */
 const HEADER_BYTES = 36
 
+/** @param lookout - So that the guest can be left in host calls too, to be looked at. */
 export function loadRewritten(
   program: () => Uint8Array,
   computation: Pick<Computation, 'floats' | 'limits' | 'program'> & {
@@ -30,6 +31,7 @@ export function loadRewritten(
   },
   folder: string,
   sha256: Sha256,
+  lookout = false,
 ): LoadedModule {
   const startedMs = performance.now()
   const options = {
@@ -37,6 +39,7 @@ export function loadRewritten(
     stackLimitSlots: computation.limits.stackSlots,
     memoryLimitPages: computation.limits.memoryPages,
     capture: true,
+    ...(lookout && { lookout }),
   }
   const key = sha256(utf8(canonical({ options, program: computation.program.sha256, rewriter: REWRITER_VERSION })))
   const path = join(folder, `${hex(key)}.rewritten`)
@@ -100,7 +103,7 @@ function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha25
 }
 
 /** Of the code section; more is compiled by V8's baseline tier first. */
-const OPTIMISED_CODE_BYTES_MAX = 1 << 20
+export const OPTIMISED_CODE_BYTES_MAX = 1 << 20
 /**
  * V8 derives the last two from the first only on its own command line; at run time, an optimiser that looks for the
  * baseline tier's feedback ends the process.

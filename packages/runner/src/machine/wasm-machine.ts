@@ -77,7 +77,7 @@ export interface MachineProgress {
   readonly dirtyPages: DirtyPagesMethod
 }
 
-function workerUrl(name: string): URL {
+export function workerUrl(name: string): URL {
   return new URL(import.meta.url.endsWith('.ts') ? `./${name}.worker.ts` : `./${name}.worker.js`, import.meta.url)
 }
 
@@ -165,7 +165,7 @@ async function beginWarm(
   threads.tell({ kind: 'warm', stack: warmStack(entry), memoryBytes })
 }
 
-function notTheWarmStart(sealed: string, actual: string): RunnerError {
+export function notTheWarmStart(sealed: string, actual: string): RunnerError {
   return new RunnerError('WARM_START', {
     message: `the program comes to another warm start (${actual}) than the computation seals (${sealed})`,
     hint: 'the record was made up, or made by a version that differs; nothing that follows from it can be repeated',
@@ -372,6 +372,6 @@ function machineOf({ threads, control, shadow, ready }: MachineParts): WasmMachi
   }
 }
 
-function failed(message: string, cause?: unknown): RunnerError {
+export function failed(message: string, cause?: unknown): RunnerError {
   return new RunnerError('ENGINE_FAILED', { message, ...(cause !== undefined && { cause }) })
 }

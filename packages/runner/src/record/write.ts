@@ -155,10 +155,16 @@ async function readManifests(
   store: BlobStore,
 ): Promise<ReadonlyMap<string, SnapshotManifest>> {
   const manifests = new Map<string, SnapshotManifest>()
+  const found = new Map<string, boolean>()
+  const isThere = async (sha256: string): Promise<boolean> => {
+    const known = found.get(sha256) ?? (await store.has(sha256))
+    found.set(sha256, known)
+    return known
+  }
   for (const { manifest } of snapshots) {
-    if (!(await store.has(manifest))) continue
+    if (!(await isThere(manifest))) continue
     const decoded = decodeManifestBytes(await store.read(manifest))
-    const there = await Promise.all(manifestBlobs(decoded).map(({ sha256 }) => store.has(sha256)))
+    const there = await Promise.all(manifestBlobs(decoded).map(({ sha256 }) => isThere(sha256)))
     if (!there.includes(false)) manifests.set(manifest, decoded)
   }
   return manifests

@@ -31,6 +31,8 @@ export type SegmentChoice =
   | { readonly kind: 'sample'; readonly count: number }
   | { readonly kind: 'range'; readonly first: number; readonly last: number }
 
+type SnapshotSources = Pick<SegmentsRequest, 'original' | 'store' | 'inputsFolder' | 'places' | 'signal' | 'onGather'>
+
 export interface SegmentsRequest {
   readonly original: LoadedRecord
   readonly choice: SegmentChoice
@@ -172,7 +174,7 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
       detail: 'its warm start is not what the program comes to',
     }
   try {
-    if (segment.first > 0) manifest = await snapshotManifest(request, segment.first)
+    if (segment.first > 0) manifest = await snapshotAt(request, segment.first)
   } catch (error) {
     if (!(error instanceof RunnerError) || (error.code !== 'NOT_THE_SNAPSHOT' && error.code !== 'BLOB_MISSING'))
       throw error
@@ -198,12 +200,16 @@ async function repeatSegment(request: SegmentsRequest, segment: Segment): Promis
   }
 }
 
-function sourcesOf({ original, store, inputsFolder, places = [], signal, onGather }: SegmentsRequest): BlobSources {
+function sourcesOf({ original, store, inputsFolder, places = [], signal, onGather }: SnapshotSources): BlobSources {
   return { original, store, folder: inputsFolder, places, signal, onProgress: onGather }
 }
 
-/** The manifest of the snapshot at a checkpoint, with all that it names in the store. */
-async function snapshotManifest(request: SegmentsRequest, seq: number): Promise<SnapshotManifest> {
+/**
+ * The manifest of the snapshot at a checkpoint, with all that it names in the store.
+ *
+ * @throws RunnerError `BLOB_MISSING`, `BLOB_CORRUPT`, `NOT_THE_SNAPSHOT`.
+ */
+export async function snapshotAt(request: SnapshotSources, seq: number): Promise<SnapshotManifest> {
   const { original, store } = request
   const line = original.snapshots.find((snapshot) => snapshot.seq === seq)
   const checkpoint = original.checkpoints.at(seq)

@@ -79,8 +79,15 @@ export class Sites {
    * Numbers the sites of the function in `body`.
    *
    * @param isSite - Whether the call at an instruction may end at a poll.
+   * @param isLookout - Whether it may, if not that, end at a host call that the guest is to be looked at in. Such sites have
+   *   the numbers after all others, so that these stay what they are.
    */
-  number(body: Body, cyclic: boolean, isSite: (instruction: number) => boolean): void {
+  number(
+    body: Body,
+    cyclic: boolean,
+    isSite: (instruction: number) => boolean,
+    isLookout: (instruction: number) => boolean = () => false,
+  ): void {
     const { opcode, count, loopOf } = body
     this.count = 0
     this.at.ensure(count)
@@ -96,6 +103,12 @@ export class Sites {
         this.at.values[n] = this.count + 1
         this.#add(SITE.call, n)
       }
+    }
+    for (let n = 0; n < count; n++) {
+      const isCall = opcode[n] === OP.call || opcode[n] === OP.callIndirect
+      if (!isCall || this.at.values[n] > 0 || !isLookout(n)) continue
+      this.at.values[n] = this.count + 1
+      this.#add(SITE.call, n)
     }
   }
 

@@ -39,6 +39,7 @@ export class Capture {
   readonly #floats: 'canonical' | 'host'
   readonly #layout: Layout
   readonly #exceptions: Uses['exceptions']
+  readonly #lookout: boolean
   /** Globals that the handlers written so far leave values in. */
   stageSize = 0
   /** Height × 8 + type → local. */
@@ -56,18 +57,25 @@ export class Capture {
     this.#layout = parts.layout
     this.#exceptions = parts.exceptions
     this.#floats = parts.options.floats
+    this.#lookout = parts.options.lookout
   }
 
   /** Numbers the sites of the function in the body; false when there are none. */
   number(functionIndex: number): boolean {
     this.#functionIndex = functionIndex
-    this.sites.number(this.#body, this.#graph.cyclic[functionIndex] === 1, (n) => this.#mayPoll(n))
+    const { cyclic, polls, typePolls, reaches, typeReaches } = this.#graph
+    this.sites.number(
+      this.#body,
+      cyclic[functionIndex] === 1,
+      (n) => this.#leadsTo(n, polls, typePolls),
+      (n) => this.#lookout && this.#leadsTo(n, reaches, typeReaches),
+    )
     return this.sites.count > 0
   }
 
-  #mayPoll(n: number): boolean {
+  #leadsTo(n: number, functions: Uint8Array, types: Uint8Array): boolean {
     const { opcode, immediate } = this.#body
-    return (opcode[n] === OP.call ? this.#graph.polls : this.#graph.typePolls)[immediate[n]] === 1
+    return (opcode[n] === OP.call ? functions : types)[immediate[n]] === 1
   }
 
   /** @param addLocal - Gives the index of a new local of the type with this binary code. */

@@ -127,6 +127,11 @@ export class Continuations {
     })
   }
 
+  /** Whether the guest can also be left in host calls. */
+  get lookout(): boolean {
+    return this.#options.lookout ?? false
+  }
+
   #read(): Source {
     if (this.#source === undefined) {
       const module = readModule(this.#program())
@@ -192,6 +197,7 @@ export class Continuations {
 
   #make(functionIndex: number, site: number): Planned {
     const { module, graph, uses, layout } = this.#read()
+    const { floats, lookout = false } = this.#options
     if (functionIndex < module.imports.length || functionIndex >= module.functions.length) {
       throw foreign({ function: functionIndex, site }, 'no such function')
     }
@@ -208,7 +214,7 @@ export class Continuations {
       layout: continuationLayout(module, uses),
       exceptions: uses.exceptions,
       graph,
-      options: { floats: this.#options.floats, fuel: true, counter: 'measured' },
+      options: { floats, fuel: true, counter: 'measured', lookout },
       body: this.#body,
       typeIndex: (params, results) => types.index(params, results),
       target: (index) => place(movedFunction(module, layout, index)),
@@ -224,17 +230,8 @@ export class Continuations {
     const raises = layout.raisedGlobal !== undefined
     const throws = uses.exceptions !== undefined
     const bytes = assemble({
-      module,
-      types,
-      outer,
-      self,
-      code,
-      writer,
-      of: functionIndex,
-      declared,
-      gives,
-      raises,
-      throws,
+      ...{ module, types, outer, self, code, writer },
+      ...{ of: functionIndex, declared, gives, raises, throws },
     })
     return {
       module: new WebAssembly.Module(bytes),

@@ -12,6 +12,7 @@ export interface FunctionOptions {
   readonly floats: 'canonical' | 'host'
   readonly fuel: boolean
   readonly counter: CounterPlace
+  readonly lookout: boolean
 }
 
 export type TypeIndex = (params: readonly ValueType[], results: readonly ValueType[]) => number

@@ -56,6 +56,8 @@ export interface RewriteOptions {
   readonly fuel?: boolean
   /** True: the guest can be captured at any poll, and continued from there. Changes no position and no state. */
   readonly capture?: boolean
+  /** With `capture`: the guest can also be left in any host call, to be looked at; it cannot be continued from there. */
+  readonly lookout?: boolean
 }
 
 export interface MutableGlobal {
@@ -123,7 +125,7 @@ export function rewriteWith(bytes: Uint8Array, options: RewriteOptions, counter:
     module,
     layout,
     graph,
-    options: { floats: options.floats, fuel: options.fuel ?? true, counter },
+    options: { floats: options.floats, fuel: options.fuel ?? true, counter, lookout: options.lookout ?? false },
     exceptions,
     body,
     typeIndex: (params, results) => types.index(params, results),

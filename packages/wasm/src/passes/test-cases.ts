@@ -60,6 +60,8 @@ export function everyWay(
   equal(run(bytes, options, { at: () => 'go', grid }), straight)
   const continued = run(bytes, options, { at: () => 'capture', grid })
   equal({ ...continued, snapshots: [] }, straight)
+  // Sites in host calls come after all others: nothing else changes.
+  equal(run(bytes, { ...options, lookout: true }, { at: () => 'capture', grid }), continued)
   const moved = run(bytes, options, { at: () => 'move', grid })
   equal({ ...moved, snapshots: [] }, straight)
   equal(moved.snapshots, continued.snapshots)

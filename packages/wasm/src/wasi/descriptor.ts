@@ -92,6 +92,10 @@ export class DescriptorTable {
     return (descriptor.rights & rights) === rights ? descriptor : refuse(Errno.NOTCAPABLE)
   }
 
+  find(fd: number): Descriptor | undefined {
+    return this.#open[fd]
+  }
+
   /** @throws Refusal as {@link get}, or NOTDIR. */
   directory(fd: number, rights: number): Descriptor<Directory> {
     const descriptor = this.get(fd, rights)

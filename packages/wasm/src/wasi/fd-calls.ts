@@ -200,7 +200,7 @@ function directoryCalls(host: Host): Calls {
     },
 
     fd_readdir(fd: number, at: number, lengthBytes: number, cookie: bigint, usedAt: number) {
-      const buffer = memory.bytes(at, lengthBytes)
+      const buffer = memory.target(at, lengthBytes)
       memory.check(usedAt, 4)
       const descriptor = descriptors.directory(fd, Rights.FD_READDIR)
       if (cookie === 0n || descriptor.listing === undefined)
@@ -250,7 +250,7 @@ function readInto(host: Host, { inode }: Descriptor, regions: readonly Region[],
   if (inode.kind !== 'file' && inode.kind !== 'stream') refuse(Errno.ISDIR)
   let read = 0
   for (const { at, lengthBytes } of regions) {
-    const count = inode.content.read(offset + read, host.memory.bytes(at, lengthBytes))
+    const count = inode.content.read(offset + read, host.memory.target(at, lengthBytes))
     read += count
     if (count < lengthBytes) break
   }

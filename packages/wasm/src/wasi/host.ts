@@ -22,6 +22,7 @@ import { RandomBytes } from './random.ts'
 import { restore } from './restore.ts'
 import { save } from './saved.ts'
 import { StateEncoder } from './state.ts'
+import { traced } from './trace.ts'
 
 /** A call as the guest imports it: i32 as number, i64 as bigint, an errno back. */
 export type WasiFunction = (...parameters: (number | bigint)[]) => number
@@ -96,7 +97,9 @@ export function createWasi(options: WasiOptions): WasiHost {
   return {
     function(moduleName, name) {
       const calls = modules.get(moduleName)
-      return calls && guarded(host, Object.hasOwn(calls, name) ? calls[name] : missing(host, name))
+      if (calls === undefined) return undefined
+      const call = guarded(host, Object.hasOwn(calls, name) ? calls[name] : missing(host, name))
+      return options.onCall === undefined ? call : traced(host, { name, call, onCall: options.onCall })
     },
     bind: (memory) => host.memory.bind(memory),
     isExit: (thrown) => (thrown instanceof ExitSignal ? thrown.exitCode : undefined),

@@ -11,3 +11,4 @@ export {
 } from './options.ts'
 export { isUntouched } from './state.ts'
 export { type WasiOutput } from './outputs.ts'
+export { type CallSubject, type HostCall } from './trace.ts'

@@ -19,6 +19,8 @@ export class GuestMemory {
   #memory: MemoryHolder | undefined
   #bytes: Uint8Array = new Uint8Array(0)
   #view = new DataView(this.#bytes.buffer)
+  /** Where this call has written; undefined while nobody wants to know. */
+  #written: Region[] | undefined
 
   bind(memory: MemoryHolder): void {
     this.#memory = memory
@@ -33,6 +35,18 @@ export class GuestMemory {
     this.#view = new DataView(this.#bytes.buffer)
   }
 
+  /** From now on {@link takeWritten} knows where calls write. */
+  watch(): void {
+    this.#written = []
+  }
+
+  /** Where was written since the last time, in order. */
+  takeWritten(): readonly Region[] {
+    const written = this.#written ?? []
+    this.#written = []
+    return written
+  }
+
   /** @throws Refusal FAULT unless the whole region lies inside. */
   check(at: number, lengthBytes: number): void {
     if (at + lengthBytes > this.#bytes.length) refuse(Errno.FAULT)
@@ -42,6 +56,13 @@ export class GuestMemory {
   bytes(at: number, lengthBytes: number): Uint8Array {
     this.check(at, lengthBytes)
     return this.#bytes.subarray(at, at + lengthBytes)
+  }
+
+  /** The same, to be written to. */
+  target(at: number, lengthBytes: number): Uint8Array {
+    const bytes = this.bytes(at, lengthBytes)
+    this.#written?.push({ at, lengthBytes })
+    return bytes
   }
 
   getU8(at: number): number {
@@ -66,31 +87,34 @@ export class GuestMemory {
 
   setU8(at: number, value: number): void {
     this.check(at, 1)
+    this.#written?.push({ at, lengthBytes: 1 })
     this.#view.setUint8(at, value)
   }
 
   setU16(at: number, value: number): void {
     this.check(at, 2)
+    this.#written?.push({ at, lengthBytes: 2 })
     this.#view.setUint16(at, value, true)
   }
 
   setU32(at: number, value: number): void {
     this.check(at, 4)
+    this.#written?.push({ at, lengthBytes: 4 })
     this.#view.setUint32(at, value, true)
   }
 
   setU64(at: number, value: bigint): void {
     this.check(at, 8)
+    this.#written?.push({ at, lengthBytes: 8 })
     this.#view.setBigUint64(at, value, true)
   }
 
   set(at: number, bytes: Uint8Array): void {
-    this.check(at, bytes.length)
-    this.#bytes.set(bytes, at)
+    this.target(at, bytes.length).set(bytes)
   }
 
   zero(at: number, lengthBytes: number): void {
-    this.bytes(at, lengthBytes).fill(0)
+    this.target(at, lengthBytes).fill(0)
   }
 
   /**

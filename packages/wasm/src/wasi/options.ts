@@ -1,5 +1,6 @@
 /** What a host is made of. Everything outside comes in here, so that two hosts of the same options behave the same. */
 import { utf8, type Sha256 } from '@reprise/core'
+import type { HostCall } from './trace.ts'
 
 export interface WasiFile {
   /** Relative to the mount, `/` between names. */
@@ -70,6 +71,8 @@ export interface WasiOptions {
   readonly onStream?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void
   /** A file of an output mount that was written is closed or synced now, or renamed after that: by its name of now. */
   readonly onOutputClosed?: (path: string) => void
+  /** Told of every call when it is done, before the guest goes on. What that costs, it costs only when it is there. */
+  readonly onCall?: ((call: HostCall) => void) | undefined
   /** Absent for a guest that begins at its beginning and goes to its end. */
   readonly start?: WasiStart | undefined
   /** The host goes on from here, with the options of the host that was saved; what it was told before is not told again. */

@@ -66,7 +66,7 @@ function onePathCalls(host: Host, abi: Abi): Calls {
     },
 
     path_readlink(fd: number, pathAt: number, pathBytes: number, at: number, lengthBytes: number, usedAt: number) {
-      const buffer = memory.bytes(at, lengthBytes)
+      const buffer = memory.target(at, lengthBytes)
       memory.check(usedAt, 4)
       const path = text(pathAt, pathBytes)
       const { inode } = descriptors.directory(fd, Rights.PATH_READLINK)

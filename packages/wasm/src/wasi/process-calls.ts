@@ -38,7 +38,7 @@ export const processCalls: CallsOf = (host) => {
     },
 
     random_get(at: number, lengthBytes: number) {
-      random.fill(memory.bytes(at, lengthBytes))
+      random.fill(memory.target(at, lengthBytes))
     },
 
     proc_exit(exitCode: number) {

@@ -1,0 +1,36 @@
+/** What the journals of a home say while commands are at work on them, and after they were killed. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Checkpoint } from '@reprise/core'
+import { type JournalRun, readRun } from '../../packages/runner/src/journal/index.ts'
+
+export const journalOf = (home: string, run: string): string => join(home, 'runs', run, 'journal')
+
+export async function runsIn(home: string): Promise<string[]> {
+  const names = await readdir(join(home, 'runs')).catch(() => [])
+  return names.filter((name) => /^[0-9a-f]{64}$/.test(name))
+}
+
+/** What a journal says up to now; undefined before its first line. */
+export async function peek(home: string, run: string): Promise<JournalRun | undefined> {
+  return (await readRun(journalOf(home, run)).catch(() => undefined))?.run
+}
+
+/** All that a journal shows. */
+export async function checkpointsOf(journal: JournalRun | undefined): Promise<Checkpoint[]> {
+  const all: Checkpoint[] = []
+  for await (const some of journal?.checkpoints() ?? []) all.push(...some)
+  return all
+}
+
+/** Numbers from 0 to 1, the same for the same seed. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+/** Of every test here that draws: REPRISE_TEST_SEED tries others. */
+export const SEED = Number(process.env['REPRISE_TEST_SEED'] ?? 20_261_123)

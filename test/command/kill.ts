@@ -1,0 +1,193 @@
+/**
+ * The kill matrix: a program is killed when its journal shows a chosen checkpoint, resumed in a fresh process, killed at
+ * the next chosen one, and so on. At the end it must have given what it gives when nothing happens to it, root by root.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'vitest'
+import type { Checkpoint } from '@reprise/core'
+import type { JournalRun } from '../../packages/runner/src/journal/index.ts'
+import { type ProgramName, programs } from '../../bench/programs/catalog.ts'
+import { checkpointsOf, peek, runsIn } from './journals.ts'
+import { type Answer, json, type Room, type RunAnswer, type Running } from './room.ts'
+
+/** The grid is chosen so that a program has about as many. */
+const CHECKPOINTS = 60
+/** Each checkpoint is signed before the program goes far beyond it; every few have a snapshot. */
+const OFTEN = ['--max-lag-ms', '1', '--snapshot-ms', '50']
+
+export interface Whole {
+  readonly name: ProgramName
+  readonly grid: readonly string[]
+  readonly checkpoints: readonly Checkpoint[]
+  readonly answer: RunAnswer
+}
+
+interface Started {
+  readonly words: readonly string[]
+  readonly cwd: string
+}
+
+async function folderOf(room: Room, name: ProgramName): Promise<Started> {
+  const { command, files } = programs[name].work(programs[name].testRounds)
+  const cwd = await room.newFolder(Object.fromEntries(files.map(({ path, bytes }) => [path, bytes])))
+  return { words: command, cwd }
+}
+
+async function runWhole(room: Room, name: ProgramName, grid: readonly string[], node?: string): Promise<Whole> {
+  const { words, cwd } = await folderOf(room, name)
+  const command = ['run', '--json', '--no-snapshots', '-o', 'r.reprise', ...grid, ...words]
+  const ran = await room.reprise(command, { cwd, ...(node !== undefined && { node }) })
+  expect(ran).toMatchObject({ code: 0 })
+  const answer = json<RunAnswer>(ran)
+  const checkpoints = await checkpointsOf(await peek(room.home, answer.run))
+  expect(checkpoints).toHaveLength(answer.checkpoints)
+  return { name, grid, checkpoints, answer }
+}
+
+/** What a program gives when nothing happens to it: the same at all checkpoints under both Nodes. */
+export async function whole(room: Room, name: ProgramName, otherNode: string): Promise<Whole> {
+  const { checkpoints: ends } = await runWhole(room, name, ['--checkpoint', 'none'])
+  const fuel = BigInt(ends.at(-1)?.position ?? 0n) / BigInt(CHECKPOINTS) + 1n
+  const grid = ['--checkpoint', `every=${fuel}`]
+  const here = await runWhole(room, name, grid)
+  const there = await runWhole(room, name, grid, otherNode)
+  expect(here.checkpoints.length).toBeGreaterThan(20)
+  expect(there.checkpoints).toEqual(here.checkpoints)
+  expect(there.answer).toMatchObject({ cumulative: here.answer.cumulative, outputs: here.answer.outputs })
+  return here
+}
+
+interface Killed {
+  readonly run: string
+  readonly left: JournalRun
+}
+
+/** Kills a command as soon as the journal shows checkpoint `seq`. @returns What the journal held then. */
+async function killAt(
+  room: Room,
+  { child, ended }: Running,
+  at: {
+    readonly seq: number
+    readonly run: string | undefined
+    readonly before: ReadonlySet<string>
+    /** After that, so that it is in the middle of anything. */
+    readonly delayUs: number
+  },
+): Promise<Killed> {
+  let { run } = at
+  for (;;) {
+    run ??= (await runsIn(room.home)).find((name) => !at.before.has(name))
+    const shown = run === undefined ? undefined : await peek(room.home, run)
+    if (child.exitCode !== null || (shown?.checkpointCount ?? 0) > at.seq) break
+    await sleep(2)
+  }
+  for (const untilMs = performance.now() + at.delayUs / 1000; performance.now() < untilMs;);
+  child.kill('SIGKILL')
+  const { code, stderr } = await ended
+  const left = run === undefined ? undefined : await peek(room.home, run)
+  if (run === undefined || left === undefined || (code !== 128 + 9 && code !== 0))
+    throw new Error(`ended with ${code}: ${stderr}`)
+  return { run, left }
+}
+
+export interface Chain {
+  /** At which checkpoints it is killed, sorted. */
+  readonly seqs: readonly number[]
+  /** Those of the attempts in turn; undefined is this Node. */
+  readonly nodes: readonly (string | undefined)[]
+  /** Numbers from 0 to 1. */
+  readonly random: () => number
+}
+
+/** A snapshot is written in about this time, several lines of the journal in less. */
+const DELAY_US_MAX = 4000
+
+/**
+ * Goes through a chain of kills and to the end.
+ *
+ * @returns At how many checkpoints it was killed: where it came to its end first, it was not.
+ */
+export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes, random }: Chain): Promise<number> {
+  const { words, cwd } = await folderOf(room, expected.name)
+  let attempts = 0
+  let run: string | undefined
+  const start = (...options: readonly string[]): Running => {
+    const node = nodes[attempts++ % nodes.length]
+    const command = run === undefined ? ['run', ...options, ...expected.grid, ...words] : ['resume', ...options, run]
+    return room.start(command, { cwd, ...(node !== undefined && { node }) })
+  }
+  for (const [kills, seq] of seqs.entries()) {
+    const before = new Set(await runsIn(room.home))
+    const killed = await killAt(room, start('-o', 'r.reprise', ...OFTEN), {
+      seq,
+      run,
+      before,
+      delayUs: random() * DELAY_US_MAX,
+    })
+    const { snapshots, signedSeq, ended } = killed.left
+    const checkpoints = await checkpointsOf(killed.left)
+    expect(checkpoints).toEqual(expected.checkpoints.slice(0, checkpoints.length))
+    if (ended === 'finished') {
+      expect(checkpoints).toHaveLength(expected.checkpoints.length)
+      return kills
+    }
+    // Killed before its first snapshot was signed, there is nothing to go on from.
+    run = snapshots.some((snapshot) => snapshot.seq <= signedSeq) ? killed.run : undefined
+  }
+  await expectEnds(room, expected, { ...(await start('--json', '-o', 'r.reprise').ended), cwd })
+  return seqs.length
+}
+
+/** A command that went to the end of a program gave what it gives when nothing happens to it. */
+async function expectEnds(room: Room, expected: Whole, last: Answer & { readonly cwd: string }): Promise<void> {
+  expect(last).toMatchObject({ code: 0 })
+  const { computation, cumulative, exit, outputs, signedCheckpoints } = expected.answer
+  const answer = json<RunAnswer>(last)
+  expect(answer).toMatchObject({ computation, cumulative, exit, outputs, signedCheckpoints })
+  expect(await checkpointsOf(await peek(room.home, answer.run))).toEqual(expected.checkpoints)
+  const verified = await room.reprise(['verify', '--json', 'r.reprise'], { cwd: last.cwd })
+  expect(json(verified)).toMatchObject({ evidence: 'verified' })
+}
+
+/** System calls by which something comes to disk or gets its name. */
+export const CALLS = ['write', 'pwrite64', 'fsync', 'fdatasync', 'rename'] as const
+
+/**
+ * Kills a program at its n-th system call of a kind, before the kernel does it, and lets it go on.
+ *
+ * @returns False when it came to its end before.
+ */
+export async function expectSurvivesCall(
+  room: Room,
+  expected: Whole,
+  { call, nth }: { readonly call: (typeof CALLS)[number]; readonly nth: number },
+): Promise<boolean> {
+  const { words, cwd } = await folderOf(room, expected.name)
+  const before = new Set(await runsIn(room.home))
+  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${nth}`]
+  const { code } = await room.reprise(['run', '-o', 'r.reprise', ...expected.grid, ...OFTEN, ...words], {
+    cwd,
+    // Calls are counted by thread: so all of them are made by one.
+    env: { UV_THREADPOOL_SIZE: '1' },
+    wrap: ['strace', '-f', '-qq', '-o', '/dev/null', ...inject],
+  })
+  const isKilled = code === 128 + 9
+  if (!isKilled) expect(code).toBe(0)
+  const run = (await runsIn(room.home)).find((name) => !before.has(name))
+  const left = run === undefined ? undefined : await peek(room.home, run)
+  if (left?.ended === 'finished') return isKilled
+  const checkpoints = await checkpointsOf(left)
+  expect(checkpoints).toEqual(expected.checkpoints.slice(0, checkpoints.length))
+  const goesOn = left?.snapshots.some((snapshot) => snapshot.seq <= left.signedSeq) === true ? left.run : undefined
+  const options = ['--json', '-o', 'r.reprise']
+  const command =
+    goesOn === undefined ? ['run', ...options, ...expected.grid, ...words] : ['resume', ...options, goesOn]
+  await expectEnds(room, expected, { ...(await room.reprise(command, { cwd })), cwd })
+  return isKilled
+}
+
+/** Five checkpoints, one drawn from each fifth of the run. */
+export function drawnChain({ checkpoints }: Whole, random: () => number): number[] {
+  const last = checkpoints.length - 2
+  return Array.from({ length: 5 }, (_, fifth) => Math.trunc(((fifth + random()) / 5) * last))
+}

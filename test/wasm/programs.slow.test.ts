@@ -1,0 +1,103 @@
+/**
+ * Real programs before and after rewriting: they give the same streams, files and states as the engine alone, and have
+ * the same stops wherever the counter is kept.
+ */
+
+import { hex } from '@reprise/core'
+import { describe, expect, test } from 'vitest'
+import { programNames } from '../../bench/programs/catalog.ts'
+import { runGuest } from '../../packages/wasm/src/machine.ts'
+import type { CounterPlace } from '../../packages/wasm/src/passes/fuel.ts'
+import { rewriteWith } from '../../packages/wasm/src/passes/rewrite.ts'
+import { host, program, type Program, type Result, resultOf, sha256, withScript } from './programs.ts'
+
+// A few stops in each program, so that hashing the memory does not take longer than running it.
+const GRID = 1n << 30n
+
+function runPlain(program: Program): Result {
+  const { wasi, call } = host(program)
+  const module = new WebAssembly.Module(program.bytes)
+  const imports: WebAssembly.Imports = {}
+  for (const { module: from, name } of WebAssembly.Module.imports(module)) {
+    imports[from] = { ...imports[from], [name]: call(from, name) ?? (() => 52) }
+  }
+  const { exports } = new WebAssembly.Instance(module, imports)
+  wasi.bind(exports['memory'] as WebAssembly.Memory)
+  try {
+    ;(exports['_start'] as () => void)()
+    return resultOf(wasi, 0)
+  } catch (error) {
+    return resultOf(wasi, wasi.isExit(error) ?? -1)
+  }
+}
+
+function runRewritten(program: Program, counter: CounterPlace): Result & { readonly stops: readonly string[] } {
+  const { wasi, call } = host(program)
+  const limits = { stackLimitSlots: 1 << 16, memoryLimitPages: 1 << 15 }
+  const { bytes, facts } = rewriteWith(program.bytes, { floats: 'canonical', ...limits }, counter)
+  const stops: string[] = []
+  let due = GRID
+  const end = runGuest({
+    module: new WebAssembly.Module(bytes),
+    facts,
+    hostImport: call,
+    nextDue: () => due,
+    onReady: (guest) => wasi.bind({ get buffer() { return guest.memory().buffer } }), // prettier-ignore
+    onStop: (stop, guest) => {
+      due = (stop.position / GRID + 1n) * GRID
+      const globals = guest.globals().map(({ bits }) => bits)
+      stops.push(`${stop.position} ${hex(sha256(guest.memory()))} ${globals.join()}`)
+      return 'go'
+    },
+    isExit: (thrown) => wasi.isExit(thrown),
+  })
+  stops.push(String(end.position))
+  return { ...resultOf(wasi, end.kind === 'exited' ? end.code : -1), stops }
+}
+
+/** The same as the engine alone gives; the same stops wherever the counter is kept. */
+function expectSame(program: Program): Result {
+  const plain = runPlain(program)
+  const { stops, ...rewritten } = runRewritten(program, 'measured')
+  expect(rewritten).toEqual(plain)
+  expect(runRewritten(program, 'global').stops).toEqual(stops)
+  return plain
+}
+
+describe('a program gives the same streams, files and states', () => {
+  test.each(programNames)('%s', (name) => {
+    const { exit, outputs } = expectSame(program(name))
+    expect(exit).toBe(0)
+    expect(Object.values(outputs).join('').length).toBeGreaterThan(30)
+  })
+
+  test('CPython whose stack ends', () => {
+    const script = `
+import math, re
+def deep(n): return 0 if n == 0 else 1 + deep(n - 1)
+print(deep(500), len(re.findall(r'\\d+7', str(range(9)) * 99)), math.fsum(map(math.sin, range(9999))), float('inf') - float('inf'))
+try: (lambda f: f(f))(lambda f: f(f))
+except RecursionError as error: print(error)
+`
+    expect(expectSame(withScript('python', script)).outputs['/dev/stdout']).toMatch(/^500 .*nan\nmaximum recursion/)
+  })
+
+  test('Ruby whose stack ends', () => {
+    const script = `
+def deep(n) n == 0 ? 0 : 1 + deep(n - 1) end
+puts deep(5000)
+begin; def forever(n) forever(n + 1) end; forever(0); rescue SystemStackError => e; puts e.class; end
+`
+    expect(expectSame(withScript('ruby', script)).outputs['/dev/stdout']).toBe('5000\nSystemStackError\n')
+  })
+
+  test('PHP that goes deep', () => {
+    const script = `<?php function deep($n) { return $n == 0 ? 0 : 1 + deep($n - 1); } echo deep(20000);`
+    expect(expectSame(withScript('php', script)).outputs['/dev/stdout']).toBe('20000')
+  })
+
+  test('QuickJS with a NaN', () => {
+    const { outputs } = expectSame(withScript('quickjs', 'print(0 / 0, [3, 1, 2].sort())'))
+    expect(outputs['/dev/stdout']).toBe('NaN 1,2,3\n')
+  })
+})

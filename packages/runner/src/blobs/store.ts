@@ -26,7 +26,7 @@ import { readFailure, RunnerError, systemCode, writeFailure } from '../error.ts'
 import { createHome } from '../home.ts'
 import { mapLimited } from '../parallel.ts'
 import { COMPRESSED, compressed, contentBytesOf, corrupt, readCompressed, streamCompressed } from './compressed.ts'
-import { openPins, type PinTag } from './pins.ts'
+import { openPins, type Pins, type PinTag } from './pins.ts'
 
 /** Up to here a file is read once and written from memory; beyond, it is hashed and copied in the kernel. */
 const SMALL_BYTES = 1 << 20
@@ -61,30 +61,48 @@ export interface BlobStore {
   readonly find: (sha256: string) => Promise<KeptBlob | undefined>
   /** Where the blob is or would be when it is plain: for `readBlobSync`. */
   readonly path: (sha256: string) => string
+  /** The same store, for what belongs to a snapshot of this process's run at that position, see pins.ts. */
+  readonly at: (position: bigint) => BlobStore
 }
 
-export interface StoreOptions {
-  /** Milliseconds since 1970, to tell abandoned temporary files. */
-  readonly now?: number
-  /** The position of the run that what is put now belongs to, see pins.ts. */
-  readonly tag?: () => PinTag
-}
-
-/** Opens the store below the home, which is created when need be. */
-export async function openBlobStore(home: string, { now = Date.now(), tag }: StoreOptions = {}): Promise<BlobStore> {
+/**
+ * Opens the store below the home, which is created when need be.
+ *
+ * @param now - Milliseconds since 1970, to tell abandoned temporary files.
+ */
+export async function openBlobStore(home: string, now: number = Date.now()): Promise<BlobStore> {
   const folders = await createHome(home)
-  const root = folders.blobs
-  await removeAbandoned(root, now)
-  const pins = openPins(folders)
+  await removeAbandoned(folders.blobs, now)
+  return storeAt({ root: folders.blobs, pins: openPins(folders), oneAtATime: createQueue() }, undefined)
+}
+
+interface StoreParts {
+  readonly root: string
+  readonly pins: Pins
+  /** Compressing must not take all cores from the machine that is at work beside it. */
+  readonly oneAtATime: <T>(work: () => Promise<T>) => Promise<T>
+}
+
+function createQueue(): StoreParts['oneAtATime'] {
+  let last: Promise<unknown> = Promise.resolve()
+  return async (work) => {
+    const done = last.then(work)
+    last = done.catch(() => {})
+    return await done
+  }
+}
+
+function storeAt(parts: StoreParts, tag: PinTag): BlobStore {
+  const { root, pins } = parts
   const pathOf = (sha256: string): string => {
     assert(/^[0-9a-f]{64}$/.test(sha256), 'a blob is named by a SHA-256 in lower-case hex')
     return join(root, sha256.slice(0, 2), sha256.slice(2))
   }
   const pinned = async (sha256: string): Promise<KeptBlob | undefined> => {
-    await pins.pin([sha256], tag?.())
+    await pins.pin([sha256], tag)
     return await find(pathOf(sha256))
   }
-  const put = createPut({ root, pathOf, pinned })
+  const put = createPut({ ...parts, pathOf, pinned })
   const putAll = async (sources: readonly BlobSource[]): Promise<BlobRef[]> => {
     const refs = await mapLimited(sources, WRITES_AT_ONCE, put)
     // Also the folders of blobs that were there: another process may have put them a moment ago and not be done.
@@ -101,16 +119,17 @@ export async function openBlobStore(home: string, { now = Date.now(), tag }: Sto
     stream: (sha256) => stream(pathOf(sha256), sha256),
     find: (sha256) => find(pathOf(sha256)),
     path: pathOf,
+    at: (position) => storeAt(parts, position),
   }
 }
 
 /** Writes one blob unless it is there; its folder is not synced yet. */
 function createPut({
   root,
+  oneAtATime,
   pathOf,
   pinned,
-}: {
-  readonly root: string
+}: Pick<StoreParts, 'root' | 'oneAtATime'> & {
   readonly pathOf: (sha256: string) => string
   readonly pinned: (sha256: string) => Promise<KeptBlob | undefined>
 }): (source: BlobSource) => Promise<BlobRef> {
@@ -126,16 +145,13 @@ function createPut({
     }
   }
 
-  // One at a time: compressing must not take all cores from the machine that is at work beside it.
-  let compressing: Promise<unknown> = Promise.resolve()
   const writeBytes = async (bytes: Uint8Array, temporary: string, path: string): Promise<void> => {
-    const writing = compressing.then(async () => {
+    const isSmaller = await oneAtATime(async () => {
       const smaller = await compressed(bytes)
       if (smaller !== undefined) await writeSynced(temporary, smaller, MODE)
       return smaller !== undefined
     })
-    compressing = writing.catch(() => {})
-    if (await writing) return await keep(temporary, path + COMPRESSED)
+    if (isSmaller) return await keep(temporary, path + COMPRESSED)
     await writeSynced(temporary, bytes, MODE)
     await keep(temporary, path)
   }

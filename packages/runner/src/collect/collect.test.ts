@@ -108,11 +108,9 @@ describe('collecting', () => {
 
   test('takes of this run what its journal names by now, and leaves what a later snapshot put', async () => {
     const home = await homeForTest()
-    let position = 1000n
-    const store = await openBlobStore(home, { tag: () => position })
-    const [old, both] = await store.putAll([bytesOf('old'), bytesOf('both')])
-    position = 2000n
-    const [later] = await store.putAll([bytesOf('later'), bytesOf('both')])
+    const store = await openBlobStore(home)
+    const [old, both] = await store.at(1000n).putAll([bytesOf('old'), bytesOf('both')])
+    const [later] = await store.at(2000n).putAll([bytesOf('later'), bytesOf('both')])
     const candidates = new Set([old, both, later].map(({ sha256 }) => sha256))
     expect(await collectAmong({ home, store, candidates, named: 1000n, cache: createRunCache() })).toBe(true)
     const there = await Promise.all([old, both, later].map(({ sha256 }) => store.find(sha256)))

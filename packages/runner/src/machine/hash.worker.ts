@@ -35,9 +35,7 @@ const packer = new MemoryPacker()
 const packs: BlobRef[] = []
 let memoryBytes = 0
 let lastState: Uint8Array = new Uint8Array()
-let store: Promise<Pick<BlobStore, 'putAll'>> | undefined
-/** Of the snapshot that is being written. */
-let position = 0n
+let store: Promise<SnapshotStore> | undefined
 /** Snapshots are written one after the other. */
 let writing: Promise<void> = Promise.resolve()
 
@@ -60,9 +58,14 @@ function measure(request: MeasureRequest): void {
   post({ kind: 'measure', position: request.position, stateRoot: lastState, outputsRoot: request.outputsRoot })
 }
 
-async function openStore(): Promise<Pick<BlobStore, 'putAll'>> {
-  if (home !== undefined) return await openBlobStore(home, { tag: () => position })
-  return { putAll: async (sources: readonly BlobSource[]) => sources.map((source) => refOf(source as Uint8Array)) }
+interface SnapshotStore {
+  at(position: bigint): Pick<BlobStore, 'putAll'>
+}
+
+async function openStore(): Promise<SnapshotStore> {
+  if (home !== undefined) return await openBlobStore(home)
+  const putAll = async (sources: readonly BlobSource[]) => sources.map((source) => refOf(source as Uint8Array))
+  return { at: () => ({ putAll }) }
 }
 
 async function writeSnapshot(
@@ -71,8 +74,7 @@ async function writeSnapshot(
   state: Uint8Array,
   lengthBytes: number,
 ): Promise<void> {
-  position = request.position
-  const blobs = await (store ??= openStore())
+  const blobs = await (store ??= openStore()).then((opened) => opened.at(request.position))
   const contents = await blobs.putAll(request.host.contents)
   const order = contents.map((blob) => fromHex(blob.sha256))
   const host = concat(countBytes(order.length), ...order, request.host.bytes)

@@ -80,7 +80,13 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     signal: request.signal,
   })
   const runStartedMs = performance.now()
-  const keeper = createSnapshotKeeper({ ...request, keep: session.keep, journal, before: earlier?.run })
+  const keeper = createSnapshotKeeper({
+    ...request,
+    keep: session.keep,
+    journal,
+    before: earlier?.run,
+    from: BigInt(earlier?.checkpoint.position ?? 0),
+  })
   const parts = { machine, evidence, signing, journal, computation, attempt, earlier, keeper }
   const finished = await runToEnd(request, parts)
   const { outcome } = finished

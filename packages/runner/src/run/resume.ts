@@ -55,8 +55,10 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   const { snapshot } = point
   const { seq } = snapshot
   await gatherBlobs(request.sources, earlier.computation)
-  await gatherSnapshot(request.sources, snapshot)
   const before = await earlierOf(earlier, point)
+  // The journal names it: it need not stay longer than that wants it.
+  const store = request.sources.store.at(BigInt(before.checkpoint.position))
+  await gatherSnapshot({ ...request.sources, store }, snapshot)
   const manifest = await readSnapshot(snapshot, before.checkpoint, request.store)
   for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
   const [signer, machine] = await prepare(request, earlier.computation, manifest)

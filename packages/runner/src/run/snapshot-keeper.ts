@@ -26,15 +26,25 @@ export interface KeeperOptions {
   readonly journal: JournalWriter
   /** What stood in the journal when this attempt began. */
   readonly before: JournalRun | undefined
+  /** The position of the snapshot that this attempt goes on from. */
+  readonly from: bigint
   readonly onTrouble?: (message: string) => void
 }
 
-export function createSnapshotKeeper({ keep, home, store, journal, before, onTrouble }: KeeperOptions): SnapshotKeeper {
+export function createSnapshotKeeper({
+  keep,
+  home,
+  store,
+  journal,
+  before,
+  from,
+  onTrouble,
+}: KeeperOptions): SnapshotKeeper {
   const cache = createRunCache()
   const signedBefore = before?.signedSeq ?? -1
   /** Those of which there may be bytes, by seq. */
   let there: Named[] = (before?.snapshots ?? []).filter(({ seq }) => seq <= signedBefore)
-  let position = 0n
+  let position = from
   let nextMs = 0
   let working: Promise<void> | undefined
 

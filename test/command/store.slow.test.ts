@@ -5,7 +5,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { readRun, type JournalRun } from '../../packages/runner/src/journal/index.ts'
+import { readRun, resumePoint, type JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
 import { guest, json, Room, type RunAnswer } from './room.ts'
 
@@ -156,7 +156,7 @@ describe('--keep-snapshots', () => {
 
     const cwd = await folderOf()
     const before = new Set(await runs())
-    const running = room.start(['run', '-o', 'r.reprise', ...FINE, '--keep-snapshots', 'none', ...PROGRAM], {
+    const running = room.start(['run', '-o', 'r.reprise', ...FINE, '--keep-snapshots', 'none', ...LONG_PROGRAM], {
       cwd,
       home,
     })
@@ -246,10 +246,11 @@ describe('reprise store gc', () => {
 
 describe('collecting beside everything else', () => {
   test('never takes what runs need, whoever is killed when', async () => {
-    const whole = await run(['--no-snapshots'])
+    const whole = await run(['--no-snapshots'], spinning(2500))
     const until = Date.now() + (NIGHTLY ? 600_000 : 20_000)
     let collections = 0
     let collected = 0
+    let resumed = 0
     let isOver = false
     const collector = async (): Promise<void> => {
       while (!isOver) {
@@ -277,7 +278,7 @@ describe('collecting beside everything else', () => {
           '--json',
           '-o',
           'r.reprise',
-          ...PROGRAM,
+          ...spinning(2500),
         ]
         for (;;) {
           const before = new Set(await runs())
@@ -293,8 +294,11 @@ describe('collecting beside everything else', () => {
             expect({ cumulative, outputs }).toEqual({ cumulative: whole.cumulative, outputs: whole.outputs })
             break
           }
-          // Two at once look for their new run: only one that goes on is told by its name alone.
-          if (name === undefined || (await signedSnapshots(name)) === 0) break
+          // Killed before there was anything to go on from, or when it had ended already.
+          const left = name === undefined ? undefined : await peek(name).catch(() => undefined)
+          if (name === undefined || left === undefined || left.ended === 'finished') break
+          if (resumePoint(left) === undefined) break
+          resumed += 1
           words = ['resume', ...FINE.slice(0, 2), '--json', '-o', 'r.reprise', name]
         }
       }
@@ -303,7 +307,7 @@ describe('collecting beside everything else', () => {
     const collecting = collector()
     const attempts = await runner('1').finally(() => (isOver = true))
     await collecting
-    expect([attempts > 1, collections > 1, collected > 0]).toEqual([true, true, true])
+    expect([attempts > 1, collections > 1, collected > 0, resumed > 0]).toEqual([true, true, true, true])
     await gc('--yes')
     expect(await sizes()).toMatchObject({ unneeded: { blobs: 0 }, temporaries: { files: 0 } })
   })

@@ -2,6 +2,7 @@
  * Three tiers by file name: `*.test.ts` is the inner loop, `*.slow.test.ts` joins in `npm test`,
  * `*.nightly.test.ts` only in `npm run nightly`.
  */
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 const tier = process.env['REPRISE_TESTS'] ?? 'check'
@@ -15,6 +16,8 @@ export default defineConfig({
     exclude,
     pool: 'threads',
     isolate: false,
+    // Tests of whole commands wait more than they compute: on two cores one worker would leave one idle.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     reporters: ['dot'],
     testTimeout: tier === 'check' ? 30_000 : 300_000,
     hookTimeout: 120_000,

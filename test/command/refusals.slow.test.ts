@@ -87,7 +87,7 @@ describe('run refuses', () => {
     ['a wrong time', ['run', '--time', 'noon', 'guest.wasm'], 2, [/noon/, /try:/]],
     ['a wrong memory', ['run', '--memory', '9', 'guest.wasm'], 2, [/"9"/, /try:/]],
     ['a wrong lag', ['run', '--max-lag-ms', '-1', 'guest.wasm'], 2, [/max-lag-ms/]],
-    ['a wrong --attach', ['run', '--attach', 'some', 'guest.wasm'], 2, [/none, outputs, runtime, all/]],
+    ['a wrong --attach', ['run', '--attach', 'some', 'guest.wasm'], 2, [/none, outputs, runtime, resume, all/]],
     ['a missing module', ['run', 'nowhere.wasm'], 2, [/INPUT_MISSING.*nowhere\.wasm/, /try:/]],
     ['a missing script', ['run', 'python', 'nowhere.py'], 2, [/INPUT_MISSING.*nowhere\.py/, /try:/]],
     ['a missing input', ['run', '--input', 'nowhere.csv', 'guest.wasm'], 2, [/INPUT_MISSING.*nowhere\.csv/]],

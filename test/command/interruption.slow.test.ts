@@ -157,7 +157,7 @@ describe('kill -9 of the run', () => {
 
 describe('a run whose TPM goes', () => {
   test('is signed to its end when only the signer is killed, again and again', async () => {
-    const { ended, child } = await startSpinning(1000)
+    const { ended, child } = await startSpinning(3000)
     for (let round = 0; round < 3; round++) {
       await sleep(400)
       await killProcess(room.home, 'signer')

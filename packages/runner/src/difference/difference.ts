@@ -2,7 +2,7 @@
  * What differs between two runs: their definitions, the first checkpoint at which they part, the
  * memory there (by running both again up to that point), and their outputs, to the value.
  */
-import { nextGridPosition, type MachineState, type RecordDocument } from '@reprise/core'
+import { nextGridPosition, type Computation, type MachineState, type RecordDocument } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import {
   diffComputations,
@@ -124,8 +124,8 @@ async function rerun(
   if (lacking !== undefined) return notRun(lacking)
   const { seq, lastEqualSeq } = divergence
   if (!request.steps) return withoutStep(request, seq, 'not asked for (--steps no)')
-  if (a.document.computation.program.sha256 !== b.document.computation.program.sha256)
-    return withoutStep(request, seq, 'the programs differ, and their steps have nothing in common')
+  const apart = apartFromTheStart(a.document.computation, b.document.computation)
+  if (apart !== undefined) return withoutStep(request, seq, apart)
   return await rerunBoth({
     a,
     b,
@@ -138,6 +138,13 @@ async function rerun(
     signal,
     onPhase,
   })
+}
+
+/** Why no step of one has its like in the other. */
+function apartFromTheStart(a: Computation, b: Computation): string | undefined {
+  if (a.program.sha256 !== b.program.sha256) return 'the programs differ, and their steps have nothing in common'
+  if (a.start?.snapshotRoot === b.start?.snapshotRoot) return undefined
+  return 'they do not begin in the same state, and their steps have nothing in common'
 }
 
 const UNKNOWN = { a: undefined, b: undefined } as const

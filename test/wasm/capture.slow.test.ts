@@ -2,12 +2,11 @@
 
 import { hex } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
-import { programNames } from '../../bench/programs/catalog.ts'
 import { runGuest, type Snapshot } from '../../packages/wasm/src/machine.ts'
 import { decodeFrames, encodeFrames } from '../../packages/wasm/src/state/index.ts'
 import { Continuations } from '../../packages/wasm/src/passes/continuations.ts'
 import { rewrite } from '../../packages/wasm/src/passes/rewrite.ts'
-import { host, program, type Program, type Result, resultOf, sha256, withScript } from './programs.ts'
+import { host, program, type Program, programsOfTier, type Result, resultOf, sha256, withScript } from './programs.ts'
 
 const STOPS = 40n
 const CAPTURES = 10
@@ -101,7 +100,7 @@ function expectSame(program: Program): Result {
 }
 
 describe('captured at random stops and moved to fresh instances, a program goes through the same states', () => {
-  test.each(programNames)('%s', (name) => {
+  test.each(programsOfTier)('%s', (name) => {
     expect(expectSame(program(name)).exit).toBe(0)
   })
 

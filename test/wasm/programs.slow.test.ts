@@ -5,11 +5,10 @@
 
 import { hex } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
-import { programNames } from '../../bench/programs/catalog.ts'
 import { runGuest } from '../../packages/wasm/src/machine.ts'
 import type { CounterPlace } from '../../packages/wasm/src/passes/fuel.ts'
 import { rewriteWith } from '../../packages/wasm/src/passes/rewrite.ts'
-import { host, program, type Program, type Result, resultOf, sha256, withScript } from './programs.ts'
+import { host, program, type Program, programsOfTier, type Result, resultOf, sha256, withScript } from './programs.ts'
 
 // A few stops in each program, so that hashing the memory does not take longer than running it.
 const GRID = 1n << 30n
@@ -65,7 +64,7 @@ function expectSame(program: Program): Result {
 }
 
 describe('a program gives the same streams, files and states', () => {
-  test.each(programNames)('%s', (name) => {
+  test.each(programsOfTier)('%s', (name) => {
     const { exit, outputs } = expectSame(program(name))
     expect(exit).toBe(0)
     expect(Object.values(outputs).join('').length).toBeGreaterThan(30)

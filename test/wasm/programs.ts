@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { hex, utf8 } from '@reprise/core'
-import { type ProgramName, programs, type Work } from '../../bench/programs/catalog.ts'
+import { type ProgramName, programNames, programs, type Work } from '../../bench/programs/catalog.ts'
 import { createWasi, type WasiHost } from '../../packages/wasm/src/wasi/index.ts'
 
 export const sha256 = (data: Uint8Array) => new Uint8Array(createHash('sha256').update(data).digest())
@@ -17,6 +17,12 @@ export interface Result {
   readonly outputs: Readonly<Record<string, string>>
   readonly state: string
 }
+
+/** The largest take a minute here, and are run, killed and gone on with by test/command/kill-runtimes.slow.test.ts. */
+const AT_NIGHT: readonly ProgramName[] = ['clang', 'php', 'ruby', 'wasm-ld']
+export const programsOfTier = programNames.filter(
+  (name) => process.env['REPRISE_TESTS'] === 'nightly' || !AT_NIGHT.includes(name),
+)
 
 /** A program with the work that tests give it. */
 export function program(name: ProgramName): Program {

@@ -1,5 +1,6 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
+import { certificateCases } from './certificates.ts'
 import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
@@ -19,6 +20,7 @@ export const recordCases: readonly RecordCase[] = [
   ...resumedCases,
   ...warmCases,
   ...enrolledCases,
+  ...certificateCases,
 ]
 
 export { READ_AT } from './case.ts'

@@ -44,7 +44,7 @@ export function decodeAkCertificate(der: Uint8Array): AkCertificate {
   const isCritical = (oid: string): boolean => extensions.all.some((each) => each.oid === oid && each.critical)
   if (commonName === undefined || !isHostName(commonName)) throw unfit('its subject is no name of a host')
   if (basicConstraints?.isCa !== false || !isCritical('2.5.29.19')) throw unfit('it is not said not to be an authority')
-  if (keyUsage?.only !== 'digitalSignature' || !isCritical('2.5.29.15'))
+  if (keyUsage?.all !== 'digitalSignature' || !isCritical('2.5.29.15'))
     throw unfit('its key is not for signatures alone')
   if (extendedKeyUsage?.length !== 1 || extendedKeyUsage[0] !== AIK_CERTIFICATE)
     throw unfit('it is not for an attestation key')

@@ -3,8 +3,9 @@
 import { X509Certificate } from 'node:crypto'
 import { hex, STARTUP_CLEAR_ORDERLY, TPM_ALG, TPM_PT } from '@reprise/core'
 import { readPcrs, ReadClock, readProperties, type Tpm } from '@reprise/tpm'
+import { checkChain } from '../enrolment/chain.ts'
 import type { HostPaths } from '../home.ts'
-import type { HostFacts } from '../signer/protocol.ts'
+import type { Enrolment, HostFacts } from '../signer/protocol.ts'
 import type { Identity } from './identity.ts'
 
 /** How far a host can be trusted, and why. `unknown` may become `hardware` or `firmware` once an authority says so. */
@@ -41,6 +42,17 @@ export interface HostReport {
   }
   readonly ak: { readonly name: string; readonly handle: string; readonly public: string }
   readonly ek: { readonly name: string; readonly certificate: CertificateReport | null }
+  /** Null for a host that enrolled itself. */
+  readonly enrolment: EnrolmentReport | null
+}
+
+export interface EnrolmentReport {
+  /** What the authority calls this host. */
+  readonly name: string
+  /** SHA-256 of the authority's key, hex. */
+  readonly authority: string
+  readonly authorityName: string
+  readonly certificate: CertificateReport
 }
 
 export interface CertificateReport {
@@ -54,9 +66,14 @@ export interface CertificateReport {
 
 export async function reportHost(
   tpm: Tpm,
-  host: { readonly facts: HostFacts; readonly identity: Identity; readonly paths: HostPaths },
+  host: {
+    readonly facts: HostFacts
+    readonly identity: Identity
+    readonly paths: HostPaths
+    readonly enrolment: Enrolment | undefined
+  },
 ): Promise<HostReport> {
-  const { facts, identity, paths } = host
+  const { facts, identity, paths, enrolment } = host
   const { clockInfo } = (await tpm.execute(ReadClock())).currentTime
   const { clock, resetCount, restartCount, safe } = clockInfo
   return {
@@ -83,6 +100,7 @@ export async function reportHost(
       name: hex(identity.ekName),
       certificate: facts.ekCertificate === null ? null : describeCertificate(facts.ekCertificate),
     },
+    enrolment: enrolment === undefined ? null : describeEnrolment(enrolment, facts.akPublic),
   }
 }
 
@@ -105,6 +123,12 @@ async function readAllPcrs(tpm: Tpm): Promise<Record<string, string>> {
   const pcrs = Array.from({ length: 24 }, (_, index) => index)
   const { sha256 = {} } = await readPcrs(tpm, [{ hash: TPM_ALG.SHA256, pcrs }])
   return Object.fromEntries(Object.entries(sha256).map(([index, value]) => [index, hex(value)]))
+}
+
+function describeEnrolment(enrolment: Enrolment, akPublic: Uint8Array): EnrolmentReport {
+  const { authority, authorityName, hostName } = checkChain(enrolment, { akPublic })
+  const certificate = describeCertificate(enrolment.certificates[0])
+  return { name: hostName, authority: hex(authority), authorityName, certificate }
 }
 
 function describeCertificate(der: Uint8Array): CertificateReport {

@@ -1,0 +1,27 @@
+export {
+  AK_STATEMENT,
+  type AkCertificate,
+  type AkStatement,
+  decodeAkCertificate,
+  decodeAkStatement,
+  encodeAkStatement,
+  isHostName,
+  lowerTier,
+  type Tier,
+  TIERS,
+} from './attestation-key.ts'
+export { type Certificate, CERTIFICATE_BYTES_MAX, decodeCertificate } from './certificate.ts'
+export {
+  AIK_CERTIFICATE,
+  CHAIN_LENGTH_MAX,
+  type ChainOptions,
+  type ChainPool,
+  type ChainProblem,
+  type ChainProblemCode,
+  EK_CERTIFICATE,
+  findChain,
+  verifyChain,
+} from './chain.ts'
+export type { DerProfile } from './der.ts'
+export { akCertificateTbs, authorityCertificateTbs, SERIAL_BYTES, signedCertificate } from './issue.ts'
+export { type DistinguishedName } from './names.ts'

@@ -3,17 +3,17 @@
  * Everything it answers is on disk before. Format: spec/enrolment.md.
  */
 
-import { createPublicKey, randomBytes, X509Certificate } from 'node:crypto'
-import { equal, hex } from '@reprise/core'
+import { randomBytes } from 'node:crypto'
+import { equal, fromHex, hex } from '@reprise/core'
+import type { Tier } from '@reprise/core/certificates'
 import { makeCredential } from '@reprise/tpm'
-import { keyObject } from '../crypto.ts'
 import { authorityId } from '../enrolment/chain.ts'
 import type { EnrolAnswer, EnrolChallenge, EnrolDecision, EnrolRequest } from '../enrolment/messages.ts'
 import { HostError } from '../error.ts'
 import { readIfThere, writeAtomically } from '../files.ts'
 import { sha256 } from '../hashing.ts'
-import { makeAkCertificate, serialNumber } from './certificate.ts'
-import type { Event, RevocationReason, Tier } from './events.ts'
+import { makeAkCertificate } from './certificate.ts'
+import type { Event, RevocationReason } from './events.ts'
 import { authorityPaths, type AuthorityPaths, readSettings, type Settings } from './home.ts'
 import { type AuthorityKey, openKey } from './key.ts'
 import { checkQuote, readHostKeys } from './keys.ts'
@@ -217,17 +217,20 @@ export class Authority {
     const key = await this.#openKey()
     const { approvedName: name, akName, ekName, ekCertificate, tier, request } = asked
     const notAfter = new Date(Math.floor((now.getTime() + this.policy.certificateDays * DAY_MS) / 1000) * 1000)
-    const serial = serialNumber(this.#world.random)
     const { ak } = readHostKeys({ schema: 'reprise/enrol-request/v1', ...asked })
-    const subject = {
-      ...{ name, akName, tier, ekName, publicKey: keyObject(ak.key) },
-      ekCertificate: ekCertificate === null ? null : sha256(ekCertificate),
+    const statement = {
+      ...{ akName, tier, ekName },
+      ...(ekCertificate !== null && { ekCertificate: sha256(ekCertificate) }),
     }
     const replaced = this.policy.sameEk === 'keep' ? [] : others(asked, { state: this.state, now })
-    const certificate = await makeAkCertificate(key, { root: this.settings.root, subject, serial, now, notAfter })
+    const { der: certificate, serial } = await makeAkCertificate(
+      key,
+      { root: this.settings.root, hostName: name, akKey: ak.key, statement, notAfter },
+      { now, random: this.#world.random },
+    )
     await append(
       { kind: 'issued', request, serial, certificate, notAfter: notAfter.toISOString() },
-      ...replaced.map((old) => ({ kind: 'revoked', serial: Buffer.from(old.serial, 'hex'), reason: 'superseded' }) as const),
+      ...replaced.map((old) => ({ kind: 'revoked', serial: fromHex(old.serial), reason: 'superseded' }) as const),
     )
     if (replaced.length > 0) await this.#sign({ append })
   }
@@ -313,7 +316,7 @@ export class Authority {
       }
       await this.#openKey()
       await append(
-        ...revoking.map(({ serial }) => ({ kind: 'revoked', serial: Buffer.from(serial, 'hex'), reason }) as const),
+        ...revoking.map(({ serial }) => ({ kind: 'revoked', serial: fromHex(serial), reason }) as const),
       )
       await this.#sign({ append })
       return revoking
@@ -365,8 +368,8 @@ export class Authority {
   }
 
   #openKey(): Promise<AuthorityKey> {
-    const expected = createPublicKey(new X509Certificate(this.settings.root).publicKey.export({ type: 'spki', format: 'pem' }))
-    this.#key ??= openKey(this.paths, this.settings.key, { passphrase: this.#passphrase, expected })
+    const { root, key } = this.settings
+    this.#key ??= openKey(this.paths, key, { passphrase: this.#passphrase, root })
     this.#key.catch(() => (this.#key = undefined))
     return this.#key
   }

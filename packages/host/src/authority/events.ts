@@ -1,5 +1,6 @@
 /** What happens at an authority, as its log has it: one event a line. Format: spec/enrolment.md §6. */
 
+import { type Tier, TIERS } from '@reprise/core/certificates'
 import { bytes, type Decode, integer, list, nullable, object, oneOf, refused, text } from '../signer/decode.ts'
 import {
   akCertificate,
@@ -12,9 +13,6 @@ import {
   time,
   TPM_BYTES_MAX,
 } from '../enrolment/messages.ts'
-
-export type Tier = 'software' | 'firmware' | 'hardware'
-export const TIERS: readonly Tier[] = ['software', 'firmware', 'hardware']
 
 /** What is known of a host that asks. */
 export interface Requested {
@@ -92,7 +90,7 @@ const EVENTS: { readonly [Kind in EventKind]: Decode<Event & { readonly kind: Ki
     ekName: keyName,
     ekCertificate: nullable(ekCertificate),
     ekIssuers: list(ekCertificate, EK_ISSUERS_MAX),
-    tier: oneOf('software', 'firmware', 'hardware'),
+    tier: oneOf(...TIERS),
     tierReason: text(1000),
     secretDigest: digest,
     expiresAt: time,

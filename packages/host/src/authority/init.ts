@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto'
 import { HostError } from '../error.ts'
 import { writeAtomically } from '../files.ts'
 import type { AuthorityWorld } from './authority.ts'
-import { makeRoot, serialNumber } from './certificate.ts'
+import { makeRoot } from './certificate.ts'
 import { authorityPaths, prepareAuthorityHome, readSettings, writeSettings } from './home.ts'
 import { type KeyChoice, makeKey } from './key.ts'
 import { AuthorityLog, createLog } from './log.ts'
@@ -31,7 +31,7 @@ export async function initAuthority(options: {
     })
   }
   const { place, key } = await makeKey(paths, options.key, passphrase)
-  const root = await makeRoot(key, { name, serial: serialNumber(world.random), now: world.now() })
+  const root = await makeRoot(key, name, { now: world.now(), random: world.random })
   await writeAtomically(paths.root, new X509Certificate(root).toString())
   await createLog(paths.log)
   const log = new AuthorityLog({ path: paths.log, apply: () => undefined, now: world.now })

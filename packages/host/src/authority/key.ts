@@ -1,8 +1,9 @@
 /** The key of an authority: P-256, in a file or in a TPM. It signs certificates and revocation lists. */
 
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
 import { access, constants, rm } from 'node:fs/promises'
-import { concat, hex, toPublicKey } from '@reprise/core'
+import { hex, type PublicKey, toPublicKey } from '@reprise/core'
+import { decodeCertificate } from '@reprise/core/certificates'
 import {
   connect,
   CreatePrimary,
@@ -23,8 +24,8 @@ import { sha256 } from '../hashing.ts'
 import type { AuthorityPaths, KeyPlace } from './home.ts'
 
 export interface AuthorityKey {
-  readonly publicKey: KeyObject
-  /** @returns ECDSA with SHA-256 over the bytes, DER. */
+  readonly publicKey: PublicKey
+  /** @returns ECDSA with SHA-256 over the bytes: r ‖ s. */
   sign(message: Uint8Array): Promise<Uint8Array>
 }
 
@@ -53,17 +54,17 @@ export async function makeKey(
 }
 
 /**
- * @param expected - The root's key.
+ * @param using.root - The root certificate, DER.
  * @throws {@link HostError} `AUTHORITY_KEY` when the key is missing, locked, or another one.
  */
 export async function openKey(
   paths: AuthorityPaths,
   place: KeyPlace,
-  using: { readonly passphrase: string | undefined; readonly expected: KeyObject },
+  using: { readonly passphrase: string | undefined; readonly root: Uint8Array },
 ): Promise<AuthorityKey> {
   const key =
     place.kind === 'tpm' ? await keyOfTpm(paths, place) : keyOfFile(await readKey(paths.key, using.passphrase))
-  if (key.publicKey.equals(using.expected)) return key
+  if (keyObject(key.publicKey).equals(keyObject(decodeCertificate(using.root).key))) return key
   throw new HostError('AUTHORITY_KEY', {
     message: `The key of ${paths.home} is not the one of its root certificate.`,
     hint:
@@ -75,9 +76,16 @@ export async function openKey(
 
 function keyOfFile(privateKey: KeyObject): AuthorityKey {
   return {
-    publicKey: createPublicKey(privateKey),
-    sign: async (message) => new Uint8Array(sign('sha256', message, privateKey)),
+    publicKey: publicKeyOf(privateKey),
+    sign: async (message) =>
+      new Uint8Array(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' })),
   }
+}
+
+function publicKeyOf(privateKey: KeyObject): PublicKey {
+  const { x = '', y = '' } = createPublicKey(privateKey).export({ format: 'jwk' })
+  const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64url'))
+  return { kind: 'ec', curve: 'P-256', x: bytes(x), y: bytes(y) }
 }
 
 async function readKey(path: string, passphrase: string | undefined): Promise<KeyObject> {
@@ -111,11 +119,11 @@ async function keyOfTpm(paths: AuthorityPaths, place: KeyPlace & { readonly kind
       return await work(key, tpm)
     })
   return {
-    publicKey: await use(async (key) => keyObject(toPublicKey(key.public))),
+    publicKey: await use(async (key) => toPublicKey(key.public)),
     sign: (message) =>
       use(async (keyHandle, tpm) => {
         const { signature } = await tpm.execute(Sign({ keyHandle, digest: sha256(message) }))
-        return derSignature(signature)
+        return signature
       }),
   }
 }
@@ -138,20 +146,6 @@ async function withTpm<T>(
   } finally {
     await swtpm.stop(running, { tpm })
   }
-}
-
-/** ECDSA-Sig-Value of RFC 3279 §2.2.3, of r ‖ s. */
-function derSignature(signature: Uint8Array): Uint8Array {
-  const half = signature.length / 2
-  const numbers = concat(derInteger(signature.subarray(0, half)), derInteger(signature.subarray(half)))
-  return concat(Uint8Array.of(0x30, numbers.length), numbers)
-}
-
-function derInteger(bytes: Uint8Array): Uint8Array {
-  const first = bytes.findIndex((byte) => byte !== 0)
-  const digits = first < 0 ? Uint8Array.of(0) : bytes.subarray(first)
-  const positive = digits[0] < 0x80 ? digits : concat(Uint8Array.of(0), digits)
-  return concat(Uint8Array.of(0x02, positive.length), positive)
 }
 
 /** For showing. */

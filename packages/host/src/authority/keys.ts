@@ -25,7 +25,7 @@ import {
   TPMA_OBJECT,
   type TpmtPublic,
 } from '@reprise/core'
-import { certificateKey } from '../certificate-key.ts'
+import { decodeCertificate } from '@reprise/core/certificates'
 import { keyObject, nodeCrypto } from '../crypto.ts'
 import type { EnrolQuote, EnrolRequest } from '../enrolment/messages.ts'
 import { hash, sha256 } from '../hashing.ts'
@@ -46,7 +46,7 @@ export function readHostKeys(request: EnrolRequest): HostKeys {
     return key
   })
   const { ekCertificate } = request
-  if (ekCertificate !== null && certificateKey(ekCertificate)?.equals(keyObject(toPublicKey(ek))) !== true) {
+  if (ekCertificate !== null && !isFor(ekCertificate, ek)) {
     throw refusal(
       'EK_CERTIFICATE',
       'The certificate of the endorsement key is for another key, or cannot be read.',
@@ -54,6 +54,14 @@ export function readHostKeys(request: EnrolRequest): HostKeys {
     )
   }
   return { ak, ek, ekName: objectName(ek, hash) }
+}
+
+function isFor(certificate: Uint8Array, area: TpmtPublic): boolean {
+  try {
+    return keyObject(decodeCertificate(certificate, 'endorsement').key).equals(keyObject(toPublicKey(area)))
+  } catch {
+    return false
+  }
 }
 
 function attempt<T>(code: 'EK_UNFIT' | 'AK_UNFIT', read: () => T): T {

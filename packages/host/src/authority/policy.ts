@@ -1,9 +1,9 @@
 /** Who gets a certificate: by what the keys of a host are, never by what it says of itself (spec/enrolment.md §5). */
 
 import { hex } from '@reprise/core'
-import { HostError } from '../error.ts'
+import { type Tier, TIERS } from '@reprise/core/certificates'
+import type { HostError } from '../error.ts'
 import { sha256 } from '../hashing.ts'
-import { type Tier, TIERS } from './events.ts'
 import { type Refusal, refusal } from './refusal.ts'
 import { type AuthorityState, type IssuedCertificate, isValid, type RequestState } from './state.ts'
 

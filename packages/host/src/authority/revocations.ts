@@ -39,7 +39,7 @@ export async function makeRevocationList(
       revoked,
     }),
   )
-  const signature = await key.sign(concat(TAG, payload))
+  const signature = derSignature(await key.sign(concat(TAG, payload)))
   const signed = { schema: 'reprise/signed/v1', payload: base64(payload), signature: base64(signature) }
   const content = utf8(canonical(signed))
   return { content, sha256: sha256(content) }
@@ -47,4 +47,18 @@ export async function makeRevocationList(
 
 function base64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('base64')
+}
+
+/** ECDSA-Sig-Value of RFC 3279 §2.2.3, of r ‖ s. */
+function derSignature(signature: Uint8Array): Uint8Array {
+  const half = signature.length / 2
+  const numbers = concat(derInteger(signature.subarray(0, half)), derInteger(signature.subarray(half)))
+  return concat(Uint8Array.of(0x30, numbers.length), numbers)
+}
+
+function derInteger(bytes: Uint8Array): Uint8Array {
+  const first = bytes.findIndex((byte) => byte !== 0)
+  const digits = first < 0 ? Uint8Array.of(0) : bytes.subarray(first)
+  const positive = digits[0] < 0x80 ? digits : concat(Uint8Array.of(0), digits)
+  return concat(Uint8Array.of(0x02, positive.length), positive)
 }

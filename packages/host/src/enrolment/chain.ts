@@ -1,9 +1,11 @@
-/** Whether a chain of certificates is this host's own, up to that root. */
+/** Whether a chain of certificates is this host's own, up to that root. Rules: spec/certificates.md §2, §3. */
 
-import { createHash, X509Certificate } from 'node:crypto'
-import { decodeTpmtPublic, hex, toPublicKey } from '@reprise/core'
-import { keyObject } from '../crypto.ts'
+import { decodeTpmtPublic, equal, hex, objectName, toPublicKey } from '@reprise/core'
+import { AIK_CERTIFICATE, type Certificate, decodeAkCertificate, decodeCertificate, verifyChain } from '@reprise/core/certificates'
+import type { Tier } from '@reprise/core/certificates'
+import { keyObject, nodeCrypto } from '../crypto.ts'
 import { HostError } from '../error.ts'
+import { hash, sha256 } from '../hashing.ts'
 import type { Enrolment } from '../signer/protocol.ts'
 
 /** What there is to say of a chain that holds. */
@@ -12,6 +14,8 @@ export interface ChainFacts {
   readonly authority: Uint8Array
   readonly authorityName: string
   readonly hostName: string
+  readonly tier: Tier
+  /** Hex. */
   readonly serial: string
   readonly notBefore: Date
   readonly notAfter: Date
@@ -19,51 +23,45 @@ export interface ChainFacts {
 
 /** @throws {@link HostError} `CERTIFICATE` for a root that is none. */
 export function authorityId(root: Uint8Array): Uint8Array {
-  return spkiDigest(readCertificate(root, 'the root'))
+  return sha256(reading(() => decodeCertificate(root)).spki)
 }
 
 /**
- * @param own.akPublic - TPMT_PUBLIC of this host's AK.
+ * Periods of validity are not looked at: a certificate that is over still says what it said.
+ *
+ * @param akPublic - TPMT_PUBLIC of this host's AK.
  * @throws {@link HostError} `CERTIFICATE` saying what does not hold.
  */
-export function checkChain({ root, certificates }: Enrolment, own: { readonly akPublic: Uint8Array }): ChainFacts {
-  const top = readCertificate(root, 'the root')
-  const chain = certificates.map((der, i) => readCertificate(der, `certificate ${i}`))
-  const [leaf] = chain
-  if (leaf === undefined) throw wrong('there is none')
-  if (!leaf.publicKey.equals(keyObject(toPublicKey(decodeTpmtPublic(own.akPublic)))))
+export async function checkChain({ root, certificates }: Enrolment, akPublic: Uint8Array): Promise<ChainFacts> {
+  if (certificates.length === 0) throw wrong('there is none')
+  const top = reading(() => decodeCertificate(root))
+  const leaf = reading(() => decodeAkCertificate(certificates[0]))
+  const chain = [leaf.certificate, ...certificates.slice(1).map((der) => reading(() => decodeCertificate(der)))]
+  const ak = decodeTpmtPublic(akPublic)
+  const isOurs = keyObject(leaf.certificate.key).equals(keyObject(toPublicKey(ak)))
+  if (!isOurs || !equal(leaf.statement.akName, objectName(ak, hash)))
     throw wrong('it is for another attestation key than this host has')
-  for (const [i, certificate] of chain.entries()) {
-    const issuer = chain[i + 1] ?? top
-    if (!issuer.ca || !certificate.checkIssued(issuer) || !certificate.verify(issuer.publicKey))
-      throw wrong(`certificate ${i} was not issued by the one above it`)
-  }
-  if (!top.ca || !top.verify(top.publicKey)) throw wrong('the root is not a self-signed authority')
-  return {
-    authority: spkiDigest(top),
-    authorityName: commonName(top),
-    hostName: commonName(leaf),
-    serial: leaf.serialNumber.toLowerCase(),
-    notBefore: leaf.validFromDate,
-    notAfter: leaf.validToDate,
-  }
+  const [problem] = await verifyChain(chain, top, { crypto: nodeCrypto, usage: AIK_CERTIFICATE })
+  if (problem !== undefined) throw wrong(`certificate ${problem.index}: ${problem.message}`)
+  return { authority: sha256(top.spki), authorityName: nameOf(top), ...leafFacts(leaf) }
 }
 
-function readCertificate(der: Uint8Array, what: string): X509Certificate {
+function leafFacts({ certificate, hostName, statement }: ReturnType<typeof decodeAkCertificate>) {
+  const { serial, notBeforeMs, notAfterMs } = certificate
+  const period = { notBefore: new Date(notBeforeMs), notAfter: new Date(notAfterMs) }
+  return { hostName, tier: statement.tier, serial: hex(serial), ...period }
+}
+
+function nameOf({ commonName, subject }: Certificate): string {
+  return commonName ?? subject.text
+}
+
+function reading<T>(read: () => T): T {
   try {
-    return new X509Certificate(der)
+    return read()
   } catch (cause) {
-    throw wrong(`${what} is not X.509: ${(cause as Error).message}`, cause)
+    throw wrong((cause as Error).message, cause)
   }
-}
-
-function spkiDigest({ publicKey }: X509Certificate): Uint8Array {
-  const spki = publicKey.export({ type: 'spki', format: 'der' })
-  return new Uint8Array(createHash('sha256').update(spki).digest())
-}
-
-function commonName({ subject }: X509Certificate): string {
-  return /^CN=(.*)$/m.exec(subject ?? '')?.[1] ?? ''
 }
 
 function wrong(why: string, cause?: unknown): HostError {

@@ -24,7 +24,7 @@ export async function readEnrolment(path: string, akPublic: Uint8Array): Promise
   if (content === undefined) return undefined
   try {
     const { root, certificates } = decode(JSON.parse(fromUtf8(content)), 'enrolment')
-    checkChain({ root, certificates }, { akPublic })
+    await checkChain({ root, certificates }, akPublic)
     return { root, certificates }
   } catch (cause) {
     throw new HostError('IDENTITY_DAMAGED', {
@@ -37,7 +37,7 @@ export async function readEnrolment(path: string, akPublic: Uint8Array): Promise
 
 /** @throws {@link HostError} `CERTIFICATE` when the certificates are not of this AK; then nothing is kept. */
 export async function keepEnrolment(path: string, enrolment: Enrolment, akPublic: Uint8Array): Promise<void> {
-  checkChain(enrolment, { akPublic })
+  await checkChain(enrolment, akPublic)
   const { root, certificates } = enrolment
   await writeAtomically(path, `${JSON.stringify(toJson({ schema: SCHEMA, root, certificates }), undefined, 2)}\n`)
 }

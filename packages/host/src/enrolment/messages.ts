@@ -117,7 +117,7 @@ export const quote = object<EnrolQuote>({
   pcrs: object<EnrolQuote['pcrs']>({ sha256: dictionary(/^(\d|1\d|2[0-3])$/, digest) }),
 })
 
-interface Messages {
+export interface Messages {
   readonly 'reprise/enrol-request/v1': EnrolRequest
   readonly 'reprise/enrol-challenge/v1': EnrolChallenge
   readonly 'reprise/enrol-answer/v1': EnrolAnswer

@@ -4,7 +4,9 @@
  * Source: TCG EK Credential Profile for TPM Family 2.0 v2.5 §2.2 (NV indexes), Annex B (templates).
  */
 
+import type { KeyObject } from 'node:crypto'
 import { equal, type PublicArea, TPM_HT, toPublicKey } from '@reprise/core'
+import { decodeCertificate } from '@reprise/core/certificates'
 import {
   CreatePrimary,
   EK_P256,
@@ -18,7 +20,6 @@ import {
   readNv,
   type Tpm,
 } from '@reprise/tpm'
-import { certificateKey } from '../certificate-key.ts'
 import { keyObject } from '../crypto.ts'
 import { EK_CERTIFICATE_BYTES_MAX, EK_ISSUERS_MAX } from '../enrolment/messages.ts'
 
@@ -92,6 +93,15 @@ function derValues(bytes: Uint8Array): Uint8Array[] {
     at = end
   }
   return values
+}
+
+/** Undefined for what is no certificate, or has a key of a kind that no EK here is. */
+function certificateKey(der: Uint8Array): KeyObject | undefined {
+  try {
+    return keyObject(decodeCertificate(der, 'endorsement').key)
+  } catch {
+    return undefined
+  }
 }
 
 async function openEk(

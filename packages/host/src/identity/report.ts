@@ -2,6 +2,7 @@
 
 import { X509Certificate } from 'node:crypto'
 import { hex, STARTUP_CLEAR_ORDERLY, TPM_ALG, TPM_PT } from '@reprise/core'
+import type { Tier } from '@reprise/core/certificates'
 import { readPcrs, ReadClock, readProperties, type Tpm } from '@reprise/tpm'
 import { checkChain } from '../enrolment/chain.ts'
 import type { HostPaths } from '../home.ts'
@@ -49,6 +50,8 @@ export interface HostReport {
 export interface EnrolmentReport {
   /** What the authority calls this host. */
   readonly name: string
+  /** By the chain of the EK certificate, as the authority saw it. */
+  readonly tier: Tier
   /** SHA-256 of the authority's key, hex. */
   readonly authority: string
   readonly authorityName: string
@@ -100,7 +103,7 @@ export async function reportHost(
       name: hex(identity.ekName),
       certificate: facts.ekCertificate === null ? null : describeCertificate(facts.ekCertificate),
     },
-    enrolment: enrolment === undefined ? null : describeEnrolment(enrolment, facts.akPublic),
+    enrolment: enrolment === undefined ? null : await describeEnrolment(enrolment, facts.akPublic),
   }
 }
 
@@ -125,10 +128,10 @@ async function readAllPcrs(tpm: Tpm): Promise<Record<string, string>> {
   return Object.fromEntries(Object.entries(sha256).map(([index, value]) => [index, hex(value)]))
 }
 
-function describeEnrolment(enrolment: Enrolment, akPublic: Uint8Array): EnrolmentReport {
-  const { authority, authorityName, hostName } = checkChain(enrolment, { akPublic })
+async function describeEnrolment(enrolment: Enrolment, akPublic: Uint8Array): Promise<EnrolmentReport> {
+  const { authority, authorityName, hostName, tier } = await checkChain(enrolment, akPublic)
   const certificate = describeCertificate(enrolment.certificates[0])
-  return { name: hostName, authority: hex(authority), authorityName, certificate }
+  return { name: hostName, tier, authority: hex(authority), authorityName, certificate }
 }
 
 function describeCertificate(der: Uint8Array): CertificateReport {

@@ -144,3 +144,7 @@ export function toDerSignature(signature: Uint8Array, scheme: SignatureScheme): 
 function fieldBytes(key: PublicKey & { readonly kind: 'ec' }): number {
   return (CURVES.find(({ curve }) => curve === key.curve) ?? unsupported(key.curve)).lengthBytes
 }
+
+export function equalKeys(a: PublicKey, b: PublicKey): boolean {
+  return a.kind === b.kind && equal(encodeKey(a).bits, encodeKey(b).bits)
+}

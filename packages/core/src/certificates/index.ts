@@ -23,5 +23,14 @@ export {
   verifyChain,
 } from './chain.ts'
 export type { DerProfile } from './der.ts'
+export {
+  builtInEkRoots,
+  type EkRootsFile,
+  type EkTier,
+  type OwnEkRoot,
+  tierOfEk,
+  type TierOptions,
+} from './ek-roots.ts'
+export { equalKeys } from './algorithms.ts'
 export { akCertificateTbs, authorityCertificateTbs, SERIAL_BYTES, signedCertificate } from './issue.ts'
 export { type DistinguishedName } from './names.ts'

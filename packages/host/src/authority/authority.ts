@@ -315,9 +315,7 @@ export class Authority {
         })
       }
       await this.#openKey()
-      await append(
-        ...revoking.map(({ serial }) => ({ kind: 'revoked', serial: fromHex(serial), reason }) as const),
-      )
+      await append(...revoking.map(({ serial }) => ({ kind: 'revoked', serial: fromHex(serial), reason }) as const))
       await this.#sign({ append })
       return revoking
     })

@@ -23,11 +23,7 @@ interface Making {
 }
 
 /** @returns The self-signed root certificate, DER. */
-export async function makeRoot(
-  key: AuthorityKey,
-  name: string,
-  { now, random }: Making,
-): Promise<Uint8Array> {
+export async function makeRoot(key: AuthorityKey, name: string, { now, random }: Making): Promise<Uint8Array> {
   const notAfter = new Date(now)
   notAfter.setUTCFullYear(notAfter.getUTCFullYear() + ROOT_YEARS)
   const tbs = authorityCertificateTbs({

@@ -77,8 +77,7 @@ export async function openKey(
 function keyOfFile(privateKey: KeyObject): AuthorityKey {
   return {
     publicKey: publicKeyOf(privateKey),
-    sign: async (message) =>
-      new Uint8Array(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' })),
+    sign: async (message) => new Uint8Array(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' })),
   }
 }
 
@@ -95,7 +94,11 @@ async function readKey(path: string, passphrase: string | undefined): Promise<Ke
   try {
     return createPrivateKey({ key: Buffer.from(pem), ...(passphrase !== undefined && { passphrase }) })
   } catch (cause) {
-    throw new HostError('AUTHORITY_KEY', { message: `${path} cannot be read: ${(cause as Error).message}`, hint, cause })
+    throw new HostError('AUTHORITY_KEY', {
+      message: `${path} cannot be read: ${(cause as Error).message}`,
+      hint,
+      cause,
+    })
   }
 }
 

@@ -68,7 +68,10 @@ function attempt<T>(code: 'EK_UNFIT' | 'AK_UNFIT', read: () => T): T {
   try {
     return read()
   } catch (error) {
-    throw refusal(code, `${code === 'EK_UNFIT' ? 'The endorsement key' : 'The attestation key'} cannot be taken: ${(error as Error).message}.`)
+    throw refusal(
+      code,
+      `${code === 'EK_UNFIT' ? 'The endorsement key' : 'The attestation key'} cannot be taken: ${(error as Error).message}.`,
+    )
   }
 }
 
@@ -116,14 +119,18 @@ async function whyNot(ak: AttestationKey, quote: EnrolQuote, proof: EnrolmentPro
   if (!(await nodeCrypto.verify({ key: ak.key, scheme, message: quote.attest, signature })))
     return 'its signature is not by this attestation key'
   if (attest.type !== TPM_ST.ATTEST_QUOTE) return 'it is another kind of attestation'
-  if (!equal(attest.qualifiedSigner, ak.qualifiedName)) return 'its key is not a primary key of the endorsement hierarchy'
+  if (!equal(attest.qualifiedSigner, ak.qualifiedName))
+    return 'its key is not a primary key of the endorsement hierarchy'
   if (!equal(attest.extraData, enrolmentDigest(proof, sha256)))
     return 'it was made for another authority, request, name or secret'
   return whyNotPcrs(attest.attested, quote)
 }
 
 function whyNotPcrs(
-  { pcrSelect, pcrDigest: quoted }: { readonly pcrSelect: Parameters<typeof encodePcrSelection>[0]; readonly pcrDigest: Uint8Array },
+  {
+    pcrSelect,
+    pcrDigest: quoted,
+  }: { readonly pcrSelect: Parameters<typeof encodePcrSelection>[0]; readonly pcrDigest: Uint8Array },
   { pcrs }: EnrolQuote,
 ): string | undefined {
   const indexes = Object.keys(pcrs.sha256).map(Number)

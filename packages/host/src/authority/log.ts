@@ -46,11 +46,7 @@ export class AuthorityLog {
   readonly #heads = new Set<string>()
 
   /** @param options.apply - Called with each entry once, in order, whoever wrote it. */
-  constructor(options: {
-    readonly path: string
-    readonly apply: (entry: Entry) => void
-    readonly now: () => Date
-  }) {
+  constructor(options: { readonly path: string; readonly apply: (entry: Entry) => void; readonly now: () => Date }) {
     this.#path = options.path
     this.#apply = options.apply
     this.#now = options.now
@@ -156,7 +152,8 @@ export class AuthorityLog {
     }
     const content = Buffer.concat(lines)
     const { bytesWritten } = await file.write(content, 0, content.length, this.#offsetBytes)
-    if (bytesWritten !== content.length) throw this.#damaged(`only ${bytesWritten} of ${content.length} bytes were written`)
+    if (bytesWritten !== content.length)
+      throw this.#damaged(`only ${bytesWritten} of ${content.length} bytes were written`)
     await file.datasync()
     const rest = this.#take(content)
     if (rest.length > 0) throw this.#damaged('what was written is not whole')

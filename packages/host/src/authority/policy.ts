@@ -77,7 +77,11 @@ function whyRefused(
     return refuse('TIER', `The TPM counts as ${asked.tier} (${asked.tierReason}); ${policy.minTier} is asked for.`)
   const wanted = allowedName(asked, state)
   if (typeof wanted === 'string' && wanted !== name)
-    return refuse('NAME', `The host with this endorsement key is to be called ${wanted}.`, `Enrol with: --name ${wanted}`)
+    return refuse(
+      'NAME',
+      `The host with this endorsement key is to be called ${wanted}.`,
+      `Enrol with: --name ${wanted}`,
+    )
   if (!fits(name, policy.names)) return refuse('NAME', `Hosts are called ${policy.names} here, not ${name}.`)
   if (state.of('name', name).some((one) => isValid(one, now) && one.ekName !== hex(asked.ekName)))
     return refuse('NAME_TAKEN', `Another host is called ${name}.`, 'Give another name: --name NAME')
@@ -89,7 +93,10 @@ function whyRefused(
 const NEW_IDENTITY = 'Give the host a new identity, then enrol again: reprise host init --new'
 
 /** Valid certificates of the same endorsement key for other attestation keys. */
-export function others(asked: Pick<Asked, 'akName' | 'ekName'>, { state, now }: Omit<Situation, 'policy'>): IssuedCertificate[] {
+export function others(
+  asked: Pick<Asked, 'akName' | 'ekName'>,
+  { state, now }: Omit<Situation, 'policy'>,
+): IssuedCertificate[] {
   const akName = hex(asked.akName)
   return state.of('ek', hex(asked.ekName)).filter((one) => one.akName !== akName && isValid(one, now))
 }

@@ -41,7 +41,11 @@ export async function serveAuthority(authority: Authority, options: ServeOptions
   const now = (): number => performance.now()
   const limits: Limits = {
     challenges: new RateLimit({ burst, perSecond: perMinute / 60, now }),
-    others: new RateLimit({ burst: READS_PER_CHALLENGE * burst, perSecond: (READS_PER_CHALLENGE * perMinute) / 60, now }),
+    others: new RateLimit({
+      burst: READS_PER_CHALLENGE * burst,
+      perSecond: (READS_PER_CHALLENGE * perMinute) / 60,
+      now,
+    }),
   }
   const server = createServer(
     { headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: IDLE_MS, maxHeaderSize: 8192 },
@@ -103,7 +107,8 @@ async function respond(
   response.end(answered.body, () => {
     if (!request.complete) request.destroy()
   })
-  if (request.method !== 'GET' || answered.status >= 400) log(`${origin} ${request.method} ${request.url} ${answered.status}`)
+  if (request.method !== 'GET' || answered.status >= 400)
+    log(`${origin} ${request.method} ${request.url} ${answered.status}`)
 }
 
 async function route(
@@ -138,8 +143,7 @@ async function route(
   if (id !== undefined) {
     only(method, 'POST')
     const answer = decodeMessage(await readBody(request), 'reprise/enrol-answer/v1')
-    if (hex(answer.request) !== id)
-      throw refusal('MALFORMED', 'The answer is to another request than its address.')
+    if (hex(answer.request) !== id) throw refusal('MALFORMED', 'The answer is to another request than its address.')
     return ok(encodeEnrolment(await authority.answer(answer)))
   }
   throw refusal('UNKNOWN', 'There is no such page.', 'The pages are /v1/authority, /v1/revocations and /v1/requests.')
@@ -158,8 +162,7 @@ async function readBody(request: IncomingMessage): Promise<Uint8Array> {
   let lengthBytes = 0
   for await (const chunk of request as AsyncIterable<Uint8Array>) {
     lengthBytes += chunk.length
-    if (lengthBytes > MESSAGE_BYTES_MAX)
-      throw refusal('TOO_LARGE', `A message has at most ${MESSAGE_BYTES_MAX} bytes.`)
+    if (lengthBytes > MESSAGE_BYTES_MAX) throw refusal('TOO_LARGE', `A message has at most ${MESSAGE_BYTES_MAX} bytes.`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

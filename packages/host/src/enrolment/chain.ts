@@ -1,7 +1,13 @@
 /** Whether a chain of certificates is this host's own, up to that root. Rules: spec/certificates.md §2, §3. */
 
 import { decodeTpmtPublic, equal, hex, objectName, toPublicKey } from '@reprise/core'
-import { AIK_CERTIFICATE, type Certificate, decodeAkCertificate, decodeCertificate, verifyChain } from '@reprise/core/certificates'
+import {
+  AIK_CERTIFICATE,
+  type Certificate,
+  decodeAkCertificate,
+  decodeCertificate,
+  verifyChain,
+} from '@reprise/core/certificates'
 import type { Tier } from '@reprise/core/certificates'
 import { keyObject, nodeCrypto } from '../crypto.ts'
 import { HostError } from '../error.ts'

@@ -97,7 +97,13 @@ async function begin(options: EnrolOptions, asking: Asking, path: string, pin: P
   // Before the answer goes out: whatever is lost from here on, the request is found again.
   const { authority } = asking
   const { hostId } = signer.host
-  await writePending(path, { schema: 'reprise/enrolment-pending/v1', authority, request: challenge.request, name, hostId })
+  await writePending(path, {
+    schema: 'reprise/enrolment-pending/v1',
+    authority,
+    request: challenge.request,
+    name,
+    hostId,
+  })
   return await ask(asking, `/v1/requests/${hex(challenge.request)}/answer`, 'reprise/enrol-decision/v1', answer)
 }
 

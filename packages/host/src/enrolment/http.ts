@@ -3,7 +3,14 @@
 import { RepriseError } from '@reprise/core'
 import { isRefusal } from '../authority/refusal.ts'
 import { HostError } from '../error.ts'
-import { decodeMessage, encodeEnrolment, type Message, MESSAGE_BYTES_MAX, type Messages, type MessageSchema } from './messages.ts'
+import {
+  decodeMessage,
+  encodeEnrolment,
+  type Message,
+  MESSAGE_BYTES_MAX,
+  type Messages,
+  type MessageSchema,
+} from './messages.ts'
 
 const ANSWER_MS = 30_000
 /** Revocation lists are longer than other answers. */
@@ -18,7 +25,13 @@ export interface Asking {
 /** @throws {@link HostError} `AUTHORITY_UNREACHABLE` for what is no http address. */
 export function authorityAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url !== undefined && /^https?:$/.test(url.protocol) && url.search === '' && url.hash === '' && url.username === '')
+  if (
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.search === '' &&
+    url.hash === '' &&
+    url.username === ''
+  )
     return url.href.replace(/\/+$/, '')
   throw new HostError('AUTHORITY_UNREACHABLE', {
     message: `${text} is not the address of an authority.`,

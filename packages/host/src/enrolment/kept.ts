@@ -5,7 +5,6 @@ import { HostError } from '../error.ts'
 import { readIfThere, writeAtomically } from '../files.ts'
 import { object, oneOf, toJson } from '../signer/decode.ts'
 import type { Enrolment } from '../signer/protocol.ts'
-import { checkChain } from './chain.ts'
 import { akCertificate, akCertificates } from './messages.ts'
 
 const SCHEMA = 'reprise/enrolment/v1'
@@ -24,7 +23,7 @@ export async function readEnrolment(path: string, akPublic: Uint8Array): Promise
   if (content === undefined) return undefined
   try {
     const { root, certificates } = decode(JSON.parse(fromUtf8(content)), 'enrolment')
-    await checkChain({ root, certificates }, akPublic)
+    await (await chains()).checkChain({ root, certificates }, akPublic)
     return { root, certificates }
   } catch (cause) {
     throw new HostError('IDENTITY_DAMAGED', {
@@ -37,7 +36,12 @@ export async function readEnrolment(path: string, akPublic: Uint8Array): Promise
 
 /** @throws {@link HostError} `CERTIFICATE` when the certificates are not of this AK; then nothing is kept. */
 export async function keepEnrolment(path: string, enrolment: Enrolment, akPublic: Uint8Array): Promise<void> {
-  await checkChain(enrolment, akPublic)
+  await (await chains()).checkChain(enrolment, akPublic)
   const { root, certificates } = enrolment
   await writeAtomically(path, `${JSON.stringify(toJson({ schema: SCHEMA, root, certificates }), undefined, 2)}\n`)
+}
+
+/** Loaded when there is something to check: a signer of a host that enrolled itself needs no X.509. */
+function chains(): Promise<typeof import('./chain.ts')> {
+  return import('./chain.ts')
 }

@@ -5,7 +5,18 @@
 
 import { fromUtf8 } from '@reprise/core'
 import { HostError } from '../error.ts'
-import { bytes, type Decode, dictionary, list, nullable, object, oneOf, refused, text, toJson } from '../signer/decode.ts'
+import {
+  bytes,
+  type Decode,
+  dictionary,
+  list,
+  nullable,
+  object,
+  oneOf,
+  refused,
+  text,
+  toJson,
+} from '../signer/decode.ts'
 
 /** Longest message, in bytes: four certificates as hex and what stands around them. */
 export const MESSAGE_BYTES_MAX = 96 << 10

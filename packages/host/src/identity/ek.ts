@@ -6,7 +6,6 @@
 
 import type { KeyObject } from 'node:crypto'
 import { equal, type PublicArea, TPM_HT, toPublicKey } from '@reprise/core'
-import { decodeCertificate } from '@reprise/core/certificates'
 import {
   CreatePrimary,
   EK_P256,
@@ -46,7 +45,7 @@ export async function readEndorsementKey(tpm: Tpm): Promise<EndorsementKey> {
   for (const { certificateIndex, template } of KINDS) {
     if (!indexes.includes(certificateIndex)) continue
     const [certificate] = derValues(await readIndex(tpm, certificateIndex))
-    const key = certificate === undefined ? undefined : certificateKey(certificate)
+    const key = certificate === undefined ? undefined : await certificateKey(certificate)
     if (key === undefined) continue
     await using ek = await openEk(tpm, [template], ({ public: area }) => keyObject(toPublicKey(area)).equals(key))
     if (ek !== undefined) return { name: ek.name, certificate }
@@ -86,7 +85,7 @@ async function readIndex(tpm: Tpm, index: number): Promise<Uint8Array> {
 /** NV indexes are padded and may hold several values; DER says how long each is. */
 function derValues(bytes: Uint8Array): Uint8Array[] {
   const values: Uint8Array[] = []
-  for (let at = 0; bytes[at] === 0x30 && bytes[at + 1] === 0x82; ) {
+  for (let at = 0; bytes[at] === 0x30 && bytes[at + 1] === 0x82;) {
     const end = at + 4 + ((bytes[at + 2] << 8) | bytes[at + 3])
     if (end > bytes.length) break
     values.push(bytes.slice(at, end))
@@ -96,7 +95,9 @@ function derValues(bytes: Uint8Array): Uint8Array[] {
 }
 
 /** Undefined for what is no certificate, or has a key of a kind that no EK here is. */
-function certificateKey(der: Uint8Array): KeyObject | undefined {
+async function certificateKey(der: Uint8Array): Promise<KeyObject | undefined> {
+  // Needed once, when an identity is made.
+  const { decodeCertificate } = await import('@reprise/core/certificates')
   try {
     return keyObject(decodeCertificate(der, 'endorsement').key)
   } catch {

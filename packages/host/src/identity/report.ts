@@ -4,15 +4,15 @@ import { X509Certificate } from 'node:crypto'
 import { hex, STARTUP_CLEAR_ORDERLY, TPM_ALG, TPM_PT } from '@reprise/core'
 import type { Tier } from '@reprise/core/certificates'
 import { readPcrs, ReadClock, readProperties, type Tpm } from '@reprise/tpm'
-import { checkChain } from '../enrolment/chain.ts'
 import type { HostPaths } from '../home.ts'
 import type { Enrolment, HostFacts } from '../signer/protocol.ts'
 import type { Identity } from './identity.ts'
 
-/** How far a host can be trusted, and why. `unknown` may become `hardware` or `firmware` once an authority says so. */
+/** How far a host can be trusted, and why. */
 export type HostTier =
   | { readonly tier: 'software'; readonly reason: 'whoever administers this machine can copy the TPM' }
   | { readonly tier: 'unknown'; readonly reason: 'no authority has certified this host' }
+  | { readonly tier: Tier; readonly reason: 'by the endorsement certificate, as the authority saw it' }
 
 export interface HostReport {
   readonly schema: 'reprise/host-report/v1'
@@ -79,13 +79,11 @@ export async function reportHost(
   const { facts, identity, paths, enrolment } = host
   const { clockInfo } = (await tpm.execute(ReadClock())).currentTime
   const { clock, resetCount, restartCount, safe } = clockInfo
+  const enrolled = enrolment === undefined ? null : await describeEnrolment(enrolment, facts.akPublic)
   return {
     schema: 'reprise/host-report/v1',
     hostId: hex(facts.hostId),
-    tier:
-      facts.tpm.transport === 'swtpm'
-        ? { tier: 'software', reason: 'whoever administers this machine can copy the TPM' }
-        : { tier: 'unknown', reason: 'no authority has certified this host' },
+    tier: tierOf(facts, enrolled),
     home: paths.home,
     signer: { pid: process.pid },
     notices: facts.notices,
@@ -103,8 +101,15 @@ export async function reportHost(
       name: hex(identity.ekName),
       certificate: facts.ekCertificate === null ? null : describeCertificate(facts.ekCertificate),
     },
-    enrolment: enrolment === undefined ? null : await describeEnrolment(enrolment, facts.akPublic),
+    enrolment: enrolled,
   }
+}
+
+function tierOf({ tpm }: HostFacts, enrolment: EnrolmentReport | null): HostTier {
+  if (tpm.transport === 'swtpm')
+    return { tier: 'software', reason: 'whoever administers this machine can copy the TPM' }
+  if (enrolment === null) return { tier: 'unknown', reason: 'no authority has certified this host' }
+  return { tier: enrolment.tier, reason: 'by the endorsement certificate, as the authority saw it' }
 }
 
 async function readState(tpm: Tpm): Promise<Pick<HostReport['tpm'], 'orderly' | 'lockout'>> {
@@ -129,6 +134,7 @@ async function readAllPcrs(tpm: Tpm): Promise<Record<string, string>> {
 }
 
 async function describeEnrolment(enrolment: Enrolment, akPublic: Uint8Array): Promise<EnrolmentReport> {
+  const { checkChain } = await import('../enrolment/chain.ts')
   const { authority, authorityName, hostName, tier } = await checkChain(enrolment, akPublic)
   const certificate = describeCertificate(enrolment.certificates[0])
   return { name: hostName, tier, authority: hex(authority), authorityName, certificate }

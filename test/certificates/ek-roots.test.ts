@@ -75,7 +75,7 @@ describe('tierOfEk', () => {
 
   test('takes padding of zeros or ones after the certificate, and nothing else', async () => {
     const der = input('infineon-ecc')
-    const padded = (byte: number): Uint8Array => new Uint8Array([...der, ...new Array<number>(99).fill(byte)])
+    const padded = (byte: number): Uint8Array => new Uint8Array([...der, ...Array.from({ length: 99 }, () => byte)])
     for (const byte of [0, 0xff])
       expect(await tierOfEk(padded(byte), { crypto: nodeCrypto, table })).toMatchObject({ tier: 'hardware' })
     await expect(tierOfEk(padded(1), { crypto: nodeCrypto, table })).rejects.toMatchObject({ code: 'STRUCTURE' })

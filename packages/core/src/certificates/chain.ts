@@ -4,7 +4,7 @@
  * Source: RFC 5280 §6.1, without policies and names: a chain that constrains either by a critical extension is refused.
  */
 import { equal } from '../bytes/index.ts'
-import type { Crypto } from '../crypto.ts'
+import type { Crypto, PublicKey } from '../crypto.ts'
 import { EvidenceError } from '../error.ts'
 import { type Certificate, signatureOf } from './certificate.ts'
 import { UNDERSTOOD, UNDERSTOOD_ENDORSEMENT } from './extensions.ts'
@@ -98,9 +98,17 @@ async function checkIssued(
       ...problems,
       ['ALGORITHM', `signed with ${scheme === undefined ? 'an algorithm that is not taken' : 'SHA-1'}`],
     ]
+  if (isWeak(issuer.key))
+    return [...problems, ['ALGORITHM', `signed with an RSA key of less than ${RSA_BITS_MIN} bits`]]
   if (!(await isSignedBy(certificate, issuer, { crypto, scheme, tbs })))
     problems.push(['SIGNATURE', `not signed by the key of ${issuer.subject.text}`])
   return problems
+}
+
+const RSA_BITS_MIN = 2048
+
+function isWeak(key: PublicKey): boolean {
+  return key.kind === 'rsa' && 8 * key.modulus.length - (Math.clz32(key.modulus[0]) - 24) < RSA_BITS_MIN
 }
 
 async function isSignedBy(

@@ -4,8 +4,8 @@
  */
 import { hex } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
-import { EvidenceError } from '../error.ts'
 import type { Tier } from './attestation-key.ts'
+import { fromBase64 } from './base64.ts'
 import { type Certificate, decodeCertificate } from './certificate.ts'
 import { type ChainPool, type ChainProblem, EK_CERTIFICATE, findChain } from './chain.ts'
 
@@ -94,7 +94,7 @@ export async function tierOfEk(ekCertificate: Uint8Array, options: TierOptions):
 
 function pool({ table, own = [], intermediates = [] }: TierOptions): ChainPool {
   const others = intermediates.map((der) => decodeCertificate(der, 'endorsement'))
-  const decoded = (entry: FileEntry): Certificate => decodeCertificate(fromBase64(entry.der), 'endorsement')
+  const decoded = (entry: FileEntry): Certificate => decodeCertificate(fromBase64(entry.der, entry.sha256), 'endorsement')
   return {
     find: (key) => [
       ...own.filter(({ certificate }) => certificate.subject.key === key).map(asRoot),
@@ -111,16 +111,4 @@ function pool({ table, own = [], intermediates = [] }: TierOptions): ChainPool {
 
 function asRoot({ certificate }: OwnEkRoot): { readonly certificate: Certificate; readonly isRoot: boolean } {
   return { certificate, isRoot: true }
-}
-
-/** @throws {@link EvidenceError} `STRUCTURE`. */
-function fromBase64(text: string): Uint8Array {
-  try {
-    return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
-  } catch (cause) {
-    throw new EvidenceError('STRUCTURE', {
-      message: 'the table of endorsement roots holds text that is not base64',
-      cause,
-    })
-  }
 }

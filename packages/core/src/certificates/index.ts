@@ -34,3 +34,21 @@ export {
 export { equalKeys } from './algorithms.ts'
 export { akCertificateTbs, authorityCertificateTbs, SERIAL_BYTES, signedCertificate } from './issue.ts'
 export { type DistinguishedName } from './names.ts'
+export {
+  authorityId,
+  readRevocationList,
+  REVOCATION_LIST_BYTES_MAX,
+  revocationOf,
+  type RevocationList,
+  type Revoked,
+} from './revocations.ts'
+export {
+  isAkName,
+  type KnownKey,
+  type Measurer,
+  MEASURERS,
+  NO_POLICY,
+  readTrustPolicy,
+  TRUST_POLICY_BYTES_MAX,
+  type TrustPolicy,
+} from './trust-policy.ts'

@@ -101,7 +101,7 @@ async function readLimited(response: Response): Promise<Uint8Array> {
       throw new HostError('PROTOCOL', { message: `an answer of more than ${CONTENT_BYTES_MAX} bytes` })
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks)
+  return new Uint8Array(Buffer.concat(chunks))
 }
 
 function refused(authority: string, status: number, content: Uint8Array): HostError {

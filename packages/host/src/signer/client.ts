@@ -130,8 +130,9 @@ class SignerClient implements Signer, RunChannel {
     return { secret, quote }
   }
 
-  async keep(enrolment: Enrolment, options: WaitOptions = {}): Promise<void> {
-    await this.#ask('done', 'a kept certificate', options, (request) => ({ type: 'keep', request, ...enrolment }))
+  async keep({ root, certificates }: Enrolment, options: WaitOptions = {}): Promise<void> {
+    const make = (request: number): Request => ({ type: 'keep', request, root, certificates })
+    await this.#ask('done', 'a kept certificate', options, make)
   }
 
   /** Asks for an answer of one type. */

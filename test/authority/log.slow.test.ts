@@ -25,13 +25,14 @@ describe('the log of an authority', () => {
   test('is the whole of its state, and an audit finds it whole', async () => {
     await fill()
     const report = await auditAuthority(await room.open())
-    expect(report).toMatchObject({ lines: 11, requests: 2, certificates: 2, revoked: 1, findings: [] })
+    expect(report).toMatchObject({ lines: 12, requests: 2, certificates: 2, revoked: 1, findings: [] })
     const kinds = readFileSync(path, 'utf8')
       .trim()
       .split('\n')
       .map((line) => (JSON.parse(line) as { event: { kind: string } }).event.kind)
     expect(kinds).toEqual([
       'founded',
+      'policy',
       'requested',
       'proved',
       'approved',

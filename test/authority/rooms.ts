@@ -36,8 +36,11 @@ export class AuthorityRoom implements AsyncDisposable {
     tierOf: async () => this.tier,
   }
 
+  /** @param policy - Set for good, as an operator would. */
   async open(policy: Partial<Policy> = {}): Promise<Authority> {
-    return await openAuthority({ home: this.home, policy, world: this.world })
+    const authority = await openAuthority({ home: this.home, world: this.world })
+    await authority.setPolicy(policy)
+    return authority
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -198,7 +198,7 @@ describe('reprise authority', () => {
     }
     const ROUNDS = NIGHTLY ? 40 : 6
     for (let round = 0; round < ROUNDS; round++) {
-      const serving = await lab.serve('--approve', 'software')
+      const serving = await lab.serve('--approve', 'software', '--per-minute', '100000')
       const killMs = randomInt(10, 400)
       // Whatever is under way when the kill comes fails; what was answered counts.
       const hosts = Promise.all(

@@ -1,5 +1,5 @@
 /** What the commands of an authority share: its folder, its passphrase, its policy, and files of messages. */
-import { type Authority, nodeWorld, openAuthority, type Policy, readEkRoot, tierByRoots } from '@reprise/host/authority'
+import { type Authority, nodeWorld, openAuthority, type Policy, readEkRoot } from '@reprise/host/authority'
 import { repriseHome } from '@reprise/host'
 import { readFailure, RunnerError } from '@reprise/runner'
 import { readFile, rename, writeFile } from 'node:fs/promises'
@@ -32,21 +32,18 @@ export async function readPassphrase({ passphraseFile }: AuthorityOptions): Prom
 
 export async function openItsAuthority(options: AuthorityOptions): Promise<Authority> {
   const passphrase = await readPassphrase(options)
-  const own = await Promise.all((options.ekRoot ?? []).map(readEkRoot))
-  const { approve, minTier, names, sameEk, certificateDays, challengeSeconds } = options
-  return await openAuthority({
-    home: authorityHome(options),
-    ...(passphrase !== undefined && { passphrase }),
-    policy: {
-      ...(approve !== undefined && { approve }),
-      ...(minTier !== undefined && { minTier }),
-      ...(names !== undefined && { names }),
-      ...(sameEk !== undefined && { sameEk }),
-      ...(certificateDays !== undefined && { certificateDays }),
-      ...(challengeSeconds !== undefined && { challengeSeconds }),
-    },
-    world: { ...nodeWorld, tierOf: tierByRoots(own) },
-  })
+  const home = authorityHome(options)
+  return await openAuthority({ home, ...(passphrase !== undefined && { passphrase }), world: nodeWorld })
+}
+
+/** What is given of a policy, and nothing else. */
+export async function readPolicy(options: AuthorityOptions): Promise<Partial<Policy>> {
+  const { approve, minTier, names, sameEk, certificateDays, challengeSeconds, ekRoot } = options
+  const given = { approve, minTier, names, sameEk, certificateDays, challengeSeconds }
+  return {
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    ...(ekRoot !== undefined && { ekRoots: await Promise.all(ekRoot.map(readEkRoot)) }),
+  }
 }
 
 export async function readInput(path: string): Promise<Buffer> {

@@ -18,7 +18,14 @@ function days(text: string): number {
 
 function seconds(text: string): number {
   const value = Number(text)
-  if (!/^\d{1,8}$/.test(text) || value < 1) throw new InvalidArgumentError('a number of seconds is wanted')
+  if (!/^\d{1,5}$/.test(text) || value < 1 || value > 86_400)
+    throw new InvalidArgumentError('a number of seconds is wanted')
+  return value
+}
+
+function perMinute(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,6}$/.test(text) || value < 1) throw new InvalidArgumentError('a number is wanted')
   return value
 }
 
@@ -26,32 +33,31 @@ function list(value: string, before: readonly string[] | undefined): readonly st
   return [...(before ?? []), value]
 }
 
-/** What decides who gets a certificate. */
+/** What decides who gets a certificate. What is not given stays as it was. */
 function withPolicy(command: Command): Command {
   return command
     .addOption(
       new Option(
         '--approve <who>',
-        'who is approved unasked: nobody (manual), endorsement keys that are known (see allow), or every TPM of that tier or above',
-      )
-        .choices(['manual', 'known', 'software', 'firmware', 'hardware'])
-        .default('manual'),
+        'who is approved unasked: nobody (manual, at first), endorsement keys that are known (see allow), or every TPM of that tier or above',
+      ).choices(['manual', 'known', 'software', 'firmware', 'hardware']),
     )
     .addOption(
-      new Option('--min-tier <tier>', 'refuse TPMs below')
-        .choices(['software', 'firmware', 'hardware'])
-        .default('software'),
+      new Option('--min-tier <tier>', 'refuse TPMs below (at first software)').choices([
+        'software',
+        'firmware',
+        'hardware',
+      ]),
     )
-    .option('--names <pattern>', 'what hosts may be called; * stands for any characters', '*')
+    .option('--names <pattern>', 'what hosts may be called; * stands for any characters')
     .addOption(
       new Option(
         '--same-ek <what>',
-        'a second attestation key of one TPM: ask the operator (the first is revoked then), keep both, or refuse',
-      )
-        .choices(['ask', 'keep', 'refuse'])
-        .default('ask'),
+        'a second attestation key of one TPM: ask the operator (at first; the first key is revoked then), keep both, or refuse',
+      ).choices(['ask', 'keep', 'refuse']),
     )
-    .option('--certificate-days <n>', 'how long certificates hold', days, 365)
+    .option('--certificate-days <n>', 'how long certificates hold (at first 365)', days)
+    .option('--challenge-seconds <n>', 'how long a host may take to answer a challenge (at first 300)', seconds)
     .addOption(
       new Option(
         '--ek-root <tier=file>',
@@ -77,11 +83,15 @@ export function addAuthority(program: Command): void {
     .action(acting('authority init', () => import('./commands/authority-init.ts')))
   withPolicy(authority.command('serve').description('enrol hosts over HTTP, until it is stopped'))
     .option('--listen <host:port>', 'where to listen', '127.0.0.1:8470')
-    .option('--challenge-seconds <n>', 'how long a host may take to answer a challenge', seconds, 300)
+    .option('--per-minute <n>', 'challenges that one address may ask for in the long run', perMinute, 10)
     .addOption(home())
     .addOption(passphrase())
     .addOption(json())
     .action(acting('authority serve', () => import('./commands/authority-serve.ts')))
+  withPolicy(authority.command('policy').description('who gets a certificate: shows it, and changes what is given'))
+    .addOption(home())
+    .addOption(json())
+    .action(acting('authority policy', () => import('./commands/authority-policy.ts')))
   addDecisions(authority)
   addFiles(authority)
   addReports(authority)
@@ -133,22 +143,18 @@ function addDecisions(authority: Command): void {
 
 function addFiles(authority: Command): void {
   const files = () => import('./commands/authority-files.ts')
-  withPolicy(
-    authority
-      .command('challenge')
-      .description('answer the request file of a host that is not on the network with a challenge file'),
-  )
+  authority
+    .command('challenge')
+    .description('answer the request file of a host that is not on the network with a challenge file')
     .argument('<request-file>')
     .addOption(output('the challenge file to write').makeOptionMandatory())
     .option('--days <n>', 'how long the host may take to answer', days, 7)
     .addOption(home())
     .addOption(json())
     .action(acting('authority challenge', async () => ({ action: (await files()).challenge })))
-  withPolicy(
-    authority
-      .command('certify')
-      .description("check a host's answer file, and write its certificate file once it is approved"),
-  )
+  authority
+    .command('certify')
+    .description("check a host's answer file, and write its certificate file once it is approved")
     .argument('<answer-file>')
     .addOption(output('the certificate file to write').makeOptionMandatory())
     .addOption(home())

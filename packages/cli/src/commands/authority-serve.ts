@@ -3,18 +3,29 @@ import { serveAuthority } from '@reprise/host/authority'
 import { fingerprint } from '@reprise/host/enrolment'
 import { RunnerError } from '@reprise/runner'
 import { once } from 'node:events'
-import { type AuthorityOptions, openItsAuthority, say, sayJson } from '../authority-context.ts'
+import { type AuthorityOptions, openItsAuthority, readPolicy, say, sayJson } from '../authority-context.ts'
 import { createContext } from '../context.ts'
 import { EXIT_YES } from '../exit.ts'
 import { safe } from '../print/format.ts'
 
 export async function action(options: object): Promise<number> {
-  const { listen, json = false, ...shared } = options as AuthorityOptions & { readonly listen: string }
+  const {
+    listen,
+    perMinute,
+    json = false,
+    ...shared
+  } = options as AuthorityOptions & {
+    readonly listen: string
+    readonly perMinute: number
+  }
   const { signal } = createContext()
   const authority = await openItsAuthority(shared)
   await authority.unlock()
+  await authority.setPolicy(await readPolicy(shared))
   await using server = await serveAuthority(authority, {
     ...parseAddress(listen),
+    perMinute,
+    burst: Math.max(30, perMinute),
     log: (line) => void process.stderr.write(`${new Date().toISOString()} ${safe(line)}\n`),
   })
   const known = fingerprint(authority.id)

@@ -3,7 +3,6 @@
  * Everything it answers is on disk before. Format: spec/enrolment.md.
  */
 
-import { randomBytes } from 'node:crypto'
 import { equal, fromHex, hex } from '@reprise/core'
 import type { Tier } from '@reprise/core/certificates'
 import { makeCredential } from '@reprise/tpm'
@@ -12,13 +11,14 @@ import type { EnrolAnswer, EnrolChallenge, EnrolDecision, EnrolRequest } from '.
 import { HostError } from '../error.ts'
 import { readIfThere, writeAtomically } from '../files.ts'
 import { sha256 } from '../hashing.ts'
+import { toJson } from '../signer/decode.ts'
 import { makeAkCertificate } from './certificate.ts'
-import type { Event, RevocationReason } from './events.ts'
+import type { EkRoot, Event, Policy, RevocationReason } from './events.ts'
 import { authorityPaths, type AuthorityPaths, readSettings, type Settings } from './home.ts'
 import { type AuthorityKey, openKey } from './key.ts'
 import { checkQuote, readHostKeys } from './keys.ts'
 import { AuthorityLog, type Transaction } from './log.ts'
-import { DEFAULT_POLICY, judge, others, type Policy, refuse } from './policy.ts'
+import { judge, others, refuse } from './policy.ts'
 import { refusal, refusalCode } from './refusal.ts'
 import { makeRevocationList } from './revocations.ts'
 import { AuthorityState, type IssuedCertificate, isValid, type RequestState } from './state.ts'
@@ -34,7 +34,10 @@ export interface AuthorityWorld {
   readonly now: () => Date
   readonly random: (lengthBytes: number) => Uint8Array
   /** By the chain of the EK certificate; a key without one is `software`. */
-  readonly tierOf: (ek: Pick<EnrolRequest, 'ekCertificate' | 'ekIssuers'>, now: Date) => Promise<TierVerdict>
+  readonly tierOf: (
+    ek: Pick<EnrolRequest, 'ekCertificate' | 'ekIssuers'>,
+    own: readonly EkRoot[],
+  ) => Promise<TierVerdict>
 }
 
 export interface TierVerdict {
@@ -45,13 +48,7 @@ export interface TierVerdict {
 export interface OpenAuthorityOptions {
   readonly home: string
   readonly passphrase?: string
-  readonly policy?: Partial<Policy>
   readonly world: AuthorityWorld
-}
-
-export const nodeWorld: Omit<AuthorityWorld, 'tierOf'> = {
-  now: () => new Date(),
-  random: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
 }
 
 /** @throws {@link HostError} `AUTHORITY_HOME`, `AUTHORITY_KEY`, `AUTHORITY_LOG`. */
@@ -76,7 +73,6 @@ export class Authority {
   readonly id: Uint8Array
   /** As of the last transaction. */
   readonly state = new AuthorityState()
-  readonly policy: Policy
   readonly log: AuthorityLog
   readonly #world: AuthorityWorld
   readonly #passphrase: string | undefined
@@ -86,7 +82,6 @@ export class Authority {
     this.paths = paths
     this.settings = settings
     this.id = authorityId(settings.root)
-    this.policy = { ...DEFAULT_POLICY, ...options.policy }
     this.#world = options.world
     this.#passphrase = options.passphrase
     this.log = new AuthorityLog({
@@ -96,11 +91,24 @@ export class Authority {
     })
   }
 
+  get policy(): Policy {
+    return this.state.policy
+  }
+
+  /** Changes the policy for this and every other process. @returns Whether it was another one before. */
+  async setPolicy(changes: Partial<Policy>): Promise<boolean> {
+    return await this.log.transact(async ({ append }) => {
+      const policy = { ...this.policy, ...changes }
+      const isSame = JSON.stringify(toJson(policy)) === JSON.stringify(toJson(this.policy))
+      if (!isSame) await append({ kind: 'policy', ...policy })
+      return !isSame
+    })
+  }
+
   /** Reads what others have written, and issues what was approved when a crash came between. */
   async refresh(): Promise<void> {
     await this.log.transact(async (transaction) => {
-      for (const request of this.state.requests.values())
-        if (request.state === 'approved') await this.#issue(transaction, request)
+      for (const request of this.state.unsettled('approved')) await this.#issue(transaction, request)
     })
   }
 
@@ -117,23 +125,24 @@ export class Authority {
    */
   async challenge(
     asked: EnrolRequest,
-    { origin, seconds = this.policy.challengeSeconds }: { readonly origin: string; readonly seconds?: number },
+    { origin, seconds }: { readonly origin: string; readonly seconds?: number },
   ): Promise<EnrolChallenge> {
     const { ak, ek, ekName } = readHostKeys(asked)
+    if (await this.log.isBehind()) await this.refresh()
     const { name, akPublic, ekPublic, ekCertificate, ekIssuers } = asked
     const now = this.#world.now()
-    const { tier, reason } = await this.#world.tierOf(asked, now)
+    const { tier, reason } = await this.#world.tierOf(asked, this.policy.ekRoots)
     const request = this.#world.random(32)
     const secret = this.#world.random(SECRET_BYTES)
     const made = makeCredential({ key: ek, objectName: ak.name, credential: secret, random: this.#world.random })
-    const expiresAt = new Date(now.getTime() + 1000 * seconds).toISOString()
+    const expiresAt = new Date(now.getTime() + 1000 * (seconds ?? this.policy.challengeSeconds)).toISOString()
     const event: Event = {
       ...{ kind: 'requested', request, name, akPublic, akName: ak.name, ekPublic, ekName, ekCertificate, ekIssuers },
       ...{ tier, tierReason: reason, secretDigest: sha256(secret), expiresAt, origin },
     }
     await this.log.transact(async ({ append }) => {
       await this.#expire(append, now)
-      if (this.state.open.size >= OPEN_CHALLENGES_MAX)
+      if (this.state.openChallenges >= OPEN_CHALLENGES_MAX)
         throw refusal('BUSY', `${OPEN_CHALLENGES_MAX} challenges are open.`, 'Try again in some minutes.')
       const verdict = judge(event, name, { state: this.state, policy: this.policy, now })
       if (verdict.kind === 'refuse') throw refuse(verdict)
@@ -146,8 +155,7 @@ export class Authority {
 
   /** Challenges whose time is over make room. */
   async #expire(append: Transaction['append'], now: Date): Promise<void> {
-    const over = [...this.state.open].flatMap((id) => this.state.requests.get(id) ?? [])
-    const expired = over.filter(({ expiresAt }) => now > new Date(expiresAt))
+    const expired = this.state.unsettled('challenged').filter(({ expiresAt }) => now > new Date(expiresAt))
     const why = 'The challenge was not answered in time.'
     if (expired.length > 0)
       await append(...expired.map(({ request }) => ({ kind: 'failed', request, code: 'EXPIRED', why }) as const))
@@ -193,8 +201,8 @@ export class Authority {
 
   /** A host that begins again does not wait twice. */
   async #replaceOlder({ append }: Transaction, { request, akName }: RequestState): Promise<void> {
-    for (const older of this.state.requests.values()) {
-      if (older.state !== 'waiting' || !equal(older.akName, akName)) continue
+    for (const older of this.state.unsettled('waiting')) {
+      if (!equal(older.akName, akName)) continue
       await append({ kind: 'rejected', request: older.request, by: 'authority', reason: `replaced by ${hex(request)}` })
     }
   }
@@ -237,9 +245,8 @@ export class Authority {
 
   /** @throws {@link HostError} `ENROLMENT_REFUSED` `UNKNOWN`. */
   async decision(request: Uint8Array): Promise<EnrolDecision> {
-    const known = this.state.requests.get(hex(request))
-    // Another process may have decided meanwhile; what is issued stays so.
-    if (known?.state !== 'issued') await this.refresh()
+    // Another process may have decided meanwhile.
+    if (await this.log.isBehind()) await this.refresh()
     return this.#decision(this.#request(request))
   }
 
@@ -337,15 +344,20 @@ export class Authority {
 
   /** The signed revocation list: the newest one, or a new one when that is half over or lacks something. */
   async revocations(): Promise<Uint8Array> {
-    return await this.log.transact(async (transaction) => {
-      const { list, listIsOld } = this.state
-      const halfOverMs = list === null ? 0 : new Date(list.nextUpdate).getTime() - (LIST_DAYS * DAY_MS) / 2
-      if (list !== null && !listIsOld && this.#world.now().getTime() < halfOverMs) {
-        const content = await readIfThere(this.paths.revocations)
-        if (content !== undefined && equal(sha256(content), list.sha256)) return content
-      }
-      return await this.#sign(transaction)
-    })
+    const current = (await this.log.isBehind()) ? undefined : await this.#currentList()
+    return (
+      current ??
+      (await this.log.transact(async (transaction) => (await this.#currentList()) ?? this.#sign(transaction)))
+    )
+  }
+
+  async #currentList(): Promise<Uint8Array | undefined> {
+    const { list, listIsOld } = this.state
+    if (list === null || listIsOld) return undefined
+    const halfOverMs = new Date(list.nextUpdate).getTime() - (LIST_DAYS * DAY_MS) / 2
+    if (this.#world.now().getTime() >= halfOverMs) return undefined
+    const content = await readIfThere(this.paths.revocations)
+    return content !== undefined && equal(sha256(content), list.sha256) ? content : undefined
   }
 
   async #sign({ append }: Transaction): Promise<Uint8Array> {

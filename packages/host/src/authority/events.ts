@@ -14,6 +14,39 @@ import {
   TPM_BYTES_MAX,
 } from '../enrolment/messages.ts'
 
+/** Who gets a certificate, and how long it holds. */
+export interface Policy {
+  /** Who is approved without an operator: nobody; endorsement keys that are known; TPMs of at least that tier. */
+  readonly approve: 'manual' | 'known' | Tier
+  /** TPMs below are refused. */
+  readonly minTier: Tier
+  /** What hosts may be called: `*` stands for any characters. */
+  readonly names: string
+  /** An endorsement key with a second attestation key: an operator decides, both stay, or it is refused. */
+  readonly sameEk: 'ask' | 'keep' | 'refuse'
+  readonly certificateDays: number
+  /** How long a host may take to answer a challenge. */
+  readonly challengeSeconds: number
+  /** Roots of endorsement certificates that the operator knows, DER; they go before the table of `core`. */
+  readonly ekRoots: readonly EkRoot[]
+}
+
+export interface EkRoot {
+  readonly tier: Tier
+  readonly certificate: Uint8Array
+}
+
+/** Until an operator says something else. */
+export const DEFAULT_POLICY: Policy = {
+  approve: 'manual',
+  minTier: 'software',
+  names: '*',
+  sameEk: 'ask',
+  certificateDays: 365,
+  challengeSeconds: 300,
+  ekRoots: [],
+}
+
 /** What is known of a host that asks. */
 export interface Requested {
   readonly kind: 'requested'
@@ -38,6 +71,7 @@ export interface Requested {
 
 export type Event =
   | { readonly kind: 'founded'; readonly name: string; readonly root: Uint8Array }
+  | ({ readonly kind: 'policy' } & Policy)
   | Requested
   /** The challenge was answered as it should be. */
   | { readonly kind: 'proved'; readonly request: Uint8Array; readonly quote: EnrolQuote }
@@ -73,6 +107,8 @@ export interface Entry {
   readonly event: Event
 }
 
+const DAYS_MAX = 10_000
+const EK_ROOTS_MAX = 16
 const structure = bytes(1, TPM_BYTES_MAX)
 /** Names of keys: with SHA-256, SHA-384 or SHA-512. Also SHA-256 of a certificate. */
 const keyName = bytes(32, 66)
@@ -80,6 +116,16 @@ const ekCertificate = bytes(1, EK_CERTIFICATE_BYTES_MAX)
 
 const EVENTS: { readonly [Kind in EventKind]: Decode<Event & { readonly kind: Kind }> } = {
   founded: object({ kind: oneOf('founded'), name: text(64), root: akCertificate }),
+  policy: object({
+    kind: oneOf('policy'),
+    approve: oneOf('manual', 'known', ...TIERS),
+    minTier: oneOf(...TIERS),
+    names: text(200),
+    sameEk: oneOf('ask', 'keep', 'refuse'),
+    certificateDays: integer(1, DAYS_MAX),
+    challengeSeconds: integer(1, 86_400),
+    ekRoots: list(object<EkRoot>({ tier: oneOf(...TIERS), certificate: ekCertificate }), EK_ROOTS_MAX),
+  }),
   requested: object({
     kind: oneOf('requested'),
     request: digest,

@@ -6,7 +6,7 @@
  * which the kernel takes back when its holder dies, and begins by reading what others have written.
  */
 
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { canonical, equal, hex, parseCanonicalBytes, utf8, ZERO_DIGEST } from '@reprise/core'
 import { HostError } from '../error.ts'
@@ -65,6 +65,11 @@ export class AuthorityLog {
   /** How many lines there are. */
   get length(): number {
     return this.#seq
+  }
+
+  /** Whether others have written since; without waiting for them. */
+  async isBehind(): Promise<boolean> {
+    return (await stat(this.#path)).size !== this.#offsetBytes
   }
 
   /**

@@ -4,30 +4,9 @@ import { hex } from '@reprise/core'
 import { type Tier, TIERS } from '@reprise/core/certificates'
 import type { HostError } from '../error.ts'
 import { sha256 } from '../hashing.ts'
+import type { Policy } from './events.ts'
 import { type Refusal, refusal } from './refusal.ts'
 import { type AuthorityState, type IssuedCertificate, isValid, type RequestState } from './state.ts'
-
-export interface Policy {
-  /** Who is approved without an operator: nobody; endorsement keys that are known; TPMs of at least that tier. */
-  readonly approve: 'manual' | 'known' | Tier
-  /** TPMs below are refused. */
-  readonly minTier: Tier
-  /** What hosts may be called: `*` stands for any characters. */
-  readonly names: string
-  /** An endorsement key with a second attestation key: an operator decides, both stay, or it is refused. */
-  readonly sameEk: 'ask' | 'keep' | 'refuse'
-  readonly certificateDays: number
-  readonly challengeSeconds: number
-}
-
-export const DEFAULT_POLICY: Policy = {
-  approve: 'manual',
-  minTier: 'software',
-  names: '*',
-  sameEk: 'ask',
-  certificateDays: 365,
-  challengeSeconds: 300,
-}
 
 export type Verdict =
   | { readonly kind: 'approve'; readonly by: string }

@@ -31,7 +31,9 @@ const HEADERS_MS = 5_000
 const REQUEST_MS = 15_000
 const IDLE_MS = 5_000
 const BURST = 30
-const PER_MINUTE = 6
+const PER_MINUTE = 10
+/** How often Node looks for connections that take too long. */
+const CHECK_MS = 1000
 /** Everything else costs less than a challenge, and a host that waits asks often. */
 const READS_PER_CHALLENGE = 20
 
@@ -48,7 +50,13 @@ export async function serveAuthority(authority: Authority, options: ServeOptions
     }),
   }
   const server = createServer(
-    { headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, keepAliveTimeout: IDLE_MS, maxHeaderSize: 8192 },
+    {
+      connectionsCheckingInterval: CHECK_MS,
+      headersTimeout: HEADERS_MS,
+      requestTimeout: REQUEST_MS,
+      keepAliveTimeout: IDLE_MS,
+      maxHeaderSize: 8192,
+    },
     (request, response) => void respond(authority, limits, log, request, response),
   )
   server.maxConnections = CONNECTIONS_MAX

@@ -2,7 +2,7 @@
 
 import { hex } from '@reprise/core'
 import type { EnrolState } from '../enrolment/messages.ts'
-import type { Entry, Event, Requested, RevocationReason } from './events.ts'
+import { DEFAULT_POLICY, type Entry, type Event, type Policy, type Requested, type RevocationReason } from './events.ts'
 
 /** A request and what became of it. */
 export interface RequestState extends Omit<Requested, 'kind'> {
@@ -38,6 +38,7 @@ export interface SignedList {
 export class AuthorityState {
   /** X.509 DER; null before the first line. */
   root: Uint8Array | null = null
+  policy: Policy = DEFAULT_POLICY
   readonly requests = new Map<string, RequestState>()
   /** By serial number, in the order of issuing. */
   readonly certificates = new Map<string, IssuedCertificate>()
@@ -48,8 +49,18 @@ export class AuthorityState {
   list: SignedList | null = null
   /** Certificates were revoked since the list was signed. */
   listIsOld = true
-  /** Requests whose challenge nobody has answered. */
-  readonly open = new Set<string>()
+  /** Ids of the requests that something is still to become of. */
+  readonly #unsettled = { challenged: new Set<string>(), waiting: new Set<string>(), approved: new Set<string>() }
+
+  /** The requests in a state that does not last, oldest first. */
+  unsettled(state: 'challenged' | 'waiting' | 'approved'): RequestState[] {
+    return [...this.#unsettled[state]].flatMap((id) => this.requests.get(id) ?? [])
+  }
+
+  /** Challenges that nobody has answered. */
+  get openChallenges(): number {
+    return this.#unsettled.challenged.size
+  }
 
   /** Certificates for that AK Name, EK Name or host, oldest first. */
   of(kind: 'ak' | 'ek' | 'name', key: string): readonly IssuedCertificate[] {
@@ -62,6 +73,11 @@ export class AuthorityState {
         if (this.root !== null) throw new Error('the authority was founded before')
         this.root = event.root
         return
+      case 'policy': {
+        const { kind: _kind, ...policy } = event
+        this.policy = policy
+        return
+      }
       case 'requested':
         this.#requested(event, at)
         return
@@ -101,7 +117,7 @@ export class AuthorityState {
     const id = hex(request.request)
     const fresh = { state: 'challenged', reason: '', approvedName: request.name, by: '', serial: null } as const
     this.requests.set(id, { ...request, askedAt, ...fresh })
-    this.open.add(id)
+    this.#unsettled.challenged.add(id)
   }
 
   #issued(event: Event & { readonly kind: 'issued' }, at: string): void {
@@ -131,7 +147,8 @@ export class AuthorityState {
     const request = this.requests.get(hex(id))
     if (request === undefined) throw new Error(`there is no request ${hex(id)}`)
     if (!from.includes(request.state)) throw new Error(`the request ${hex(id)} was ${request.state} at that time`)
-    this.open.delete(hex(id))
+    for (const ids of Object.values(this.#unsettled)) ids.delete(hex(id))
+    if (to.state === 'waiting' || to.state === 'approved') this.#unsettled[to.state].add(hex(id))
     return Object.assign(request, to)
   }
 

@@ -5,7 +5,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { ByteReader, decodeTpmtPublic, equal, hex, TPM_ALG, TPM_ECC } from '@reprise/core'
-import { decodeAkCertificate, decodeCertificate } from '@reprise/core/certificates'
+import { decodeAkCertificate } from '@reprise/core/certificates'
 import { connect, makeCredential, NvUndefineSpace, openNvIndex, PLATFORM, swtpm } from '@reprise/tpm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -16,7 +16,6 @@ import {
   openAuthority,
   type Policy,
   serveAuthority,
-  tierByRoots,
 } from '../authority/index.ts'
 import { SoftwareHomes } from '../software-home.ts'
 import { connectSigner, initHost, type Signer } from '../signer/client.ts'
@@ -47,14 +46,11 @@ async function homeWith(kind: EkKind): Promise<string> {
 }
 
 /** An authority that serves, and ends with the test. */
-async function serving(
-  policy: Partial<Policy>,
-  own: Parameters<typeof tierByRoots>[0] = [],
-  key: 'file' | 'tpm-software' = 'file',
-) {
+async function serving(policy: Partial<Policy>, key: 'file' | 'tpm-software' = 'file') {
   const home = join(authorities, randomBytes(4).toString('hex'))
   await initAuthority({ home, name: 'Test authority', key, world: nodeWorld })
-  const authority = await openAuthority({ home, policy, world: { ...nodeWorld, tierOf: tierByRoots(own) } })
+  const authority = await openAuthority({ home, world: nodeWorld })
+  await authority.setPolicy(policy)
   const server = await serveAuthority(authority, { host: '127.0.0.1', port: 0, log: () => undefined })
   return { authority, server, home, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
 }
@@ -178,11 +174,11 @@ describe('a host with an endorsement key', () => {
     const intermediate = new Uint8Array(
       new X509Certificate(await readFile(join(home, 'tpm', 'swtpm', 'ca', 'issuercert.pem'))).raw,
     )
-    const root = decodeCertificate(new Uint8Array(new X509Certificate(ca).raw), 'endorsement')
+    const certificate = new Uint8Array(new X509Certificate(ca).raw)
     await using signer = await connectSigner({ home, tpm: 'software' })
     const request = { ...(await makeRequest(signer, 'alpha')), ekIssuers: [intermediate] }
-    const own = [{ certificate: root, tier: 'firmware' as const }]
-    await using known = await serving({ approve: 'software' }, own)
+    const ekRoots = [{ certificate, tier: 'firmware' as const }]
+    await using known = await serving({ approve: 'software', ekRoots })
     await using unknown = await serving({ approve: 'software' })
     for (const [{ authority }, tier] of [
       [known, 'firmware'],
@@ -320,7 +316,7 @@ describe('enrolling', () => {
 
 test('an authority whose key is in a software TPM issues what verifies, and is nothing without it', async () => {
   const home = await homes.home()
-  await using at = await serving({ approve: 'software' }, [], 'tpm-software')
+  await using at = await serving({ approve: 'software' }, 'tpm-software')
   expect(await enrolAt(at, home)).toMatchObject({ state: 'issued' })
   expect((await at.authority.revoke('alpha', 'unspecified')).length).toBe(1)
   const { settings } = at.authority
@@ -328,6 +324,6 @@ test('an authority whose key is in a software TPM issues what verifies, and is n
   await expect(readFile(join(at.home, 'key.pem'))).rejects.toMatchObject({ code: 'ENOENT' })
   await rm(join(at.home, 'swtpm'), { recursive: true })
   await swtpm.manufacture(join(at.home, 'swtpm'))
-  const other = await openAuthority({ home: at.home, world: { ...nodeWorld, tierOf: tierByRoots([]) } })
+  const other = await openAuthority({ home: at.home, world: nodeWorld })
   await expect(other.unlock()).rejects.toMatchObject({ code: 'AUTHORITY_KEY' })
 })

@@ -1,5 +1,6 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
+import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
 import { resumedCases } from './resumed.ts'
@@ -17,6 +18,8 @@ export const recordCases: readonly RecordCase[] = [
   ...snapshotCases,
   ...resumedCases,
   ...warmCases,
+  ...enrolledCases,
 ]
 
+export { READ_AT } from './case.ts'
 export type { RecordCase }

@@ -7,15 +7,7 @@ import { EvidenceError } from '../error.ts'
 import { type Certificate, decodeCertificate } from './certificate.ts'
 import { AIK_CERTIFICATE } from './chain.ts'
 import { derError, encode, encodePositive, sequence, TAG } from './der.ts'
-
-export const TIERS = ['software', 'firmware', 'hardware'] as const
-/** How hard it is to copy the TPM; the later, the harder. */
-export type Tier = (typeof TIERS)[number]
-
-/** The one that is easier to copy. */
-export function lowerTier(a: Tier, b: Tier): Tier {
-  return TIERS.indexOf(a) < TIERS.indexOf(b) ? a : b
-}
+import { type Tier, TIERS } from './tier.ts'
 
 /** Our own extension; an OID from a random UUID (ITU-T X.667). */
 export const AK_STATEMENT = '2.25.27532532571571011065495027818602258615'

@@ -4,10 +4,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hex } from '@reprise/core'
-import { decodeMessage, encodeEnrolment } from '@reprise/host/enrolment'
+import { decodeMessage, encodeEnrolment, fetchRevocations } from '@reprise/host/enrolment'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { imitationHost } from '../authority/imitation-host.ts'
-import { type Answer, json, Room, type Running } from './room.ts'
+import { type Answer, guest, json, Room, type Running } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
 
@@ -222,5 +222,88 @@ describe('reprise authority', () => {
     expect([...issued.keys()].filter((name) => !known.has(name))).toEqual([])
     const log = await readFile(join(lab.home, 'log.jsonl'), 'utf8')
     for (const [name, certificate] of issued) expect(log.includes(certificate), name).toBe(true)
+  })
+})
+
+describe('a run on an enrolled host', () => {
+  interface Verified {
+    readonly evidence: string
+    readonly enrolment: string
+    readonly tier: string
+    readonly findings: readonly { readonly code: string }[]
+  }
+
+  test('verifies by nothing but the root of the authority, and is refuted once the host is revoked', async () => {
+    const lab = await newAuthority()
+    const { folder } = lab
+    const home = room.newHome('runner')
+    const serving = await lab.serve('--approve', 'software')
+    const host = async (...words: readonly string[]): Promise<Answer> =>
+      await room.reprise(words, { cwd: folder, home })
+    await writeFile(join(folder, 'guest.wasm'), await guest())
+    const run = async (record: string): Promise<Answer> => await host('run', '-o', record, 'guest.wasm', 'say', 'hello')
+    // Before anybody vouches for the host, and with a signer that is up already.
+    expect((await run('before.reprise')).code).toBe(0)
+    expect(
+      (
+        await host(
+          'host',
+          'enroll',
+          '--authority',
+          serving.url,
+          '--authority-root',
+          lab.fingerprint,
+          '--name',
+          'node-9',
+        )
+      ).code,
+    ).toBe(0)
+    expect((await run('after.reprise')).code).toBe(0)
+
+    // The reader has the record and the root, no TPM, and a home of its own.
+    const reader = await room.newFolder({
+      'after.reprise': await readFile(join(folder, 'after.reprise')),
+      'before.reprise': await readFile(join(folder, 'before.reprise')),
+      'root.pem': await readFile(join(lab.home, 'root.pem')),
+      'trust.json': '{"schema":"reprise/trust/v1","authorities":[{"file":"root.pem"}]}',
+      'checking.json':
+        '{"schema":"reprise/trust/v1","authorities":[{"file":"root.pem"}],"revocations":[{"file":"list.json"}]}',
+    })
+    const verify = async (...words: readonly string[]): Promise<Answer> =>
+      await room.reprise(['verify', ...words, '--json'], {
+        cwd: reader,
+        home: room.newHome('reader'),
+        env: { REPRISE_TPM: 'device' },
+      })
+    const after = await verify('after.reprise', '--trust', 'trust.json', '--require-enrolment')
+    expect(json<Verified>(after)).toMatchObject({ evidence: 'verified', enrolment: 'authority', tier: 'software' })
+    expect(after.code).toBe(0)
+    // The record of before is by the same key, and nothing in it says who vouches for it.
+    const before = await verify('before.reprise', '--trust', 'trust.json')
+    expect(before.code).toBe(3)
+    expect(json<Verified>(before)).toMatchObject({ enrolment: 'self' })
+
+    const lists = async (): Promise<void> => {
+      const list = await fetchRevocations({ authority: serving.url })
+      await writeFile(join(reader, 'list.json'), list)
+    }
+    await lists()
+    expect((await verify('after.reprise', '--trust', 'checking.json')).code).toBe(0)
+    expect((await lab.authority('revoke', 'node-9')).code).toBe(0)
+    await lists()
+    const revoked = await verify('after.reprise', '--trust', 'checking.json')
+    expect(revoked.code).toBe(1)
+    expect(json<Verified>(revoked).evidence).toBe('refuted')
+    expect(
+      json<Verified>(revoked)
+        .findings.map(({ code }) => code)
+        .join(),
+    ).toContain('REVOKED')
+
+    // Another authority says nothing about this host.
+    const other = await newAuthority()
+    await writeFile(join(reader, 'root.pem'), await readFile(join(other.home, 'root.pem')))
+    expect((await verify('after.reprise', '--trust', 'trust.json')).code).toBe(3)
+    await stop(serving)
   })
 })

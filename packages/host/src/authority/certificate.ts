@@ -1,6 +1,6 @@
 /** The certificates that an authority issues: made by `core` (spec/certificates.md §3, §4), signed by its key. */
 
-import { type PublicKey, type SignatureScheme } from '@reprise/core'
+import type { PublicKey, SignatureScheme } from '@reprise/core'
 import {
   akCertificateTbs,
   type AkStatement,

@@ -40,7 +40,7 @@ export async function makeKey(
   if (choice === 'file') {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const encryption = passphrase === undefined ? {} : { cipher: 'aes-256-cbc', passphrase }
-    await writeAtomically(paths.key, privateKey.export({ type: 'pkcs8', format: 'pem', ...encryption }) as string)
+    await writeAtomically(paths.key, privateKey.export({ type: 'pkcs8', format: 'pem', ...encryption }))
     return { place: { kind: 'file', encrypted: passphrase !== undefined }, key: keyOfFile(privateKey) }
   }
   const transport = await chooseTransport(choice)

@@ -27,7 +27,7 @@ const TAG = utf8('reprise/authority-log/v1\0')
 /** What a transaction may do. */
 export interface Transaction {
   /** Writes events, makes them durable, and applies them. */
-  append(...events: readonly Event[]): Promise<void>
+  readonly append: (...events: readonly Event[]) => Promise<void>
 }
 
 export function lineDigest(line: Uint8Array): Uint8Array {

@@ -23,7 +23,7 @@ export async function readEnrolment(path: string, akPublic: Uint8Array): Promise
   if (content === undefined) return undefined
   try {
     const { root, certificates } = decode(JSON.parse(fromUtf8(content)), 'enrolment')
-    await (await chains()).checkChain({ root, certificates }, akPublic)
+    await checkChain({ root, certificates }, akPublic)
     return { root, certificates }
   } catch (cause) {
     throw new HostError('IDENTITY_DAMAGED', {
@@ -36,12 +36,13 @@ export async function readEnrolment(path: string, akPublic: Uint8Array): Promise
 
 /** @throws {@link HostError} `CERTIFICATE` when the certificates are not of this AK; then nothing is kept. */
 export async function keepEnrolment(path: string, enrolment: Enrolment, akPublic: Uint8Array): Promise<void> {
-  await (await chains()).checkChain(enrolment, akPublic)
+  await checkChain(enrolment, akPublic)
   const { root, certificates } = enrolment
   await writeAtomically(path, `${JSON.stringify(toJson({ schema: SCHEMA, root, certificates }), undefined, 2)}\n`)
 }
 
 /** Loaded when there is something to check: a signer of a host that enrolled itself needs no X.509. */
-function chains(): Promise<typeof import('./chain.ts')> {
-  return import('./chain.ts')
+async function checkChain(enrolment: Enrolment, akPublic: Uint8Array): Promise<void> {
+  const chain = await import('./chain.ts')
+  await chain.checkChain(enrolment, akPublic)
 }

@@ -134,15 +134,16 @@ function changedValue(random: Random, value: Json, donor: unknown): Json {
   }
 }
 
-const LETTERS = '0123456789abcdefABxyz/.-:\\"\n\u00e9\u{1f600}'
+const DIGITS = Array.from('0123456789abcdef')
+const LETTERS = Array.from('0123456789abcdefABxyz/.-:\\"\n\u00e9\u{1f600}')
 
 /** Text, digits of a number or of a digest: one letter other, more or less. */
 function changedText(random: Random, text: string): string {
-  const letters = [...text]
-  const letter = pick(random, [...LETTERS])
+  const letters = Array.from(text)
+  const letter = pick(random, LETTERS)
   const at = random(letters.length + 1)
   const isHex = /^[0-9a-f]+$/.test(text)
-  if (isHex && random(4) !== 0) letters[at % letters.length] = pick(random, [...'0123456789abcdef'])
+  if (isHex && random(4) !== 0) letters[at % letters.length] = pick(random, DIGITS)
   else letters.splice(at, random(2), ...(random(3) === 0 ? [] : [letter]))
   return letters.join('')
 }

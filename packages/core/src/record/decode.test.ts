@@ -324,19 +324,24 @@ describe('attestationLineDecoder', () => {
     const line = canonical({ ...ATTESTATION, batch: { count: 1, index: 0, path: [], seq: '7' } })
     expect(decodeAttestationLine(line)).toEqual(decodeAttestation(JSON.parse(line)))
     fc.assert(
-      fc.property(fc.nat(line.length), fc.nat(2), fc.constantFrom('', ...'0f9,:"{}[]A '), (at, cut, added) => {
-        const changed = line.slice(0, at) + added + line.slice(at + cut)
-        const outcome = (decode: () => unknown): unknown => {
-          try {
-            return decode()
-          } catch (error) {
-            return (error as EvidenceError).code
+      fc.property(
+        fc.nat(line.length),
+        fc.nat(2),
+        fc.constantFrom('', ...Array.from('0f9,:"{}[]A ')),
+        (at, cut, added) => {
+          const changed = line.slice(0, at) + added + line.slice(at + cut)
+          const outcome = (decode: () => unknown): unknown => {
+            try {
+              return decode()
+            } catch (error) {
+              return (error as EvidenceError).code
+            }
           }
-        }
-        expect(outcome(() => decodeAttestationLine(changed))).toEqual(
-          outcome(() => decodeAttestation(parseCanonical(changed, LINE_BYTES_MAX))),
-        )
-      }),
+          expect(outcome(() => decodeAttestationLine(changed))).toEqual(
+            outcome(() => decodeAttestation(parseCanonical(changed, LINE_BYTES_MAX))),
+          )
+        },
+      ),
       { numRuns: 1000 },
     )
   })

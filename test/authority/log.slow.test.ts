@@ -56,6 +56,7 @@ describe('the log of an authority', () => {
         if (cut < end || cut > whole.length) continue
         writeFileSync(path, whole.subarray(0, cut))
         const authority = await room.open({ approve: 'software' })
+        await authority.unlock()
         // What was approved before the cut is issued now.
         const kept = [...authority.state.requests.values()].filter(({ state }) => state === 'approved')
         expect(kept).toEqual([])

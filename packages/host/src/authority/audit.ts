@@ -38,7 +38,9 @@ export async function auditAuthority(authority: Authority, since?: string): Prom
     const content = await readIfThere(authority.paths.revocations)
     if (content === undefined) findings.push(`${authority.paths.revocations} is missing`)
     else if (!equal(sha256(content), state.list.sha256))
-      findings.push(`${authority.paths.revocations} is not the list number ${state.list.number} that the log has`)
+      findings.push(
+        `${authority.paths.revocations} is not the list number ${state.list.number} that the log has; make it anew: reprise authority revocations`,
+      )
   }
   if (since !== undefined && !log.has(since))
     findings.push(`no line has the digest ${since}: the log was cut off or written anew since then`)

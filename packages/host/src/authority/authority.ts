@@ -4,7 +4,7 @@
  */
 
 import { equal, fromHex, hex } from '@reprise/core'
-import type { Tier } from '@reprise/core/certificates'
+import { decodeCertificate, type Tier } from '@reprise/core/certificates'
 import { makeCredential } from '@reprise/tpm'
 import { authorityId } from '../enrolment/chain.ts'
 import type { EnrolAnswer, EnrolChallenge, EnrolDecision, EnrolRequest } from '../enrolment/messages.ts'
@@ -62,7 +62,7 @@ export async function openAuthority(options: OpenAuthorityOptions): Promise<Auth
     })
   }
   const authority = new Authority(paths, settings, options)
-  await authority.refresh()
+  await authority.read()
   return authority
 }
 
@@ -76,12 +76,15 @@ export class Authority {
   readonly log: AuthorityLog
   readonly #world: AuthorityWorld
   readonly #passphrase: string | undefined
+  /** No certificate outlives its issuer. */
+  readonly #rootEndMs: number
   #key: Promise<AuthorityKey> | undefined
 
   constructor(paths: AuthorityPaths, settings: Settings, options: OpenAuthorityOptions) {
     this.paths = paths
     this.settings = settings
     this.id = authorityId(settings.root)
+    this.#rootEndMs = decodeCertificate(settings.root).notAfterMs
     this.#world = options.world
     this.#passphrase = options.passphrase
     this.log = new AuthorityLog({
@@ -105,7 +108,12 @@ export class Authority {
     })
   }
 
-  /** Reads what others have written, and issues what was approved when a crash came between. */
+  /** Reads what others have written. */
+  async read(): Promise<void> {
+    await this.log.transact(async () => undefined)
+  }
+
+  /** That, and issues what was approved when a crash came between. @throws {@link HostError} `AUTHORITY_KEY`. */
   async refresh(): Promise<void> {
     await this.log.transact(async (transaction) => {
       for (const request of this.state.unsettled('approved')) await this.#issue(transaction, request)
@@ -115,6 +123,7 @@ export class Authority {
   /** Opens the key, so that a wrong passphrase shows at once. @throws {@link HostError} `AUTHORITY_KEY`. */
   async unlock(): Promise<void> {
     await this.log.transact(() => this.#openKey())
+    await this.refresh()
   }
 
   /**
@@ -128,7 +137,7 @@ export class Authority {
     { origin, seconds }: { readonly origin: string; readonly seconds?: number },
   ): Promise<EnrolChallenge> {
     const { ak, ek, ekName } = readHostKeys(asked)
-    if (await this.log.isBehind()) await this.refresh()
+    if (await this.log.isBehind()) await this.read()
     const { name, akPublic, ekPublic, ekCertificate, ekIssuers } = asked
     const now = this.#world.now()
     const { tier, reason } = await this.#world.tierOf(asked, this.policy.ekRoots)
@@ -224,7 +233,8 @@ export class Authority {
     const now = this.#world.now()
     const key = await this.#openKey()
     const { approvedName: name, akName, ekName, ekCertificate, tier, request } = asked
-    const notAfter = new Date(Math.floor((now.getTime() + this.policy.certificateDays * DAY_MS) / 1000) * 1000)
+    const endMs = Math.min(now.getTime() + this.policy.certificateDays * DAY_MS, this.#rootEndMs)
+    const notAfter = new Date(Math.floor(endMs / 1000) * 1000)
     const { ak } = readHostKeys({ schema: 'reprise/enrol-request/v1', ...asked })
     const statement = {
       ...{ akName, tier, ekName },
@@ -245,8 +255,9 @@ export class Authority {
 
   /** @throws {@link HostError} `ENROLMENT_REFUSED` `UNKNOWN`. */
   async decision(request: Uint8Array): Promise<EnrolDecision> {
-    // Another process may have decided meanwhile.
-    if (await this.log.isBehind()) await this.refresh()
+    // Another process may have decided meanwhile, or may have been killed before it issued.
+    const state = this.state.requests.get(hex(request))?.state
+    if (state === 'approved' || (await this.log.isBehind())) await this.refresh()
     return this.#decision(this.#request(request))
   }
 
@@ -272,6 +283,7 @@ export class Authority {
   async approve(idStart: string, name?: string): Promise<EnrolDecision> {
     return await this.log.transact(async (transaction) => {
       const asked = this.#find(idStart)
+      if (asked.state === 'approved') await this.#issue(transaction, asked)
       if (asked.state === 'issued') return this.#decision(asked)
       if (asked.state !== 'waiting') throw notWaiting(asked)
       const called = name ?? asked.name

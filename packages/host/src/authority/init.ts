@@ -1,6 +1,7 @@
 /** Making an authority. */
 
 import { X509Certificate } from 'node:crypto'
+import { isHostName } from '@reprise/core/certificates'
 import { HostError } from '../error.ts'
 import { writeAtomically } from '../files.ts'
 import type { AuthorityWorld } from './authority.ts'
@@ -12,7 +13,7 @@ import { AuthorityLog, createLog } from './log.ts'
 /**
  * Makes an authority in a folder that has none.
  *
- * @throws {@link HostError} `AUTHORITY_HOME` when there is one, `TPM_MISSING`.
+ * @throws {@link HostError} `AUTHORITY_HOME` when there is one, `AUTHORITY_NAME`, `TPM_MISSING`.
  */
 export async function initAuthority(options: {
   readonly home: string
@@ -22,6 +23,10 @@ export async function initAuthority(options: {
   readonly world: Pick<AuthorityWorld, 'now' | 'random'>
 }): Promise<void> {
   const { name, world, passphrase } = options
+  if (!isHostName(name)) {
+    const hint = 'Give 1 to 64 printable characters: --name NAME'
+    throw new HostError('AUTHORITY_NAME', { message: `An authority cannot be called ${JSON.stringify(name)}.`, hint })
+  }
   const paths = authorityPaths(options.home)
   await prepareAuthorityHome(paths)
   if ((await readSettings(paths)) !== undefined) {

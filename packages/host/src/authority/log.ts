@@ -151,7 +151,10 @@ export class AuthorityLog {
     let previous = this.#head
     for (const [i, event] of events.entries()) {
       const entry: Entry = { seq: this.#seq + i, at: this.#now().toISOString(), previous, event }
-      const line = utf8(canonical(toJson(entry)))
+      const json = toJson(entry)
+      // What no reader would take must not get into the file.
+      decodeEntry(json, 'entry')
+      const line = utf8(canonical(json))
       lines.push(line, Uint8Array.of(LINE_FEED))
       previous = lineDigest(line)
     }

@@ -4,13 +4,21 @@ import { equal } from '@reprise/core'
 import { HostError } from '../error.ts'
 import type { Signer } from '../signer/client.ts'
 import { authorityId, type ChainFacts, checkChain, fingerprint } from './chain.ts'
-import type { EnrolAnswer, EnrolChallenge, EnrolDecision, EnrolRequest } from './messages.ts'
-import { EK_CERTIFICATE_BYTES_MAX } from './messages.ts'
+import {
+  EK_CERTIFICATE_BYTES_MAX,
+  type EnrolAnswer,
+  type EnrolChallenge,
+  type EnrolDecision,
+  type EnrolRequest,
+  hostName,
+} from './messages.ts'
 
 /** SHA-256 of the SubjectPublicKeyInfo of the root that is wanted; null for whichever the authority shows. */
 export type Pin = Uint8Array | null
 
+/** @throws {@link HostError} `PROTOCOL` for a name that no host can have. */
 export async function makeRequest(signer: Signer, name: string): Promise<EnrolRequest> {
+  hostName(name, 'the name of a host')
   const { ekPublic, ekIssuers } = await signer.endorsement()
   const { akPublic, ekCertificate } = signer.host
   if ((ekCertificate?.length ?? 0) > EK_CERTIFICATE_BYTES_MAX) {

@@ -1,3 +1,3 @@
 export { recordsIn } from './records-in.ts'
 export { verifyFile, type VerifyPolicy } from './verify-file.ts'
-export { verifyFiles, type FileVerdict } from './verify-files.ts'
+export { verifyFiles } from './verify-files.ts'

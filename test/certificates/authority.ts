@@ -61,6 +61,10 @@ interface Period {
   readonly notAfterMs?: number
   /** 16 bytes; else of the name. */
   readonly serial?: Uint8Array
+  /** What a dishonest issuer changes before it signs. */
+  readonly edit?: (tbs: Uint8Array) => Uint8Array
+  /** Another signer than the issuer. */
+  readonly signedBy?: Signer
 }
 
 function common(
@@ -81,9 +85,10 @@ function common(
   }
 }
 
-function issue(tbs: Uint8Array, by: Signer, subject: Signer): Issued {
-  const der = signedCertificate({ tbs, scheme: by.scheme, signature: by.sign(tbs) })
-  return { ...subject, der, certificate: decodeCertificate(der) }
+function issue(made: Uint8Array, by: Signer, subject: Signer, { edit, signedBy = by }: Period): Issued {
+  const tbs = edit === undefined ? made : edit(made)
+  const der = signedCertificate({ tbs, scheme: by.scheme, signature: signedBy.sign(tbs) })
+  return { ...subject, der, certificate: decodeCertificate(der, 'endorsement') }
 }
 
 export function newRoot(
@@ -92,7 +97,7 @@ export function newRoot(
 ): Issued {
   const key = more.key ?? newKey()
   const tbs = authorityCertificateTbs({ ...common(key, key, name, more), pathLength: more.pathLength ?? 2 })
-  return issue(tbs, key, key)
+  return issue(tbs, key, key, more)
 }
 
 export function newAuthority(
@@ -102,15 +107,17 @@ export function newAuthority(
 ): Issued {
   const key = more.key ?? newKey()
   const { pathLength = 1 } = more
-  return issue(authorityCertificateTbs({ ...common(by, key, name, more), pathLength, issuer: by.certificate }), by, key)
+  const tbs = authorityCertificateTbs({ ...common(by, key, name, more), pathLength, issuer: by.certificate })
+  return issue(tbs, by, key, more)
 }
 
 export function certifyAk(
   by: Issued,
   host: { readonly name: string; readonly key: PublicKey; readonly statement: AkStatement },
   period: Period = {},
+  /** Who has the key of the host, where it signs. */
+  subject: Signer = { ...by, key: host.key },
 ): Issued {
-  const subject: Signer = { ...by, key: host.key }
   const { name: hostName, statement } = host
   const tbs = akCertificateTbs({
     ...common(by, subject, hostName, period),
@@ -118,5 +125,5 @@ export function certifyAk(
     statement,
     issuer: by.certificate,
   })
-  return issue(tbs, by, subject)
+  return issue(tbs, by, subject, period)
 }

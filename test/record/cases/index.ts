@@ -1,5 +1,7 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
+import { certificateCases } from './certificates.ts'
+import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
 import { resumedCases } from './resumed.ts'
@@ -17,6 +19,9 @@ export const recordCases: readonly RecordCase[] = [
   ...snapshotCases,
   ...resumedCases,
   ...warmCases,
+  ...enrolledCases,
+  ...certificateCases,
 ]
 
+export { READ_AT } from './case.ts'
 export type { RecordCase }

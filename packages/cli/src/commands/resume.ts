@@ -21,9 +21,11 @@ import { advise } from '../print/format.ts'
 import { gatherProgress } from '../print/gather-progress.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
+import { standingOf } from '../print/tier.ts'
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
 import { isRunName } from '../run-name.ts'
+import { trustOf } from '../trust.ts'
 import { answer as verifyAnswer, printVerdict, verifyFile } from './verify.ts'
 
 interface ResumeOptions {
@@ -63,7 +65,7 @@ const EXPECTED: readonly Finding['code'][] = ['INCOMPLETE', 'UNSIGNED_TAIL']
 
 /** @returns The exit code when evidence stands against going on. */
 async function refusal(path: string, { trust, json = false }: ResumeOptions): Promise<number | undefined> {
-  const result = await verifyFile(path, trust === undefined ? {} : { trust })
+  const result = await verifyFile(path, trust === undefined ? {} : { trust: await trustOf(trust) })
   if (isGoodEnough(result)) return undefined
   if (json) process.stdout.write(`${JSON.stringify(verifyAnswer(path, result))}\n`)
   else printVerdict(path, result)
@@ -145,8 +147,9 @@ async function goOn(
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
     await noteOutputs(context.home, result.run, digests)
   }
-  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result))}\n`)
-  else printRunResult(result, written)
+  const standing = await standingOf(result.host)
+  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result, standing))}\n`)
+  else printRunResult(result, standing, written)
   return exitCode(result)
 }
 

@@ -1,19 +1,18 @@
 /** `reprise verify`: offline, of one record or many. */
 import { availableParallelism } from 'node:os'
 import type { Finding, VerifyResult } from '@reprise/core'
+import type { TrustPolicy } from '@reprise/core/certificates'
 import { recordsIn, runtimeOf, verifyFile as verifyFileBy, verifyFiles, type VerifyPolicy } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 import { weakestLink } from '../print/tier.ts'
+import { trustOf } from '../trust.ts'
 
-interface PolicyOptions {
+interface VerifyCommandOptions {
   readonly trust?: readonly string[]
   readonly requireEnrolment?: boolean
-}
-
-interface VerifyCommandOptions extends PolicyOptions {
   readonly json?: boolean
   readonly jobs?: number
 }
@@ -21,17 +20,20 @@ interface VerifyCommandOptions extends PolicyOptions {
 const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN } as const
 
 export async function action(options: object, named: readonly string[]): Promise<number> {
-  const { json = false, jobs = availableParallelism(), ...policy } = options as VerifyCommandOptions
+  const given = options as VerifyCommandOptions
+  const { json = false, jobs = availableParallelism(), requireEnrolment = false } = given
+  // Once for all records.
+  const trust = given.trust === undefined ? undefined : await trustOf(given.trust)
   const paths = await recordsIn(named)
   const [first] = paths
   // One that was named itself is answered by itself; of a folder, even of one record, comes a list.
   if (named.length === 1 && first === named[0]) {
-    const result = await verifyFile(first, policy)
+    const result = await verifyFile(first, { trust, requireEnrolment })
     if (json) printJson(answer(first, result))
     else printVerdict(first, result)
     return EXITS[result.evidence]
   }
-  return await verifyMany(paths, { policy: policyOf(policy), jobs, json })
+  return await verifyMany(paths, { policy: policyOf({ trust, requireEnrolment }), jobs, json })
 }
 
 async function verifyMany(
@@ -67,14 +69,20 @@ function printJson(document: object): void {
   process.stdout.write(`${JSON.stringify(document)}\n`)
 }
 
-function policyOf({ trust, requireEnrolment }: PolicyOptions): VerifyPolicy {
+export interface Policy {
+  readonly trust?: TrustPolicy | undefined
+  readonly requireEnrolment?: boolean
+}
+
+function policyOf({ trust, requireEnrolment }: Policy): VerifyPolicy {
   return {
-    ...(trust !== undefined && { trust: { akNames: trust } }),
-    ...(requireEnrolment === true && { requireEnrolment: true }),
+    nowMs: Date.now(),
+    ...(trust !== undefined && { trust }),
+    ...(requireEnrolment === true && { requireEnrolment }),
   }
 }
 
-export async function verifyFile(path: string, policy: PolicyOptions = {}): Promise<VerifyResult> {
+export async function verifyFile(path: string, policy: Policy = {}): Promise<VerifyResult> {
   const progress = progressLine()
   return await verifyFileBy(path, policyOf(policy), ({ checkpoints, attestations }) =>
     progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
@@ -103,6 +111,7 @@ export function answer(path: string, result: VerifyResult): object {
     run: result.runId,
     cumulative: result.cumulative,
     attestationKeys: result.akNames,
+    hosts: result.hosts,
     start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
@@ -132,6 +141,7 @@ export function printVerdict(path: string, result: VerifyResult): void {
   const self = findings.some(({ code }) => code === 'SELF_ENROLLED') ? '   SELF_ENROLLED' : ''
   line(`${word}, not repeated${self}   ${safe(path)}   ${result.cumulative === null ? '' : short(result.cumulative)}`)
   line(`  ${weakestLink(result.tier, result.enrolment)}`)
+  for (const host of result.hosts) if (host.enrolment === 'authority') line(`  ${enrolledHost(host)}`)
   line(`  ${count(result.checkpoints, 'checkpoint')}, ${count(result.attestations, 'attestation')}${startedAt(result)}`)
   if (result.signedCheckpoints < result.checkpoints)
     line(
@@ -141,6 +151,10 @@ export function printVerdict(path: string, result: VerifyResult): void {
   if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+}
+
+function enrolledHost({ name, authority, tier }: VerifyResult['hosts'][number]): string {
+  return `host ${safe(name ?? '')}, ${tier} TPM, by the word of ${safe(authority ?? '')}`
 }
 
 function segmentsLine({ segments: { total }, attached: { segments } }: VerifyResult): string {

@@ -4,10 +4,10 @@
  */
 import { hex } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
-import type { Tier } from './attestation-key.ts'
 import { fromBase64 } from './base64.ts'
 import { type Certificate, decodeCertificate } from './certificate.ts'
 import { type ChainPool, type ChainProblem, EK_CERTIFICATE, findChain } from './chain.ts'
+import type { Tier } from './tier.ts'
 
 interface FileEntry {
   /** Of the DER, hex. */
@@ -94,7 +94,8 @@ export async function tierOfEk(ekCertificate: Uint8Array, options: TierOptions):
 
 function pool({ table, own = [], intermediates = [] }: TierOptions): ChainPool {
   const others = intermediates.map((der) => decodeCertificate(der, 'endorsement'))
-  const decoded = (entry: FileEntry): Certificate => decodeCertificate(fromBase64(entry.der, entry.sha256), 'endorsement')
+  const decoded = (entry: FileEntry): Certificate =>
+    decodeCertificate(fromBase64(entry.der, entry.sha256), 'endorsement')
   return {
     find: (key) => [
       ...own.filter(({ certificate }) => certificate.subject.key === key).map(asRoot),

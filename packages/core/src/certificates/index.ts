@@ -6,9 +6,6 @@ export {
   decodeAkStatement,
   encodeAkStatement,
   isHostName,
-  lowerTier,
-  type Tier,
-  TIERS,
 } from './attestation-key.ts'
 export { type Certificate, CERTIFICATE_BYTES_MAX, decodeCertificate } from './certificate.ts'
 export {
@@ -45,10 +42,10 @@ export {
 export {
   isAkName,
   type KnownKey,
-  type Measurer,
-  MEASURERS,
   NO_POLICY,
   readTrustPolicy,
+  type PolicyList,
   TRUST_POLICY_BYTES_MAX,
   type TrustPolicy,
 } from './trust-policy.ts'
+export { lowerTier, type Measurer, MEASURERS, type Tier, TIERS } from './tier.ts'

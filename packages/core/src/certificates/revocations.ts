@@ -49,12 +49,17 @@ export async function readRevocationList(
   crypto: Crypto,
 ): Promise<{ readonly list: RevocationList; readonly root: Certificate }> {
   const what = 'the revocation list'
-  const signed = fields(parseCanonicalBytes(file, REVOCATION_LIST_BYTES_MAX, what), '$', ['payload', 'schema', 'signature'])
+  const signed = fields(parseCanonicalBytes(file, REVOCATION_LIST_BYTES_MAX, what), '$', [
+    'payload',
+    'schema',
+    'signature',
+  ])
   exactly(signed.schema, '$.schema', 'reprise/signed/v1')
   const payload = fromBase64(signed.payload, '$.payload')
   const decoded = decodeList(parseCanonicalBytes(payload, REVOCATION_LIST_BYTES_MAX, what))
   const root = roots.find((each) => authorityId(each, crypto) === decoded.authority)
-  if (root === undefined) throw bad(`it is of the authority ${decoded.authority}, which is none of those that are trusted`)
+  if (root === undefined)
+    throw bad(`it is of the authority ${decoded.authority}, which is none of those that are trusted`)
   const { key } = root
   const signature = fromDerSignature(fromBase64(signed.signature, '$.signature'), key)
   if (!(await crypto.verify({ key, scheme: schemeOf(key), message: concat(TAG, payload), signature })))

@@ -1,12 +1,14 @@
 /** What a reader trusts. Format: spec/certificates.md §6. */
 import { fromUtf8 } from '../bytes/index.ts'
+import type { Crypto } from '../crypto.ts'
 import { EvidenceError } from '../error.ts'
 import { exactly, integer, isObject, label, list, oneOf, wrong } from '../record/shape.ts'
-import { type Tier, TIERS } from './attestation-key.ts'
 import { fromBase64 } from './base64.ts'
 import { type Certificate, decodeCertificate } from './certificate.ts'
 import type { DerProfile } from './der.ts'
 import type { OwnEkRoot } from './ek-roots.ts'
+import { readRevocationList, type RevocationList } from './revocations.ts'
+import { type Measurer, MEASURERS, type Tier, TIERS } from './tier.ts'
 import { checkUniqueNames } from './unique-names.ts'
 
 export const TRUST_POLICY_BYTES_MAX = 1 << 20
@@ -18,9 +20,6 @@ const HOURS_MAX = 1_000_000
 const FILE_NAME_BYTES_MAX = 4096
 const PEM_BYTES_MAX = 16_384
 
-export const MEASURERS = ['unmeasured', 'boot', 'runtime'] as const
-export type Measurer = (typeof MEASURERS)[number]
-
 export interface KnownKey {
   /** Name of the attestation key, hex. */
   readonly name: string
@@ -28,13 +27,17 @@ export interface KnownKey {
   readonly tier?: Tier
 }
 
+/** A file that is no list of one of the policy's authorities: the policy is read all the same, and verifying says so. */
+export type PolicyList =
+  | { readonly kind: 'signed'; readonly name: string; readonly list: RevocationList; readonly root: Certificate }
+  | { readonly kind: 'unusable'; readonly name: string; readonly why: string }
+
 export interface TrustPolicy {
   readonly authorities: readonly Certificate[]
   readonly attestationKeys: readonly KnownKey[]
   readonly minimumTier?: Tier
   readonly requireMeasurer?: Measurer
-  /** The files, as they were found: whether they can be used is a finding. */
-  readonly revocations: readonly { readonly name: string; readonly file: Uint8Array }[]
+  readonly revocations: readonly PolicyList[]
   readonly revocationsMaximumAgeMs?: number
   readonly endorsementRoots: readonly OwnEkRoot[]
 }
@@ -42,16 +45,15 @@ export interface TrustPolicy {
 export const NO_POLICY: TrustPolicy = { authorities: [], attestationKeys: [], revocations: [], endorsementRoots: [] }
 
 /**
- * @param bytes - Of the policy.
+ * @param file - The policy.
  * @param readBeside - Reads a file that it names, relative to its folder; at most as many bytes as it may.
  * @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong; and whatever `readBeside` throws.
  */
 export async function readTrustPolicy(
-  bytes: Uint8Array,
-  readBeside: (name: string) => Promise<Uint8Array>,
+  file: Uint8Array,
+  { readBeside, crypto }: { readonly readBeside: (name: string) => Promise<Uint8Array>; readonly crypto: Crypto },
 ): Promise<TrustPolicy> {
-  const value = parse(bytes)
-  const policy = decodePolicy(value)
+  const policy = decodePolicy(parse(file))
   const certificate = async (source: Source, path: string, profile: DerProfile): Promise<Certificate> => {
     const found = source.kind === 'pem' ? source.pem : await readBeside(source.file)
     return readCertificate(found, path, profile)
@@ -64,8 +66,9 @@ export async function readTrustPolicy(
     const path = `$.endorsementRoots[${i}].certificate`
     endorsementRoots.push({ certificate: await certificate(source, path, 'endorsement'), tier })
   }
-  const revocations: { name: string; file: Uint8Array }[] = []
-  for (const name of policy.revocations) revocations.push({ name, file: await readBeside(name) })
+  const revocations: PolicyList[] = []
+  for (const name of policy.revocations)
+    revocations.push(await readList(name, await readBeside(name), { authorities, crypto }))
   const { attestationKeys, minimumTier, requireMeasurer, maximumAgeHours } = policy
   return {
     authorities,
@@ -75,6 +78,19 @@ export async function readTrustPolicy(
     ...(minimumTier && { minimumTier }),
     ...(requireMeasurer && { requireMeasurer }),
     ...(maximumAgeHours !== undefined && { revocationsMaximumAgeMs: maximumAgeHours * 3_600_000 }),
+  }
+}
+
+async function readList(
+  name: string,
+  file: Uint8Array,
+  { authorities, crypto }: { readonly authorities: readonly Certificate[]; readonly crypto: Crypto },
+): Promise<PolicyList> {
+  try {
+    return { kind: 'signed', name, ...(await readRevocationList(file, authorities, crypto)) }
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error
+    return { kind: 'unusable', name, why: error.message }
   }
 }
 
@@ -90,7 +106,10 @@ function parse(bytes: Uint8Array): unknown {
     return value
   } catch (cause) {
     if (cause instanceof EvidenceError) throw cause
-    throw new EvidenceError('STRUCTURE', { message: `this trust policy is not JSON: ${(cause as Error).message}`, cause })
+    throw new EvidenceError('STRUCTURE', {
+      message: `this trust policy is not JSON: ${(cause as Error).message}`,
+      cause,
+    })
   }
 }
 
@@ -159,7 +178,8 @@ function known<const Names extends readonly string[]>(
 
 function decodeSource(value: unknown, path: string): Source {
   const source = known(value, path, ['file', 'pem'])
-  if ((source.file === undefined) === (source.pem === undefined)) throw wrong(path, 'names neither a file nor a pem, or both')
+  if ((source.file === undefined) === (source.pem === undefined))
+    throw wrong(path, 'names neither a file nor a pem, or both')
   return source.file === undefined
     ? { kind: 'pem', pem: label(source.pem, `${path}.pem`, PEM_BYTES_MAX) }
     : { kind: 'file', file: fileName(source.file, `${path}.file`) }
@@ -199,8 +219,8 @@ function readCertificate(found: string | Uint8Array, path: string, profile: DerP
     if (certificate.extensions.basicConstraints?.isCa !== true) throw wrong(path, 'is no certificate of an authority')
     return certificate
   } catch (cause) {
-    if (!(cause instanceof EvidenceError)) throw cause
-    throw new EvidenceError(cause.code, { message: `${path}: ${cause.message}`, data: { path }, cause })
+    const code = cause instanceof EvidenceError ? cause.code : 'STRUCTURE'
+    throw new EvidenceError(code, { message: `${path}: ${(cause as Error).message}`, data: { path }, cause })
   }
 }
 

@@ -5,6 +5,7 @@ export {
   cumulativeChain,
   cumulativeOf,
   cumulatives,
+  enrolmentDigest,
   environmentDigest,
   headDigest,
   hostId,
@@ -21,6 +22,7 @@ export {
   ZERO_DIGEST,
   type CheckpointLeaf,
   type CumulativeChain,
+  type EnrolmentProof,
   type Head,
   type OutputLeaf,
 } from './measure.ts'

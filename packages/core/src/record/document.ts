@@ -68,8 +68,7 @@ export function hostEntryNames(index: number): {
 function checkHostNames(host: RecordHost, index: number, path: string): void {
   const names = hostEntryNames(index)
   exactly(host.ak, `${path}.ak`, names.ak)
-  for (const [i, name] of host.certificates.entries())
-    exactly(name, `${path}.certificates[${i}]`, names.certificate(i))
+  for (const [i, name] of host.certificates.entries()) exactly(name, `${path}.certificates[${i}]`, names.certificate(i))
   if (host.ek !== null) exactly(host.ek, `${path}.ek`, names.ek)
 }
 

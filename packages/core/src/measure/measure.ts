@@ -17,7 +17,7 @@ import {
 export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
 /** A hashed tuple: the tag, a zero byte, then the fields (spec/measurement.md §1.1). */
-function tuple(tag: string): ByteWriter {
+export function tuple(tag: string): ByteWriter {
   return new ByteWriter().raw(utf8(tag)).u8(0)
 }
 

@@ -3,7 +3,8 @@ import { canonical, parseCanonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import { decodeLength } from './computation.ts'
 import * as limits from './limits.ts'
-import { decimal, digest, fields, integer, isObject, list, wrong } from './shape.ts'
+import { decimal, digest, fields, hexBytes, integer, isObject, list, wrong } from './shape.ts'
+import { decodeBootStatement, decodeCounterStatement } from './statements.ts'
 import type { Attestation, Checkpoint, CheckpointKind, Snapshot } from './types.ts'
 
 /** @throws {@link EvidenceError} `STRUCTURE`, with the path of what is wrong. */
@@ -57,7 +58,9 @@ export function decodeSnapshotLine(line: string, path = '$'): Snapshot {
 
 /** @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong. */
 export function decodeAttestation(value: unknown, path = '$'): Attestation {
-  const attestation = fields(value, path, ['attempt', 'attest', 'batch', 'pcrs', 'seq', 'signature'])
+  const joined = (['boot', 'counter'] as const).filter((name) => isObject(value) && Object.hasOwn(value, name))
+  const names = ['attempt', 'attest', 'batch', 'pcrs', 'seq', 'signature'] as const
+  const attestation = fields(value, path, [...names, ...joined])
   const batch = fields(attestation.batch, `${path}.batch`, ['count', 'index', 'path', 'seq'])
   const count = integer(batch.count, `${path}.batch.count`, { min: 1, max: limits.BATCH_COUNT_MAX })
   const banks = fields(attestation.pcrs, `${path}.pcrs`, ['sha256'])
@@ -73,17 +76,14 @@ export function decodeAttestation(value: unknown, path = '$'): Attestation {
     pcrs: { sha256: decodeBank(banks.sha256, `${path}.pcrs.sha256`) },
     seq: decodeLength(attestation.seq, `${path}.seq`),
     signature: hexBytes(attestation.signature, `${path}.signature`),
+    ...(joined.includes('boot') && { boot: decodeBootStatement(attestation.boot, `${path}.boot`) }),
+    ...(joined.includes('counter') && { counter: decodeCounterStatement(attestation.counter, `${path}.counter`) }),
   }
 }
 
 /** @param line - Without its line feed. */
 export function decodeAttestationLine(line: string, path = '$'): Attestation {
   return decodeAttestation(parseCanonical(line, limits.LINE_BYTES_MAX, path), path)
-}
-
-function hexBytes(value: unknown, path: string): string {
-  if (typeof value !== 'string' || !/^([0-9a-f]{2})+$/.test(value)) throw wrong(path, 'is not lower-case hex')
-  return value
 }
 
 function decodeBank(value: unknown, path: string): Readonly<Record<string, string>> {

@@ -16,6 +16,13 @@ const SEVERITIES = {
   BATCH: 'refutes',
   PCRS: 'refutes',
   ATTESTATION_ORDER: 'refutes',
+  STATEMENT_SIGNATURE: 'refutes',
+  STATEMENT_ATTEST: 'refutes',
+  STATEMENT_BINDING: 'refutes',
+  STATEMENT_CYCLE: 'refutes',
+  AUDIT_DIGEST: 'refutes',
+  COUNTER_INDEX: 'refutes',
+  COUNTER_BACK: 'refutes',
   CHECKPOINT_ORDER: 'refutes',
   SNAPSHOT: 'refutes',
   OUTCOME: 'refutes',
@@ -24,6 +31,7 @@ const SEVERITIES = {
   UNSIGNED_TAIL: 'withholds',
   INCOMPLETE: 'withholds',
   ATTEMPT_GAP: 'warns',
+  TPM_RESET_ALONE: 'warns',
   SELF_ENROLLED: 'warns',
 } as const satisfies Record<string, Severity>
 
@@ -51,6 +59,13 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
     'a checkpoint, the computation, the environment, the outcome or an attestation before this one was changed, left out or taken from elsewhere',
   PCRS: 'the values shown are not those that the TPM quoted',
   ATTESTATION_ORDER: 'attestations were left out, put in another order or taken from another run',
+  STATEMENT_SIGNATURE: 'a statement about the start of the TPM was exchanged or made by somebody else',
+  STATEMENT_ATTEST: 'a statement about the start of the TPM is none that the key of this host made',
+  STATEMENT_BINDING: 'a statement was taken from another host, kernel, run or attempt',
+  STATEMENT_CYCLE: 'a statement about another start of the TPM was put in the place of the right one',
+  AUDIT_DIGEST: 'whether the TPM was shut down is not what the TPM said',
+  COUNTER_INDEX: 'what counts the starts of this host can be set to any value; do not believe it',
+  COUNTER_BACK: 'an older state of the TPM was brought back: what it signed since then was forgotten',
   CHECKPOINT_ORDER: 'checkpoints were left out, put in another order or taken from another run',
   SNAPSHOT: 'a snapshot was exchanged or is not of this run: do not go on or repeat from it',
   OUTCOME: 'the outcome shown is not the one that was measured',
@@ -59,6 +74,7 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
   UNSIGNED_TAIL: 'only what comes before the last attestation is signed; reprise resume finishes the run',
   INCOMPLETE: 'the run did not end; reprise resume finishes it',
   ATTEMPT_GAP: 'nobody shows what was done to the host in between; the states count once the run is repeated',
+  TPM_RESET_ALONE: 'after such a reset anything can be measured into the registers: they show nothing of this boot',
   SELF_ENROLLED:
     'this shows that nothing changed since it was made, not who made it; name the key with --trust if you know it',
 }

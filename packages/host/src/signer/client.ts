@@ -31,7 +31,7 @@ export interface ConnectOptions extends SignerSettings {
 
 export interface Signer extends AsyncDisposable {
   readonly host: HostFacts
-  /** @throws {@link HostError} `TPM_WAS_RESET` when `previous` is of this host before a reset, `LIMIT`, `SIGNER_LOST`. */
+  /** @throws {@link HostError} `TPM_ROLLED_BACK` when `previous` is of this host and later than its TPM, `LIMIT`, `SIGNER_LOST`. */
   openRun(run: RunToSign, options?: WaitOptions): Promise<RunSigner>
   show(options?: WaitOptions): Promise<HostReport>
   /**

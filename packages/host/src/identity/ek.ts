@@ -12,12 +12,14 @@ import {
   EK_P384,
   EK_RSA_2048,
   ENDORSEMENT,
+  type LoadedObject,
   openNvIndex,
   openObject,
   readHandles,
   readNv,
   type Tpm,
 } from '@reprise/tpm'
+import { isUnsupported, isWrongAuth, locked } from './unfit.ts'
 
 export interface EndorsementKey {
   readonly name: Uint8Array
@@ -45,7 +47,7 @@ export async function readEndorsementKey(tpm: Tpm): Promise<EndorsementKey> {
     const name = await findKey(tpm, template, certificateKey(certificate))
     if (name !== undefined) return { name, certificate }
   }
-  await using key = await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic: EK_P256 }))
+  await using key = await makePrimary(tpm, EK_P256)
   return { name: key.name, certificate: null }
 }
 
@@ -72,8 +74,20 @@ async function findKey(tpm: Tpm, template: PublicArea, key: KeyObject | undefine
     const object = await openObject(tpm, handle)
     if (keyOf(object.public).equals(key)) return object.name
   }
-  await using made = await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic: template }))
-  return keyOf(made.public).equals(key) ? made.name : undefined
+  try {
+    await using made = await makePrimary(tpm, template)
+    return keyOf(made.public).equals(key) ? made.name : undefined
+  } catch (error) {
+    // A certificate for a key that this TPM cannot make, such as one on P-384, is no use here.
+    if (isUnsupported(error)) return undefined
+    throw error
+  }
+}
+
+async function makePrimary(tpm: Tpm, inPublic: PublicArea): Promise<LoadedObject> {
+  return await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic })).catch((cause: unknown) => {
+    throw isWrongAuth(cause) ? locked('endorsement', 'its endorsement key cannot be made', cause) : cause
+  })
 }
 
 function keyOf(area: PublicArea): KeyObject {

@@ -8,6 +8,13 @@ export function isWrongAuth(error: unknown): boolean {
   return isResponse(error, 'TPM_RC_BAD_AUTH') || isResponse(error, 'TPM_RC_AUTH_FAIL')
 }
 
+/** Part 3 §12.1, §24.1: what a TPM says to a template with an algorithm, curve or size that it does not have. */
+const UNSUPPORTED = ['ASYMMETRIC', 'CURVE', 'HASH', 'KDF', 'KEY_SIZE', 'MODE', 'SCHEME', 'SYMMETRIC', 'TYPE', 'VALUE']
+
+export function isUnsupported(error: unknown): boolean {
+  return UNSUPPORTED.some((name) => isResponse(error, `TPM_RC_${name}`))
+}
+
 /** @param so - What cannot be done therefore. */
 export function locked(hierarchy: 'owner' | 'endorsement', so: string, cause: unknown): HostError {
   return new HostError('TPM_LOCKED', {

@@ -14,6 +14,7 @@ import {
   ENDORSEMENT,
   GetCapability,
   GetSessionAuditDigest,
+  isSessionGone,
   type ObjectEntity,
   ReadClock,
   StartAuthSession,
@@ -79,7 +80,12 @@ export class Power {
       const clock = await this.#clock()
       if (this.#boot !== undefined && isSameCycle(this.#boot, clock)) return this.#boot
       await this.#look(clock)
-      this.#boot = await this.#state()
+      try {
+        this.#boot = await this.#state()
+      } catch (error) {
+        // The TPM was reset meanwhile, or a resource manager took the session away.
+        if (!isSessionGone(error)) throw error
+      }
     }
     throw new HostError('TPM_FAILED', {
       message: `The TPM was reset during each of ${ATTEMPTS_MAX} statements about it.`,

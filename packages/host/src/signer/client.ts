@@ -54,8 +54,14 @@ const HELLO_MS = 180_000
 const ATTEMPTS_MAX = 3
 /** Heads wait with the client while more than this is unsent, in bytes. */
 const UNSENT_BYTES_MAX = 64 << 10
-/** Trouble that goes away by starting again; everything else is told at once. */
-const PASSING: ReadonlySet<HostErrorCode> = new Set(['SIGNER_START', 'SIGNER_LOST', 'TPM_FAILED', 'LIMIT'])
+/** Trouble that goes away by starting again, such as a driver that is being reset; everything else is told at once. */
+const PASSING: ReadonlySet<HostErrorCode> = new Set([
+  'SIGNER_START',
+  'SIGNER_LOST',
+  'TPM_FAILED',
+  'TPM_MISSING',
+  'LIMIT',
+])
 
 /**
  * Connects to the signer of a home. The first time this makes the host's identity.

@@ -49,7 +49,7 @@ interface Told {
  * Two attempts on one host, each begun with statements. In between its TPM was reset: no Shutdown came, and the clock went back a
  * little. Another attempt, of another run, was begun meanwhile.
  */
-function told(draft: Draft, change: (told: Told) => void = () => undefined): void {
+export function told(draft: Draft, change: (told: Told) => void = () => undefined): void {
   secondAttempt(draft, 0, 8)
   draft.attempts[1].environment.bootId = NEXT_BOOT_ID
   const [first, , third, end] = draft.quotes

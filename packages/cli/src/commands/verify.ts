@@ -1,11 +1,13 @@
 /** `reprise verify`: offline, of one record or many. */
 import { tellPowerChange, verifyRecord, type Finding, type VerifyResult } from '@reprise/core'
+import type { TrustPolicy } from '@reprise/core/certificates'
 import { nodeCrypto, readingRecord, runtimeOf } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 import { weakestLink } from '../print/tier.ts'
+import { trustOf } from '../trust.ts'
 
 interface VerifyCommandOptions {
   readonly trust?: readonly string[]
@@ -16,13 +18,15 @@ interface VerifyCommandOptions {
 const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN } as const
 
 export async function action(options: object, paths: readonly string[]): Promise<number> {
-  const { json = false, ...policy } = options as VerifyCommandOptions
+  const { json = false, trust: given, requireEnrolment = false } = options as VerifyCommandOptions
+  // Once for all records.
+  const trust = given === undefined ? undefined : await trustOf(given)
   const answers: object[] = []
   const codes = new Set<number>()
   for (const path of paths) {
     try {
       // One record at a time bounds the memory, and the answers keep their order.
-      const result = await verifyFile(path, policy)
+      const result = await verifyFile(path, { trust, requireEnrolment })
       codes.add(EXITS[result.evidence])
       if (json) answers.push(answer(path, result))
       else printVerdict(path, result)
@@ -43,14 +47,20 @@ export async function action(options: object, paths: readonly string[]): Promise
   return [EXIT_NO, EXIT_USAGE, EXIT_UNKNOWN].find((code) => codes.has(code)) ?? EXIT_YES
 }
 
-export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions, 'json'> = {}): Promise<VerifyResult> {
+export interface Policy {
+  readonly trust?: TrustPolicy | undefined
+  readonly requireEnrolment?: boolean
+}
+
+export async function verifyFile(path: string, { trust, requireEnrolment }: Policy = {}): Promise<VerifyResult> {
   const progress = progressLine()
   return await readingRecord(path, async (source) => {
     await using _source = source
     return await verifyRecord(source, {
       crypto: nodeCrypto,
-      ...(policy.trust !== undefined && { trust: { akNames: policy.trust } }),
-      ...(policy.requireEnrolment === true && { requireEnrolment: true }),
+      nowMs: Date.now(),
+      ...(trust !== undefined && { trust }),
+      ...(requireEnrolment === true && { requireEnrolment }),
       onProgress: ({ checkpoints, attestations }) =>
         progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
     })
@@ -79,6 +89,7 @@ export function answer(path: string, result: VerifyResult): object {
     run: result.runId,
     cumulative: result.cumulative,
     attestationKeys: result.akNames,
+    hosts: result.hosts,
     start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
@@ -110,6 +121,7 @@ export function printVerdict(path: string, result: VerifyResult): void {
   const self = findings.some(({ code }) => code === 'SELF_ENROLLED') ? '   SELF_ENROLLED' : ''
   line(`${word}, not repeated${self}   ${safe(path)}   ${result.cumulative === null ? '' : short(result.cumulative)}`)
   line(`  ${weakestLink(result.tier, result.enrolment)}`)
+  for (const host of result.hosts) if (host.enrolment === 'authority') line(`  ${enrolledHost(host)}`)
   line(`  ${count(result.checkpoints, 'checkpoint')}, ${count(result.attestations, 'attestation')}${startedAt(result)}`)
   if (result.signedCheckpoints < result.checkpoints)
     line(
@@ -135,6 +147,10 @@ function powerLines({ powerChanges, counts }: VerifyResult): string[] {
     told.push(`host ${host} counted ${what} meanwhile that ${others === '1' ? 'is' : 'are'} not of this record`)
   }
   return told
+}
+
+function enrolledHost({ name, authority, tier }: VerifyResult['hosts'][number]): string {
+  return `host ${safe(name ?? '')}, ${tier} TPM, by the word of ${safe(authority ?? '')}`
 }
 
 function segmentsLine({ segments: { total }, attached: { segments } }: VerifyResult): string {

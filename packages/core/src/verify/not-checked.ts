@@ -17,10 +17,12 @@ export function notCheckedIn(
     hasGaps,
     blobs,
     snapshots,
+    isRevocationChecked,
   }: {
     readonly hasGaps: boolean
     readonly blobs: { readonly named: number; readonly attached: number }
     readonly snapshots: OpenedSnapshots
+    readonly isRevocationChecked: boolean
   },
 ): NotChecked[] {
   const list: NotChecked[] = [
@@ -30,7 +32,9 @@ export function notCheckedIn(
       what: 'other runs',
       why: 'the host may have run it more than once and shown one; its counter tells how often it began something',
     },
-    { what: 'revocation', why: 'no list of revoked keys was given' },
+    ...(isRevocationChecked
+      ? []
+      : [{ what: 'revocation', why: 'no list of revoked keys of the authority was given, or there is none' }]),
     { what: 'time', why: "the times are the host's own; no time stamp shows when the computation was sealed" },
   ]
   if (document.computation.checkpoints.kind === 'grid')

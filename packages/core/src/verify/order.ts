@@ -39,8 +39,8 @@ export class AttestationOrder {
   readonly gaps: AttemptGap[] = []
   /** In the order of the record. */
   readonly changes: PowerChange[] = []
-  /** The attestation before, when it could be read. */
-  #before: { readonly host: number; readonly attempt: number } | undefined
+  /** The host of the attestation before, when that could be read. */
+  #hostBefore: number | undefined
   readonly #hosts = new Map<number, HostState>()
   readonly #counters = new HostCounters()
   /** Of the attestation before; 0 at first. */
@@ -81,7 +81,7 @@ export class AttestationOrder {
     const found = inOrder(wrong)
     if (clock !== undefined)
       found.push(...this.#checkHost(known, { attempt, seq, clock }, { statements, begins, attestation }))
-    this.#before = clock === undefined ? undefined : { host: known.host, attempt }
+    this.#hostBefore = clock === undefined ? undefined : known.host
     return found
   }
 
@@ -101,7 +101,7 @@ export class AttestationOrder {
     const boot = statements.boot && isSameCycle(statements.boot.clock, now.clock) ? statements.boot : undefined
     const before = this.#hosts.get(host)
     this.#hosts.set(host, now)
-    if (begins && this.#before !== undefined && this.#before.host !== host)
+    if (begins && this.#hostBefore !== undefined && this.#hostBefore !== host)
       this.gaps.push({ attempt: now.attempt, message: `attempt ${now.attempt} began on another host, ${HOW_BEFORE}` })
     const found = cycleOf(statements, now.clock, before?.clock)
     if (before !== undefined) found.push(...this.#checkChange(host, { before, now, boot }))
@@ -120,7 +120,7 @@ export class AttestationOrder {
   ): Wrong[] {
     const { clock } = now
     // A gap to another host is told already.
-    const follows = this.#before?.host === host
+    const follows = this.#hostBefore === host
     const sameKernel = this.#sameKernel(before, now, boot)
     if (isSameCycle(before.clock, clock)) {
       if (follows && sameKernel === false)

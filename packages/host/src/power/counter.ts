@@ -85,7 +85,10 @@ async function increment(tpm: Tpm, nvIndex: NvIndex): Promise<void> {
 /** Takes the counter of an identity that is given up out of the TPM. */
 export async function removeCounter(tpm: Tpm, handle: number): Promise<void> {
   if (!(await readHandles(tpm, TPM_HT.NV_INDEX)).includes(handle)) return
-  await tpm.execute(NvUndefineSpace({ authHandle: OWNER, nvIndex: await openNvIndex(tpm, handle) }))
+  const nvIndex = await openNvIndex(tpm, handle)
+  // What others put there since is not ours to take.
+  if ((nvIndex.nvPublic.attributes & ~TPMA_NV.WRITTEN) !== ATTRIBUTES) return
+  await tpm.execute(NvUndefineSpace({ authHandle: OWNER, nvIndex }))
 }
 
 /** The counter of a host whose identity is made. */

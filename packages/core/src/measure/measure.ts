@@ -260,3 +260,25 @@ export function batchDigest(
 ): Uint8Array {
   return sha256(tuple('reprise/batch/v1').raw(batch.hostId).u64(batch.seq).raw(batch.root).done())
 }
+
+/** What a host proves when it enrols at an authority (spec/enrolment.md §4). */
+export interface EnrolmentProof {
+  /** SHA-256 of the SubjectPublicKeyInfo of the authority's root. */
+  readonly authority: Uint8Array
+  /** The 32 random bytes by which the authority knows the request. */
+  readonly request: Uint8Array
+  readonly hostId: Uint8Array
+  /** Name of the endorsement key. */
+  readonly ekName: Uint8Array
+  /** What the host asks to be called. */
+  readonly name: string
+  /** What the credential hid. */
+  readonly secret: Uint8Array
+}
+
+/** The qualifying data of the quote in an answer to an authority's challenge (spec/enrolment.md §4). */
+export function enrolmentDigest(proof: EnrolmentProof, sha256: Sha256): Uint8Array {
+  const { authority, request, hostId, ekName, name, secret } = proof
+  const ids = tuple('reprise/enrol/v1').raw(authority).raw(request).raw(hostId)
+  return sha256(ids.sized(ekName).sized(utf8(name)).sized(secret).done())
+}

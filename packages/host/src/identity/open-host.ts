@@ -14,14 +14,16 @@ import {
   type Tpm,
   TpmError,
 } from '@reprise/tpm'
+import { keepEnrolment, readEnrolment } from '../enrolment/kept.ts'
 import { HostError } from '../error.ts'
 import { syncFolder } from '../files.ts'
 import { sha256 } from '../hashing.ts'
 import type { HostPaths } from '../home.ts'
 import { BatchSeq } from '../signer/batch-seq.ts'
-import type { HostFacts } from '../signer/protocol.ts'
+import type { Enrolment, HostFacts } from '../signer/protocol.ts'
 import type { SigningHost } from '../signer/server.ts'
 import type { TpmChoice } from '../signer/start.ts'
+import { proveEnrolment, readEndorsement } from './enrolment.ts'
 import { evictIdentity, type IdentityStep, openIdentity, type OpenTpm } from './identity.ts'
 import { Quoter } from './quote.ts'
 import { reportHost } from './report.ts'
@@ -57,20 +59,22 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
   try {
     const identity = await openIdentity(open, stored, paths, options.afterStep)
     const batchSeq = await BatchSeq.open(paths.batchSeq)
-    const facts: HostFacts = {
+    const { raw: akPublic } = identity.ak.public
+    let enrolment = await readEnrolment(paths.enrolment, akPublic)
+    const own: Omit<HostFacts, 'certificates'> = {
       hostId: hostId(identity.akName, sha256),
-      akPublic: identity.ak.public.raw,
+      akPublic,
       akName: identity.akName,
       ekCertificate: identity.ekCertificate,
-      certificates: [],
       tpm: { transport: open.transport, ...(await readMaker(open.tpm)) },
       notices: identity.ekCertificate === null ? [...open.notices, NO_EK_CERTIFICATE] : open.notices,
     }
+    const facts = (): HostFacts => ({ ...own, certificates: enrolment?.certificates ?? [] })
     const power = await Power.open({
       tpm: open.tpm,
       ak: identity.ak,
       counter: identity.counter,
-      hostId: facts.hostId,
+      hostId: own.hostId,
       bootId: await readBootId(),
       path: paths.power,
       where: open.where,
@@ -78,14 +82,23 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
       ...(options.afterStep !== undefined && { afterStep: options.afterStep }),
     })
     const quoter = new Quoter(open.tpm, identity.ak)
+    const quote: SigningHost['quote'] = (qualifyingData) => quoter.quote(qualifyingData)
     return {
-      facts,
-      quote: (qualifyingData) => quoter.quote(qualifyingData),
+      get facts() {
+        return facts()
+      },
+      quote,
       nextBatchSeq: () => batchSeq.next(),
       clock: async () => (await open.tpm.execute(ReadClock())).currentTime.clockInfo,
       boot: () => power.boot(),
       count: (count) => power.count(count),
-      report: () => reportHost(open.tpm, { facts, identity, paths }),
+      report: () => reportHost(open.tpm, { facts: facts(), identity, paths, enrolment }),
+      endorsement: () => readEndorsement(open.tpm, identity),
+      prove: (asked) => proveEnrolment(open.tpm, { identity, hostId: own.hostId, quote }, asked),
+      async keep({ root, certificates }: Enrolment) {
+        await keepEnrolment(paths.enrolment, { root, certificates }, akPublic)
+        enrolment = { root, certificates }
+      },
       async close() {
         // Without the note the next start compares with the one before: nothing is lost but a little watchfulness.
         await power.leave().catch(() => undefined)
@@ -112,7 +125,8 @@ export async function retireHost(paths: HostPaths): Promise<void> {
       await open.close().catch(() => undefined)
     }
   }
-  for (const path of [paths.identity, paths.akAuth, paths.power]) await rm(path, { force: true })
+  for (const path of [paths.enrolment, paths.pending, paths.identity, paths.akAuth, paths.power])
+    await rm(path, { force: true })
   await syncFolder(paths.tpm)
 }
 

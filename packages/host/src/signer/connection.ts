@@ -88,6 +88,11 @@ export class Connection {
       case 'show':
         this.#answer(request.request, this.#show(request.request))
         return
+      case 'endorsement':
+      case 'prove':
+      case 'keep':
+        this.#answer(request.request, this.#enrol(request))
+        return
       case 'stop':
         this.#answer(request.request, this.#stop(request.request))
     }
@@ -154,6 +159,15 @@ export class Connection {
   async #show(request: number): Promise<Answer> {
     const host = await this.#server.host
     return { type: 'report', request, report: await host.report() }
+  }
+
+  async #enrol(asked: Request & { readonly type: 'endorsement' | 'prove' | 'keep' }): Promise<Answer> {
+    const host = await this.#server.host
+    const { request } = asked
+    if (asked.type === 'endorsement') return { type: 'endorsement', request, ...(await host.endorsement()) }
+    if (asked.type === 'prove') return { type: 'proof', request, ...(await host.prove(asked)) }
+    await host.keep(asked)
+    return { type: 'done', request }
   }
 
   async #stop(request: number): Promise<Answer> {

@@ -1,6 +1,6 @@
 /** Exact decoders for small JSON: every field is named, nothing else may be there. */
 
-import { fromHex, isHex } from '@reprise/core'
+import { fromHex, hex, isHex } from '@reprise/core'
 import { HostError } from '../error.ts'
 
 export type Decode<T> = (value: unknown, path: string) => T
@@ -103,3 +103,12 @@ export const decimal: Decode<string> = (value, path) => {
 
 /** The number that such digits say. */
 export const bigDecimal: Decode<bigint> = (value, path) => BigInt(decimal(value, path))
+
+/** The JSON of what these decoders read: bytes as hex, large numbers as decimal text, the rest as it is. */
+export function toJson(value: unknown): unknown {
+  if (value instanceof Uint8Array) return hex(value)
+  if (typeof value === 'bigint') return String(value)
+  if (Array.isArray(value)) return value.map(toJson)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, toJson(member)]))
+}

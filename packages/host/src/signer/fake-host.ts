@@ -15,7 +15,7 @@ import { hash, sha256 } from '../hashing.ts'
 import type { HostReport } from '../identity/report.ts'
 import type { SignedBoot } from '../power/power.ts'
 import type { Quote } from './batcher.ts'
-import type { TpmClock } from './protocol.ts'
+import type { Endorsement, Enrolment, Proof, TpmClock, ToProve } from './protocol.ts'
 import type { SigningHost } from './server.ts'
 
 export class FakeHost implements SigningHost {
@@ -82,6 +82,22 @@ export class FakeHost implements SigningHost {
 
   async report(): Promise<HostReport> {
     return { schema: 'reprise/host-report/v1', signer: { pid: process.pid } } as HostReport
+  }
+
+  async endorsement(): Promise<Endorsement> {
+    return { ekPublic: Uint8Array.of(7), ekIssuers: [] }
+  }
+
+  async prove({ id }: ToProve): Promise<Proof> {
+    const { attest, signature } = await this.quote(id)
+    return { secret: new Uint8Array(32), quote: { attest, signature, pcrs: { sha256: {} } } }
+  }
+
+  /** What it was told to keep. */
+  readonly kept: Enrolment[] = []
+
+  async keep(enrolment: Enrolment): Promise<void> {
+    this.kept.push(enrolment)
   }
 
   async close(): Promise<void> {

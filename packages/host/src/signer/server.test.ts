@@ -10,7 +10,7 @@ import { HostError } from '../error.ts'
 import { sha256 } from '../hashing.ts'
 import { connectSigner, type Signer } from './client.ts'
 import { eventually, FakeHost } from './fake-host.ts'
-import { PROTOCOL_VERSION, type RunHead } from './protocol.ts'
+import { PROTOCOL_VERSION, REQUEST_BYTES_MAX, type RunHead } from './protocol.ts'
 import { SignerServer, type SignerServerOptions } from './server.ts'
 
 const digest = (): Uint8Array => new Uint8Array(randomBytes(32))
@@ -266,7 +266,7 @@ describe('the signer', () => {
   })
 
   test.each([
-    ['a line without end', 'x'.repeat(5000), 'longer than'],
+    ['a line without end', 'x'.repeat(REQUEST_BYTES_MAX + 1), 'longer than'],
     ['a request before hello', '{"type":"show","request":1}\n', 'before hello'],
     ['another version', `{"type":"hello","version":${PROTOCOL_VERSION + 1}}\n`, `speaks version ${PROTOCOL_VERSION}`],
     ['what is not JSON', 'GET / HTTP/1.1\n', 'not JSON'],

@@ -12,10 +12,20 @@ import type { HostReport } from '../identity/report.ts'
 import { Batcher, type Quote } from './batcher.ts'
 import { Connection } from './connection.ts'
 import type { SignedBoot } from '../power/power.ts'
-import { type HostFacts, type OpenRun, sayError, type TpmClock } from './protocol.ts'
+import {
+  type Endorsement,
+  type Enrolment,
+  type HostFacts,
+  type OpenRun,
+  type Proof,
+  sayError,
+  type ToProve,
+  type TpmClock,
+} from './protocol.ts'
 
 /** The TPM of a host, open, with its identity. */
 export interface SigningHost {
+  /** As they are now: certificates may come. */
   readonly facts: HostFacts
   /** Quotes PCRs 0 to 7 with the AK. */
   quote(qualifyingData: Uint8Array): Promise<Quote>
@@ -26,6 +36,10 @@ export interface SigningHost {
   /** Certifies the host's counter for an attempt, after it has counted its begin. */
   count(count: Count): Promise<CounterStatement>
   report(): Promise<HostReport>
+  endorsement(): Promise<Endorsement>
+  prove(asked: ToProve): Promise<Proof>
+  /** @throws {@link HostError} `CERTIFICATE` when they do not belong to this host. */
+  keep(enrolment: Enrolment): Promise<void>
   /** A software TPM is shut down in order and stopped; a device is only closed. */
   close(): Promise<void>
 }

@@ -1,18 +1,20 @@
 /** What must hold of a changed record (spec/record.md §7). */
 import { bytesSource, canonical, EvidenceError, verifyRecord } from '@reprise/core'
 import { inflateWhole } from '../../packages/runner/src/record/inflate.ts'
+import { told } from './cases/power.ts'
 import { secondAttempt } from './cases/resumed.ts'
 import { nodeCrypto } from './node-crypto.ts'
 import { packed } from './pack.ts'
 import { draft, sign, type Draft, type Signed } from './sample.ts'
 import { takeSnapshot } from './snapshot.ts'
 
-/** A run in one go, and one of two attempts with snapshots that are attached. */
+/** A run in one go, one of two attempts with snapshots that are attached, and one with statements about its host's power. */
 export const samples: readonly { readonly name: string; readonly signed: () => Signed; readonly whole: Uint8Array }[] =
   await Promise.all(
     [
       { name: 'a run', signed: () => sign(draft()) },
       { name: 'a run that went on', signed: () => sign(resumed()) },
+      { name: 'a run whose host went down', signed: () => sign(wentDown()) },
     ].map(async (sample) => ({ ...sample, whole: await packed(sample.signed()) })),
   )
 
@@ -20,6 +22,12 @@ export function resumed(): Draft {
   const run = draft()
   secondAttempt(run, 0, 8)
   takeSnapshot(run, 3)
+  return run
+}
+
+function wentDown(): Draft {
+  const run = draft()
+  told(run)
   return run
 }
 

@@ -3,9 +3,12 @@ import { RepriseError } from '@reprise/core'
 const HOST_ERROR_CODES = [
   'HOME', // the state folder cannot be used
   'TPM_MISSING', // there is no TPM of the kind that is asked for, or no right to use it
+  'TPM_UNFIT', // the TPM lacks an algorithm, registers or room that an identity needs
+  'TPM_LOCKED', // a hierarchy of the TPM has a password
   'TPM_CHANGED', // the TPM was cleared or replaced since this host got its identity
   'TPM_FAILED', // the TPM or swtpm went away or refused
-  'TPM_WAS_RESET', // the TPM was reset or restarted since the run's last receipt
+  'TPM_WAS_RESET', // the TPM is reset again and again, so that no statement about it holds
+  'TPM_ROLLED_BACK', // the TPM's state is older than what was seen of it, or was used elsewhere
   'IDENTITY_DAMAGED', // files of the identity are missing or wrong
   'SIGNER_START', // the signer could not be started
   'SIGNER_LOST', // the signer went away and did not come back

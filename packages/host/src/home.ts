@@ -33,6 +33,8 @@ export interface HostPaths {
   readonly akAuth: string
   readonly lockoutAuth: string
   readonly batchSeq: string
+  /** What was last seen of the TPM's power cycles and counter. */
+  readonly power: string
   /** State of the software TPM. */
   readonly swtpm: string
 }
@@ -52,6 +54,7 @@ export function hostPaths(home: string): HostPaths {
     akAuth: join(tpm, 'ak.auth'),
     lockoutAuth: join(tpm, 'lockout.auth'),
     batchSeq: join(tpm, 'batch-seq'),
+    power: join(tpm, 'power.json'),
     swtpm: join(tpm, 'swtpm'),
   }
   // The longest socket is that of swtpm, which lies in the folder of its state.

@@ -10,3 +10,4 @@ export { connectSigner, type ConnectOptions, initHost, type Signer } from './sig
 export type { HostFacts, RunHead } from './signer/protocol.ts'
 export type { RunSigner, RunToSign, WaitOptions } from './signer/run-signer.ts'
 export type { SignerSettings, TpmChoice } from './signer/start.ts'
+export { readBootId } from './power/boot-id.ts'

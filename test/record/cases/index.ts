@@ -4,6 +4,7 @@ import { certificateCases } from './certificates.ts'
 import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
+import { powerCases } from './power.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
@@ -18,6 +19,7 @@ export const recordCases: readonly RecordCase[] = [
   ...runCases,
   ...snapshotCases,
   ...resumedCases,
+  ...powerCases,
   ...warmCases,
   ...enrolledCases,
   ...certificateCases,

@@ -1,6 +1,6 @@
 /** `reprise verify`: offline, of one record or many. */
 import { availableParallelism } from 'node:os'
-import type { Finding, VerifyResult } from '@reprise/core'
+import { tellPowerChange, type Finding, type VerifyResult } from '@reprise/core'
 import { recordsIn, runtimeOf, verifyFile as verifyFileBy, verifyFiles, type VerifyPolicy } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
@@ -116,6 +116,8 @@ export function answer(path: string, result: VerifyResult): object {
     start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
+    powerChanges: result.powerChanges.map((change) => ({ ...change, told: tellPowerChange(change) })),
+    counts: result.counts,
     findings,
     notChecked,
   }
@@ -148,10 +150,26 @@ export function printVerdict(path: string, result: VerifyResult): void {
     line(
       `  signed: the first ${result.signedCheckpoints} of them; the rest, and any outcome, is only what the file says`,
     )
+  for (const words of powerLines(result)) line(`  ${words}`)
   for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
   if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+}
+
+/** Of many power cycles, as of a laptop that sleeps, these are told one by one. */
+const POWER_LINES_MAX = 8
+
+function powerLines({ powerChanges, counts }: VerifyResult): string[] {
+  const told = powerChanges.slice(0, POWER_LINES_MAX).map(tellPowerChange)
+  const more = powerChanges.length - told.length
+  if (more > 0) told.push(`and ${count(more, 'power cycle')} more`)
+  for (const { host, others } of counts) {
+    if (others === '0') continue
+    const what = others === '1' ? 'one attempt or power cycle' : `${others} attempts or power cycles`
+    told.push(`host ${host} counted ${what} meanwhile that ${others === '1' ? 'is' : 'are'} not of this record`)
+  }
+  return told
 }
 
 function enrolledHost({ name, authority, tier }: VerifyResult['hosts'][number]): string {

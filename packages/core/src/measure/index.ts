@@ -1,3 +1,4 @@
+export { bootDigest, countDigest, joinedDigest, type Count, type CountPurpose } from './joined.ts'
 export {
   attestationDigest,
   batchDigest,

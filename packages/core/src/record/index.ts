@@ -34,5 +34,6 @@ export {
   encodeLine,
   readLines,
 } from './lines.ts'
+export { decodeBootStatement, decodeCounterStatement } from './statements.ts'
 export { decodeManifest, decodeManifestBytes, encodeManifest, manifestBlobs } from './snapshot.ts'
 export * from './zip/index.ts'

@@ -1,10 +1,10 @@
 /** Decodes the lines of checkpoints.jsonl, snapshots.jsonl and attestations.jsonl, exactly. Format: spec/record.md §3, §4. */
-import { isHex } from '../bytes/index.ts'
 import { canonical, parseCanonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import { decodeLength } from './computation.ts'
 import * as limits from './limits.ts'
-import { decimal, digest, fields, integer, isObject, list, wrong } from './shape.ts'
+import { decimal, digest, fields, hexBytes, integer, isObject, list, wrong } from './shape.ts'
+import { decodeBootStatement, decodeCounterStatement } from './statements.ts'
 import type { Attestation, Checkpoint, CheckpointKind, Snapshot } from './types.ts'
 
 /** @throws {@link EvidenceError} `STRUCTURE`, with the path of what is wrong. */
@@ -58,7 +58,9 @@ export function decodeSnapshotLine(line: string, path = '$'): Snapshot {
 
 /** @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong. */
 export function decodeAttestation(value: unknown, path = '$'): Attestation {
-  const attestation = fields(value, path, ['attempt', 'attest', 'batch', 'pcrs', 'seq', 'signature'])
+  const joined = (['boot', 'counter'] as const).filter((name) => isObject(value) && Object.hasOwn(value, name))
+  const names = ['attempt', 'attest', 'batch', 'pcrs', 'seq', 'signature'] as const
+  const attestation = fields(value, path, [...names, ...joined])
   const batch = fields(attestation.batch, `${path}.batch`, ['count', 'index', 'path', 'seq'])
   const count = integer(batch.count, `${path}.batch.count`, { min: 1, max: limits.BATCH_COUNT_MAX })
   return {
@@ -73,6 +75,8 @@ export function decodeAttestation(value: unknown, path = '$'): Attestation {
     pcrs: decodePcrs(attestation.pcrs, `${path}.pcrs`),
     seq: decodeLength(attestation.seq, `${path}.seq`),
     signature: hexBytes(attestation.signature, `${path}.signature`),
+    ...(joined.includes('boot') && { boot: decodeBootStatement(attestation.boot, `${path}.boot`) }),
+    ...(joined.includes('counter') && { counter: decodeCounterStatement(attestation.counter, `${path}.counter`) }),
   }
 }
 
@@ -106,11 +110,6 @@ export function attestationLineDecoder(): (line: string, path?: string) => Attes
       signature: match[6],
     }
   }
-}
-
-function hexBytes(value: unknown, path: string): string {
-  if (typeof value !== 'string' || value === '' || !isHex(value)) throw wrong(path, 'is not lower-case hex')
-  return value
 }
 
 function decodePcrs(value: unknown, path: string): Attestation['pcrs'] {

@@ -28,7 +28,10 @@ export function notCheckedIn(
   const list: NotChecked[] = [
     { what: 'repetition', why: 'the states were not computed again; reprise repeat does it' },
     { what: 'the host', why: 'who controls it may have invented the states: no measured boot is checked' },
-    { what: 'other runs', why: 'the host may have run it more than once and shown one' },
+    {
+      what: 'other runs',
+      why: 'the host may have run it more than once and shown one; its counter tells how often it began something',
+    },
     ...(isRevocationChecked
       ? []
       : [{ what: 'revocation', why: 'no list of revoked keys of the authority was given, or there is none' }]),

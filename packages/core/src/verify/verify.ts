@@ -24,6 +24,7 @@ import type { Measurer, Tier } from '../certificates/tier.ts'
 import { readHosts } from './host.ts'
 import { notCheckedIn, type NotChecked } from './not-checked.ts'
 import { openRecord, type OpenedRecord } from './open.ts'
+import type { HostCount, PowerChange } from './power.ts'
 import { segmentBounds } from './segments.ts'
 import { SnapshotWalk } from './snapshots.ts'
 import { checkRequirements, checkTrust, lowestTier, type VerifiedHost } from './trust.ts'
@@ -92,6 +93,10 @@ export interface VerifyResult {
   readonly start: { readonly kind: 'cold' } | { readonly kind: 'warm'; readonly snapshotRoot: string } | null
   /** How exactly a repetition must agree, by the verifier's own table; null for unknown semantics. */
   readonly exactness: 'state' | 'outputs' | null
+  /** How hosts went down and came back where boot statements tell of it; `tellPowerChange` says it in a sentence. */
+  readonly powerChanges: readonly PowerChange[]
+  /** What the hosts' counters show; none for a host without one. */
+  readonly counts: readonly HostCount[]
   readonly document: RecordDocument | null
   readonly findings: readonly Finding[]
   readonly notChecked: readonly NotChecked[]
@@ -144,6 +149,8 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
         ? { kind: 'cold' }
         : { kind: 'warm', snapshotRoot: document.computation.start.snapshotRoot },
     exactness: semantics?.exactness ?? null,
+    powerChanges: checks.powerChanges,
+    counts: checks.counts,
     document,
     findings: list,
     notChecked: notCheckedIn(document, {
@@ -274,6 +281,8 @@ function unreadable(findings: Findings): VerifyResult {
     akNames: [],
     start: null,
     exactness: null,
+    powerChanges: [],
+    counts: [],
     document: null,
     findings: findings.list(),
     notChecked: [{ what: 'everything else', why: `${RECORD_ENTRY} could not be read` }],

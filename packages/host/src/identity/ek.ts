@@ -12,6 +12,7 @@ import {
   EK_P384,
   EK_RSA_2048,
   ENDORSEMENT,
+  type LoadedObject,
   type ObjectEntity,
   openNvIndex,
   openObject,
@@ -21,6 +22,7 @@ import {
 } from '@reprise/tpm'
 import { keyObject } from '../crypto.ts'
 import { EK_CERTIFICATE_BYTES_MAX, EK_ISSUERS_MAX } from '../enrolment/messages.ts'
+import { isUnsupported, isWrongAuth, locked } from './unfit.ts'
 
 export interface EndorsementKey {
   readonly name: Uint8Array
@@ -50,7 +52,7 @@ export async function readEndorsementKey(tpm: Tpm): Promise<EndorsementKey> {
     await using ek = await openEk(tpm, [template], ({ public: area }) => keyObject(toPublicKey(area)).equals(key))
     if (ek !== undefined) return { name: ek.name, certificate }
   }
-  await using key = await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic: EK_P256 }))
+  await using key = await makePrimary(tpm, EK_P256)
   return { name: key.name, certificate: null }
 }
 
@@ -116,9 +118,25 @@ async function openEk(
     if (isIt(object)) return { ...object, [Symbol.asyncDispose]: async () => undefined }
   }
   for (const inPublic of templates) {
-    const made = await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic }))
-    if (isIt(made)) return made
-    await made.flush()
+    const made = await makeIfPossible(tpm, inPublic)
+    if (made !== undefined && isIt(made)) return made
+    await made?.flush()
   }
   return undefined
+}
+
+/** A certificate for a key that this TPM cannot make, such as one on P-384, is no use here. */
+async function makeIfPossible(tpm: Tpm, inPublic: PublicArea): Promise<LoadedObject | undefined> {
+  try {
+    return await makePrimary(tpm, inPublic)
+  } catch (error) {
+    if (isUnsupported(error)) return undefined
+    throw error
+  }
+}
+
+async function makePrimary(tpm: Tpm, inPublic: PublicArea): Promise<LoadedObject> {
+  return await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic })).catch((cause: unknown) => {
+    throw isWrongAuth(cause) ? locked('endorsement', 'its endorsement key cannot be made', cause) : cause
+  })
 }

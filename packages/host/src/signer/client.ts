@@ -35,7 +35,7 @@ export interface ConnectOptions extends SignerSettings {
 
 export interface Signer extends AsyncDisposable {
   readonly host: HostFacts
-  /** @throws {@link HostError} `TPM_WAS_RESET` when `previous` is of this host before a reset, `LIMIT`, `SIGNER_LOST`. */
+  /** @throws {@link HostError} `TPM_ROLLED_BACK` when `previous` is of this host and later than its TPM, `LIMIT`, `SIGNER_LOST`. */
   openRun(run: RunToSign, options?: WaitOptions): Promise<RunSigner>
   show(options?: WaitOptions): Promise<HostReport>
   endorsement(options?: WaitOptions): Promise<Endorsement>
@@ -69,8 +69,14 @@ const BACKOFF_MAX_MS = 5_000
 const ATTEMPTS_MAX = 3
 /** Heads wait with the client while more than this is unsent, in bytes. */
 const UNSENT_BYTES_MAX = 64 << 10
-/** Trouble that goes away by starting again; everything else is told at once. */
-const PASSING: ReadonlySet<HostErrorCode> = new Set(['SIGNER_START', 'SIGNER_LOST', 'TPM_FAILED', 'LIMIT'])
+/** Trouble that goes away by starting again, such as a driver that is being reset; everything else is told at once. */
+const PASSING: ReadonlySet<HostErrorCode> = new Set([
+  'SIGNER_START',
+  'SIGNER_LOST',
+  'TPM_FAILED',
+  'TPM_MISSING',
+  'LIMIT',
+])
 
 /**
  * Connects to the signer of a home. The first time this makes the host's identity.

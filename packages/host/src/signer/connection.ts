@@ -3,7 +3,8 @@
 import type { Socket } from 'node:net'
 import { hex } from '@reprise/core'
 import { HostError } from '../error.ts'
-import { type BatchedRun, sameCounts, wasReset } from './batcher.ts'
+import { isOlder } from '../power/known.ts'
+import { type BatchedRun, rolledBack } from './batcher.ts'
 import { LineReader, writeLine } from './lines.ts'
 import {
   type Answer,
@@ -127,8 +128,8 @@ export class Connection {
 
   async #openRun(run: OpenRun, request: number): Promise<Answer> {
     const host = await this.#server.host
-    const counts = await host.counts()
-    if (run.since !== null && !sameCounts(run.since, counts)) throw wasReset(run.since, counts)
+    const clock = await host.clock()
+    if (run.since !== null && isOlder(run.since, clock)) throw rolledBack(run.since, clock)
     if (this.#socket.destroyed) throw new HostError('SIGNER_LOST', { message: 'The client went away.' })
 
     const id = hex(run.runId)

@@ -25,7 +25,10 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     firstSeq: seq,
     environmentDigest: digest,
     previous: digest,
-    since: fc.option(fc.record({ resetCount: count, restartCount: count })),
+    since: fc.option(
+      fc.record({ resetCount: count, restartCount: count, clock: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }) }),
+    ),
+    begun: fc.boolean(),
   }),
   fc.record({
     type: fc.constant('head' as const),
@@ -33,6 +36,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     seq,
     cumulative: digest,
     snapshots: digest,
+    end: fc.boolean(),
     urgent: fc.boolean(),
   }),
   fc.record({ type: fc.constant('closeRun' as const), runId: digest }),
@@ -102,6 +106,7 @@ describe('requests', () => {
       seq: 1,
       cumulative: 'cd'.repeat(32),
       snapshots: 'ef'.repeat(32),
+      end: false,
       urgent: true,
     }
     expect(decodeRequest({ type: 'head', ...whole })).toMatchObject({ seq: 1 })

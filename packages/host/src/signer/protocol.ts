@@ -5,7 +5,7 @@
  * qualifying data itself (spec/measurement.md §6).
  */
 
-import { type Attestation, RepriseError } from '@reprise/core'
+import { type Attestation, type BootStatement, type CounterStatement, RepriseError } from '@reprise/core'
 import { TpmError } from '@reprise/tpm'
 import {
   akCertificate,
@@ -20,6 +20,7 @@ import {
 import { HostError, isHostErrorCode } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import {
+  bigDecimal,
   boolean,
   bytes,
   decimal,
@@ -31,12 +32,13 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   refused,
   text,
   toJson,
 } from './decode.ts'
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 /** Longest request and longest answer, in bytes with their line feed. */
 export const REQUEST_BYTES_MAX = 128 << 10
 export const ANSWER_BYTES_MAX = 1 << 20
@@ -45,6 +47,11 @@ export const ANSWER_BYTES_MAX = 1 << 20
 export interface TpmCounts {
   readonly resetCount: number
   readonly restartCount: number
+}
+
+/** A moment in the life of a TPM: `clock` in milliseconds of power, comparable within the same counts. */
+export interface TpmClock extends TpmCounts {
+  readonly clock: bigint
 }
 
 /** A run as the signer knows it. */
@@ -57,7 +64,9 @@ export interface OpenRun {
   /** Digest of the run's last attestation; 32 zero bytes when there is none. */
   readonly previous: Uint8Array
   /** Of that attestation, when this host made it. */
-  readonly since: TpmCounts | null
+  readonly since: TpmClock | null
+  /** That attestation is of this attempt already. */
+  readonly begun: boolean
 }
 
 /** What a run wants signed next. */
@@ -67,6 +76,8 @@ export interface RunHead {
   readonly cumulative: Uint8Array
   /** S. */
   readonly snapshots: Uint8Array
+  /** No later one comes in this attempt. */
+  readonly end: boolean
 }
 
 /** What the TPM has of its endorsement key besides the certificate. */
@@ -156,7 +167,7 @@ export type Answer =
 
 const digest = bytes(32)
 const count32 = integer(0, 0xffffffff)
-const counts = object<TpmCounts>({ resetCount: count32, restartCount: count32 })
+const clock = object<TpmClock>({ resetCount: count32, restartCount: count32, clock: bigDecimal })
 const requestNumber = integer(0)
 
 const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonly type: Type }> } = {
@@ -169,7 +180,8 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
     firstSeq: integer(0),
     environmentDigest: digest,
     previous: digest,
-    since: nullable(counts),
+    since: nullable(clock),
+    begun: boolean,
   }),
   head: object({
     type: oneOf('head'),
@@ -177,6 +189,7 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
     seq: integer(0),
     cumulative: digest,
     snapshots: digest,
+    end: boolean,
     urgent: boolean,
   }),
   closeRun: object({ type: oneOf('closeRun'), runId: digest }),
@@ -197,6 +210,12 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
 
 const BATCH_PATH_MAX = 64
 
+const statement = object<CounterStatement>({
+  attest: hexText(1, TPM_BYTES_MAX),
+  public: hexText(1, TPM_BYTES_MAX),
+  signature: hexText(1, TPM_BYTES_MAX),
+})
+
 const attestation = object<Attestation>({
   attempt: integer(1),
   attest: hexText(1, TPM_BYTES_MAX),
@@ -209,6 +228,18 @@ const attestation = object<Attestation>({
   pcrs: object<Attestation['pcrs']>({ sha256: dictionary(/^(\d|1\d|2[0-3])$/, hexText(32)) }),
   seq: integer(0),
   signature: hexText(1, TPM_BYTES_MAX),
+  boot: optional(
+    object<BootStatement>({
+      bootId: nullable(text(256)),
+      counter: statement,
+      startup: object<BootStatement['startup']>({
+        attest: hexText(1, TPM_BYTES_MAX),
+        response: hexText(1, TPM_BYTES_MAX),
+        signature: hexText(1, TPM_BYTES_MAX),
+      }),
+    }),
+  ),
+  counter: optional(statement),
 })
 
 const CERTIFICATE_BYTES_MAX = 16_384
@@ -269,7 +300,7 @@ function decodeByType<T>(decoders: Readonly<Record<string, Decode<T>>>, value: u
   return decoders[type](value, path)
 }
 
-/** The JSON of a message: bytes as hex, the rest as it is. The report is JSON already. */
+/** The JSON of a message: bytes as hex, large numbers as decimal text, the rest as it is. The report is JSON already. */
 export function encodeMessage(message: Request | Answer): unknown {
   return toJson(message)
 }

@@ -6,11 +6,12 @@
 
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { hex, type Sha256 } from '@reprise/core'
+import { type Count, type CounterStatement, hex, type Sha256 } from '@reprise/core'
 import { HostError } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import { Batcher, type Quote } from './batcher.ts'
 import { Connection } from './connection.ts'
+import type { SignedBoot } from '../power/power.ts'
 import {
   type Endorsement,
   type Enrolment,
@@ -19,7 +20,7 @@ import {
   type Proof,
   sayError,
   type ToProve,
-  type TpmCounts,
+  type TpmClock,
 } from './protocol.ts'
 
 /** The TPM of a host, open, with its identity. */
@@ -29,7 +30,11 @@ export interface SigningHost {
   /** Quotes PCRs 0 to 7 with the AK. */
   quote(qualifyingData: Uint8Array): Promise<Quote>
   nextBatchSeq(): Promise<bigint>
-  counts(): Promise<TpmCounts>
+  clock(): Promise<TpmClock>
+  /** What the TPM says of the power cycle that it is in. */
+  boot(): Promise<SignedBoot>
+  /** Certifies the host's counter for an attempt, after it has counted its begin. */
+  count(count: Count): Promise<CounterStatement>
   report(): Promise<HostReport>
   endorsement(): Promise<Endorsement>
   prove(asked: ToProve): Promise<Proof>
@@ -98,6 +103,8 @@ export class SignerServer {
         hostId: host.facts.hostId,
         sha256: this.#options.sha256,
         quote: (qualifyingData) => host.quote(qualifyingData),
+        boot: () => host.boot(),
+        count: (count) => host.count(count),
         nextBatchSeq: () => host.nextBatchSeq(),
         batchesPerSecond: this.#options.batchesPerSecond,
         onFailure: (error) => this.leave('the TPM failed', error),

@@ -2,9 +2,10 @@
 import { strictEqual } from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { EvidenceError } from '@reprise/core'
+import { bytesSource, EvidenceError, openZip } from '@reprise/core'
 import {
   builtInEkRoots,
+  CERTIFICATE_BYTES_MAX,
   decodeAkCertificate,
   decodeCertificate,
   tierOfEk,
@@ -15,11 +16,20 @@ import { mutateBytes } from '../mutate.ts'
 import { pick } from '../random.ts'
 import { unlessRefused, type FuzzTarget } from '../target.ts'
 
-const folder = resolve(import.meta.dirname, '../../../vectors/endorsement-certificates')
-const samples = (): Uint8Array[] =>
-  readdirSync(folder)
+const vectors = resolve(import.meta.dirname, '../../../vectors')
+
+/** Endorsement certificates, and those of hosts and authorities that stand in records. */
+async function readSamples(): Promise<Uint8Array[]> {
+  const folder = resolve(vectors, 'endorsement-certificates')
+  const ofTpms = readdirSync(folder)
     .filter((name) => name !== 'README.md')
     .map((name) => new Uint8Array(readFileSync(resolve(folder, name, 'input.der'))))
+  const record = new Uint8Array(readFileSync(resolve(vectors, 'record/enrolled/input.reprise')))
+  const entries = await openZip(bytesSource(record))
+  const certificates = entries.filter(({ name }) => /^evidence\/.*certificate.*\.der$/.test(name))
+  if (certificates.length === 0) throw new Error('the enrolled record has no certificates')
+  return [...ofTpms, ...(await Promise.all(certificates.map((entry) => entry.bytes(CERTIFICATE_BYTES_MAX))))]
+}
 
 /** All that is read of it but its signature. */
 function read(certificate: Certificate): string {
@@ -33,7 +43,7 @@ export const certificates: FuzzTarget = {
   byDay: 1500,
   async prepare() {
     const table = await builtInEkRoots()
-    const originals = samples()
+    const originals = await readSamples()
     const signed = new Map(
       originals.flatMap((bytes) => {
         const certificate = unlessRefused(EvidenceError, () => decodeCertificate(bytes, 'endorsement'))

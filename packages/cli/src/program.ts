@@ -177,9 +177,10 @@ function addReaders(program: Command): void {
   program
     .command('verify')
     .description('check the evidence of records; needs no TPM, network or state')
-    .argument('<record...>')
+    .argument('<record...>', 'records, and folders whose *.reprise files are meant')
     .addOption(trust())
     .option('--require-enrolment', 'a host that enrolled itself is not enough')
+    .option('--jobs <n>', 'how many records at the same time (default: as many as there are processors)', jobs)
     .addOption(json())
     .action(acting('verify', () => import('./commands/verify.ts')))
 

@@ -25,7 +25,6 @@ import { standingOf } from '../print/tier.ts'
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
 import { isRunName } from '../run-name.ts'
-import { trustOf } from '../trust.ts'
 import { answer as verifyAnswer, printVerdict, verifyFile } from './verify.ts'
 
 interface ResumeOptions {
@@ -65,7 +64,7 @@ const EXPECTED: readonly Finding['code'][] = ['INCOMPLETE', 'UNSIGNED_TAIL']
 
 /** @returns The exit code when evidence stands against going on. */
 async function refusal(path: string, { trust, json = false }: ResumeOptions): Promise<number | undefined> {
-  const result = await verifyFile(path, trust === undefined ? {} : { trust: await trustOf(trust) })
+  const result = await verifyFile(path, trust === undefined ? {} : { trust })
   if (isGoodEnough(result)) return undefined
   if (json) process.stdout.write(`${JSON.stringify(verifyAnswer(path, result))}\n`)
   else printVerdict(path, result)

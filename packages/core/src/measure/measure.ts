@@ -16,9 +16,13 @@ import {
 
 export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
+const tags = new Map<string, Uint8Array>()
+
 /** A hashed tuple: the tag, a zero byte, then the fields (spec/measurement.md §1.1). */
 function tuple(tag: string): ByteWriter {
-  return new ByteWriter().raw(utf8(tag)).u8(0)
+  let bytes = tags.get(tag)
+  if (bytes === undefined) tags.set(tag, (bytes = utf8(`${tag}\0`)))
+  return new ByteWriter().raw(bytes)
 }
 
 function digestOfJson(tag: string, value: unknown, sha256: Sha256): Uint8Array {

@@ -25,8 +25,8 @@ export {
   type RecordParts,
 } from './entries.ts'
 export {
+  attestationLineDecoder,
   decodeAttestation,
-  decodeAttestationLine,
   decodeCheckpoint,
   decodeCheckpointLine,
   decodeSnapshot,

@@ -17,7 +17,7 @@ import {
   type Policy,
   serveAuthority,
 } from '../authority/index.ts'
-import { SoftwareHomes } from '../software-home.ts'
+import { processesOf, SoftwareHomes } from '../software-home.ts'
 import { connectSigner, initHost, type Signer } from '../signer/client.ts'
 import { type Enrolled, enrolHost, type EnrolOptions } from './enrol.ts'
 import { answerChallenge, makeRequest, takeDecision } from './steps.ts'
@@ -122,6 +122,8 @@ describe('a host with an endorsement key', () => {
     expect(hex(proof.secret)).toBe(hex(secret))
     await signer.stop()
     await signer.close()
+    // It takes its TPM along when it goes.
+    while ((await processesOf(home, 'signer')).length > 0) await new Promise((resolve) => setTimeout(resolve, 20))
 
     const ours = makeCredential({ key: decodeTpmtPublic(ekPublic), objectName: akName, credential: secret })
     const sized = (bytes: Uint8Array): Buffer =>

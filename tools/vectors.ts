@@ -27,9 +27,20 @@ async function shown({ expected }: RecordCase, bytes: Uint8Array): Promise<objec
   if (!('evidence' in expected) || expected.evidence !== 'verified') return {}
   const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
   const { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots } = result
-  const { start } = result
+  const { start, measurer } = result
   const warm = start?.kind === 'warm' ? { start } : {}
-  return { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots, ...warm }
+  return {
+    akNames,
+    attestations,
+    checkpoints,
+    computationId,
+    cumulative,
+    measurer,
+    runId,
+    segments,
+    snapshots,
+    ...warm,
+  }
 }
 
 for (const name of await readdir(folder).catch(() => [])) {

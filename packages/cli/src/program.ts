@@ -154,6 +154,10 @@ function addRun(program: Command): void {
     )
     .addOption(keep())
     .option('--no-snapshots', 'take none: the run cannot be gone on with after a crash, nor repeated in parts')
+    .option(
+      '--host-rules <file>',
+      'what the host must show, in YAML or JSON: computation.md, section 7; else nothing begins',
+    )
     .option('--no-write-back', 'leave the outputs out of the working folder')
     .addOption(json())
     .action(acting('run', () => import('./commands/run.ts')))
@@ -197,6 +201,7 @@ function addReaders(program: Command): void {
     .argument('<record...>')
     .addOption(trust())
     .option('--require-enrolment', 'a host that enrolled itself is not enough')
+    .option('--host-rules <file>', 'what you demand of the hosts; without it nothing counts as measured')
     .addOption(json())
     .action(acting('verify', () => import('./commands/verify.ts')))
 
@@ -241,11 +246,15 @@ function addReaders(program: Command): void {
     .description('the evidence in the form of other tools, or a run that left no record as one')
     .argument('<record>', 'for --format record: the beginning of a run id, or last')
     .addOption(
-      new Option('--format <format>', 'tpm2: a folder for tpm2_checkquote; record: the record of a run on this host')
-        .choices(['tpm2', 'record'])
+      new Option(
+        '--format <format>',
+        'tpm2: a folder for tpm2_checkquote; cel: the logs of its hosts as Canonical Event Log; record: the record of a run on this host',
+      )
+        .choices(['tpm2', 'record', 'cel'])
         .makeOptionMandatory(),
     )
     .option('-o, --output <path>', 'the folder or file to make (default: the name of the record or run)')
+    .option('--attempt <n>', 'for --format cel: whose host (default: the last)', wholeNumber)
     .addOption(
       new Option('--attach <what>', 'what a record carries; resume: all that going on needs')
         .choices(ATTACH)
@@ -269,6 +278,13 @@ function addMachine(program: Command): void {
     .description('tier, EK certificate, AK, PCRs, clock, lockout state')
     .addOption(json())
     .action(acting('host show', () => import('./commands/host-show.ts')))
+  host
+    .command('attest')
+    .description('what this host shows of its boot, its engine and itself; what is unknown, and why')
+    .option('--rules <file>', 'say which of these rules hold')
+    .option('-o, --output <file>', 'write the quote, the registers and the facts as JSON')
+    .addOption(json())
+    .action(acting('host attest', () => import('./commands/host-attest.ts')))
 
   const store = program.command('store').description('what Reprise keeps on this machine')
   store

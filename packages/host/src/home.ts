@@ -29,6 +29,8 @@ export interface HostPaths {
   readonly akAuth: string
   readonly lockoutAuth: string
   readonly batchSeq: string
+  /** What the host measured of itself since its TPM was started. */
+  readonly ownLog: string
   /** State of the software TPM. */
   readonly swtpm: string
 }
@@ -46,6 +48,7 @@ export function hostPaths(home: string): HostPaths {
     akAuth: join(tpm, 'ak.auth'),
     lockoutAuth: join(tpm, 'lockout.auth'),
     batchSeq: join(tpm, 'batch-seq'),
+    ownLog: join(tpm, 'own-log.json'),
     swtpm: join(tpm, 'swtpm'),
   }
   // The longest socket is that of swtpm, which lies in the folder of its state.

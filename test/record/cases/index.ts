@@ -2,6 +2,7 @@ import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
+import { hostCases } from './hosts.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
@@ -17,6 +18,7 @@ export const recordCases: readonly RecordCase[] = [
   ...snapshotCases,
   ...resumedCases,
   ...warmCases,
+  ...hostCases,
 ]
 
 export type { RecordCase }

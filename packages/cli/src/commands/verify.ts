@@ -1,6 +1,7 @@
 /** `reprise verify`: offline, of one record or many. */
-import { verifyRecord, type Finding, type VerifyResult } from '@reprise/core'
-import { nodeCrypto, readingRecord, runtimeOf } from '@reprise/runner'
+import { resolve } from 'node:path'
+import { verifyRecord, type AttemptHost, type Finding, type HostRules, type VerifyResult } from '@reprise/core'
+import { nodeCrypto, readHostRules, readingRecord, runtimeOf } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
@@ -10,6 +11,8 @@ import { weakestLink } from '../print/tier.ts'
 interface VerifyCommandOptions {
   readonly trust?: readonly string[]
   readonly requireEnrolment?: boolean
+  /** A file. */
+  readonly hostRules?: string
   readonly json?: boolean
 }
 
@@ -17,12 +20,13 @@ const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN
 
 export async function action(options: object, paths: readonly string[]): Promise<number> {
   const { json = false, ...policy } = options as VerifyCommandOptions
+  const given = await policyOf(policy)
   const answers: object[] = []
   const codes = new Set<number>()
   for (const path of paths) {
     try {
       // One record at a time bounds the memory, and the answers keep their order.
-      const result = await verifyFile(path, policy)
+      const result = await verifyFile(path, given)
       codes.add(EXITS[result.evidence])
       if (json) answers.push(answer(path, result))
       else printVerdict(path, result)
@@ -43,7 +47,13 @@ export async function action(options: object, paths: readonly string[]): Promise
   return [EXIT_NO, EXIT_USAGE, EXIT_UNKNOWN].find((code) => codes.has(code)) ?? EXIT_YES
 }
 
-export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions, 'json'> = {}): Promise<VerifyResult> {
+type Policy = Omit<VerifyCommandOptions, 'json' | 'hostRules'> & { readonly rules?: HostRules }
+
+async function policyOf({ hostRules, ...policy }: Omit<VerifyCommandOptions, 'json'>): Promise<Policy> {
+  return hostRules === undefined ? policy : { ...policy, rules: await readHostRules(resolve(hostRules), hostRules) }
+}
+
+export async function verifyFile(path: string, policy: Policy = {}): Promise<VerifyResult> {
   const progress = progressLine()
   return await readingRecord(path, async (source) => {
     await using _source = source
@@ -51,6 +61,7 @@ export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions
       crypto: nodeCrypto,
       ...(policy.trust !== undefined && { trust: { akNames: policy.trust } }),
       ...(policy.requireEnrolment === true && { requireEnrolment: true }),
+      ...(policy.rules !== undefined && { hostRules: policy.rules }),
       onProgress: ({ checkpoints, attestations }) =>
         progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
     })
@@ -66,6 +77,7 @@ export function answer(path: string, result: VerifyResult): object {
     repetition: 'not-repeated',
     tier,
     measurer,
+    measurerWhy: result.measurerWhy,
     enrolment,
     checkpoints,
     signedCheckpoints: result.signedCheckpoints,
@@ -79,6 +91,7 @@ export function answer(path: string, result: VerifyResult): object {
     run: result.runId,
     cumulative: result.cumulative,
     attestationKeys: result.akNames,
+    hosts: result.hosts,
     start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
@@ -114,9 +127,27 @@ export function printVerdict(path: string, result: VerifyResult): void {
       `  signed: the first ${result.signedCheckpoints} of them; the rest, and any outcome, is only what the file says`,
     )
   for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
+  if (result.measurer !== 'unmeasured') line(`  measured (${result.measurer}): ${result.measurerWhy}`)
+  for (const host of result.hosts) for (const text of hostLines(host)) line(`  ${safe(text)}`)
   if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+}
+
+/** In a line or two, where there is more than the host's own word. */
+function hostLines({ attempt, boot, rules }: AttemptHost): readonly string[] {
+  const lines: string[] = []
+  if (boot.kind === 'read') {
+    const { secureBoot } = boot.facts
+    const secure = secureBoot.known ? `Secure Boot ${secureBoot.value}` : `Secure Boot unknown (${secureBoot.why})`
+    lines.push(`attempt ${attempt} booted with ${secure}; reprise show has the rest`)
+  }
+  const met = rules.filter(({ answer }) => answer === 'met').length
+  if (rules.length > 0)
+    lines.push(
+      `attempt ${attempt} began on a host that met ${met} of the ${count(rules.length, 'rule')} of the computation`,
+    )
+  return lines
 }
 
 function segmentsLine({ segments: { total }, attached: { segments } }: VerifyResult): string {

@@ -1,5 +1,6 @@
 export {
   attestationDigest,
+  attestDigest,
   batchDigest,
   computationId,
   cumulativeChain,

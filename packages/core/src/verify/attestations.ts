@@ -13,17 +13,16 @@ import {
   type TpmsAttest,
   type TpmsQuoteInfo,
 } from '../tpm/index.ts'
+import { demandedRegisters, FIRMWARE_PCRS } from '../environment/index.ts'
 import type { CheckpointWalk } from './checkpoints.ts'
 import type { FindingCode, Findings } from './findings.ts'
 import type { AttestationKey } from './host.ts'
+import type { HostChecks } from './host-state.ts'
 import { AttestationOrder } from './order.ts'
 import type { SnapshotWalk } from './snapshots.ts'
 
 /** Signatures that are under way at once, when `Crypto.verify` answers later. */
 const PENDING_MAX = 256
-
-/** The registers that every quote must cover: firmware, its configuration and boot. */
-const PCRS_AT_LEAST = [0, 1, 2, 3, 4, 5, 6, 7]
 
 export class AttestationChecks {
   readonly #document: RecordDocument
@@ -36,6 +35,9 @@ export class AttestationChecks {
   readonly #snapshots: SnapshotWalk
   readonly #environmentDigests: readonly Uint8Array[]
   readonly #order: AttestationOrder
+  readonly #hosts: HostChecks
+  /** The registers that every quote must cover. */
+  readonly #pcrsAtLeast: readonly number[]
   #pending: Promise<void>[] = []
   #previous: Uint8Array = ZERO_DIGEST
   count = 0
@@ -50,6 +52,7 @@ export class AttestationChecks {
     readonly findings: Findings
     readonly walk: CheckpointWalk
     readonly snapshots: SnapshotWalk
+    readonly hosts: HostChecks
   }) {
     const { document, crypto } = from
     this.#document = document
@@ -62,6 +65,8 @@ export class AttestationChecks {
     this.#snapshots = from.snapshots
     this.#environmentDigests = document.attempts.map(({ environment }) => environmentDigest(environment, crypto.sha256))
     this.#order = new AttestationOrder(document.attempts)
+    this.#hosts = from.hosts
+    this.#pcrsAtLeast = [...new Set([...FIRMWARE_PCRS, ...demandedRegisters(document.computation.host)])]
   }
 
   /** The last checkpoint that an attestation covers; -1 when there is none. */
@@ -86,7 +91,8 @@ export class AttestationChecks {
     if (attest !== undefined && key !== undefined && !equal(attest.qualifiedSigner, key.qualifiedName))
       add('ATTEST', "the signer is not the host's key in the endorsement hierarchy")
     for (const message of this.#order.check(attestation, attest?.clockInfo)) add('ATTESTATION_ORDER', message)
-    if (attest !== undefined) this.#checkPcrs(attest.attested, attestation, add)
+    if (attest !== undefined && this.#checkPcrs(attest.attested, attestation, add))
+      await this.#hosts.check(attestation, attest.clockInfo, path)
     await this.#checkBatch(attestation, { attest, key, add })
     this.#previous = attestationDigest(attestBytes, signatureBytes, this.#crypto.sha256)
     this.first ??= attestation
@@ -96,6 +102,7 @@ export class AttestationChecks {
   /** To be called after the last attestation. */
   async end(): Promise<void> {
     await Promise.all(this.#pending)
+    await this.#hosts.end()
     for (const { attempt, why } of this.#order.gaps) {
       const message = `attempt ${attempt} began ${why}, and nothing shows how the attempt before ended`
       this.#findings.add('ATTEMPT_GAP', `${RECORD_ENTRY} $.attempts[${attempt - 1}]`, message)
@@ -138,15 +145,20 @@ export class AttestationChecks {
     this.#pending = []
   }
 
-  #checkPcrs(quote: TpmsQuoteInfo, { pcrs }: Attestation, add: (code: FindingCode, message: string) => void): void {
+  /** @returns Whether the values shown are those that were quoted, and enough. */
+  #checkPcrs(quote: TpmsQuoteInfo, { pcrs }: Attestation, add: (code: FindingCode, message: string) => void): boolean {
+    const fail = (message: string): false => {
+      add('PCRS', message)
+      return false
+    }
     const named = Object.keys(pcrs.sha256)
       .map(Number)
       .sort((a, b) => a - b)
     const [selection, ...others] = quote.pcrSelect
     const isExact = others.length === 0 && selection?.hash === TPM_ALG.SHA256 && selection.pcrs.join() === named.join()
-    if (!isExact) return add('PCRS', 'the quote selects other registers than those whose values are shown')
-    const missing = PCRS_AT_LEAST.filter((pcr) => !named.includes(pcr))
-    if (missing.length > 0) return add('PCRS', `the quote does not cover PCR ${missing.join(', ')}`)
+    if (!isExact) return fail('the quote selects other registers than those whose values are shown')
+    const missing = this.#pcrsAtLeast.filter((pcr) => !named.includes(pcr))
+    if (missing.length > 0) return fail(`the quote does not cover PCR ${missing.join(', ')}`)
     const sha256 = Object.fromEntries(named.map((pcr) => [pcr, fromHex(pcrs.sha256[pcr])]))
     const digest = pcrDigest({
       hash: this.#crypto.hash,
@@ -155,7 +167,8 @@ export class AttestationChecks {
       banks: { sha256 },
     })
     if (digest === undefined || !equal(digest, quote.pcrDigest))
-      add('PCRS', 'the values shown do not hash to the digest that was quoted')
+      return fail('the values shown do not hash to the digest that was quoted')
+    return true
   }
 
   async #checkBatch(

@@ -19,7 +19,9 @@ import { AttestationChecks } from './attestations.ts'
 import { checkBlobs } from './blobs.ts'
 import { CheckpointWalk } from './checkpoints.ts'
 import type { Finding, Findings } from './findings.ts'
+import type { HostRules, Measurer } from '../environment/index.ts'
 import { readHosts, type AttestationKey } from './host.ts'
+import { HostChecks, type AttemptHost } from './host-state.ts'
 import { notCheckedIn, type NotChecked } from './not-checked.ts'
 import { openRecord, type OpenedRecord } from './open.ts'
 import { segmentBounds } from './segments.ts'
@@ -36,6 +38,8 @@ export interface VerifyOptions {
   readonly trust?: { readonly akNames: readonly string[] }
   /** A host that only enrolled itself is not enough, unless `trust` names its key. */
   readonly requireEnrolment?: boolean
+  /** What the reader demands of the hosts, besides what the computation does. Without it nothing counts as measured. */
+  readonly hostRules?: HostRules
   /** Called after every few of them. */
   readonly onProgress?: (progress: { readonly checkpoints: number; readonly attestations: number }) => void
 }
@@ -59,7 +63,9 @@ export interface AttachedSnapshots {
 export interface VerifyResult {
   readonly evidence: Evidence
   readonly tier: Tier
-  readonly measurer: 'unmeasured'
+  /** Who measured kernel and engine, by the rules of the reader; see docs/environment.md. */
+  readonly measurer: Measurer
+  readonly measurerWhy: string
   /** `none`: nothing is signed at all. */
   readonly enrolment: 'self' | 'none'
   readonly checkpoints: number
@@ -81,6 +87,8 @@ export interface VerifyResult {
   readonly cumulative: string | null
   /** One for each host: the Name of its attestation key, hex; null for a key that is none. */
   readonly akNames: readonly (string | null)[]
+  /** What is shown of the host of each attempt of which something is signed. */
+  readonly hosts: readonly AttemptHost[]
   /** Of a warm start: nobody but a repetition sees whether the program comes to it. Null when record.json could not be read. */
   readonly start: { readonly kind: 'cold' } | { readonly kind: 'warm'; readonly snapshotRoot: string } | null
   /** How exactly a repetition must agree, by the verifier's own table; null for unknown semantics. */
@@ -109,7 +117,9 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
   const keys = await readHosts(record, document, crypto)
   const snapshots = new SnapshotWalk(record, { computationId, crypto })
   const walk = new CheckpointWalk(record, document, { computationId, sha256: crypto.sha256, snapshots })
-  const checks = new AttestationChecks({ document, keys, crypto, findings, walk, snapshots })
+  const { tier } = ofHost(0)
+  const hosts = new HostChecks({ record, document, crypto, tier, reader: options.hostRules })
+  const checks = new AttestationChecks({ document, keys, crypto, findings, walk, snapshots, hosts })
   await checkAttestations(record, { checks, walk, onProgress: options.onProgress })
   await snapshots.end(walk, document)
   checkEnds(record, document, { checks, walk, crypto })
@@ -119,6 +129,8 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
   return {
     evidence: evidenceOf(list),
     ...ofHost(checks.count),
+    measurer: hosts.measurer.measurer,
+    measurerWhy: hosts.measurer.why,
     checkpoints: walk.count,
     attestations: checks.count,
     signedCheckpoints: checks.signedSeq + 1,
@@ -127,6 +139,7 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     runId: document.run,
     cumulative: walk.count === 0 ? null : hex(walk.cumulative),
     akNames: keys.map((key) => (key === undefined ? null : hex(key.name))),
+    hosts: hosts.hosts,
     start:
       document.computation.start === undefined
         ? { kind: 'cold' }
@@ -134,7 +147,12 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     exactness: semantics?.exactness ?? null,
     document,
     findings: list,
-    notChecked: notCheckedIn(document, { hasGaps: checks.hasGaps, blobs, snapshots: record.snapshots }),
+    notChecked: notCheckedIn(document, {
+      hasGaps: checks.hasGaps,
+      blobs,
+      snapshots: record.snapshots,
+      measurer: hosts.measurer,
+    }),
   }
 }
 
@@ -243,12 +261,11 @@ function checkEnrolment(
   }
 }
 
-function ofHost(attestations: number): Pick<VerifyResult, 'tier' | 'measurer' | 'enrolment'> {
+function ofHost(attestations: number): Pick<VerifyResult, 'tier' | 'enrolment'> {
   return {
     // The lower of what an enroller says and what a table of our own of EK roots says. There is no such table
     // yet and nobody but the host enrolls: so nothing shows that the TPM is more than a program.
     tier: 'software',
-    measurer: 'unmeasured',
     enrolment: attestations === 0 ? 'none' : 'self',
   }
 }
@@ -263,6 +280,8 @@ function unreadable(findings: Findings): VerifyResult {
   return {
     evidence: 'refuted',
     ...ofHost(0),
+    measurer: 'unmeasured',
+    measurerWhy: 'nothing could be read',
     checkpoints: 0,
     attestations: 0,
     signedCheckpoints: 0,
@@ -274,6 +293,7 @@ function unreadable(findings: Findings): VerifyResult {
     runId: null,
     cumulative: null,
     akNames: [],
+    hosts: [],
     start: null,
     exactness: null,
     document: null,

@@ -2,18 +2,21 @@
 
 import { constants } from 'node:fs'
 import { access, rm } from 'node:fs/promises'
-import { hostId, TPM_PT } from '@reprise/core'
+import { hostId, OWN_LOG_PCR, TPM_ALG, TPM_PT } from '@reprise/core'
 import {
   connect,
   DEVICE_PATH,
   flushAll,
   openDeviceTransport,
+  PcrExtend,
   ReadClock,
+  readPcrs,
   readProperties,
   swtpm,
   type Tpm,
   TpmError,
 } from '@reprise/tpm'
+import { OwnLogKeeper, type OwnRegister } from '../environment/own-log.ts'
 import { HostError } from '../error.ts'
 import { syncFolder } from '../files.ts'
 import { sha256 } from '../hashing.ts'
@@ -61,9 +64,11 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
       notices: identity.ekCertificate === null ? [...open.notices, NO_EK_CERTIFICATE] : open.notices,
     }
     const quoter = new Quoter(open.tpm, identity.ak)
+    const ownLog = new OwnLogKeeper(paths.ownLog, ownRegister(open.tpm))
     return {
       facts,
-      quote: (qualifyingData) => quoter.quote(qualifyingData),
+      quote: (qualifyingData, pcrs) => quoter.quote(qualifyingData, pcrs),
+      measure: (measured) => ownLog.measure(measured),
       nextBatchSeq: () => batchSeq.next(),
       counts: async () => (await open.tpm.execute(ReadClock())).currentTime.clockInfo,
       report: () => reportHost(open.tpm, { facts, identity, paths }),
@@ -72,6 +77,17 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
   } catch (error) {
     await open.close().catch(() => undefined)
     throw error
+  }
+}
+
+function ownRegister(tpm: Tpm): OwnRegister {
+  return {
+    read: async () => {
+      const { resetCount, restartCount } = (await tpm.execute(ReadClock())).currentTime.clockInfo
+      const { sha256: bank } = await readPcrs(tpm, [{ hash: TPM_ALG.SHA256, pcrs: [OWN_LOG_PCR] }])
+      return { value: bank?.[OWN_LOG_PCR] ?? new Uint8Array(), resetCount, restartCount }
+    },
+    extend: (digest) => tpm.execute(PcrExtend({ pcrHandle: OWN_LOG_PCR, digests: { sha256: digest } })),
   }
 }
 

@@ -26,6 +26,7 @@ const newRun = (more: Partial<OpenRun> = {}): OpenRun => ({
   environmentDigest: digest(),
   previous: ZERO_DIGEST,
   since: null,
+  pcrs: [],
   ...more,
 })
 

@@ -4,7 +4,7 @@
  */
 
 import type { Socket } from 'node:net'
-import { equal, hex } from '@reprise/core'
+import { equal, hex, type OwnMeasurement } from '@reprise/core'
 import { HostError, type HostErrorCode } from '../error.ts'
 import { prepareHome } from '../home.ts'
 import type { HostReport } from '../identity/report.ts'
@@ -16,6 +16,7 @@ import {
   encodeMessage,
   heardError,
   type HostFacts,
+  type HostQuote,
   PROTOCOL_VERSION,
   type Request,
 } from './protocol.ts'
@@ -34,6 +35,18 @@ export interface Signer extends AsyncDisposable {
   /** @throws {@link HostError} `TPM_WAS_RESET` when `previous` is of this host before a reset, `LIMIT`, `SIGNER_LOST`. */
   openRun(run: RunToSign, options?: WaitOptions): Promise<RunSigner>
   show(options?: WaitOptions): Promise<HostReport>
+  /**
+   * Has what is new of it extended into the register of the host's own log.
+   *
+   * @returns The log as it is now extended: canonical JSON.
+   * @throws {@link HostError} `LIMIT` when the log would become too long, `TPM_FAILED`, `SIGNER_LOST`.
+   */
+  measure(measured: readonly OwnMeasurement[], options?: WaitOptions): Promise<string>
+  /** @param asked - 32 bytes that the quote answers, and registers that it covers besides 0 to 7. */
+  attest(
+    asked: { readonly nonce: Uint8Array; readonly pcrs: readonly number[] },
+    options?: WaitOptions,
+  ): Promise<HostQuote>
   /**
    * Ends the signer; resolves when it has begun to leave.
    *
@@ -127,6 +140,10 @@ function hear(socket: Socket): Promise<Answer | undefined> {
   })
 }
 
+function answeredWith(request: string, { type }: Answer): HostError {
+  return new HostError('PROTOCOL', { message: `The signer answered ${request} with ${type}.` })
+}
+
 interface Pending {
   readonly resolve: (answer: Answer) => void
   readonly reject: (error: HostError) => void
@@ -162,9 +179,27 @@ class SignerClient implements Signer, RunChannel {
     const answer = await this.#whileLost(options, () =>
       this.#request((request) => ({ type: 'show', request }), 'a report of the host', options),
     )
-    if (answer.type !== 'report')
-      throw new HostError('PROTOCOL', { message: `The signer answered show with ${answer.type}.` })
+    if (answer.type !== 'report') throw answeredWith('show', answer)
     return answer.report
+  }
+
+  async measure(measured: readonly OwnMeasurement[], options: WaitOptions = {}): Promise<string> {
+    const answer = await this.#whileLost(options, () =>
+      this.#request((request) => ({ type: 'measure', request, measured }), 'a measurement of the host', options),
+    )
+    if (answer.type !== 'measured') throw answeredWith('measure', answer)
+    return answer.log
+  }
+
+  async attest(
+    asked: { readonly nonce: Uint8Array; readonly pcrs: readonly number[] },
+    options: WaitOptions = {},
+  ): Promise<HostQuote> {
+    const answer = await this.#whileLost(options, () =>
+      this.#request((request) => ({ type: 'attest', request, ...asked }), 'a quote of the host', options),
+    )
+    if (answer.type !== 'quote') throw answeredWith('attest', answer)
+    return answer.quote
   }
 
   /** Asks again, of the next signer, when the connection ends before the answer. */
@@ -248,6 +283,8 @@ class SignerClient implements Signer, RunChannel {
         return
       case 'done':
       case 'report':
+      case 'measured':
+      case 'quote':
         this.#pending.get(answer.request)?.resolve(answer)
         return
       case 'error': {

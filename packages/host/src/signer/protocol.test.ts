@@ -26,6 +26,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     environmentDigest: digest,
     previous: digest,
     since: fc.option(fc.record({ resetCount: count, restartCount: count })),
+    pcrs: fc.array(fc.nat(23), { maxLength: 24 }),
   }),
   fc.record({
     type: fc.constant('head' as const),
@@ -38,6 +39,20 @@ const request: fc.Arbitrary<Request> = fc.oneof(
   fc.record({ type: fc.constant('closeRun' as const), runId: digest }),
   fc.record({ type: fc.constant('show' as const), request: seq }),
   fc.record({ type: fc.constant('stop' as const), request: seq }),
+  fc.record({
+    type: fc.constant('measure' as const),
+    request: seq,
+    measured: fc.array(
+      fc.record({ kind: fc.constant('rewriter' as const), version: fc.string({ minLength: 1, maxLength: 8 }) }),
+      { maxLength: 4 },
+    ),
+  }),
+  fc.record({
+    type: fc.constant('attest' as const),
+    request: seq,
+    nonce: digest,
+    pcrs: fc.array(fc.nat(23), { maxLength: 24 }),
+  }),
 )
 
 const overTheWire = (message: Request | Answer): unknown => JSON.parse(JSON.stringify(encodeMessage(message)))

@@ -5,9 +5,17 @@
  * qualifying data itself (spec/measurement.md §6).
  */
 
-import { type Attestation, hex, RepriseError } from '@reprise/core'
+import {
+  type Attestation,
+  decodeOwnMeasurement,
+  hex,
+  OWN_LOG_BYTES_MAX,
+  type OwnMeasurement,
+  RepriseError,
+} from '@reprise/core'
 import { TpmError } from '@reprise/tpm'
 import { HostError, isHostErrorCode } from '../error.ts'
+import { sha256 } from '../hashing.ts'
 import type { HostReport } from '../identity/report.ts'
 import {
   boolean,
@@ -25,9 +33,9 @@ import {
   text,
 } from './decode.ts'
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 /** Longest request and longest answer, in bytes with their line feed. */
-export const REQUEST_BYTES_MAX = 4096
+export const REQUEST_BYTES_MAX = 1 << 18
 export const ANSWER_BYTES_MAX = 1 << 20
 
 /** resetCount and restartCount: while both stay, the TPM's clock and PCRs have one continuous history. */
@@ -47,6 +55,8 @@ export interface OpenRun {
   readonly previous: Uint8Array
   /** Of that attestation, when this host made it. */
   readonly since: TpmCounts | null
+  /** Registers that its quotes cover besides 0 to 7. */
+  readonly pcrs: readonly number[]
 }
 
 /** What a run wants signed next. */
@@ -64,6 +74,15 @@ export type Request =
   | ({ readonly type: 'head'; readonly runId: Uint8Array; readonly urgent: boolean } & RunHead)
   | { readonly type: 'closeRun'; readonly runId: Uint8Array }
   | { readonly type: 'show'; readonly request: number }
+  /** Extends what is new of it into the register of the host's own log. */
+  | { readonly type: 'measure'; readonly request: number; readonly measured: readonly OwnMeasurement[] }
+  /** A quote for whoever asks how this host is; `nonce` is 32 bytes that go into its qualifying data by their own tag. */
+  | {
+      readonly type: 'attest'
+      readonly request: number
+      readonly nonce: Uint8Array
+      readonly pcrs: readonly number[]
+    }
   | { readonly type: 'stop'; readonly request: number }
 
 /** What the signer says about its host at once. */
@@ -85,6 +104,16 @@ export interface HostFacts {
   readonly notices: readonly string[]
 }
 
+/** A quote that shows how a host is. */
+export interface HostQuote {
+  /** TPMS_ATTEST. */
+  readonly attest: Uint8Array
+  /** TPMT_SIGNATURE. */
+  readonly signature: Uint8Array
+  /** Bank SHA-256, hex by index. */
+  readonly pcrs: Readonly<Record<string, string>>
+}
+
 export interface SaidError {
   readonly code: string
   readonly message: string
@@ -95,6 +124,8 @@ export type Answer =
   | { readonly type: 'hello'; readonly version: number; readonly pid: number; readonly host: HostFacts }
   | { readonly type: 'done'; readonly request: number }
   | { readonly type: 'report'; readonly request: number; readonly report: HostReport }
+  | { readonly type: 'measured'; readonly request: number; readonly log: string }
+  | { readonly type: 'quote'; readonly request: number; readonly quote: HostQuote }
   | { readonly type: 'receipt'; readonly runId: Uint8Array; readonly attestation: Attestation }
   /** About a request, about a run, or (with neither) about the connection, which then ends. */
   | {
@@ -108,6 +139,16 @@ const digest = bytes(32)
 const count32 = integer(0, 0xffffffff)
 const counts = object<TpmCounts>({ resetCount: count32, restartCount: count32 })
 const requestNumber = integer(0)
+const registers = list(integer(0, 23), 24)
+
+const OWN_MEASUREMENTS_MAX = 16
+const measurement: Decode<OwnMeasurement> = (value, path) => {
+  try {
+    return decodeOwnMeasurement(value, path, sha256)
+  } catch (cause) {
+    throw new HostError('PROTOCOL', { message: (cause as Error).message, cause })
+  }
+}
 
 const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonly type: Type }> } = {
   hello: object({ type: oneOf('hello'), version: integer(0) }),
@@ -120,6 +161,7 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
     environmentDigest: digest,
     previous: digest,
     since: nullable(counts),
+    pcrs: registers,
   }),
   head: object({
     type: oneOf('head'),
@@ -131,6 +173,12 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
   }),
   closeRun: object({ type: oneOf('closeRun'), runId: digest }),
   show: object({ type: oneOf('show'), request: requestNumber }),
+  measure: object({
+    type: oneOf('measure'),
+    request: requestNumber,
+    measured: list(measurement, OWN_MEASUREMENTS_MAX),
+  }),
+  attest: object({ type: oneOf('attest'), request: requestNumber, nonce: digest, pcrs: registers }),
   stop: object({ type: oneOf('stop'), request: requestNumber }),
 }
 
@@ -138,6 +186,7 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
 const TPM_BYTES_MAX = 4096
 const BATCH_PATH_MAX = 64
 
+const pcrValues = dictionary(/^(\d|1\d|2[0-3])$/, hexText(32))
 const attestation = object<Attestation>({
   attempt: integer(1),
   attest: hexText(1, TPM_BYTES_MAX),
@@ -147,7 +196,7 @@ const attestation = object<Attestation>({
     path: list(hexText(32), BATCH_PATH_MAX),
     seq: decimal,
   }),
-  pcrs: object<Attestation['pcrs']>({ sha256: dictionary(/^(\d|1\d|2[0-3])$/, hexText(32)) }),
+  pcrs: object<Attestation['pcrs']>({ sha256: pcrValues }),
   seq: integer(0),
   signature: hexText(1, TPM_BYTES_MAX),
 })
@@ -176,6 +225,16 @@ const ANSWERS: { readonly [Type in Answer['type']]: Decode<Answer & { readonly t
   hello: object({ type: oneOf('hello'), version: integer(0), pid: integer(1), host: hostFacts }),
   done: object({ type: oneOf('done'), request: requestNumber }),
   report: object({ type: oneOf('report'), request: requestNumber, report }),
+  measured: object({ type: oneOf('measured'), request: requestNumber, log: text(OWN_LOG_BYTES_MAX) }),
+  quote: object({
+    type: oneOf('quote'),
+    request: requestNumber,
+    quote: object<HostQuote>({
+      attest: bytes(1, TPM_BYTES_MAX),
+      signature: bytes(1, TPM_BYTES_MAX),
+      pcrs: pcrValues,
+    }),
+  }),
   receipt: object({ type: oneOf('receipt'), runId: digest, attestation }),
   error: object({
     type: oneOf('error'),

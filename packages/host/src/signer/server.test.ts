@@ -10,7 +10,7 @@ import { HostError } from '../error.ts'
 import { sha256 } from '../hashing.ts'
 import { connectSigner, type Signer } from './client.ts'
 import { eventually, FakeHost } from './fake-host.ts'
-import type { RunHead } from './protocol.ts'
+import { PROTOCOL_VERSION, REQUEST_BYTES_MAX, type RunHead } from './protocol.ts'
 import { SignerServer, type SignerServerOptions } from './server.ts'
 
 const digest = (): Uint8Array => new Uint8Array(randomBytes(32))
@@ -69,7 +69,7 @@ async function speak(socketPath: string, send: (socket: Socket) => void): Promis
   return heard
 }
 
-const HELLO = '{"type":"hello","version":1}\n'
+const HELLO = `{"type":"hello","version":${PROTOCOL_VERSION}}\n`
 
 describe('the signer', () => {
   test('greets with its host, and shows it', async () => {
@@ -235,9 +235,9 @@ describe('the signer', () => {
   })
 
   test.each([
-    ['a line without end', 'x'.repeat(5000), 'longer than'],
+    ['a line without end', 'x'.repeat(REQUEST_BYTES_MAX + 1), 'longer than'],
     ['a request before hello', '{"type":"show","request":1}\n', 'before hello'],
-    ['another version', '{"type":"hello","version":2}\n', 'speaks version 1'],
+    ['another version', '{"type":"hello","version":1}\n', `speaks version ${PROTOCOL_VERSION}`],
     ['what is not JSON', 'GET / HTTP/1.1\n', 'not JSON'],
     ['bytes to sign', `${HELLO}{"type":"quote","qualifyingData":"00"}\n`, 'request.type must be'],
   ])('answers %s with an error and ends the connection', async (_what, sent, expected) => {

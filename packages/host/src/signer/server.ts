@@ -6,7 +6,7 @@
 
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { hex, type Sha256 } from '@reprise/core'
+import { hex, type OwnMeasurement, type Sha256 } from '@reprise/core'
 import { HostError } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import { Batcher, type Quote } from './batcher.ts'
@@ -16,8 +16,10 @@ import { type HostFacts, type OpenRun, sayError, type TpmCounts } from './protoc
 /** The TPM of a host, open, with its identity. */
 export interface SigningHost {
   readonly facts: HostFacts
-  /** Quotes PCRs 0 to 7 with the AK. */
-  quote(qualifyingData: Uint8Array): Promise<Quote>
+  /** Quotes PCRs 0 to 7 and these with the AK. */
+  quote(qualifyingData: Uint8Array, pcrs: readonly number[]): Promise<Quote>
+  /** Extends what is new of it into the register of the own log. @returns The log, as its text. */
+  measure(measured: readonly OwnMeasurement[]): Promise<string>
   nextBatchSeq(): Promise<bigint>
   counts(): Promise<TpmCounts>
   report(): Promise<HostReport>
@@ -83,7 +85,7 @@ export class SignerServer {
       this.#batcher = new Batcher({
         hostId: host.facts.hostId,
         sha256: this.#options.sha256,
-        quote: (qualifyingData) => host.quote(qualifyingData),
+        quote: (qualifyingData, pcrs) => host.quote(qualifyingData, pcrs),
         nextBatchSeq: () => host.nextBatchSeq(),
         batchesPerSecond: this.#options.batchesPerSecond,
         onFailure: (error) => this.leave('the TPM failed', error),

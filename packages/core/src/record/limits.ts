@@ -27,7 +27,7 @@ export const ATTESTATIONS_BYTES_MAX = 1024 * MiB
 export const SNAPSHOTS_BYTES_MAX = 16 * MiB
 export const EVIDENCE_BYTES_MAX = 16 * MiB
 /** A log of a host; a list of IMA that is larger is left out. */
-export const LOG_BYTES_MAX = EVIDENCE_BYTES_MAX
+export const LOG_BYTES_MAX = 16 * MiB
 /** A line of checkpoints.jsonl, snapshots.jsonl or attestations.jsonl. */
 export const LINE_BYTES_MAX = 65_536
 /** Runs in one batch. */

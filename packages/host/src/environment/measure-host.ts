@@ -51,7 +51,7 @@ async function engineFiles(): Promise<{ readonly form: 'bundle' | 'source'; read
   // packages/host/src/environment/measure-host.ts; a build is one folder.
   const root = form === 'source' ? join(dirname(here), '../../../..') : dirname(here)
   const patterns = form === 'source' ? SOURCES : ['*.js']
-  const names = globSync(patterns, { cwd: root }).filter((name) => !/\.test\.ts$/.test(name))
+  const names = globSync(patterns, { cwd: root }).filter((name) => !name.endsWith('.test.ts'))
   const sorted = names.toSorted((a, b) => compare(utf8(a), utf8(b)))
   const files: EngineFile[] = []
   for (const name of sorted) files.push({ name, sha256: await digestOf(join(root, name)) })

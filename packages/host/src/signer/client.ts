@@ -8,6 +8,7 @@ import { equal, hex, type OwnMeasurement } from '@reprise/core'
 import { HostError, type HostErrorCode } from '../error.ts'
 import { prepareHome } from '../home.ts'
 import type { HostReport } from '../identity/report.ts'
+import { greet, greetOn } from './greet.ts'
 import { LineReader, writeLine } from './lines.ts'
 import {
   type Answer,
@@ -17,11 +18,10 @@ import {
   heardError,
   type HostFacts,
   type HostQuote,
-  PROTOCOL_VERSION,
   type Request,
 } from './protocol.ts'
 import { ClientRun, type RunChannel, type RunSigner, type RunToSign, type WaitOptions } from './run-signer.ts'
-import { reachSigner, retireIdentity, type SignerSettings, tryConnect } from './start.ts'
+import { retireIdentity, type SignerSettings, tryConnect } from './start.ts'
 import { pause, within } from './within.ts'
 
 export interface ConnectOptions extends SignerSettings {
@@ -61,8 +61,6 @@ export interface Signer extends AsyncDisposable {
 const RECOVER_MS = 60_000
 const BACKOFF_MIN_MS = 50
 const BACKOFF_MAX_MS = 5_000
-/** A signer that is making its TPM's identity says hello when that is done. */
-const HELLO_MS = 180_000
 /** How many signers in a row may end under one question. */
 const ATTEMPTS_MAX = 3
 /** Heads wait with the client while more than this is unsent, in bytes. */
@@ -79,65 +77,6 @@ const PASSING: ReadonlySet<HostErrorCode> = new Set(['SIGNER_START', 'SIGNER_LOS
 export async function connectSigner(options: ConnectOptions): Promise<Signer> {
   const { socket, host } = await greet(options, options.signal)
   return new SignerClient(options, socket, host)
-}
-
-interface Greeted {
-  readonly socket: Socket
-  readonly host: HostFacts
-}
-
-/** Reaches a signer and hears its hello; one that is just leaving is left for the next. */
-async function greet(settings: SignerSettings, signal: AbortSignal | undefined): Promise<Greeted> {
-  const deadline = performance.now() + HELLO_MS
-  while (performance.now() < deadline) {
-    const socket = await reachSigner(settings, signal)
-    const host = await greetOn(socket, signal)
-    if (host !== undefined) return { socket, host }
-    await pause(BACKOFF_MIN_MS, signal)
-  }
-  throw new HostError('SIGNER_START', { message: 'Signer after signer ends without a word.' })
-}
-
-/** @returns Undefined when the connection ends before the signer said anything. */
-async function greetOn(socket: Socket, signal: AbortSignal | undefined): Promise<HostFacts | undefined> {
-  try {
-    const hello = hear(socket)
-    writeLine(socket, encodeMessage({ type: 'hello', version: PROTOCOL_VERSION }))
-    const answer = await within(hello, { what: 'a hello of the signer', signal, timeoutMs: HELLO_MS })
-    if (answer?.type === 'error') throw heardError(answer.error)
-    if (answer === undefined || answer.type === 'hello') return answer?.host
-    throw new HostError('PROTOCOL', { message: `The signer began with ${answer.type}.` })
-  } catch (error) {
-    socket.destroy()
-    throw error
-  }
-}
-
-/** The first answer; undefined when the connection ends before. Leaves the socket paused. */
-function hear(socket: Socket): Promise<Answer | undefined> {
-  const { promise, resolve } = Promise.withResolvers<readonly unknown[]>()
-  const reader = new LineReader(ANSWER_BYTES_MAX)
-  const closed = (): void => resolve([])
-  const data = (chunk: Buffer): void => {
-    try {
-      const values = [...reader.push(chunk)]
-      if (values.length === 0) return
-      // What comes next is for whoever listens then.
-      socket.pause()
-      resolve(values)
-    } catch (error) {
-      socket.destroy(error as Error)
-    }
-  }
-  // An error ends the connection, and `close` tells it.
-  socket.on('error', () => undefined)
-  socket.on('close', closed)
-  socket.on('data', data)
-  return promise.then((values) => {
-    socket.off('close', closed)
-    socket.off('data', data)
-    return values.length === 0 ? undefined : decodeAnswer(values[0])
-  })
 }
 
 function answeredWith(request: string, { type }: Answer): HostError {

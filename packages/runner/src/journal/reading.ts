@@ -135,8 +135,8 @@ class Reading implements AsyncDisposable {
   #lastAttestation: Attestation | undefined
   #signedSeq = -1
   #heldSeq = -1
-  /** The attempt was stopped because of its host: the next attestation is its last. */
-  #isChanged = false
+  /** The attempt was stopped because of its host: announced, the next attestation shows it; shown, it was the last. */
+  #change: 'none' | 'announced' | 'shown' = 'none'
   #outcome: Outcome | null = null
   #keep: KeepSnapshots = 'all'
   #ended: JournalRun['ended'] = null
@@ -185,7 +185,9 @@ class Reading implements AsyncDisposable {
         this.#keep = entry.snapshots
         return undefined
       case 'changed':
-        this.#isChanged = true
+        must(this.#lastAttestation?.attempt === this.#attempts.length, 'comes before an attestation of its attempt')
+        must(this.#change === 'none', 'says again that the host changed')
+        this.#change = 'announced'
         return undefined
       case 'outcome':
         this.#setOutcome(decodeOutcome(entry.outcome))
@@ -266,7 +268,7 @@ class Reading implements AsyncDisposable {
     this.#sections.end(startBytes, this.#signedSeq)
     this.#snapshots = this.#snapshots.filter(({ seq }) => seq <= this.#signedSeq)
     this.#ended = null
-    this.#isChanged = false
+    this.#change = 'none'
     must(
       this.#snapshots.some(({ seq }) => seq === attempt.from),
       'goes on from no snapshot that was signed',
@@ -306,10 +308,12 @@ class Reading implements AsyncDisposable {
     const { attempt, seq } = attestation
     must(attempt === this.#attempts.length, `is an attestation of attempt ${attempt}`)
     must(seq < this.#next, 'is an attestation of a checkpoint that comes later')
+    must(this.#change !== 'shown', 'is an attestation of an attempt that was stopped')
+    if (this.#change === 'announced') this.#change = 'shown'
     this.#attestationCount += 1
     this.#lastAttestation = attestation
     this.#signedSeq = Math.max(this.#signedSeq, seq)
-    if (!this.#isChanged) this.#heldSeq = Math.max(this.#heldSeq, seq)
+    if (this.#change === 'none') this.#heldSeq = Math.max(this.#heldSeq, seq)
   }
 
   #setOutcome(outcome: Outcome): void {

@@ -46,7 +46,7 @@ interface VerifyAnswer {
   readonly evidence: string
   readonly measurer: string
   readonly findings: readonly { readonly code: string; readonly severity: string }[]
-  readonly hosts: readonly (HostAnswer & { readonly changed: readonly { readonly pcr: number }[] })[]
+  readonly attempts: readonly (HostAnswer & { readonly changed: readonly { readonly pcr: number }[] })[]
 }
 
 let room: Room
@@ -166,11 +166,11 @@ describe('a run that demands Secure Boot, a kernel, an engine and a register', (
     expect(verified).toMatchObject({ evidence: 'verified', measurer: 'unmeasured' })
     // The laptop's firmware started its TPM from locality 3, and nobody can start a software TPM from there: PCR 0 shows it.
     expect(verified.findings.map(({ code }) => code)).toEqual(['LOG_REPLAY', 'SELF_ENROLLED'])
-    expect(verified.hosts[0].boot.registers.filter(({ pcr }) => pcr < 8).map(({ state }) => state.kind)).toEqual([
+    expect(verified.attempts[0].boot.registers.filter(({ pcr }) => pcr < 8).map(({ state }) => state.kind)).toEqual([
       'other-start',
       ...Array.from({ length: 7 }, () => 'equal'),
     ])
-    expect(verified.hosts[0].rules.map(({ answer: each }) => each)).toEqual(['met', 'met', 'met', 'met', 'met'])
+    expect(verified.attempts[0].rules.map(({ answer: each }) => each)).toEqual(['met', 'met', 'met', 'met', 'met'])
     // The reader's own rules: the same hold, and the tier of a software TPM does not.
     expect(await verify(join(folder, 'r.reprise'), ['--host-rules', rules])).toMatchObject({ evidence: 'verified' })
     const strict = join(folder, 'strict.yaml')
@@ -295,7 +295,7 @@ describe('a register that changes under a run', () => {
     expect(stopped.evidence).toBe('unverifiable')
     expect(stopped.findings.map(({ code }) => code)).toEqual(expect.arrayContaining(['HOST_CHANGED', 'INCOMPLETE']))
     expect(stopped.findings.filter(({ severity }) => severity === 'refutes')).toEqual([])
-    expect(stopped.hosts[0].changed).toMatchObject([{ pcr: 7 }])
+    expect(stopped.attempts[0].changed).toMatchObject([{ pcr: 7 }])
     const journal = await peek(home, run)
     expect(journal?.heldSeq).toBeLessThan(journal?.signedSeq ?? 0)
 

@@ -65,7 +65,7 @@ export interface PlannedQuote {
 export interface Draft {
   computation: Mutable<Computation>
   run: string
-  hosts: { tpm: ImitationTpm; ek: Uint8Array | null }[]
+  hosts: { tpm: ImitationTpm; ek: Uint8Array | null; certificates?: Uint8Array[] }[]
   attempts: Mutable<Attempt>[]
   checkpoints: Mutable<Checkpoint>[]
   snapshots: Mutable<Snapshot>[]
@@ -207,16 +207,18 @@ export function sign(draft: Draft, hook: SignerHook = (fields) => fields): Signe
     schema: 'reprise/record/v1',
     attempts: draft.attempts,
     computation: draft.computation,
-    hosts: draft.hosts.map(({ ek }, i) => ({
+    hosts: draft.hosts.map(({ ek, certificates = [] }, i) => ({
       ak: hostEntryNames(i).ak,
+      certificates: certificates.map((_, place) => hostEntryNames(i).certificate(place)),
       ek: ek === null ? null : hostEntryNames(i).ek,
     })),
     outcome: draft.outcome,
     run: draft.run,
   }
   const evidence = new Map<string, Uint8Array>()
-  for (const [i, { tpm, ek }] of draft.hosts.entries()) {
+  for (const [i, { tpm, ek, certificates = [] }] of draft.hosts.entries()) {
     evidence.set(hostEntryNames(i).ak, tpm.publicArea)
+    for (const [place, der] of certificates.entries()) evidence.set(hostEntryNames(i).certificate(place), der)
     if (ek !== null) evidence.set(hostEntryNames(i).ek, ek)
   }
   for (const log of draft.logs) evidence.set(logEntryName(hex(sha256(log))), log)

@@ -76,9 +76,10 @@ const keep = (): Option =>
     'how many of the newest stay in the store, all, or none after the end (default: all, or as the run began)',
   ).argParser(keepSnapshots)
 const trust = (): Option =>
-  new Option('--trust <key>', 'an attestation key that you know, by its Name in hex; may be given again').argParser(
-    list,
-  )
+  new Option(
+    '--trust <policy>',
+    'a file that says whom you trust, or an attestation key that you know, by its Name in hex; may be given again',
+  ).argParser(list)
 
 const blobs = (): Option =>
   new Option(

@@ -21,7 +21,7 @@ export {
   type StepFinding,
   type StepPlace,
 } from './difference/index.ts'
-export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
+export { readFailure, RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportCel, exportRecord, exportRun } from './export/index.ts'
 export { lookAtHost, ruleText, tierOf, type HostChange, type HostLook } from './host/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'

@@ -1,5 +1,6 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
+import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
 import { hostCases } from './hosts.ts'
@@ -19,6 +20,8 @@ export const recordCases: readonly RecordCase[] = [
   ...resumedCases,
   ...warmCases,
   ...hostCases,
+  ...enrolledCases,
 ]
 
+export { READ_AT } from './case.ts'
 export type { RecordCase }

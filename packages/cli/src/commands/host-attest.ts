@@ -3,12 +3,12 @@ import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { allMet, evaluateHostRules, hex, showHost, type HostRuleAnswer } from '@reprise/core'
 import { logPlaces } from '@reprise/host'
-import { lookAtHost, nodeCrypto, readHostRules, writeFailure } from '@reprise/runner'
+import { lookAtHost, nodeCrypto, readHostRules, tierOf, writeFailure } from '@reprise/runner'
 import { createContext, openSigner } from '../context.ts'
 import { EXIT_NO, EXIT_YES } from '../exit.ts'
 import { advise, paint, safe } from '../print/format.ts'
 import { hostRows, ruleRow } from '../print/host.ts'
-import { ownTier, weakestLink } from '../print/tier.ts'
+import { weakestLink } from '../print/tier.ts'
 
 interface AttestOptions {
   readonly rules?: string
@@ -25,14 +25,14 @@ export async function action(options: object): Promise<number> {
   const look = await lookAtHost({ signer, home: context.home, rules, quote: true, signal: context.signal })
   const { quote } = look
   if (quote === undefined) throw new Error('a quote was asked for')
-  const tier = ownTier(signer.host)
+  const tier = await tierOf(signer.host)
   const { state, quoted, ima } = quote
   const answers = rules === undefined ? [] : evaluateHostRules(rules, { state, quoted, tier, hash: nodeCrypto.hash })
   const shown = showHost(state, ima)
   const document = {
     schema: 'reprise/host-attestation/v1',
     hostId: hex(signer.host.hostId),
-    tier,
+    tier: tier.name,
     ak: hex(signer.host.akPublic),
     nonce: hex(quote.nonce),
     attest: hex(quote.attest),
@@ -59,7 +59,12 @@ export async function action(options: object): Promise<number> {
   if (json) process.stdout.write(`${JSON.stringify(document)}\n`)
   else
     print(
-      { shown, answers, pcrs: quote.pcrs, tier: weakestLink(tier, 'self') },
+      {
+        shown,
+        answers,
+        pcrs: quote.pcrs,
+        tier: weakestLink(tier.name, signer.host.certificates.length > 0 ? 'authority' : 'self'),
+      },
       logPlaces(signer.host.tpm.transport).boot?.source === 'user',
     )
   return allMet(answers) ? EXIT_YES : EXIT_NO

@@ -24,6 +24,7 @@ import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/ru
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
 import { isRunName } from '../run-name.ts'
+import { trustOf } from '../trust.ts'
 import { answer as verifyAnswer, printVerdict, verifyFile } from './verify.ts'
 
 interface ResumeOptions {
@@ -62,10 +63,10 @@ export async function action(options: object, [name = '']: readonly string[]): P
 const EXPECTED: readonly Finding['code'][] = ['HOST_CHANGED', 'INCOMPLETE', 'UNSIGNED_TAIL']
 
 /** Attempts that were stopped because of their host, and the checkpoint whose attestation shows it. */
-function stoppedAt({ hosts, document }: VerifyResult): ReadonlyMap<number, number> {
+function stoppedAt({ attempts, document }: VerifyResult): ReadonlyMap<number, number> {
   if (document?.computation.host?.onChange !== 'stop') return new Map()
   return new Map(
-    hosts.flatMap(({ attempt, unmetAt }): [number, number][] => {
+    attempts.flatMap(({ attempt, unmetAt }): [number, number][] => {
       const isRepetition = (document.attempts[attempt - 1]?.environment.repeats ?? null) !== null
       return unmetAt === null || isRepetition ? [] : [[attempt, unmetAt.seq]]
     }),
@@ -74,7 +75,7 @@ function stoppedAt({ hosts, document }: VerifyResult): ReadonlyMap<number, numbe
 
 /** @returns The exit code when evidence stands against going on, else what was found. */
 async function refusal(path: string, { trust, json = false }: ResumeOptions): Promise<number | VerifyResult> {
-  const result = await verifyFile(path, trust === undefined ? {} : { trust })
+  const result = await verifyFile(path, trust === undefined ? {} : { trust: await trustOf(trust) })
   if (isGoodEnough(result)) return result
   if (json) process.stdout.write(`${JSON.stringify(verifyAnswer(path, result))}\n`)
   else printVerdict(path, result)

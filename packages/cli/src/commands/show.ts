@@ -26,9 +26,9 @@ export async function action(options: object, [path = '']: readonly string[]): P
   const result = await verifyFile(path)
   const { document, evidence } = result
   if (json) {
-    const { findings, checkpoints, attestations, snapshots, attached, cumulative, hosts, measurer } = result
+    const { findings, checkpoints, attestations, snapshots, attached, cumulative, hosts, attempts, measurer } = result
     process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, measurer, hosts, document, findings })}\n`,
+      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, measurer, hosts, attempts, document, findings })}\n`,
     )
   } else {
     printVerdict(path, result)
@@ -56,7 +56,7 @@ function printDocument(document: RecordDocument, result: VerifyResult): void {
     const name = attempts.length === 1 ? 'host' : `attempt ${attempt}`
     rows.push([name, `${e.cpu}, ${e.platform} ${e.kernel} ${e.architecture}, Node ${e.node}, Reprise ${e.reprise}`])
     rows.push(['TPM', `${e.tpm.manufacturer} ${e.tpm.firmware} by ${e.tpm.transport}`])
-    const shown = result.hosts.find((each) => each.attempt === attempt)
+    const shown = result.attempts.find((each) => each.attempt === attempt)
     if (shown !== undefined) rows.push(...shownHost(shown))
     if (e.repeats !== null) rows.push(['repeats', `run ${e.repeats}`])
     for (const run of e.follows) rows.push(['follows', `run ${run}`])

@@ -1,12 +1,14 @@
 /** `reprise verify`: offline, of one record or many. */
 import { resolve } from 'node:path'
 import { verifyRecord, type AttemptHost, type Finding, type HostRules, type VerifyResult } from '@reprise/core'
+import type { TrustPolicy } from '@reprise/core/certificates'
 import { nodeCrypto, readHostRules, readingRecord, runtimeOf } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 import { weakestLink } from '../print/tier.ts'
+import { trustOf } from '../trust.ts'
 
 interface VerifyCommandOptions {
   readonly trust?: readonly string[]
@@ -19,14 +21,16 @@ interface VerifyCommandOptions {
 const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN } as const
 
 export async function action(options: object, paths: readonly string[]): Promise<number> {
-  const { json = false, ...policy } = options as VerifyCommandOptions
-  const given = await policyOf(policy)
+  const { json = false, trust: given, requireEnrolment = false, hostRules } = options as VerifyCommandOptions
+  // Once for all records.
+  const trust = given === undefined ? undefined : await trustOf(given)
+  const rules = hostRules === undefined ? undefined : await readHostRules(resolve(hostRules), hostRules)
   const answers: object[] = []
   const codes = new Set<number>()
   for (const path of paths) {
     try {
       // One record at a time bounds the memory, and the answers keep their order.
-      const result = await verifyFile(path, given)
+      const result = await verifyFile(path, { trust, requireEnrolment, rules })
       codes.add(EXITS[result.evidence])
       if (json) answers.push(answer(path, result))
       else printVerdict(path, result)
@@ -47,21 +51,22 @@ export async function action(options: object, paths: readonly string[]): Promise
   return [EXIT_NO, EXIT_USAGE, EXIT_UNKNOWN].find((code) => codes.has(code)) ?? EXIT_YES
 }
 
-type Policy = Omit<VerifyCommandOptions, 'json' | 'hostRules'> & { readonly rules?: HostRules }
-
-async function policyOf({ hostRules, ...policy }: Omit<VerifyCommandOptions, 'json'>): Promise<Policy> {
-  return hostRules === undefined ? policy : { ...policy, rules: await readHostRules(resolve(hostRules), hostRules) }
+export interface Policy {
+  readonly trust?: TrustPolicy | undefined
+  readonly requireEnrolment?: boolean
+  readonly rules?: HostRules | undefined
 }
 
-export async function verifyFile(path: string, policy: Policy = {}): Promise<VerifyResult> {
+export async function verifyFile(path: string, { trust, requireEnrolment, rules }: Policy = {}): Promise<VerifyResult> {
   const progress = progressLine()
   return await readingRecord(path, async (source) => {
     await using _source = source
     return await verifyRecord(source, {
       crypto: nodeCrypto,
-      ...(policy.trust !== undefined && { trust: { akNames: policy.trust } }),
-      ...(policy.requireEnrolment === true && { requireEnrolment: true }),
-      ...(policy.rules !== undefined && { hostRules: policy.rules }),
+      nowMs: Date.now(),
+      ...(trust !== undefined && { trust }),
+      ...(requireEnrolment === true && { requireEnrolment }),
+      ...(rules !== undefined && { hostRules: rules }),
       onProgress: ({ checkpoints, attestations }) =>
         progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
     })
@@ -92,6 +97,7 @@ export function answer(path: string, result: VerifyResult): object {
     cumulative: result.cumulative,
     attestationKeys: result.akNames,
     hosts: result.hosts,
+    attempts: result.attempts,
     start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
@@ -121,6 +127,7 @@ export function printVerdict(path: string, result: VerifyResult): void {
   const self = findings.some(({ code }) => code === 'SELF_ENROLLED') ? '   SELF_ENROLLED' : ''
   line(`${word}, not repeated${self}   ${safe(path)}   ${result.cumulative === null ? '' : short(result.cumulative)}`)
   line(`  ${weakestLink(result.tier, result.enrolment)}`)
+  for (const host of result.hosts) if (host.enrolment === 'authority') line(`  ${enrolledHost(host)}`)
   line(`  ${count(result.checkpoints, 'checkpoint')}, ${count(result.attestations, 'attestation')}${startedAt(result)}`)
   if (result.signedCheckpoints < result.checkpoints)
     line(
@@ -128,10 +135,14 @@ export function printVerdict(path: string, result: VerifyResult): void {
     )
   for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
   if (result.measurer !== 'unmeasured') line(`  measured (${result.measurer}): ${result.measurerWhy}`)
-  for (const host of result.hosts) for (const text of hostLines(host)) line(`  ${safe(text)}`)
+  for (const host of result.attempts) for (const text of hostLines(host)) line(`  ${safe(text)}`)
   if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+}
+
+function enrolledHost({ name, authority, tier }: VerifyResult['hosts'][number]): string {
+  return `host ${safe(name ?? '')}, ${tier} TPM, by the word of ${safe(authority ?? '')}`
 }
 
 /** In a line or two, where there is more than the host's own word. */

@@ -248,10 +248,17 @@ describe('measurerOf', () => {
 
 test('evaluateHostRules answers each rule, and unknown is not met', () => {
   const quoted = quotedOf({ ...zeros, [OWN_LOG_PCR]: own }, power)
-  const host = { state: assessHost(logs, quoted, hash), quoted, tier: 'firmware', hash } as const
+  const host = {
+    state: assessHost(logs, quoted, hash),
+    quoted,
+    tier: { name: 'firmware', isKnown: true },
+    hash,
+  } as const
   const ask = (rules: object) => evaluateHostRules(decodeHostRules({ onChange: 'stop', ...rules }), host)
   expect(ask({ tier: 'firmware' })).toMatchObject([{ answer: 'met' }])
   expect(ask({ tier: 'hardware' })).toMatchObject([{ answer: 'unmet', at: 'tier' }])
+  const stranger = { ...host, tier: { name: 'software', isKnown: false } } as const
+  expect(evaluateHostRules({ onChange: 'stop', tier: 'firmware' }, stranger)).toMatchObject([{ answer: 'unknown' }])
   expect(ask({ pcrs: { sha256: { '7': '00'.repeat(32), '14': '00'.repeat(32) } } })).toMatchObject([
     { answer: 'met', at: 'pcrs.sha256.7' },
     { answer: 'unknown', at: 'pcrs.sha256.14' },

@@ -1,10 +1,11 @@
 /** Whether a host meets what a computation demands of it. Format: spec/computation.md §7. */
 import { hex } from '../bytes/index.ts'
+import { type Tier, TIERS } from '../certificates/tier.ts'
 import type { HashAlgorithm } from '../crypto.ts'
 import { factsUnknown } from '../event-log/facts.ts'
 import { evaluateRules, type EventLogRule } from '../event-log/rules.ts'
 import { bankHash, type HostState, type Quoted } from './assess.ts'
-import { TIERS, type HostRules, type HostTierName } from './host-rules.ts'
+import type { HostRules } from './host-rules.ts'
 
 export interface HostRuleAnswer {
   /** Where the rule stands, such as `tier`, `pcrs.sha256.7`, `eventLog[1]`. */
@@ -18,10 +19,17 @@ export interface HostRuleAnswer {
   readonly events: readonly number[]
 }
 
+/** The kind of a host's TPM. */
+export interface HostTier {
+  readonly name: Tier
+  /** Somebody who is trusted says so, or the host itself that it is no better; else it may be a better one. */
+  readonly isKnown: boolean
+}
+
 export interface HostToEvaluate {
   readonly state: HostState
   readonly quoted: Quoted
-  readonly tier: HostTierName
+  readonly tier: HostTier
   readonly hash: (algorithm: HashAlgorithm, data: Uint8Array) => Uint8Array
 }
 
@@ -40,10 +48,11 @@ export function allMet(answers: readonly HostRuleAnswer[]): boolean {
   return answers.every(({ answer }) => answer === 'met')
 }
 
-function tierAnswer(expected: HostTierName, tier: HostTierName): HostRuleAnswer {
-  const isMet = TIERS.indexOf(tier) >= TIERS.indexOf(expected)
-  const found = `what vouches for this TPM is good for the tier ${tier}`
-  return { at: 'tier', rule: 'tier', answer: isMet ? 'met' : 'unmet', expected, found, events: [] }
+function tierAnswer(expected: Tier, { name, isKnown }: HostTier): HostRuleAnswer {
+  const isMet = TIERS.indexOf(name) >= TIERS.indexOf(expected)
+  const answer = isMet ? 'met' : isKnown ? 'unmet' : 'unknown'
+  const found = isKnown || isMet ? `a ${name} TPM` : 'nobody who is trusted here says what kind of TPM it is'
+  return { at: 'tier', rule: 'tier', answer, expected, found, events: [] }
 }
 
 function pcrAnswer(pcr: string, expected: string, { pcrs }: Quoted): HostRuleAnswer {

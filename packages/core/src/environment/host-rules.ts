@@ -1,17 +1,15 @@
 /** What a computation may demand of the host that runs it. Format: spec/computation.md §7. */
+import { type Tier, TIERS } from '../certificates/tier.ts'
 import { bankLengthBytes, PCR_COUNT } from '../event-log/bank.ts'
 import { decodeEventLogRules } from '../event-log/decode-rules.ts'
 import type { EventLogRule } from '../event-log/rules.ts'
 import { digest, fields, isObject, list, oneOf, wrong } from '../record/shape.ts'
 
 export const ENGINES_MAX = 4096
-export const TIERS = ['software', 'firmware', 'hardware'] as const
-
-export type HostTierName = (typeof TIERS)[number]
 
 export interface HostRules {
   /** The lowest that is enough. */
-  readonly tier?: HostTierName
+  readonly tier?: Tier
   /** Values by register, hex. */
   readonly pcrs?: { readonly sha256: Readonly<Record<string, string>> }
   readonly eventLog?: readonly EventLogRule[]

@@ -20,9 +20,9 @@ export {
   readOwnLog,
   wantedRegisters,
 } from './assess.ts'
-export { allMet, evaluateHostRules, type HostRuleAnswer, type HostToEvaluate } from './evaluate.ts'
-export { decodeHostRules, type HostRules, type HostTierName } from './host-rules.ts'
-export { type Measurer, type MeasurerAnswer, measurerOf, weaker } from './measurer.ts'
+export { allMet, evaluateHostRules, type HostRuleAnswer, type HostTier, type HostToEvaluate } from './evaluate.ts'
+export { decodeHostRules, type HostRules } from './host-rules.ts'
+export { type MeasurerAnswer, measurerOf, weaker } from './measurer.ts'
 export { showHost, type ShownHost } from './show.ts'
 export {
   decodeOwnLog,

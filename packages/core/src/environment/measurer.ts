@@ -7,9 +7,8 @@
 import { hex } from '../bytes/index.ts'
 import type { ImaList } from '../event-log/ima.ts'
 import type { HostState, ImaState, ReadLog } from './assess.ts'
-import type { HostRules, HostTierName } from './host-rules.ts'
-
-export type Measurer = 'unmeasured' | 'boot' | 'runtime'
+import { type Measurer, MEASURERS, type Tier } from '../certificates/tier.ts'
+import type { HostRules } from './host-rules.ts'
 
 /** `unmeasured` is nothing: its reason is what a reader may want to know. */
 export interface MeasurerAnswer {
@@ -17,11 +16,9 @@ export interface MeasurerAnswer {
   readonly why: string
 }
 
-const ORDER: readonly Measurer[] = ['unmeasured', 'boot', 'runtime']
-
 /** The weaker of two, with its reason. */
 export function weaker(a: MeasurerAnswer, b: MeasurerAnswer): MeasurerAnswer {
-  return ORDER.indexOf(b.measurer) < ORDER.indexOf(a.measurer) ? b : a
+  return MEASURERS.indexOf(b.measurer) < MEASURERS.indexOf(a.measurer) ? b : a
 }
 
 const unmeasured = (why: string): MeasurerAnswer => ({ measurer: 'unmeasured', why })
@@ -32,7 +29,7 @@ const unmeasured = (why: string): MeasurerAnswer => ({ measurer: 'unmeasured', w
  * @param asked.reader - The rules of whoever asks, and whether this host met all of them at this attestation.
  */
 export function measurerOf(asked: {
-  readonly tier: HostTierName
+  readonly tier: Tier
   readonly state: HostState
   readonly reader: { readonly rules: HostRules; readonly isMet: boolean } | undefined
   readonly ima: { readonly state: ImaState; readonly list: ReadLog<ImaList> }

@@ -42,7 +42,7 @@ export function requiredEntryNames(document: Pick<RecordDocument, 'attempts' | '
 
 /** Sorted, as they stand in a record. */
 export function evidenceEntryNames({ attempts, hosts }: Pick<RecordDocument, 'attempts' | 'hosts'>): string[] {
-  const ofHosts = hosts.flatMap(({ ak, ek }) => (ek === null ? [ak] : [ak, ek]))
+  const ofHosts = hosts.flatMap(({ ak, certificates, ek }) => [ak, ...certificates, ...(ek === null ? [] : [ek])])
   const logs = attempts.flatMap(({ environment }) => carriedLogs(environment).map(({ sha256 }) => logEntryName(sha256)))
   return byNameBytes([...ofHosts, ...new Set(logs)], (name) => name)
 }

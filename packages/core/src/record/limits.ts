@@ -28,6 +28,8 @@ export const SNAPSHOTS_BYTES_MAX = 16 * MiB
 export const EVIDENCE_BYTES_MAX = 16 * MiB
 /** A log of a host; a list of IMA that is larger is left out. */
 export const LOG_BYTES_MAX = 16 * MiB
+/** Certificates of one host: the attestation key's and its issuers, without the root. */
+export const HOST_CERTIFICATES_MAX = 4
 /** A line of checkpoints.jsonl, snapshots.jsonl or attestations.jsonl. */
 export const LINE_BYTES_MAX = 65_536
 /** Runs in one batch. */

@@ -146,6 +146,11 @@ export interface Attempt {
 export interface RecordHost {
   /** Entry name of the TPMT_PUBLIC. */
   readonly ak: string
+  /**
+   * Entry names of the attestation key's certificate and its issuers, leaf first, without the root; empty for a host that
+   * enrolled itself. The one part of record.json that the TPM does not sign: each speaks for itself (spec/record.md §2.6).
+   */
+  readonly certificates: readonly string[]
   /** Entry name of the EK certificate. */
   readonly ek: string | null
 }

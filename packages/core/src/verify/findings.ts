@@ -33,6 +33,15 @@ const SEVERITIES = {
   UNSIGNED_TAIL: 'withholds',
   INCOMPLETE: 'withholds',
   ATTEMPT_GAP: 'warns',
+  AK_CERTIFICATE: 'refutes',
+  CERTIFICATE_CHAIN: 'refutes',
+  CERTIFICATE_REVOKED: 'refutes',
+  CERTIFICATE_EXPIRED: 'withholds',
+  CERTIFICATE_NOT_YET_VALID: 'withholds',
+  REVOCATION_LIST: 'withholds',
+  TIER_LOWERED: 'warns',
+  TIER_TOO_LOW: 'withholds',
+  MEASURER_TOO_LOW: 'withholds',
   SELF_ENROLLED: 'warns',
 } as const satisfies Record<string, Severity>
 
@@ -80,6 +89,16 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
   UNSIGNED_TAIL: 'only what comes before the last attestation is signed; reprise resume finishes the run',
   INCOMPLETE: 'the run did not end; reprise resume finishes it',
   ATTEMPT_GAP: 'nobody shows what was done to the host in between; the states count once the run is repeated',
+  AK_CERTIFICATE: 'the certificate was exchanged, or is of another kind: it does not speak for the key of this record',
+  CERTIFICATE_CHAIN: 'the certificates were exchanged or edited: they do not lead to the authority that they name',
+  CERTIFICATE_REVOKED: 'the authority took its word for this host back: nothing that it signed counts',
+  CERTIFICATE_EXPIRED: 'the host was not enrolled any more when it ran: reprise host enroll renews a certificate',
+  CERTIFICATE_NOT_YET_VALID: 'the host was not enrolled yet when it ran, or its clock was wrong',
+  REVOCATION_LIST: 'whether the host was revoked is not known: get the newest list from the authority',
+  TIER_LOWERED: 'the lower one counts; if you know the maker, name its root in the trust policy',
+  TIER_TOO_LOW: 'ask for a record from a host with a better TPM, or lower minimumTier in the trust policy',
+  MEASURER_TOO_LOW:
+    'ask for a record from a host that measures what it runs, or leave requireMeasurer out of the trust policy',
   SELF_ENROLLED:
     'this shows that nothing changed since it was made, not who made it; name the key with --trust if you know it',
 }

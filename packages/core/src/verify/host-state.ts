@@ -14,7 +14,7 @@ import {
   type HostRuleAnswer,
   type HostRules,
   type HostState,
-  type HostTierName,
+  type HostTier,
   type ImaState,
   type MeasurerAnswer,
   measurerOf,
@@ -30,6 +30,7 @@ import type { TpmsClockInfo } from '../tpm/index.ts'
 import type { Findings, Severity } from './findings.ts'
 import { HostLogReader } from './host-logs.ts'
 import type { OpenedRecord } from './open.ts'
+import type { VerifiedHost } from './trust.ts'
 
 /** What the record shows of the host of an attempt. */
 export interface AttemptHost extends ShownHost {
@@ -66,7 +67,7 @@ export class HostChecks {
   readonly #document: RecordDocument
   readonly #crypto: Crypto
   readonly #findings: Findings
-  readonly #tier: HostTierName
+  readonly #hosts: readonly VerifiedHost[]
   readonly #reader: HostRules | undefined
   readonly #logs: HostLogReader
   readonly #shown: AttemptHost[] = []
@@ -81,14 +82,14 @@ export class HostChecks {
     readonly record: OpenedRecord
     readonly document: RecordDocument
     readonly crypto: Crypto
-    /** Of all hosts, by the verifier's own table. */
-    readonly tier: HostTierName
+    /** As the verifier judges them; none when nothing is signed. */
+    readonly hosts: readonly VerifiedHost[]
     readonly reader: HostRules | undefined
   }) {
     this.#document = from.document
     this.#crypto = from.crypto
     this.#findings = from.record.findings
-    this.#tier = from.tier
+    this.#hosts = from.hosts
     this.#reader = from.reader
     this.#logs = new HostLogReader(from.record, from.crypto)
   }
@@ -114,7 +115,7 @@ export class HostChecks {
     if (failing !== undefined) this.#addChanged(failing, 'withholds')
   }
 
-  get hosts(): readonly AttemptHost[] {
+  get attempts(): readonly AttemptHost[] {
     return this.#shown
   }
 
@@ -144,7 +145,7 @@ export class HostChecks {
     const logs = await this.#logs.read(attempt)
     const { hash } = this.#crypto
     const state = assessHost(logs, at.quoted, hash)
-    const answers = this.#evaluate(this.#document.computation.host, state, at.quoted)
+    const answers = this.#evaluate(this.#document.computation.host, { attempt: number, state, quoted: at.quoted })
     const current: Current = {
       attempt: number,
       logs,
@@ -174,9 +175,21 @@ export class HostChecks {
     if (own.kind === 'differs') this.#findings.add('OWN_LOG', path, `the host's own log does not hold: ${own.why}`)
   }
 
-  #evaluate(rules: HostRules | undefined, state: HostState, quoted: Quoted): readonly HostRuleAnswer[] {
+  #evaluate(
+    rules: HostRules | undefined,
+    { attempt, state, quoted }: { readonly attempt: number; readonly state: HostState; readonly quoted: Quoted },
+  ): readonly HostRuleAnswer[] {
     if (rules === undefined) return []
-    return evaluateHostRules(rules, { state, quoted, tier: this.#tier, hash: this.#crypto.hash })
+    return evaluateHostRules(rules, { state, quoted, tier: this.#tierOf(attempt), hash: this.#crypto.hash })
+  }
+
+  /** Of a host that nobody whom the reader trusts has certified, only what it says against itself is known. */
+  #tierOf(number: number): HostTier {
+    const { environment, host } = this.#document.attempts[number - 1]
+    const judged = this.#hosts[host]
+    const name = judged?.tier ?? 'software'
+    const isOwnWord = environment.tpm.transport === 'swtpm'
+    return { name, isKnown: isOwnWord || judged?.enrolment === 'authority' || name !== 'software' }
   }
 
   #answer(
@@ -186,7 +199,11 @@ export class HostChecks {
     const key = keyOf(pcrs, current.logs)
     if (key === current.last.key) return
     const state = assessHost(current.logs, quoted, this.#crypto.hash)
-    current.last = { key, state, answers: this.#evaluate(this.#document.computation.host, state, quoted) }
+    current.last = {
+      key,
+      state,
+      answers: this.#evaluate(this.#document.computation.host, { attempt: current.attempt, state, quoted }),
+    }
   }
 
   #noteChanges(
@@ -271,7 +288,9 @@ export class HostChecks {
     for (const each of answers) {
       if (each.answer === 'met') continue
       const code = each.answer === 'unmet' ? 'HOST_RULE_UNMET' : 'HOST_RULE_UNKNOWN'
-      this.#findings.add(code, path, `${ruleSentence(each)}, ${andThen}`, severity)
+      // Who trusts somebody else may know: that is no fault of the record.
+      const isForOthers = each.at === 'tier' && each.answer === 'unknown' && severity === 'refutes'
+      this.#findings.add(code, path, `${ruleSentence(each)}, ${andThen}`, isForOthers ? 'withholds' : severity)
     }
   }
 
@@ -299,7 +318,7 @@ export class HostChecks {
   ): void {
     const { state } = current.last
     const rules = this.#reader
-    const answers = this.#evaluate(rules, state, quoted)
+    const answers = this.#evaluate(rules, { attempt: current.attempt, state, quoted })
     for (const each of answers) {
       if (each.answer === 'met' || current.policy.has(each.at)) continue
       current.policy.add(each.at)
@@ -311,7 +330,7 @@ export class HostChecks {
     const ima: ImaState =
       isCovered || current.ima.kind !== 'read' ? current.ima : { ...current.ima, coverage: undefined }
     const answer = measurerOf({
-      tier: this.#tier,
+      tier: this.#tierOf(current.attempt).name,
       state,
       reader: rules === undefined ? undefined : { rules, isMet: allMet(answers) },
       ima: { state: ima, list: current.logs.ima },

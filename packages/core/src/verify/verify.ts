@@ -19,13 +19,16 @@ import { AttestationChecks } from './attestations.ts'
 import { checkBlobs } from './blobs.ts'
 import { CheckpointWalk } from './checkpoints.ts'
 import type { Finding, Findings } from './findings.ts'
-import type { HostRules, Measurer } from '../environment/index.ts'
-import { readHosts, type AttestationKey } from './host.ts'
+import type { HostRules, MeasurerAnswer } from '../environment/index.ts'
+import type { TrustPolicy } from '../certificates/index.ts'
+import type { Measurer, Tier } from '../certificates/tier.ts'
+import { readHosts } from './host.ts'
 import { HostChecks, type AttemptHost } from './host-state.ts'
 import { notCheckedIn, type NotChecked } from './not-checked.ts'
 import { openRecord, type OpenedRecord } from './open.ts'
 import { segmentBounds } from './segments.ts'
 import { SnapshotWalk } from './snapshots.ts'
+import { checkRequirements, checkTrust, lowestTier, type VerifiedHost } from './trust.ts'
 
 /** The semantics that this verifier knows. The record has no say in how exact one is. */
 const SEMANTICS: ReadonlyMap<string, { readonly exactness: 'state' | 'outputs' }> = new Map([
@@ -34,8 +37,10 @@ const SEMANTICS: ReadonlyMap<string, { readonly exactness: 'state' | 'outputs' }
 
 export interface VerifyOptions {
   readonly crypto: Crypto
-  /** Attestation keys that the reader knows, by Name in lower-case hex. Keys not among them are then not enough. */
-  readonly trust?: { readonly akNames: readonly string[] }
+  /** Authorities and attestation keys that the reader trusts, and what else it asks for. */
+  readonly trust?: TrustPolicy
+  /** By the reader's clock, milliseconds since 1970; only revocation lists need it, which are not used without it. */
+  readonly nowMs?: number
   /** A host that only enrolled itself is not enough, unless `trust` names its key. */
   readonly requireEnrolment?: boolean
   /** What the reader demands of the hosts, besides what the computation does. Without it nothing counts as measured. */
@@ -45,7 +50,7 @@ export interface VerifyOptions {
 }
 
 export type Evidence = 'verified' | 'refuted' | 'unverifiable'
-export type Tier = 'software' | 'firmware' | 'hardware'
+export type { Tier, VerifiedHost }
 
 export interface AttachedSnapshots {
   /** Which segments begin where the machine begins, or with a snapshot that is attached whole, counted from 0. */
@@ -58,7 +63,8 @@ export interface AttachedSnapshots {
 
 /**
  * When `evidence` is `verified`, all fields but `notChecked` and `attached` are signed, and equal for every file that
- * verifies as this run. Otherwise they are what the file says.
+ * verifies as this run; but a file may carry other certificates, and then `tier`, `enrolment` and `hosts` are what these
+ * authorities say. Otherwise they are what the file says.
  */
 export interface VerifyResult {
   readonly evidence: Evidence
@@ -66,8 +72,9 @@ export interface VerifyResult {
   /** Who measured kernel and engine, by the rules of the reader; see docs/environment.md. */
   readonly measurer: Measurer
   readonly measurerWhy: string
-  /** `none`: nothing is signed at all. */
-  readonly enrolment: 'self' | 'none'
+  /** `none`: nothing is signed at all. `self`: of at least one host nobody says who it is whom the reader trusts to. */
+  readonly enrolment: 'self' | 'authority' | 'none'
+  readonly hosts: readonly VerifiedHost[]
   readonly checkpoints: number
   readonly attestations: number
   /** Checkpoints that attestations cover; what comes after them is nobody's word. */
@@ -88,7 +95,7 @@ export interface VerifyResult {
   /** One for each host: the Name of its attestation key, hex; null for a key that is none. */
   readonly akNames: readonly (string | null)[]
   /** What is shown of the host of each attempt of which something is signed. */
-  readonly hosts: readonly AttemptHost[]
+  readonly attempts: readonly AttemptHost[]
   /** Of a warm start: nobody but a repetition sees whether the program comes to it. Null when record.json could not be read. */
   readonly start: { readonly kind: 'cold' } | { readonly kind: 'warm'; readonly snapshotRoot: string } | null
   /** How exactly a repetition must agree, by the verifier's own table; null for unknown semantics. */
@@ -117,20 +124,22 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
   const keys = await readHosts(record, document, crypto)
   const snapshots = new SnapshotWalk(record, { computationId, crypto })
   const walk = new CheckpointWalk(record, document, { computationId, sha256: crypto.sha256, snapshots })
-  const { tier } = ofHost(0)
-  const hosts = new HostChecks({ record, document, crypto, tier, reader: options.hostRules })
-  const checks = new AttestationChecks({ document, keys, crypto, findings, walk, snapshots, hosts })
+  const { trust, requireEnrolment = false, nowMs } = options
+  const isSigned = (record.entries.get(ATTESTATIONS_ENTRY)?.lengthBytes ?? 0) > 0
+  const request = { document, keys, crypto, trust, requireEnrolment, nowMs }
+  const trusted = isSigned ? await checkTrust(record, request) : { hosts: [], isRevocationChecked: false }
+  const states = new HostChecks({ record, document, crypto, hosts: trusted.hosts, reader: options.hostRules })
+  const checks = new AttestationChecks({ document, keys, crypto, findings, walk, snapshots, hosts: states })
   await checkAttestations(record, { checks, walk, onProgress: options.onProgress })
   await snapshots.end(walk, document)
   checkEnds(record, document, { checks, walk, crypto })
   const blobs = await checkBlobs(record, document, crypto)
-  if (checks.count > 0) checkEnrolment(findings, keys, options)
+  const host = ofHosts(checks.count > 0 ? trusted.hosts : [], states.measurer)
+  if (checks.count > 0) checkRequirements(findings, host, trust)
   const list = findings.list()
   return {
     evidence: evidenceOf(list),
-    ...ofHost(checks.count),
-    measurer: hosts.measurer.measurer,
-    measurerWhy: hosts.measurer.why,
+    ...host,
     checkpoints: walk.count,
     attestations: checks.count,
     signedCheckpoints: checks.signedSeq + 1,
@@ -139,7 +148,7 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     runId: document.run,
     cumulative: walk.count === 0 ? null : hex(walk.cumulative),
     akNames: keys.map((key) => (key === undefined ? null : hex(key.name))),
-    hosts: hosts.hosts,
+    attempts: states.attempts,
     start:
       document.computation.start === undefined
         ? { kind: 'cold' }
@@ -151,7 +160,8 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
       hasGaps: checks.hasGaps,
       blobs,
       snapshots: record.snapshots,
-      measurer: hosts.measurer,
+      isRevocationChecked: trusted.isRevocationChecked,
+      measurer: states.measurer,
     }),
   }
 }
@@ -241,32 +251,18 @@ function segmentsOf(
   }
 }
 
-/**
- * Nobody but the host says which TPM this is, as long as no authority certified its key: then either the
- * reader knows the key, or it is told.
- */
-function checkEnrolment(
-  findings: Findings,
-  keys: readonly (AttestationKey | undefined)[],
-  options: VerifyOptions,
-): void {
-  const known = options.trust?.akNames
-  for (const [i, key] of keys.entries()) {
-    if (key === undefined) continue
-    const name = hex(key.name)
-    if (known?.includes(name) === true) continue
-    const isEnough = known === undefined && options.requireEnrolment !== true
-    const message = `host ${i} enrolled itself; its attestation key has the Name ${name}`
-    findings.add('SELF_ENROLLED', `${RECORD_ENTRY} $.hosts[${i}]`, message, isEnough ? 'warns' : 'withholds')
-  }
-}
-
-function ofHost(attestations: number): Pick<VerifyResult, 'tier' | 'enrolment'> {
+/** @param hosts - None when nothing is signed at all. */
+function ofHosts(
+  hosts: readonly VerifiedHost[],
+  { measurer, why }: MeasurerAnswer,
+): Pick<VerifyResult, 'tier' | 'measurer' | 'measurerWhy' | 'enrolment' | 'hosts'> {
+  const isEnrolled = hosts.every(({ enrolment }) => enrolment === 'authority')
   return {
-    // The lower of what an enroller says and what a table of our own of EK roots says. There is no such table
-    // yet and nobody but the host enrolls: so nothing shows that the TPM is more than a program.
-    tier: 'software',
-    enrolment: attestations === 0 ? 'none' : 'self',
+    tier: lowestTier(hosts),
+    measurer,
+    measurerWhy: why,
+    enrolment: hosts.length === 0 ? 'none' : isEnrolled ? 'authority' : 'self',
+    hosts,
   }
 }
 
@@ -279,9 +275,7 @@ function evidenceOf(findings: readonly Finding[]): Evidence {
 function unreadable(findings: Findings): VerifyResult {
   return {
     evidence: 'refuted',
-    ...ofHost(0),
-    measurer: 'unmeasured',
-    measurerWhy: 'nothing could be read',
+    ...ofHosts([], { measurer: 'unmeasured', why: 'nothing could be read' }),
     checkpoints: 0,
     attestations: 0,
     signedCheckpoints: 0,
@@ -293,7 +287,7 @@ function unreadable(findings: Findings): VerifyResult {
     runId: null,
     cumulative: null,
     akNames: [],
-    hosts: [],
+    attempts: [],
     start: null,
     exactness: null,
     document: null,

@@ -60,6 +60,7 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
       akPublic: identity.ak.public.raw,
       akName: identity.akName,
       ekCertificate: identity.ekCertificate,
+      certificates: [],
       tpm: { transport: open.transport, ...(await readMaker(open.tpm)) },
       notices: identity.ekCertificate === null ? [...open.notices, NO_EK_CERTIFICATE] : open.notices,
     }

@@ -13,6 +13,7 @@ export class FakeHost implements SigningHost {
     akPublic: Uint8Array.of(1, 2, 3),
     akName: this.akName,
     ekCertificate: null,
+    certificates: [],
     tpm: { manufacturer: 'TEST', firmware: '0000000000000001', transport: 'swtpm' },
     notices: [],
   }

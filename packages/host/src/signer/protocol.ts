@@ -93,6 +93,8 @@ export interface HostFacts {
   readonly akName: Uint8Array
   /** X.509 DER; null when the TPM carries none that fits its EK. */
   readonly ekCertificate: Uint8Array | null
+  /** X.509 DER of the AK certificate and its issuers without the root, leaf first; empty for a self-enrolled host. */
+  readonly certificates: readonly Uint8Array[]
   readonly tpm: {
     /** Four characters of the TCG vendor registry without padding, such as `IBM`, `INTC`. */
     readonly manufacturer: string
@@ -207,6 +209,7 @@ const hostFacts = object<HostFacts>({
   akPublic: bytes(1, TPM_BYTES_MAX),
   akName: bytes(34),
   ekCertificate: nullable(bytes(1, CERTIFICATE_BYTES_MAX)),
+  certificates: list(bytes(1, CERTIFICATE_BYTES_MAX), 4),
   tpm: object<HostFacts['tpm']>({
     manufacturer: text(4),
     firmware: hexText(8),

@@ -26,7 +26,7 @@ function watch(onChange: HostRules['onChange'], isRequired = true, rules?: HostR
   const watching = watchHost({
     rules: demanded,
     logs,
-    tier: 'software',
+    tier: { name: 'software', isKnown: true },
     isRequired,
     onTrouble: (message) => said.push(message),
   })
@@ -86,7 +86,7 @@ describe('watchHost', () => {
     const { look, stopped } = watchHost({
       rules: undefined,
       logs: { ...logs, own: { kind: 'read', log: { begin, measurements: [] } } },
-      tier: 'software',
+      tier: { name: 'software', isKnown: true },
       isRequired: true,
       onTrouble: undefined,
     })

@@ -14,7 +14,7 @@ import {
   type HostRuleAnswer,
   type HostRules,
   type HostState,
-  type HostTierName,
+  type HostTier,
   type Quoted,
 } from '@reprise/core'
 import type { HostFacts } from '@reprise/host'
@@ -45,7 +45,7 @@ export interface HostWatch {
 export interface WatchOptions {
   readonly rules: HostRules | undefined
   readonly logs: HostLogs
-  readonly tier: HostTierName
+  readonly tier: HostTier
   /** A repetition says what is not met, and goes on. */
   readonly isRequired: boolean
   readonly onTrouble: ((message: string) => void) | undefined
@@ -101,13 +101,16 @@ export function watchHost({ rules, logs, tier, isRequired, onTrouble }: WatchOpt
   }
 }
 
-/** What nobody has certified counts no more than a software TPM. */
-export function tierOf(_host: HostFacts): HostTierName {
-  return 'software'
+/** What the host says of its TPM: a software TPM is one, and of another one its certificate says what it is. The reader decides. */
+export async function tierOf({ tpm, certificates: [own] }: HostFacts): Promise<HostTier> {
+  if (tpm.transport === 'swtpm') return { name: 'software', isKnown: true }
+  if (own === undefined) return { name: 'software', isKnown: false }
+  const { decodeAkCertificate } = await import('@reprise/core/certificates')
+  return { name: decodeAkCertificate(own).statement.tier, isKnown: true }
 }
 
 /** @throws RunnerError `HOST_RULES` for a host that the computation does not want. */
-export function refuseOtherHosts({ quote }: HostLook, rules: HostRules, tier: HostTierName): void {
+export function refuseOtherHosts({ quote }: HostLook, rules: HostRules, tier: HostTier): void {
   if (quote === undefined) throw new Error('a host is judged by a quote')
   const { quoted, state } = quote
   const answers = evaluateHostRules(rules, { state, quoted, tier, hash })

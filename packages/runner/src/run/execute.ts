@@ -72,7 +72,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
   const watch = watchHost({
     rules: computation.host,
     logs: session.look.logs,
-    tier: tierOf(host),
+    tier: await tierOf(host),
     isRequired: attempt.environment.repeats === null,
     onTrouble: request.onTrouble,
   })

@@ -108,6 +108,7 @@ function countingSigner(attempt: number): Signer {
       akPublic: fromHex(HOSTS[0].ak),
       akName: fromHex(D),
       ekCertificate: null,
+      certificates: [],
       tpm: { manufacturer: 'TEST', firmware: '1', transport: 'swtpm' },
       notices: [],
     },

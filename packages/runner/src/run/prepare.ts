@@ -60,7 +60,7 @@ async function lookAround(
   const rules = computation.host
   const mustHold = isRequired ? rules : undefined
   const look = await lookAtHost({ signer, home, rules, quote: mustHold !== undefined, signal })
-  if (mustHold !== undefined) refuseOtherHosts(look, mustHold, tierOf(signer.host))
+  if (mustHold !== undefined) refuseOtherHosts(look, mustHold, await tierOf(signer.host))
   for (const log of look.found)
     if ('leftOut' in log) onTrouble?.(`the record leaves the ${log.kind} log of this host out: ${log.why}`)
   return { signer, look, logs: await keepLogs(look.found, store) }

@@ -1,7 +1,5 @@
-import { spawnSync } from 'node:child_process'
 import { hash, X509Certificate } from 'node:crypto'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { hex } from '@reprise/core'
 import {
@@ -12,7 +10,7 @@ import {
   tierOfEk,
   verifyChain,
 } from '@reprise/core/certificates'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { nodeCrypto } from '../record/node-crypto.ts'
 
 const vectors = resolve(import.meta.dirname, '../../vectors/endorsement-certificates')
@@ -26,7 +24,6 @@ interface Expected {
   readonly tier: string
   readonly maker?: string
   readonly problems?: readonly string[]
-  readonly openssl: string
 }
 const expected = (name: string): Expected =>
   JSON.parse(readFileSync(join(vectors, name, 'expected.json'), 'utf8')) as Expected
@@ -130,36 +127,5 @@ describe('the table of roots', () => {
       else
         expect(await verifyChain(found.chain, found.root, { crypto: nodeCrypto, usage, allowSha1: true })).toEqual([])
     }
-  })
-})
-
-describe('openssl verify', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'reprise-ek-'))
-  afterAll(() => rmSync(folder, { recursive: true }))
-  const write = (file: string, list: readonly { readonly der: string }[]): void =>
-    writeFileSync(
-      join(folder, file),
-      list.map(({ der }) => new X509Certificate(Buffer.from(der, 'base64')).toString()).join(''),
-    )
-  beforeAll(() => {
-    write('roots.pem', table.roots)
-    write('intermediates.pem', table.intermediates)
-  })
-
-  test.each(names)('says the same of %s, or the vector says why not', (name) => {
-    const options = ['-partial_chain', '-no_check_time', '-CAfile', 'roots.pem', '-untrusted', 'intermediates.pem']
-    const path = join(folder, `${name}.der`)
-    writeFileSync(path, input(name))
-    const { stdout, stderr, status } = spawnSync('openssl', ['verify', ...options, path], {
-      cwd: folder,
-      encoding: 'utf8',
-    })
-    const verdict =
-      status === 0
-        ? 'OK'
-        : /unable to load|Could not (read|open|find)/i.test(stdout + stderr)
-          ? 'unreadable'
-          : 'refused'
-    expect(verdict).toBe(expected(name).openssl)
   })
 })

@@ -1,5 +1,6 @@
 /** What must hold of a changed record (spec/record.md §7). */
 import { bytesSource, canonical, EvidenceError, verifyRecord } from '@reprise/core'
+import { inflateWhole } from '../../packages/runner/src/record/inflate.ts'
 import { secondAttempt } from './cases/resumed.ts'
 import { nodeCrypto } from './node-crypto.ts'
 import { packed } from './pack.ts'
@@ -22,10 +23,17 @@ export function resumed(): Draft {
   return run
 }
 
-/** All that a record that verifies answers, as one text; otherwise that it was not accepted. */
-export async function answer(bytes: Uint8Array): Promise<string> {
+/**
+ * All that a record that verifies answers, as one text; otherwise that it was not accepted.
+ *
+ * @param inflating - With the streams of the web, or small entries at once, as Node does it.
+ */
+export async function answer(bytes: Uint8Array, inflating: 'as a stream' | 'at once' = 'as a stream'): Promise<string> {
+  const source = bytesSource(bytes)
   try {
-    const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
+    const result = await verifyRecord(inflating === 'at once' ? { ...source, inflate: inflateWhole } : source, {
+      crypto: nodeCrypto,
+    })
     return result.evidence === 'verified' ? canonical(result) : 'not accepted'
   } catch (error) {
     if (error instanceof EvidenceError) return 'not accepted'

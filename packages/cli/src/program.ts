@@ -1,31 +1,12 @@
 /** Commands and their options; what they do is loaded when it is asked for. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { KeepSnapshots, SegmentChoice } from '@reprise/runner'
+import { acting } from './acting.ts'
 import { EXIT_USAGE } from './exit.ts'
-import { describeFailure, printFailure } from './print/failure.ts'
 import { watchOutput } from './print/streams.ts'
+import { addAuthority } from './program-authority.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
-
-type Action = (
-  options: Record<string, unknown> & { readonly json?: boolean },
-  words: readonly string[],
-) => Promise<number>
-
-/** Runs an action, prints its failure, and ends with its exit code. */
-function acting(name: string, load: () => Promise<{ readonly action: Action }>) {
-  return async function (this: Command): Promise<void> {
-    const options = this.opts() as Parameters<Action>[0]
-    try {
-      const { action } = await load()
-      process.exitCode = await action(options, this.args)
-    } catch (error) {
-      const failure = describeFailure(error, name)
-      printFailure(failure, options.json === true)
-      process.exitCode = failure.exitCode
-    }
-  }
-}
 
 function milliseconds(text: string): number {
   const value = Number(text)
@@ -100,6 +81,7 @@ export function createProgram(version: string): Command {
   addRun(program)
   addReaders(program)
   addMachine(program)
+  addAuthority(program)
   return program
 }
 
@@ -199,10 +181,11 @@ function addReaders(program: Command): void {
   program
     .command('verify')
     .description('check the evidence of records; needs no TPM, network or state')
-    .argument('<record...>')
+    .argument('<record...>', 'records, and folders whose *.reprise files are meant')
     .addOption(trust())
     .option('--require-enrolment', 'a host that enrolled itself is not enough')
     .option('--host-rules <file>', 'what you demand of the hosts; without it nothing counts as measured')
+    .option('--jobs <n>', 'how many records at the same time (default: as many as there are processors)', jobs)
     .addOption(json())
     .action(acting('verify', () => import('./commands/verify.ts')))
 
@@ -286,6 +269,18 @@ function addMachine(program: Command): void {
     .option('-o, --output <file>', 'write the quote, the registers and the facts as JSON')
     .addOption(json())
     .action(acting('host attest', () => import('./commands/host-attest.ts')))
+  host
+    .command('enroll')
+    .description('have an authority vouch for this host')
+    .option('--authority <url|file>', 'the address of the authority; or its challenge or certificate in a file')
+    .option('--authority-root <file|sha256:hex>', 'which authority it must be, by its root certificate or fingerprint')
+    .option('--name <name>', 'what this host is to be called (default: as before, or as the machine is called)')
+    .option('--request <file>', 'write a request to a file, for an authority that is not on the network')
+    .option('-o, --output <file>', 'where to write the answer to a challenge in a file')
+    .option('--wait <seconds>', 'wait so long for an operator to approve', wholeNumber)
+    .option('--renew', 'also when the certificate is good for long')
+    .addOption(json())
+    .action(acting('host enroll', () => import('./commands/host-enroll.ts')))
 
   const store = program.command('store').description('what Reprise keeps on this machine')
   store

@@ -16,6 +16,18 @@ const HOST_ERROR_CODES = [
   'LIMIT', // more runs or connections than the signer takes
   'TIMEOUT', // no answer in time
   'CLOSED', // the caller closed it itself
+  // Enrolment, as a host sees it.
+  'AUTHORITY_UNREACHABLE', // nobody answers there, or not an authority
+  'AUTHORITY_UNKNOWN', // the authority is another one than was asked for
+  'CERTIFICATE', // a certificate that does not belong to this host or to that authority
+  'ENROLMENT_REFUSED', // the authority said no; data.refusal has its code
+  // An authority, as its operator sees it.
+  'AUTHORITY_HOME', // there is no authority in the folder, or there is one already, or somebody else works in it
+  'AUTHORITY_KEY', // its key is missing, locked or of another authority
+  'AUTHORITY_LOG', // its log was changed or damaged
+  'AUTHORITY_NAME', // no request, certificate or endorsement key is called that, or several are
+  'AUTHORITY_STATE', // what is asked for does not fit what has happened
+  'LISTEN', // nobody can be served at that address
 ] as const
 
 export type HostErrorCode = (typeof HOST_ERROR_CODES)[number]

@@ -26,6 +26,10 @@ export interface HostPaths {
   readonly tpm: string
   readonly log: string
   readonly identity: string
+  /** What an authority issued to the identity. */
+  readonly enrolment: string
+  /** A request that an authority has not decided yet. */
+  readonly pending: string
   readonly akAuth: string
   readonly lockoutAuth: string
   readonly batchSeq: string
@@ -45,6 +49,8 @@ export function hostPaths(home: string): HostPaths {
     tpm,
     log: join(tpm, 'signer.log'),
     identity: join(tpm, 'identity.json'),
+    enrolment: join(tpm, 'enrolment.json'),
+    pending: join(tpm, 'enrolment-pending.json'),
     akAuth: join(tpm, 'ak.auth'),
     lockoutAuth: join(tpm, 'lockout.auth'),
     batchSeq: join(tpm, 'batch-seq'),

@@ -26,7 +26,7 @@ export { exportCel, exportRecord, exportRun } from './export/index.ts'
 export { lookAtHost, ruleText, tierOf, type HostChange, type HostLook } from './host/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
 export type { KeepSnapshots } from './journal/index.ts'
-export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
+export { ATTACH_LEVELS, loadRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export {
   repeat,
   repeatSegments,
@@ -49,5 +49,6 @@ export {
   type RunRequest,
   type RunResult,
 } from './run/index.ts'
+export { recordsIn, verifyFile, verifyFiles, type VerifyPolicy } from './verify/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'

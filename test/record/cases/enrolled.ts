@@ -1,12 +1,9 @@
-/** Hosts that an authority enrolled, and those that only look like it: certificates, revocation, tiers, trust policies. */
-import { type FindingCode, hex, type VerifyResult } from '@reprise/core'
+/** Hosts that an authority enrolled, and those that only look like it: authorities, time, revocation, tiers, trust policies. */
+import { type FindingCode, hex } from '@reprise/core'
 import { certifyAk, newAuthority, newRoot } from '../../certificates/authority.ts'
 import {
   EK_DER,
   ekCertificateOf,
-  enrol,
-  exchanged,
-  filesOf,
   hostCertificate,
   keyOf,
   LAB,
@@ -17,57 +14,21 @@ import {
   ROOT,
   rsaKey,
   statementOf,
-  pem,
 } from '../enrolment.ts'
 import { eccTpm } from '../imitation-tpm.ts'
 import { nodeCrypto } from '../node-crypto.ts'
-import type { Draft, Signed } from '../sample.ts'
-import { record, type RecordCase } from './case.ts'
+import type { RecordCase } from './case.ts'
+import { enrolled, OTHER, refuted, unverifiable, VERIFIED, withRoot } from './enrolled-case.ts'
+
+/** Another authority that took the lab's name. */
+const NAMESAKE = newRoot('Lab root', { key: keyOf('namesake') })
+const SWTPM = newRoot('swtpm-localca', { key: keyOf('swtpm') })
+const RSA_ROOT = newRoot('RSA root', { key: rsaKey() })
 
 const YEAR_2025 = Date.UTC(2025, 0, 1)
 const YEAR_2028 = Date.UTC(2028, 0, 1)
 const BEFORE_THE_RUN = Date.UTC(2026, 10, 1)
 const AFTER_THE_RUN = Date.UTC(2026, 11, 1)
-
-interface Enrolled {
-  readonly certificates?: readonly Uint8Array[]
-  readonly ek?: Uint8Array | null
-  readonly trust?: object
-  readonly files?: Readonly<Record<string, Uint8Array>>
-  readonly signed?: (signed: Signed) => void
-  readonly draft?: (draft: Draft) => void
-}
-
-type Shown = Partial<Pick<VerifyResult, 'enrolment' | 'tier'>>
-
-function enrolled(
-  name: string,
-  why: string,
-  expected: { readonly evidence: VerifyResult['evidence']; readonly codes: readonly FindingCode[] } & Shown,
-  { certificates, ek, trust = policy(), files = {}, signed, draft = enrol(certificates, ek) }: Enrolled = {},
-): RecordCase {
-  const make = record({ draft, ...(signed && { signed }) })
-  return { name, why, expected, make, beside: filesOf({ trust, files }) }
-}
-
-const VERIFIED = { evidence: 'verified', codes: [], enrolment: 'authority', tier: 'firmware' } as const
-const unverifiable = (...codes: FindingCode[]): { evidence: 'unverifiable'; codes: FindingCode[] } & Shown => ({
-  evidence: 'unverifiable',
-  codes,
-})
-const refuted = (...codes: FindingCode[]): { evidence: 'refuted'; codes: FindingCode[] } => ({
-  evidence: 'refuted',
-  codes,
-})
-
-const OTHER = newRoot('Other root', { key: keyOf('other root') })
-/** Another authority that took the lab's name. */
-const NAMESAKE = newRoot('Lab root', { key: keyOf('namesake') })
-const SWTPM = newRoot('swtpm-localca', { key: keyOf('swtpm') })
-const RSA_ROOT = newRoot('RSA root', { key: rsaKey() })
-const STRICT_ROOT = newRoot('Strict root', { key: keyOf('strict root'), pathLength: 0 })
-
-const withRoot = (der: Uint8Array): Pick<Enrolled, 'files'> => ({ files: { 'lab-root.pem': Buffer.from(pem(der)) } })
 
 const good: readonly RecordCase[] = [
   enrolled(
@@ -358,148 +319,4 @@ const tiers: readonly RecordCase[] = [
   }),
 ]
 
-const nextKey = keyOf('host 1')
-
-const certificates: readonly RecordCase[] = [
-  enrolled(
-    'certificate-of-other-host_fail',
-    "A host that enrolled itself, with another host's certificate.",
-    refuted('AK_CERTIFICATE'),
-    {
-      certificates: [
-        hostCertificate(LAB, { key: nextKey, statement: statementOf({ akName: nameOf(eccTpm('host 1')) }) }),
-        LAB.der,
-      ],
-    },
-  ),
-  enrolled(
-    'certificate-of-other-name_fail',
-    'The key is the right one, the Name that was certified is that of the key under another policy.',
-    refuted('AK_CERTIFICATE'),
-    {
-      certificates: [hostCertificate(LAB, { statement: statementOf({ akName: nameOf(eccTpm('host 1')) }) }), LAB.der],
-    },
-  ),
-  enrolled(
-    'certificate-of-other-point_fail',
-    'The Name is the right one, the key another.',
-    refuted('AK_CERTIFICATE'),
-    {
-      certificates: [hostCertificate(LAB, { key: nextKey }), LAB.der],
-    },
-  ),
-  enrolled('certificate-other-usage_fail', 'The certificate is for an endorsement key.', refuted('AK_CERTIFICATE'), {
-    certificates: [
-      hostCertificate(LAB, { edit: (tbs) => exchanged(tbs, '06056781050803', '06056781050801') }),
-      LAB.der,
-    ],
-  }),
-  enrolled(
-    'certificate-of-authority_fail',
-    'The certificate makes the attestation key an authority.',
-    refuted('AK_CERTIFICATE'),
-    {
-      certificates: [newAuthority('host-7.example.org', LAB, { key: keyOf('host 0'), pathLength: 0 }).der, LAB.der],
-    },
-  ),
-  enrolled(
-    'certificate-signs-more_fail',
-    'The key may sign lists besides: not for signatures alone.',
-    refuted('AK_CERTIFICATE'),
-    {
-      certificates: [hostCertificate(LAB, { edit: (tbs) => exchanged(tbs, '03020780', '03020182') }), LAB.der],
-    },
-  ),
-  enrolled('certificate-edited_fail', 'The tier in the certificate was changed.', refuted('CERTIFICATE_CHAIN'), {
-    certificates: [exchanged(hostCertificate(), '0a01010422', '0a01020422'), LAB.der],
-  }),
-  enrolled('certificate-tier-unknown_fail', 'A tier that there is not.', refuted('AK_CERTIFICATE'), {
-    certificates: [hostCertificate(LAB, { edit: (tbs) => exchanged(tbs, '0a01010422', '0a01030422') }), LAB.der],
-  }),
-  enrolled('certificate-with-tail_fail', 'A byte after the certificate.', refuted('AK_CERTIFICATE'), {
-    certificates: [Buffer.concat([hostCertificate(), Buffer.alloc(1)]), LAB.der],
-  }),
-  enrolled(
-    'leaf-as-authority_fail',
-    'An attestation key that was certified certifies another one.',
-    refuted('CERTIFICATE_CHAIN'),
-    {
-      certificates: ((leaf) => [hostCertificate(leaf), leaf.der])(
-        certifyAk(
-          ROOT,
-          {
-            name: 'host-8.example.org',
-            key: nextKey.key,
-            statement: statementOf({ akName: nameOf(eccTpm('host 1')) }),
-          },
-          {},
-          nextKey,
-        ),
-      ),
-    },
-  ),
-  enrolled('path-length_fail', 'An authority below a root that allows none.', refuted('CERTIFICATE_CHAIN'), {
-    certificates: ((between) => [hostCertificate(between), between.der])(
-      newAuthority('Strict lab', STRICT_ROOT, { key: keyOf('strict lab'), pathLength: 0 }),
-    ),
-    ...withRoot(STRICT_ROOT.der),
-  }),
-  enrolled(
-    'critical-extension_fail',
-    'The authority is constrained in a way that is not understood.',
-    refuted('CERTIFICATE_CHAIN'),
-    {
-      certificates: ((between) => [hostCertificate(between), between.der])(
-        newAuthority('Lab', ROOT, {
-          key: keyOf('lab'),
-          pathLength: 0,
-          // keyUsage becomes policyConstraints, critical as before.
-          edit: (tbs) => exchanged(tbs, '0603551d0f', '0603551d24'),
-        }),
-      ),
-    },
-  ),
-  enrolled('chain-in-other-order_fail', 'The certificates stand root first.', refuted('AK_CERTIFICATE'), {
-    certificates: [LAB.der, hostCertificate()],
-  }),
-  enrolled(
-    'chain-of-strangers_fail',
-    'Two certificates of which the second did not issue the first, without any policy.',
-    refuted('CERTIFICATE_CHAIN'),
-    {
-      certificates: [hostCertificate(OTHER), LAB.der],
-      trust: { schema: 'reprise/trust/v1' },
-    },
-  ),
-  enrolled('certificates-too-many_fail', 'Five certificates of one host.', refuted('SCHEMA'), {
-    certificates: [hostCertificate(), LAB.der, ROOT.der, ROOT.der, ROOT.der],
-  }),
-  enrolled('certificate-missing_fail', 'The record names a certificate that it does not have.', refuted('SCHEMA'), {
-    signed: ({ evidence }) => void evidence.delete('evidence/ak-0-certificate-1.der'),
-  }),
-  enrolled(
-    'certificate-not-named_fail',
-    'A certificate that the record does not name.',
-    refuted('SCHEMA', 'SELF_ENROLLED'),
-    {
-      draft: enrol([], null),
-      signed: ({ evidence }) => void evidence.set('evidence/ak-0-certificate-0.der', hostCertificate()),
-    },
-  ),
-  enrolled('certificate-name-free_fail', 'A certificate under a name of its own.', refuted('SCHEMA'), {
-    signed({ document, evidence }) {
-      evidence.set('evidence/ak-0-certificate-9.der', evidence.get('evidence/ak-0-certificate-1.der') as Uint8Array)
-      evidence.delete('evidence/ak-0-certificate-1.der')
-      document.hosts[0].certificates[1] = 'evidence/ak-0-certificate-9.der'
-    },
-  }),
-]
-
-export const enrolledCases: readonly RecordCase[] = [
-  ...good,
-  ...others,
-  ...times,
-  ...revocations,
-  ...tiers,
-  ...certificates,
-]
+export const enrolledCases: readonly RecordCase[] = [...good, ...others, ...times, ...revocations, ...tiers]

@@ -1,5 +1,6 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
+import { certificateCases } from './certificates.ts'
 import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
@@ -21,6 +22,7 @@ export const recordCases: readonly RecordCase[] = [
   ...warmCases,
   ...hostCases,
   ...enrolledCases,
+  ...certificateCases,
 ]
 
 export { READ_AT } from './case.ts'

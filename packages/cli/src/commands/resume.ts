@@ -21,10 +21,10 @@ import { advise } from '../print/format.ts'
 import { gatherProgress } from '../print/gather-progress.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
+import { standingOf } from '../print/tier.ts'
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
 import { isRunName } from '../run-name.ts'
-import { trustOf } from '../trust.ts'
 import { answer as verifyAnswer, printVerdict, verifyFile } from './verify.ts'
 
 interface ResumeOptions {
@@ -75,7 +75,7 @@ function stoppedAt({ attempts, document }: VerifyResult): ReadonlyMap<number, nu
 
 /** @returns The exit code when evidence stands against going on, else what was found. */
 async function refusal(path: string, { trust, json = false }: ResumeOptions): Promise<number | VerifyResult> {
-  const result = await verifyFile(path, trust === undefined ? {} : { trust: await trustOf(trust) })
+  const result = await verifyFile(path, trust === undefined ? {} : { trust })
   if (isGoodEnough(result)) return result
   if (json) process.stdout.write(`${JSON.stringify(verifyAnswer(path, result))}\n`)
   else printVerdict(path, result)
@@ -158,8 +158,9 @@ async function goOn(
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
     await noteOutputs(context.home, result.run, digests)
   }
-  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result))}\n`)
-  else printRunResult(result, written)
+  const standing = await standingOf(result.host)
+  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result, standing))}\n`)
+  else printRunResult(result, standing, written)
   return exitCode(result)
 }
 

@@ -1,8 +1,15 @@
 /** `reprise verify`: offline, of one record or many. */
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { verifyRecord, type AttemptHost, type Finding, type HostRules, type VerifyResult } from '@reprise/core'
-import type { TrustPolicy } from '@reprise/core/certificates'
-import { nodeCrypto, readHostRules, readingRecord, runtimeOf } from '@reprise/runner'
+import type { AttemptHost, Finding, VerifyResult } from '@reprise/core'
+import {
+  readHostRules,
+  recordsIn,
+  runtimeOf,
+  verifyFile as verifyFileBy,
+  verifyFiles,
+  type VerifyPolicy,
+} from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
@@ -10,67 +17,88 @@ import { progressLine } from '../print/progress.ts'
 import { weakestLink } from '../print/tier.ts'
 import { trustOf } from '../trust.ts'
 
-interface VerifyCommandOptions {
+interface PolicyOptions {
   readonly trust?: readonly string[]
   readonly requireEnrolment?: boolean
   /** A file. */
   readonly hostRules?: string
+}
+
+interface VerifyCommandOptions extends PolicyOptions {
   readonly json?: boolean
+  readonly jobs?: number
 }
 
 const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN } as const
 
-export async function action(options: object, paths: readonly string[]): Promise<number> {
-  const { json = false, trust: given, requireEnrolment = false, hostRules } = options as VerifyCommandOptions
-  // Once for all records.
-  const trust = given === undefined ? undefined : await trustOf(given)
-  const rules = hostRules === undefined ? undefined : await readHostRules(resolve(hostRules), hostRules)
-  const answers: object[] = []
+export async function action(options: object, named: readonly string[]): Promise<number> {
+  const { json = false, jobs = availableParallelism(), ...given } = options as VerifyCommandOptions
+  const policy = await policyOf(given)
+  const paths = await recordsIn(named)
+  const [first] = paths
+  // One that was named itself is answered by itself; of a folder, even of one record, comes a list.
+  if (named.length === 1 && first === named[0]) {
+    const result = await verifyOne(first, policy)
+    if (json) printJson(answer(first, result))
+    else printVerdict(first, result)
+    return EXITS[result.evidence]
+  }
+  return await verifyMany(paths, { policy, jobs, json })
+}
+
+async function verifyMany(
+  paths: readonly string[],
+  { policy, jobs, json }: { readonly policy: VerifyPolicy; readonly jobs: number; readonly json: boolean },
+): Promise<number> {
+  const results: object[] = []
   const codes = new Set<number>()
-  for (const path of paths) {
-    try {
-      // One record at a time bounds the memory, and the answers keep their order.
-      const result = await verifyFile(path, { trust, requireEnrolment, rules })
-      codes.add(EXITS[result.evidence])
-      if (json) answers.push(answer(path, result))
-      else printVerdict(path, result)
-    } catch (error) {
+  const progress = progressLine()
+  let done = 0
+  for await (const verdict of verifyFiles(paths, { policy, jobs })) {
+    if (!json) progress.clear()
+    if (verdict.kind === 'verified') {
+      codes.add(EXITS[verdict.result.evidence])
+      if (json) results.push(answer(verdict.path, verdict.result))
+      else printVerdict(verdict.path, verdict.result)
+    } else {
       // The others are answered all the same.
-      if (paths.length === 1) throw error
-      const failure = describeFailure(error, 'verify')
+      const failure = describeFailure(verdict.error, 'verify')
       codes.add(failure.exitCode)
-      if (json) answers.push({ ...failureAnswer(failure), record: path })
+      if (json) results.push({ ...failureAnswer(failure), record: verdict.path })
       else printFailure(failure, json)
     }
+    progress.show(`verified ${++done} of ${count(paths.length, 'record')}`)
   }
-  if (json) {
-    const document = answers.length === 1 ? answers[0] : { schema: 'reprise/verify-results/v1', results: answers }
-    process.stdout.write(`${JSON.stringify(document)}\n`)
-  }
+  progress.clear()
+  if (json) printJson({ schema: 'reprise/verify-results/v1', results })
   // One refuted record outweighs any number that could not be judged.
   return [EXIT_NO, EXIT_USAGE, EXIT_UNKNOWN].find((code) => codes.has(code)) ?? EXIT_YES
 }
 
-export interface Policy {
-  readonly trust?: TrustPolicy | undefined
-  readonly requireEnrolment?: boolean
-  readonly rules?: HostRules | undefined
+function printJson(document: object): void {
+  process.stdout.write(`${JSON.stringify(document)}\n`)
 }
 
-export async function verifyFile(path: string, { trust, requireEnrolment, rules }: Policy = {}): Promise<VerifyResult> {
+/** Read once, for all records. */
+async function policyOf({ trust, requireEnrolment, hostRules }: PolicyOptions): Promise<VerifyPolicy> {
+  return {
+    nowMs: Date.now(),
+    ...(trust !== undefined && { trust: await trustOf(trust) }),
+    ...(requireEnrolment === true && { requireEnrolment }),
+    ...(hostRules !== undefined && { hostRules: await readHostRules(resolve(hostRules), hostRules) }),
+  }
+}
+
+/** @param options - As the command has them. */
+export async function verifyFile(path: string, options: PolicyOptions = {}): Promise<VerifyResult> {
+  return await verifyOne(path, await policyOf(options))
+}
+
+async function verifyOne(path: string, policy: VerifyPolicy): Promise<VerifyResult> {
   const progress = progressLine()
-  return await readingRecord(path, async (source) => {
-    await using _source = source
-    return await verifyRecord(source, {
-      crypto: nodeCrypto,
-      nowMs: Date.now(),
-      ...(trust !== undefined && { trust }),
-      ...(requireEnrolment === true && { requireEnrolment }),
-      ...(rules !== undefined && { hostRules: rules }),
-      onProgress: ({ checkpoints, attestations }) =>
-        progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
-    })
-  }).finally(() => progress.clear())
+  return await verifyFileBy(path, policy, ({ checkpoints, attestations }) =>
+    progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
+  ).finally(() => progress.clear())
 }
 
 export function answer(path: string, result: VerifyResult): object {

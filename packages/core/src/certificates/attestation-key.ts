@@ -12,8 +12,10 @@ import { type Tier, TIERS } from './tier.ts'
 /** Our own extension; an OID from a random UUID (ITU-T X.667). */
 export const AK_STATEMENT = '2.25.27532532571571011065495027818602258615'
 
-/** SHA-256 Name: nameAlg and digest. */
-const NAME_BYTES = 34
+/** A Name is nameAlg and digest; that of an attestation key is over SHA-256. */
+const AK_NAME_BYTES = 34
+/** With SHA-256, SHA-384 (endorsement keys on P-384 have it) or SHA-512. */
+const EK_NAME_BYTES = [34, 50, 66]
 const DIGEST_BYTES = 32
 
 /** What the authority says besides the key and the host's name. */
@@ -44,7 +46,7 @@ export function decodeAkCertificate(der: Uint8Array): AkCertificate {
   const isCritical = (oid: string): boolean => extensions.all.some((each) => each.oid === oid && each.critical)
   if (commonName === undefined || !isHostName(commonName)) throw unfit('its subject is no name of a host')
   if (basicConstraints?.isCa !== false || !isCritical('2.5.29.19')) throw unfit('it is not said not to be an authority')
-  if (keyUsage?.only !== 'digitalSignature' || !isCritical('2.5.29.15'))
+  if (keyUsage?.all !== 'digitalSignature' || !isCritical('2.5.29.15'))
     throw unfit('its key is not for signatures alone')
   if (extendedKeyUsage?.length !== 1 || extendedKeyUsage[0] !== AIK_CERTIFICATE)
     throw unfit('it is not for an attestation key')
@@ -70,10 +72,10 @@ export function decodeAkStatement(bytes: Uint8Array): AkStatement {
   if (version?.tag !== TAG.INTEGER || version.content.length !== 1 || version.content[0] !== 1)
     throw derError('a statement of another version than 1')
   const statement: AkStatement = {
-    akName: octets(akName, NAME_BYTES),
+    akName: octets(akName, [AK_NAME_BYTES]),
     tier: TIERS[tier?.tag === TAG.ENUMERATED && tier.content.length === 1 ? tier.content[0] : -1],
-    ekName: octets(ekName, NAME_BYTES),
-    ...(ekCertificate && { ekCertificate: octets(ekCertificate, DIGEST_BYTES) }),
+    ekName: octets(ekName, EK_NAME_BYTES),
+    ...(ekCertificate && { ekCertificate: octets(ekCertificate, [DIGEST_BYTES]) }),
   }
   if (statement.tier === undefined || !equal(encodeAkStatement(statement), bytes))
     throw derError('not exactly a statement')
@@ -82,10 +84,10 @@ export function decodeAkStatement(bytes: Uint8Array): AkStatement {
 
 function octets(
   element: { readonly tag: number; readonly content: Uint8Array } | undefined,
-  lengthBytes: number,
+  lengthsBytes: readonly number[],
 ): Uint8Array {
-  if (element?.tag !== TAG.OCTET_STRING || element.content.length !== lengthBytes)
-    throw derError(`a statement without its ${lengthBytes} bytes`)
+  if (element?.tag !== TAG.OCTET_STRING || !lengthsBytes.includes(element.content.length))
+    throw derError(`a statement without its ${lengthsBytes.join(' or ')} bytes`)
   return element.content
 }
 

@@ -30,7 +30,8 @@ export interface RawExtension {
 export interface Extensions {
   readonly all: readonly RawExtension[]
   readonly basicConstraints?: { readonly isCa: boolean; readonly pathLength: number | undefined }
-  readonly keyUsage?: { readonly digitalSignature: boolean; readonly keyCertSign: boolean; readonly only: string }
+  /** `all`: the names of the bits that are set, as the library has them. */
+  readonly keyUsage?: { readonly keyCertSign: boolean; readonly all: string }
   readonly extendedKeyUsage?: readonly string[]
   readonly subjectKeyId?: Uint8Array
   readonly authorityKeyId?: Uint8Array
@@ -69,9 +70,8 @@ export function decodeExtensions(list: readonly Element[], profile: DerProfile):
 function usageOf(usage: KeyUsage): NonNullable<Extensions['keyUsage']> {
   const flags = usage.toNumber()
   return {
-    digitalSignature: (flags & KeyUsageFlags.digitalSignature) !== 0,
     keyCertSign: (flags & KeyUsageFlags.keyCertSign) !== 0,
-    only: usage.toJSON().join(' '),
+    all: usage.toJSON().join(' '),
   }
 }
 

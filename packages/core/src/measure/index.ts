@@ -6,6 +6,7 @@ export {
   cumulativeChain,
   cumulativeOf,
   cumulatives,
+  enrolmentDigest,
   environmentDigest,
   headDigest,
   hostId,
@@ -22,6 +23,7 @@ export {
   ZERO_DIGEST,
   type CheckpointLeaf,
   type CumulativeChain,
+  type EnrolmentProof,
   type Head,
   type OutputLeaf,
 } from './measure.ts'

@@ -27,8 +27,8 @@ export {
   type RecordParts,
 } from './entries.ts'
 export {
+  attestationLineDecoder,
   decodeAttestation,
-  decodeAttestationLine,
   decodeCheckpoint,
   decodeCheckpointLine,
   decodeSnapshot,

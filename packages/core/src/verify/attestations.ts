@@ -1,6 +1,7 @@
 /** Checks the attestations of a record, each one and their order. Format: spec/record.md §4, §6; spec/measurement.md §6. */
 import { equal, fromHex } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
+import { assert } from '../error.ts'
 import { attestationDigest, batchDigest, environmentDigest, headDigest, ZERO_DIGEST } from '../measure/index.ts'
 import { rootFromPath, treeHash, type TreeHash } from '../merkle/index.ts'
 import { ATTESTATIONS_ENTRY, RECORD_ENTRY, type Attestation, type RecordDocument } from '../record/index.ts'
@@ -40,6 +41,7 @@ export class AttestationChecks {
   readonly #pcrsAtLeast: readonly number[]
   #pending: Promise<void>[] = []
   #previous: Uint8Array = ZERO_DIGEST
+  #shown: ShownPcrs | undefined
   count = 0
   first: Attestation | undefined
   /** They could not be read to the end. */
@@ -151,24 +153,15 @@ export class AttestationChecks {
       add('PCRS', message)
       return false
     }
-    const named = Object.keys(pcrs.sha256)
-      .map(Number)
-      .sort((a, b) => a - b)
+    // Registers seldom change during a run, and the decoder then gives the same object.
+    if (this.#shown?.pcrs !== pcrs) this.#shown = shownPcrs(pcrs, { atLeast: this.#pcrsAtLeast, crypto: this.#crypto })
+    const { named, missing, digest } = this.#shown
     const [selection, ...others] = quote.pcrSelect
-    const isExact = others.length === 0 && selection?.hash === TPM_ALG.SHA256 && selection.pcrs.join() === named.join()
+    const isExact = others.length === 0 && selection?.hash === TPM_ALG.SHA256 && selection.pcrs.join() === named
     if (!isExact) return fail('the quote selects other registers than those whose values are shown')
-    const missing = this.#pcrsAtLeast.filter((pcr) => !named.includes(pcr))
     if (missing.length > 0) return fail(`the quote does not cover PCR ${missing.join(', ')}`)
-    const sha256 = Object.fromEntries(named.map((pcr) => [pcr, fromHex(pcrs.sha256[pcr])]))
-    const digest = pcrDigest({
-      hash: this.#crypto.hash,
-      algorithm: 'sha256',
-      selection: quote.pcrSelect,
-      banks: { sha256 },
-    })
-    if (digest === undefined || !equal(digest, quote.pcrDigest))
-      return fail('the values shown do not hash to the digest that was quoted')
-    return true
+    if (equal(digest, quote.pcrDigest)) return true
+    return fail('the values shown do not hash to the digest that was quoted')
   }
 
   async #checkBatch(
@@ -220,6 +213,31 @@ export class AttestationChecks {
     if (!equal(attest.extraData, expected))
       add('BATCH', `what was signed is not checkpoint ${seq} of this run with all that comes before it`)
   }
+}
+
+/** What there is to compare a quote with. */
+interface ShownPcrs {
+  readonly pcrs: Attestation['pcrs']
+  /** Ascending, joined by commas. */
+  readonly named: string
+  /** Those that every quote must cover and that are not shown. */
+  readonly missing: readonly number[]
+  /** What a quote of exactly these registers says, in the hash of both schemes that are taken. */
+  readonly digest: Uint8Array
+}
+
+function shownPcrs(
+  pcrs: Attestation['pcrs'],
+  { atLeast, crypto: { hash } }: { readonly atLeast: readonly number[]; readonly crypto: Crypto },
+): ShownPcrs {
+  const named = Object.keys(pcrs.sha256)
+    .map(Number)
+    .sort((a, b) => a - b)
+  const sha256 = Object.fromEntries(named.map((pcr) => [pcr, fromHex(pcrs.sha256[pcr])]))
+  const selection = [{ hash: TPM_ALG.SHA256, pcrs: named }]
+  const digest = pcrDigest({ hash, algorithm: 'sha256', selection, banks: { sha256 } })
+  assert(digest !== undefined, 'every register that is selected has its value')
+  return { pcrs, named: named.join(), missing: atLeast.filter((pcr) => !named.includes(pcr)), digest }
 }
 
 /** A signature that does not decode has no scheme, which no key has either. */

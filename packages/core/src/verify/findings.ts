@@ -47,6 +47,9 @@ const SEVERITIES = {
 
 export type FindingCode = keyof typeof SEVERITIES
 
+/** Every code that a verifier can give. */
+export const FINDING_CODES: readonly FindingCode[] = Object.keys(SEVERITIES) as FindingCode[]
+
 export interface Finding {
   readonly code: FindingCode
   readonly severity: Severity

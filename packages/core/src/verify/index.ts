@@ -1,4 +1,4 @@
-export { type Finding, type FindingCode, Findings, type Severity } from './findings.ts'
+export { type Finding, FINDING_CODES, type FindingCode, Findings, type Severity } from './findings.ts'
 export { attestationKey, type AttestationKey } from './host.ts'
 export type { NotChecked } from './not-checked.ts'
 export type { ManifestFacts, OpenedSnapshots } from './open-snapshots.ts'

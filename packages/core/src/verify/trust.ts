@@ -46,7 +46,8 @@ export async function checkTrust(record: OpenedRecord, request: TrustRequest): P
   const hosts: VerifiedHost[] = []
   const wanted = new Set<Certificate>()
   for (const [index, key] of keys.entries()) {
-    const known = trust?.attestationKeys.find(({ name }) => key !== undefined && name === hex(key.name))
+    const akName = key === undefined ? null : hex(key.name)
+    const known = trust?.attestationKeys.find(({ name }) => name === akName)
     let certified: Certified | undefined
     if (key !== undefined && document.hosts[index].certificates.length > 0) {
       const { checkCertificates } = await import('./enrolment.ts')

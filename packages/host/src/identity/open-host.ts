@@ -17,14 +17,16 @@ import {
   TpmError,
 } from '@reprise/tpm'
 import { OwnLogKeeper, type OwnRegister } from '../environment/own-log.ts'
+import { keepEnrolment, readEnrolment } from '../enrolment/kept.ts'
 import { HostError } from '../error.ts'
 import { syncFolder } from '../files.ts'
 import { sha256 } from '../hashing.ts'
 import type { HostPaths } from '../home.ts'
 import { BatchSeq } from '../signer/batch-seq.ts'
-import type { HostFacts } from '../signer/protocol.ts'
+import type { Enrolment, HostFacts } from '../signer/protocol.ts'
 import type { SigningHost } from '../signer/server.ts'
 import type { TpmChoice } from '../signer/start.ts'
+import { proveEnrolment, readEndorsement } from './enrolment.ts'
 import { evictAk, type IdentityStep, openIdentity, type OpenTpm } from './identity.ts'
 import { Quoter } from './quote.ts'
 import { reportHost } from './report.ts'
@@ -55,24 +57,35 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
   try {
     const identity = await openIdentity(open, stored, paths, options.afterStep)
     const batchSeq = await BatchSeq.open(paths.batchSeq)
-    const facts: HostFacts = {
+    const { raw: akPublic } = identity.ak.public
+    let enrolment = await readEnrolment(paths.enrolment, akPublic)
+    const own: Omit<HostFacts, 'certificates'> = {
       hostId: hostId(identity.akName, sha256),
-      akPublic: identity.ak.public.raw,
+      akPublic,
       akName: identity.akName,
       ekCertificate: identity.ekCertificate,
-      certificates: [],
       tpm: { transport: open.transport, ...(await readMaker(open.tpm)) },
       notices: identity.ekCertificate === null ? [...open.notices, NO_EK_CERTIFICATE] : open.notices,
     }
+    const facts = (): HostFacts => ({ ...own, certificates: enrolment?.certificates ?? [] })
     const quoter = new Quoter(open.tpm, identity.ak)
     const ownLog = new OwnLogKeeper(paths.ownLog, ownRegister(open.tpm))
+    const quote: SigningHost['quote'] = (qualifyingData, pcrs) => quoter.quote(qualifyingData, pcrs)
     return {
-      facts,
-      quote: (qualifyingData, pcrs) => quoter.quote(qualifyingData, pcrs),
+      get facts() {
+        return facts()
+      },
+      quote,
       measure: (measured) => ownLog.measure(measured),
       nextBatchSeq: () => batchSeq.next(),
       counts: async () => (await open.tpm.execute(ReadClock())).currentTime.clockInfo,
-      report: () => reportHost(open.tpm, { facts, identity, paths }),
+      report: () => reportHost(open.tpm, { facts: facts(), identity, paths, enrolment }),
+      endorsement: () => readEndorsement(open.tpm, identity),
+      prove: (asked) => proveEnrolment(open.tpm, { identity, hostId: own.hostId, quote }, asked),
+      async keep({ root, certificates }: Enrolment) {
+        await keepEnrolment(paths.enrolment, { root, certificates }, akPublic)
+        enrolment = { root, certificates }
+      },
       close: () => open.close(),
     }
   } catch (error) {
@@ -106,7 +119,7 @@ export async function retireHost(paths: HostPaths): Promise<void> {
       await open.close().catch(() => undefined)
     }
   }
-  for (const path of [paths.identity, paths.akAuth]) await rm(path, { force: true })
+  for (const path of [paths.enrolment, paths.pending, paths.identity, paths.akAuth]) await rm(path, { force: true })
   await syncFolder(paths.tpm)
 }
 

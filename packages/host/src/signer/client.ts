@@ -16,9 +16,13 @@ import {
   decodeAnswer,
   encodeMessage,
   heardError,
+  type Endorsement,
+  type Enrolment,
   type HostFacts,
   type HostQuote,
+  type Proof,
   type Request,
+  type ToProve,
 } from './protocol.ts'
 import { ClientRun, type RunChannel, type RunSigner, type RunToSign, type WaitOptions } from './run-signer.ts'
 import { retireIdentity, type SignerSettings, tryConnect } from './start.ts'
@@ -35,6 +39,19 @@ export interface Signer extends AsyncDisposable {
   /** @throws {@link HostError} `TPM_WAS_RESET` when `previous` is of this host before a reset, `LIMIT`, `SIGNER_LOST`. */
   openRun(run: RunToSign, options?: WaitOptions): Promise<RunSigner>
   show(options?: WaitOptions): Promise<HostReport>
+  endorsement(options?: WaitOptions): Promise<Endorsement>
+  /**
+   * Proves to an authority that the AK is in the TPM of the EK, and that this host wants that name.
+   *
+   * @throws {@link HostError} `ENROLMENT_REFUSED` when the TPM does not open the challenge.
+   */
+  prove(asked: ToProve, options?: WaitOptions): Promise<Proof>
+  /**
+   * Keeps what an authority issued with the identity. Who connects from then on gets the certificates with the facts.
+   *
+   * @throws {@link HostError} `CERTIFICATE` when they are not for this host's AK or do not hold.
+   */
+  keep(enrolment: Enrolment, options?: WaitOptions): Promise<void>
   /**
    * Has what is new of it extended into the register of the host's own log.
    *
@@ -79,10 +96,6 @@ export async function connectSigner(options: ConnectOptions): Promise<Signer> {
   return new SignerClient(options, socket, host)
 }
 
-function answeredWith(request: string, { type }: Answer): HostError {
-  return new HostError('PROTOCOL', { message: `The signer answered ${request} with ${type}.` })
-}
-
 interface Pending {
   readonly resolve: (answer: Answer) => void
   readonly reject: (error: HostError) => void
@@ -115,30 +128,49 @@ class SignerClient implements Signer, RunChannel {
   }
 
   async show(options: WaitOptions = {}): Promise<HostReport> {
-    const answer = await this.#whileLost(options, () =>
-      this.#request((request) => ({ type: 'show', request }), 'a report of the host', options),
-    )
-    if (answer.type !== 'report') throw answeredWith('show', answer)
-    return answer.report
+    return (await this.#ask('report', 'a report of the host', options, (request) => ({ type: 'show', request }))).report
+  }
+
+  async endorsement(options: WaitOptions = {}): Promise<Endorsement> {
+    const make = (request: number): Request => ({ type: 'endorsement', request })
+    const { ekPublic, ekIssuers } = await this.#ask('endorsement', 'an endorsement key', options, make)
+    return { ekPublic, ekIssuers }
+  }
+
+  async prove(asked: ToProve, options: WaitOptions = {}): Promise<Proof> {
+    const make = (request: number): Request => ({ type: 'prove', request, ...asked })
+    const { secret, quote } = await this.#ask('proof', 'an answer to the challenge', options, make)
+    return { secret, quote }
+  }
+
+  async keep({ root, certificates }: Enrolment, options: WaitOptions = {}): Promise<void> {
+    const make = (request: number): Request => ({ type: 'keep', request, root, certificates })
+    await this.#ask('done', 'a kept certificate', options, make)
+  }
+
+  /** Asks for an answer of one type. */
+  async #ask<Type extends Answer['type']>(
+    type: Type,
+    what: string,
+    options: WaitOptions,
+    make: (request: number) => Request,
+  ): Promise<Answer & { readonly type: Type }> {
+    const answer = await this.#whileLost(options, () => this.#request(make, what, options))
+    if (answer.type === type) return answer as Answer & { readonly type: Type }
+    throw new HostError('PROTOCOL', { message: `The signer answered ${answer.type} instead of ${type}.` })
   }
 
   async measure(measured: readonly OwnMeasurement[], options: WaitOptions = {}): Promise<string> {
-    const answer = await this.#whileLost(options, () =>
-      this.#request((request) => ({ type: 'measure', request, measured }), 'a measurement of the host', options),
-    )
-    if (answer.type !== 'measured') throw answeredWith('measure', answer)
-    return answer.log
+    const make = (request: number): Request => ({ type: 'measure', request, measured })
+    return (await this.#ask('measured', 'a measurement of the host', options, make)).log
   }
 
   async attest(
     asked: { readonly nonce: Uint8Array; readonly pcrs: readonly number[] },
     options: WaitOptions = {},
   ): Promise<HostQuote> {
-    const answer = await this.#whileLost(options, () =>
-      this.#request((request) => ({ type: 'attest', request, ...asked }), 'a quote of the host', options),
-    )
-    if (answer.type !== 'quote') throw answeredWith('attest', answer)
-    return answer.quote
+    const make = (request: number): Request => ({ type: 'attest', request, ...asked })
+    return (await this.#ask('quote', 'a quote of the host', options, make)).quote
   }
 
   /** Asks again, of the next signer, when the connection ends before the answer. */
@@ -224,6 +256,8 @@ class SignerClient implements Signer, RunChannel {
       case 'report':
       case 'measured':
       case 'quote':
+      case 'endorsement':
+      case 'proof':
         this.#pending.get(answer.request)?.resolve(answer)
         return
       case 'error': {

@@ -94,6 +94,11 @@ export class Connection {
       case 'attest':
         this.#answer(request.request, this.#attest(request))
         return
+      case 'endorsement':
+      case 'prove':
+      case 'keep':
+        this.#answer(request.request, this.#enrol(request))
+        return
       case 'stop':
         this.#answer(request.request, this.#stop(request.request))
     }
@@ -172,6 +177,15 @@ export class Connection {
     const quoted = await host.quote(attestDigest({ hostId: host.facts.hostId, nonce }, sha256), pcrs)
     const { attest, signature } = quoted
     return { type: 'quote', request, quote: { attest, signature, pcrs: quoted.pcrs } }
+  }
+
+  async #enrol(asked: Request & { readonly type: 'endorsement' | 'prove' | 'keep' }): Promise<Answer> {
+    const host = await this.#server.host
+    const { request } = asked
+    if (asked.type === 'endorsement') return { type: 'endorsement', request, ...(await host.endorsement()) }
+    if (asked.type === 'prove') return { type: 'proof', request, ...(await host.prove(asked)) }
+    await host.keep(asked)
+    return { type: 'done', request }
   }
 
   async #stop(request: number): Promise<Answer> {

@@ -1,6 +1,6 @@
 /** Exact decoders for small JSON: every field is named, nothing else may be there. */
 
-import { fromHex, isHex } from '@reprise/core'
+import { fromHex, hex, isHex } from '@reprise/core'
 import { HostError } from '../error.ts'
 
 export type Decode<T> = (value: unknown, path: string) => T
@@ -95,4 +95,12 @@ export function dictionary<T>(name: RegExp, item: Decode<T>): Decode<Record<stri
 export const decimal: Decode<string> = (value, path) => {
   if (typeof value === 'string' && /^(0|[1-9]\d{0,19})$/.test(value)) return value
   throw refused(path, 'a decimal integer as text')
+}
+
+/** The JSON of what these decoders read: bytes as hex, the rest as it is. */
+export function toJson(value: unknown): unknown {
+  if (value instanceof Uint8Array) return hex(value)
+  if (Array.isArray(value)) return value.map(toJson)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, toJson(member)]))
 }

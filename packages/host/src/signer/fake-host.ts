@@ -4,6 +4,7 @@ import { encodeTpmsAttest, hostId, qualifiedName, TPM_ALG, TPM_RH, TPM_ST } from
 import { hash, sha256 } from '../hashing.ts'
 import type { HostReport } from '../identity/report.ts'
 import type { Quote } from './batcher.ts'
+import type { Endorsement, Enrolment, Proof, ToProve } from './protocol.ts'
 import type { SigningHost } from './server.ts'
 
 export class FakeHost implements SigningHost {
@@ -56,6 +57,22 @@ export class FakeHost implements SigningHost {
 
   async report(): Promise<HostReport> {
     return { schema: 'reprise/host-report/v1', signer: { pid: process.pid } } as HostReport
+  }
+
+  async endorsement(): Promise<Endorsement> {
+    return { ekPublic: Uint8Array.of(7), ekIssuers: [] }
+  }
+
+  async prove({ id }: ToProve): Promise<Proof> {
+    const { attest, signature } = await this.quote(id)
+    return { secret: new Uint8Array(32), quote: { attest, signature, pcrs: { sha256: {} } } }
+  }
+
+  /** What it was told to keep. */
+  readonly kept: Enrolment[] = []
+
+  async keep(enrolment: Enrolment): Promise<void> {
+    this.kept.push(enrolment)
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-/** Reaching a signer and hearing its hello. */
+/** The first words between a client and a signer. */
 
 import type { Socket } from 'node:net'
 import { HostError } from '../error.ts'
@@ -17,8 +17,8 @@ import { pause, within } from './within.ts'
 
 /** A signer that is making its TPM's identity says hello when that is done. */
 const HELLO_MS = 180_000
-/** Between a signer that is leaving and the next one. */
-const LEAVING_MS = 50
+/** Until another signer is looked for. */
+const PAUSE_MS = 50
 
 export interface Greeted {
   readonly socket: Socket
@@ -32,7 +32,7 @@ export async function greet(settings: SignerSettings, signal: AbortSignal | unde
     const socket = await reachSigner(settings, signal)
     const host = await greetOn(socket, signal)
     if (host !== undefined) return { socket, host }
-    await pause(LEAVING_MS, signal)
+    await pause(PAUSE_MS, signal)
   }
   throw new HostError('SIGNER_START', { message: 'Signer after signer ends without a word.' })
 }

@@ -53,6 +53,22 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     nonce: digest,
     pcrs: fc.array(fc.nat(23), { maxLength: 24 }),
   }),
+  fc.record({ type: fc.constant('endorsement' as const), request: seq }),
+  fc.record({
+    type: fc.constant('prove' as const),
+    request: seq,
+    authority: digest,
+    id: digest,
+    name: fc.constantFrom('a', 'node-17.example', 'A_1'),
+    credentialBlob: fc.uint8Array({ minLength: 1, maxLength: 256 }),
+    encryptedSecret: fc.uint8Array({ minLength: 1, maxLength: 1024 }),
+  }),
+  fc.record({
+    type: fc.constant('keep' as const),
+    request: seq,
+    root: fc.uint8Array({ minLength: 1, maxLength: 8192 }),
+    certificates: fc.array(fc.uint8Array({ minLength: 1, maxLength: 8192 }), { maxLength: 4 }),
+  }),
 )
 
 const overTheWire = (message: Request | Answer): unknown => JSON.parse(JSON.stringify(encodeMessage(message)))

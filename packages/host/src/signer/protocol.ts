@@ -8,12 +8,21 @@
 import {
   type Attestation,
   decodeOwnMeasurement,
-  hex,
   OWN_LOG_BYTES_MAX,
   type OwnMeasurement,
   RepriseError,
 } from '@reprise/core'
 import { TpmError } from '@reprise/tpm'
+import {
+  akCertificate,
+  akCertificates,
+  EK_CERTIFICATE_BYTES_MAX,
+  EK_ISSUERS_MAX,
+  type EnrolQuote,
+  hostName,
+  quote,
+  TPM_BYTES_MAX,
+} from '../enrolment/messages.ts'
 import { HostError, isHostErrorCode } from '../error.ts'
 import { sha256 } from '../hashing.ts'
 import type { HostReport } from '../identity/report.ts'
@@ -31,6 +40,7 @@ import {
   oneOf,
   refused,
   text,
+  toJson,
 } from './decode.ts'
 
 export const PROTOCOL_VERSION = 2
@@ -68,6 +78,37 @@ export interface RunHead {
   readonly snapshots: Uint8Array
 }
 
+/** What the TPM has of its endorsement key besides the certificate. */
+export interface Endorsement {
+  /** TPMT_PUBLIC. */
+  readonly ekPublic: Uint8Array
+  readonly ekIssuers: readonly Uint8Array[]
+}
+
+/** An authority's challenge: the signer opens it, and quotes for this authority, request and name. */
+export interface ToProve {
+  /** SHA-256 of the SubjectPublicKeyInfo of the authority's root. */
+  readonly authority: Uint8Array
+  /** 32 bytes by which the authority knows the request. */
+  readonly id: Uint8Array
+  readonly name: string
+  readonly credentialBlob: Uint8Array
+  readonly encryptedSecret: Uint8Array
+}
+
+export interface Proof {
+  readonly secret: Uint8Array
+  readonly quote: EnrolQuote
+}
+
+/** What an authority issued. */
+export interface Enrolment {
+  /** X.509 DER of the authority's root. */
+  readonly root: Uint8Array
+  /** The AK certificate and its issuers without the root, leaf first. */
+  readonly certificates: readonly Uint8Array[]
+}
+
 export type Request =
   | { readonly type: 'hello'; readonly version: number }
   | ({ readonly type: 'openRun'; readonly request: number } & OpenRun)
@@ -83,6 +124,10 @@ export type Request =
       readonly nonce: Uint8Array
       readonly pcrs: readonly number[]
     }
+  | { readonly type: 'endorsement'; readonly request: number }
+  | ({ readonly type: 'prove'; readonly request: number } & ToProve)
+  /** Keeps certificates with the identity, if they belong to it. */
+  | ({ readonly type: 'keep'; readonly request: number } & Enrolment)
   | { readonly type: 'stop'; readonly request: number }
 
 /** What the signer says about its host at once. */
@@ -128,6 +173,8 @@ export type Answer =
   | { readonly type: 'report'; readonly request: number; readonly report: HostReport }
   | { readonly type: 'measured'; readonly request: number; readonly log: string }
   | { readonly type: 'quote'; readonly request: number; readonly quote: HostQuote }
+  | ({ readonly type: 'endorsement'; readonly request: number } & Endorsement)
+  | ({ readonly type: 'proof'; readonly request: number } & Proof)
   | { readonly type: 'receipt'; readonly runId: Uint8Array; readonly attestation: Attestation }
   /** About a request, about a run, or (with neither) about the connection, which then ends. */
   | {
@@ -181,11 +228,20 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
     measured: list(measurement, OWN_MEASUREMENTS_MAX),
   }),
   attest: object({ type: oneOf('attest'), request: requestNumber, nonce: digest, pcrs: registers }),
+  endorsement: object({ type: oneOf('endorsement'), request: requestNumber }),
+  prove: object({
+    type: oneOf('prove'),
+    request: requestNumber,
+    authority: digest,
+    id: digest,
+    name: hostName,
+    credentialBlob: bytes(1, 256),
+    encryptedSecret: bytes(1, 1024),
+  }),
+  keep: object({ type: oneOf('keep'), request: requestNumber, root: akCertificate, certificates: akCertificates }),
   stop: object({ type: oneOf('stop'), request: requestNumber }),
 }
 
-/** No attestation or signature of a TPM is longer, in bytes. */
-const TPM_BYTES_MAX = 4096
 const BATCH_PATH_MAX = 64
 
 const pcrValues = dictionary(/^(\d|1\d|2[0-3])$/, hexText(32))
@@ -209,7 +265,7 @@ const hostFacts = object<HostFacts>({
   akPublic: bytes(1, TPM_BYTES_MAX),
   akName: bytes(34),
   ekCertificate: nullable(bytes(1, CERTIFICATE_BYTES_MAX)),
-  certificates: list(bytes(1, CERTIFICATE_BYTES_MAX), 4),
+  certificates: akCertificates,
   tpm: object<HostFacts['tpm']>({
     manufacturer: text(4),
     firmware: hexText(8),
@@ -238,6 +294,13 @@ const ANSWERS: { readonly [Type in Answer['type']]: Decode<Answer & { readonly t
       pcrs: pcrValues,
     }),
   }),
+  endorsement: object({
+    type: oneOf('endorsement'),
+    request: requestNumber,
+    ekPublic: bytes(1, TPM_BYTES_MAX),
+    ekIssuers: list(bytes(1, EK_CERTIFICATE_BYTES_MAX), EK_ISSUERS_MAX),
+  }),
+  proof: object({ type: oneOf('proof'), request: requestNumber, secret: digest, quote }),
   receipt: object({ type: oneOf('receipt'), runId: digest, attestation }),
   error: object({
     type: oneOf('error'),
@@ -266,14 +329,7 @@ function decodeByType<T>(decoders: Readonly<Record<string, Decode<T>>>, value: u
 
 /** The JSON of a message: bytes as hex, the rest as it is. The report is JSON already. */
 export function encodeMessage(message: Request | Answer): unknown {
-  return encodeValue(message)
-}
-
-function encodeValue(value: unknown): unknown {
-  if (value instanceof Uint8Array) return hex(value)
-  if (Array.isArray(value)) return value.map(encodeValue)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, encodeValue(member)]))
+  return toJson(message)
 }
 
 /** An error as it is said; what is not ours becomes `TPM_FAILED`, because the TPM is all the signer works with. */

@@ -11,18 +11,32 @@ import { HostError } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import { Batcher, type Quote } from './batcher.ts'
 import { Connection } from './connection.ts'
-import { type HostFacts, type OpenRun, sayError, type TpmCounts } from './protocol.ts'
+import {
+  type Endorsement,
+  type Enrolment,
+  type HostFacts,
+  type OpenRun,
+  type Proof,
+  sayError,
+  type ToProve,
+  type TpmCounts,
+} from './protocol.ts'
 
 /** The TPM of a host, open, with its identity. */
 export interface SigningHost {
+  /** As they are now: certificates may come. */
   readonly facts: HostFacts
   /** Quotes PCRs 0 to 7 and these with the AK. */
-  quote(qualifyingData: Uint8Array, pcrs: readonly number[]): Promise<Quote>
+  quote(qualifyingData: Uint8Array, pcrs?: readonly number[]): Promise<Quote>
   /** Extends what is new of it into the register of the own log. @returns The log, as its text. */
   measure(measured: readonly OwnMeasurement[]): Promise<string>
   nextBatchSeq(): Promise<bigint>
   counts(): Promise<TpmCounts>
   report(): Promise<HostReport>
+  endorsement(): Promise<Endorsement>
+  prove(asked: ToProve): Promise<Proof>
+  /** @throws {@link HostError} `CERTIFICATE` when they do not belong to this host. */
+  keep(enrolment: Enrolment): Promise<void>
   /** A software TPM is shut down in order and stopped; a device is only closed. */
   close(): Promise<void>
 }

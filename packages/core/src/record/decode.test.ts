@@ -43,8 +43,6 @@ const COMPUTATION = {
   success: [{ checkpoints: 'exact' }, { output: '/dev/stdout', compare: { kind: 'numbers', abs: 0, rel: 1e-6 } }],
 }
 
-const LOG = { kind: 'boot', lengthBytes: 3, sha256: 'd'.repeat(64), source: 'host' } as const
-const LEFT_OUT = { kind: 'ima', leftOut: 'too-large' } as const
 const ENVIRONMENT = {
   schema: 'reprise/environment/v1',
   architecture: 'x64',
@@ -53,7 +51,7 @@ const ENVIRONMENT = {
   ekCertificate: D,
   follows: [D],
   kernel: '6.1.0',
-  logs: [LOG, LEFT_OUT],
+  logs: [{ kind: 'ima', leftOut: 'too-large' }],
   node: '26.10.0',
   platform: 'linux',
   repeats: D,
@@ -220,14 +218,6 @@ describe('decodeEnvironment', () => {
     ['tpm.transport', 'mssim'],
     ['repeats', 5],
     ['user', 'me'],
-    ['logs', null],
-    ['logs', [LEFT_OUT, LOG]],
-    ['logs', [LOG, LOG]],
-    ['logs', [{ ...LOG, kind: 'other' }]],
-    ['logs', [{ ...LOG, lengthBytes: 2 ** 24 + 1 }]],
-    ['logs', [{ ...LOG, source: 'me' }]],
-    ['logs', [{ ...LOG, leftOut: 'too-large' }]],
-    ['logs', [{ kind: 'ima', leftOut: 'secret' }]],
   ])('refuses %s = %j', (path, value) => {
     expect(errorOf(() => decodeEnvironment(put(ENVIRONMENT, path, value))).code).toBe('STRUCTURE')
   })

@@ -1,21 +1,29 @@
 /** Runs the tests on the list with every mutant switched on, one after the other. Started by mutation.ts through Vitest. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { expect, test } from '../../node_modules/vitest/dist/index.js'
 import { collected, type Collected } from './collect.ts'
+import type { Report, ReportedMutant } from './mutation.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-/** A test that is not done by then, or came by the mutant as often, does not end. */
-const TEST_MS_MAX = 20_000
+/** A test that takes so much longer than without a mutant, or came by the mutant as often, does not end. */
+const SLOWER_MAX = 10
+const TEST_MS_MIN = 5_000
 const HITS_MAX = 3_000_000
+
+/** From 0. */
+interface Place {
+  readonly line: number
+  readonly column: number
+}
 
 interface Mutant {
   readonly id: string
   readonly fileName: string
-  readonly location: { readonly start: { readonly line: number; readonly column: number } }
+  readonly location: { readonly start: Place; readonly end: Place }
   readonly replacement: string
-  /** `Ignored`: of a kind that is left out. */
-  readonly status?: string
+  /** Of a kind that is left out. */
+  readonly status?: 'Ignored'
 }
 
 /** What instrumented sources look at; see `@stryker-mutator/instrumenter`. */
@@ -29,10 +37,10 @@ interface Switches {
 
 const switches = ((globalThis as { __stryker__?: Switches }).__stryker__ ??= {})
 
-async function passes({ run }: Collected): Promise<boolean> {
+async function passes({ run }: Collected, msMax: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('it does not end')), TEST_MS_MAX)
+    timer = setTimeout(() => reject(new Error('it does not end')), msMax)
   })
   try {
     await Promise.race([run(), late])
@@ -48,8 +56,12 @@ interface Known {
   readonly test: Collected
   readonly ms: number
   readonly covers: ReadonlySet<string>
+  tries: number
   kills: number
 }
+
+/** How much of a chance a test has to notice a mutant, for its time. */
+const worthOf = ({ tries, kills, ms }: Known): number => (kills + 1) / (tries + 2) / (ms + 1)
 
 /** That the cases are made the same again says nothing of the verifier, and takes most of the time. */
 const OTHERS = /made the same again/
@@ -59,22 +71,23 @@ async function runAll(): Promise<Known[]> {
   for (const [i, each] of collected.filter(({ name }) => !OTHERS.test(name)).entries()) {
     switches.currentTestId = `t${i}`
     const startMs = performance.now()
-    expect([each.name, await passes(each)]).toEqual([each.name, true])
+    expect([each.name, await passes(each, 600_000)]).toEqual([each.name, true])
     const covers = new Set(Object.keys(switches.mutantCoverage?.perTest[`t${i}`] ?? {}))
-    known.push({ test: each, ms: performance.now() - startMs, covers, kills: 0 })
+    known.push({ test: each, ms: performance.now() - startMs, covers, tries: 0, kills: 0 })
   }
   switches.currentTestId = undefined
   return known
 }
 
-async function fate({ id }: Mutant, known: readonly Known[]): Promise<string> {
-  const covering = known.filter(({ covers }) => covers.has(id)).sort((a, b) => b.kills - a.kills || a.ms - b.ms)
+async function fate({ id }: Mutant, known: readonly Known[]): Promise<ReportedMutant['status']> {
+  const covering = known.filter(({ covers }) => covers.has(id)).sort((a, b) => worthOf(b) - worthOf(a))
   if (covering.length === 0) return id in (switches.mutantCoverage?.static ?? {}) ? 'Ignored' : 'NoCoverage'
   switches.activeMutant = id
   try {
     for (const each of covering) {
       Object.assign(switches, { hitCount: 0, hitLimit: HITS_MAX })
-      if (await passes(each.test)) continue
+      each.tries++
+      if (await passes(each.test, TEST_MS_MIN + SLOWER_MAX * each.ms)) continue
       each.kills++
       return 'Killed'
     }
@@ -84,18 +97,52 @@ async function fate({ id }: Mutant, known: readonly Known[]): Promise<string> {
   }
 }
 
+const read = <T>(path: string): T => JSON.parse(readFileSync(resolve(root, path), 'utf8')) as T
+
+/** What was noticed when the sources were the same; only asked for while tests are written, since they may have changed. */
+function noticedBefore(): ReadonlySet<string> {
+  if (process.env['REPRISE_MUTATION_AGAIN'] === undefined) return new Set()
+  const { files } = read<Report>('.cache/mutation.json')
+  const same = Object.entries(files).filter(
+    ([name, { source }]) => source === readFileSync(resolve(root, name), 'utf8'),
+  )
+  return new Set(
+    same.flatMap(([name, { mutants }]) =>
+      mutants.filter(({ status }) => status === 'Killed').map((each) => placeOf(name, each)),
+    ),
+  )
+}
+
+const placeOf = (name: string, { line, column, original, replacement }: Omit<ReportedMutant, 'status'>): string =>
+  JSON.stringify([name, line, column, original, replacement])
+
 test('every mutant', async () => {
   for (const file of (process.env['REPRISE_MUTATION_TESTS'] ?? '').split(',')) await import(resolve(root, file))
-  const mutants = JSON.parse(readFileSync(resolve(root, '.cache/mutants.json'), 'utf8')) as Mutant[]
+  const mutants = read<Mutant[]>('.cache/mutants.json')
   const known = await runAll()
-  const files: Record<string, { source: string; mutants: object[] }> = {}
+  const before = noticedBefore()
+  const files: Record<string, { source: string; mutants: ReportedMutant[] }> = {}
   for (const mutant of mutants) {
     const name = relative(root, resolve(root, mutant.fileName))
     files[name] ??= { source: readFileSync(resolve(root, name), 'utf8'), mutants: [] }
-    // Lines of the instrumenter count from 0.
-    const { line, column } = mutant.location.start
-    const { replacement, status = await fate(mutant, known) } = mutant
-    files[name].mutants.push({ status, line: line + 1, column, replacement })
-    writeFileSync(resolve(root, '.cache/mutation.json'), JSON.stringify({ files }))
+    const { start } = mutant.location
+    const place = {
+      line: start.line + 1,
+      column: start.column + 1,
+      original: textAt(files[name].source, mutant.location),
+      replacement: mutant.replacement,
+    }
+    const status = before.has(placeOf(name, place)) ? 'Killed' : (mutant.status ?? (await fate(mutant, known)))
+    files[name].mutants.push({ status, ...place })
+    writeFileSync(resolve(root, '.cache/mutation.json.new'), JSON.stringify({ files }))
   }
+  renameSync(resolve(root, '.cache/mutation.json.new'), resolve(root, '.cache/mutation.json'))
 })
+
+/** In one line. */
+function textAt(source: string, { start, end }: Mutant['location']): string {
+  const lines = source.split('\n').slice(start.line, end.line + 1)
+  lines[lines.length - 1] = lines[lines.length - 1].slice(0, end.column)
+  lines[0] = lines[0].slice(start.column)
+  return lines.map((line) => line.trim()).join(' ')
+}

@@ -6,7 +6,7 @@
  * Decision: docs/decisions/0017-evidence-under-attack.md. The report is `.cache/mutation.json`.
  */
 import { spawnSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -94,6 +94,8 @@ function run(patterns: readonly string[], isAgain: boolean): number {
   const root = resolve(import.meta.dirname, '../..')
   const named = (globs: readonly string[]): string[] => globSync([...globs], { cwd: root }).sort()
   const files = named(patterns).filter((file) => !/(\.test|\/index|\/types)\.ts$/.test(file))
+  // The first results come soon.
+  files.sort((a, b) => statSync(resolve(root, a)).size - statSync(resolve(root, b)).size)
   const own = [...new Set(files.map((file) => `${dirname(file)}/*.test.ts`))]
   const tests = named([...PROMISES, ...own]).filter((file) => !file.endsWith('.slow.test.ts'))
   const { status } = spawnSync('vitest', ['run', '-c', 'tools/mutation/vitest.config.ts'], {

@@ -64,7 +64,10 @@ describe('checkpoints', () => {
   test('are signed in their order', () => {
     const good = walk(ONE, { attempt: 1, seq: 0 }, { attempt: 1, seq: 4 })
     expect(good).toMatchObject({ wrong: [[], []], signedSeq: 4, end: [] })
-    const same = [{ attempt: 1, seq: 2 }, { attempt: 1, seq: 2 }] as const
+    const same = [
+      { attempt: 1, seq: 2 },
+      { attempt: 1, seq: 2 },
+    ] as const
     expect(wrongOf(ONE, ...same)).toEqual([[], ['checkpoint 2 after checkpoint 2']])
     const back = walk(ONE, { attempt: 1, seq: 2 }, { attempt: 1, seq: 1 })
     expect(back).toMatchObject({ wrong: [[], ['checkpoint 1 after checkpoint 2']], signedSeq: 2 })
@@ -90,7 +93,10 @@ describe('attempts', () => {
       ['nothing is signed of attempt 2'],
     ])
     expect(wrongOf(three, { attempt: 2, seq: 2 })).toEqual([
-      ['nothing is signed of attempt 1', 'attempt 2 goes on from checkpoint 0, and only those up to -1 were signed before'],
+      [
+        'nothing is signed of attempt 1',
+        'attempt 2 goes on from checkpoint 0, and only those up to -1 were signed before',
+      ],
     ])
     expect(wrongOf(three, { attempt: 1, seq: 2 }, { attempt: 2, seq: 2 }, { attempt: 1, seq: 4 })).toEqual([
       [],
@@ -254,11 +260,12 @@ describe('kernels', () => {
 
 describe('statements', () => {
   const told = (more: Partial<StatementFacts>, before?: TpmsClockInfo): string[] =>
-    wrongOf(
-      ONE,
-      ...(before === undefined ? [] : [{ attempt: 1, seq: 0, clock: before }]),
-      { attempt: 1, seq: 1, clock: at(100), told: more },
-    ).at(-1) ?? []
+    wrongOf(ONE, ...(before === undefined ? [] : [{ attempt: 1, seq: 0, clock: before }]), {
+      attempt: 1,
+      seq: 1,
+      clock: at(100),
+      told: more,
+    }).at(-1) ?? []
   const OTHER = ['STATEMENT_CYCLE a statement is of another power cycle than the quote']
   const LATER = ['STATEMENT_CYCLE a statement is later than the quote that carries it']
 

@@ -80,10 +80,7 @@ describe('a sentence about a power change', () => {
       { orderly: true, resets: 3 },
       'host 0 went down 3 times, and the last time was shut down, between attempt 1 and 2',
     ],
-    [
-      { restarts: 1 },
-      'host 0 went down once, nobody shows how, and was restarted once since, between attempt 1 and 2',
-    ],
+    [{ restarts: 1 }, 'host 0 went down once, nobody shows how, and was restarted once since, between attempt 1 and 2'],
     [
       { resets: 0, restarts: 2, sameKernel: true, to: { attempt: 1, seq: 4 } },
       'host 0 slept or was restarted from a saved state 2 times between checkpoints 2 and 4 of attempt 1',

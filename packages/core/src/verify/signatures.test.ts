@@ -44,7 +44,13 @@ test('what does not hold is said, whether it is known at once or later', async (
   const all = [signed('ecdsa', 1), signed('ecdsa', 2), signed('ecdsa', 3)]
   const wrong = ["1: the signature is not that of the host's key over this attestation"]
   expect(await wrongOf(checksOf(holds), ECDSA, ...all)).toEqual(wrong)
-  expect(await wrongOf(checksOf(async (message) => Promise.resolve(holds(message))), ECDSA, ...all)).toEqual(wrong)
+  expect(
+    await wrongOf(
+      checksOf(async (message) => Promise.resolve(holds(message))),
+      ECDSA,
+      ...all,
+    ),
+  ).toEqual(wrong)
 })
 
 test('not more than 256 are under way at once', async () => {

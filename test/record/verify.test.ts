@@ -75,10 +75,15 @@ describe('a verifier', () => {
       expect(await verify(bytes, { crypto: later })).toEqual(await verify(bytes))
   })
 
-  test('tells how far it is', async () => {
+  test('tells how far it is, after every few attestations and at the end', async () => {
+    const cut = sign(draft())
+    cut.attestations.pop()
     const seen: unknown[] = []
-    await verify(whole, { onProgress: (progress) => seen.push(progress) })
-    expect(seen[seen.length - 1]).toEqual({ checkpoints: 5, attestations: 3 })
+    await verify(await packed(cut), { onProgress: (progress) => seen.push(progress) })
+    expect(seen).toEqual([
+      { checkpoints: 3, attestations: 2 },
+      { checkpoints: 5, attestations: 2 },
+    ])
   })
 
   test('throws what reading the file throws', async () => {

@@ -1,7 +1,7 @@
 /**
  * npm run mutation [-- [--again] PATTERN…]: breaks the sources of the verifier in one place after the other, and looks whether a test
- * notices. Fails below the score that is wanted; a survivor that survivors.json explains does not count, and must survive. `--again`, for those who write tests,
- * believes the report of the run before of mutants that were noticed, where the source is the same.
+ * notices. Fails below the score that is wanted; a survivor that survivors.json explains does not count, and must survive. `--again`
+ * believes the report of the run before of mutants that were noticed, where the source is the same, and tries all tests on the others.
  *
  * Decision: docs/decisions/0017-evidence-under-attack.md. The report is `.cache/mutation.json`.
  */

@@ -6,6 +6,7 @@ import { collected, type Collected } from './collect.ts'
 import type { Report, ReportedMutant } from './mutation.ts'
 
 const root = resolve(import.meta.dirname, '../..')
+const isAgain = process.env['REPRISE_MUTATION_AGAIN'] !== undefined
 /** A test that takes so much more of the processor than without a mutant, or came by the mutant as often, does not end. */
 const SLOWER_MAX = 10
 const TEST_MS_MIN = 2_000
@@ -80,6 +81,8 @@ interface Known {
   readonly test: Collected
   readonly ms: number
   readonly covers: ReadonlySet<string>
+  /** What it comes by of a file. */
+  readonly kinds: Map<ReadonlySet<string>, string>
   tries: number
   kills: number
 }
@@ -106,18 +109,37 @@ async function runAll(): Promise<Known[]> {
       continue
     }
     const covers = new Set(Object.keys(switches.mutantCoverage?.perTest[`t${i}`] ?? {}))
-    known.push({ test: each, ms, covers, tries: 0, kills: 0 })
+    known.push({ test: each, ms, covers, kinds: new Map(), tries: 0, kills: 0 })
   }
   switches.currentTestId = undefined
   return known
 }
 
-async function fate({ id }: Mutant, known: readonly Known[]): Promise<ReportedMutant['status']> {
-  const covering = known.filter(({ covers }) => covers.has(id)).sort((a, b) => worthOf(b) - worthOf(a))
-  if (covering.length === 0) return id in (switches.mutantCoverage?.static ?? {}) ? 'Ignored' : 'NoCoverage'
+/** Of tests that come by the same places of a file, so many are tried on a mutant of it; all of them with `--again`. */
+const ALIKE_MAX = isAgain ? Number.POSITIVE_INFINITY : 8
+
+/** Those that come by the mutant, in turn one of each kind, the most promising first. */
+function covering(id: string, ofFile: ReadonlySet<string>, known: readonly Known[]): Known[] {
+  const kinds = new Map<string, Known[]>()
+  for (const each of known.filter(({ covers }) => covers.has(id)).sort((a, b) => worthOf(b) - worthOf(a))) {
+    const kind = each.kinds.get(ofFile) ?? [...ofFile].filter((mutant) => each.covers.has(mutant)).join()
+    each.kinds.set(ofFile, kind)
+    kinds.set(kind, [...(kinds.get(kind) ?? []), each])
+  }
+  const turns = [...kinds.values()].flatMap((alike) => alike.slice(0, ALIKE_MAX).map((each, turn) => ({ each, turn })))
+  return turns.sort((a, b) => a.turn - b.turn).map(({ each }) => each)
+}
+
+async function fate(
+  { id }: Mutant,
+  ofFile: ReadonlySet<string>,
+  known: readonly Known[],
+): Promise<ReportedMutant['status']> {
+  const tests = covering(id, ofFile, known)
+  if (tests.length === 0) return id in (switches.mutantCoverage?.static ?? {}) ? 'Ignored' : 'NoCoverage'
   switches.activeMutant = id
   try {
-    for (const each of covering) {
+    for (const each of tests) {
       Object.assign(switches, { hitCount: 0, hitLimit: HITS_MAX })
       each.tries++
       if (await passes(each.test, TEST_MS_MIN + SLOWER_MAX * each.ms)) continue
@@ -137,7 +159,7 @@ const read = <T>(path: string): T => JSON.parse(readFileSync(resolve(root, path)
 
 /** What was noticed when the sources were the same; only asked for while tests are written, since they may have changed. */
 function noticedBefore(): ReadonlySet<string> {
-  if (process.env['REPRISE_MUTATION_AGAIN'] === undefined) return new Set()
+  if (!isAgain) return new Set()
   const { files } = read<Report>('.cache/mutation.json')
   const same = Object.entries(files).filter(
     ([name, { source }]) => source === readFileSync(resolve(root, name), 'utf8'),
@@ -169,13 +191,23 @@ test('every mutant', async () => {
       original: textAt(files[name].source, mutant.location),
       replacement: mutant.replacement,
     }
-    const status = before.has(placeOf(name, place)) ? 'Killed' : (mutant.status ?? (await fate(mutant, known)))
+    const status = before.has(placeOf(name, place))
+      ? 'Killed'
+      : (mutant.status ?? (await fate(mutant, idsOf(mutants, mutant.fileName), known)))
     files[name].mutants.push({ status, ...place })
     if (++done % SAVED_AFTER === 0) writeFileSync(resolve(root, '.cache/mutation.json.new'), JSON.stringify({ files }))
   }
   writeFileSync(resolve(root, '.cache/mutation.json.new'), JSON.stringify({ files }))
   renameSync(resolve(root, '.cache/mutation.json.new'), resolve(root, '.cache/mutation.json'))
 })
+
+const ofFiles = new Map<string, ReadonlySet<string>>()
+
+function idsOf(mutants: readonly Mutant[], fileName: string): ReadonlySet<string> {
+  const ids = ofFiles.get(fileName) ?? new Set(mutants.filter((each) => each.fileName === fileName).map(({ id }) => id))
+  ofFiles.set(fileName, ids)
+  return ids
+}
 
 /** In one line. */
 function textAt(source: string, { start, end }: Mutant['location']): string {

@@ -111,6 +111,17 @@ describe('a verifier', () => {
     expect(seen.size).toBe(whole.length)
   })
 
+  test('takes a file for a record that begins with the whole header of its first entry, and nothing shorter', async () => {
+    const headerBytes = 30 + 'ro-crate-metadata.json'.length
+    expect((await verify(whole.subarray(0, headerBytes))).evidence).toBe('refuted')
+    await expect(verify(whole.subarray(0, headerBytes - 1))).rejects.toMatchObject({ code: 'NOT_A_RECORD' })
+    for (const at of [0, 1, 2, 3, 30, headerBytes - 1]) {
+      const other = Uint8Array.from(whole)
+      other[at] ^= 1
+      await expect(verify(other)).rejects.toMatchObject({ code: 'NOT_A_RECORD' })
+    }
+  })
+
   test('lists ten findings of a kind and counts the others', async () => {
     const long = draft()
     long.computation.checkpoints = { kind: 'none' }

@@ -66,7 +66,7 @@ export function told(draft: Draft, change: (told: Told) => void = () => undefine
 }
 
 /** One attempt, in the middle of which the host slept. */
-function slept(draft: Draft, restartCount = 2): void {
+export function slept(draft: Draft, restartCount = 2): void {
   const last = draft.quotes[2]
   last.clockInfo = clockAt(70_000, 7, restartCount)
   last.boot = boot(clockAt(69_000, 7, restartCount), 4, { orderly: true })

@@ -97,6 +97,22 @@ export const keyCases: readonly RecordCase[] = [
       secondAttempt(draft, 1, 8)
     },
   }),
+  refuted('certificate-left-out', 'The EK certificate that the record names is not there.', ['SCHEMA'], {
+    draft: withCertificate,
+    signed: ({ evidence }) => void evidence.delete('evidence/ek-0.der'),
+  }),
+  refuted(
+    'certificate-of-one-attempt',
+    'The environment of one of two attempts on the host names another EK certificate.',
+    ['ATTEMPT_GAP', 'EK_CERTIFICATE'],
+    {
+      draft(draft) {
+        secondAttempt(draft, 0, 8)
+        withCertificate(draft)
+        draft.attempts[1].environment.ekCertificate = '5'.repeat(64)
+      },
+    },
+  ),
   refuted('certificate-exchanged', 'The EK certificate of another TPM.', ['EK_CERTIFICATE'], {
     draft: withCertificate,
     signed: ({ evidence }) => void evidence.set('evidence/ek-0.der', Buffer.concat([EK_CERTIFICATE, utf8('?')])),

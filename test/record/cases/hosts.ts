@@ -86,6 +86,17 @@ export const hostCases: readonly RecordCase[] = [
     ['LOG_UNREADABLE'],
   ),
   verified(
+    'log-not-a-log-twice',
+    'Two attempts name the same boot log, which is none: that is said once.',
+    {
+      draft(draft) {
+        secondAttempt(draft, 0, 8)
+        measured(draft, { boot: { ...HONEST, log: utf8('this machine is fine, believe me') } })
+      },
+    },
+    ['ATTEMPT_GAP', 'LOG_UNREADABLE'],
+  ),
+  verified(
     'log-not-replaying',
     'The host shows the log of a boot with Secure Boot on; its registers are those of one with Secure Boot off. Nothing is concluded from it.',
     {

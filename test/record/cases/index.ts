@@ -10,6 +10,7 @@ import { readersRulesCases } from './readers-rules.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
+import { unreadableCases } from './unreadable.ts'
 import { warmCases } from './warm.ts'
 
 /** Every folder of `vectors/record/`. */
@@ -27,6 +28,7 @@ export const recordCases: readonly RecordCase[] = [
   ...readersRulesCases,
   ...enrolledCases,
   ...certificateCases,
+  ...unreadableCases,
 ]
 
 export { READ_AT } from './case.ts'

@@ -65,6 +65,12 @@ export const runCases: readonly RecordCase[] = [
       signed.blobs = signed.blobs.filter(({ bytes }) => bytes !== RESULT && bytes.length !== 9)
     },
   }),
+  refuted('outcome-not-measured', 'A final checkpoint, and no outcome. An honest TPM signed it.', ['OUTCOME'], {
+    draft(draft) {
+      draft.outcome = null
+      draft.contents.splice(2, 2)
+    },
+  }),
   refuted('outcome-without-end', 'An outcome, and the run did not end.', ['INCOMPLETE', 'OUTCOME'], {
     draft(draft) {
       draft.checkpoints.length = 3

@@ -1,7 +1,9 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
 import { certificateCases } from './certificates.ts'
+import { counterCases } from './counters.ts'
 import { enrolledCases } from './enrolled.ts'
+import { enrolledBoundsCases } from './enrolled-bounds.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
 import { powerCases } from './power.ts'
@@ -23,10 +25,12 @@ export const recordCases: readonly RecordCase[] = [
   ...snapshotCases,
   ...resumedCases,
   ...powerCases,
+  ...counterCases,
   ...warmCases,
   ...hostCases,
   ...readersRulesCases,
   ...enrolledCases,
+  ...enrolledBoundsCases,
   ...certificateCases,
   ...unreadableCases,
 ]

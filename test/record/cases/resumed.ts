@@ -31,7 +31,7 @@ export function secondAttempt(draft: Draft, host: number, resetCount: number): v
   draft.quotes = quotes([1, 0, 7], [1, 2, 7], [2, 3, resetCount], [2, 4, resetCount])
 }
 
-function otherHost(draft: Draft): void {
+export function otherHost(draft: Draft): void {
   draft.hosts.push({ tpm: eccTpm('host 1'), ek: null })
   secondAttempt(draft, 1, 3)
 }

@@ -149,6 +149,17 @@ export const snapshotCases: readonly RecordCase[] = [
       signed.snapshots.push({ ...signed.snapshots[2], seq: 5 })
     },
   }),
+  refuted(
+    'snapshot-beyond-first',
+    'A snapshot of checkpoint 1, and the run has checkpoint 0 alone.',
+    ['INCOMPLETE', 'SNAPSHOT', 'UNSIGNED_TAIL'],
+    {
+      draft(draft) {
+        takeSnapshot(draft, 1)
+        stopAfter(draft, 0)
+      },
+    },
+  ),
   lie('manifest-of-other-position', 'A manifest of another position than its checkpoint.', (manifest) => {
     manifest.position = '2001'
   }),

@@ -21,9 +21,10 @@ const CONTENT = Uint8Array.from({ length: 3 * 4096 + 5 }, (_, i) => i % 251)
 const DIGEST = hex(sha256(CONTENT))
 
 /** A record whose outcome names the content, which comes in pieces of a length. */
-async function found(pieceBytes: number, pages: string, more: { alsoOf?: number } = {}) {
+async function found(pieceBytes: number, pages: string, more: { alsoOf?: number; content?: Uint8Array } = {}) {
+  const { content = CONTENT } = more
   const pieces = function* () {
-    for (let at = 0; at < CONTENT.length; at += pieceBytes) yield CONTENT.subarray(at, at + pieceBytes)
+    for (let at = 0; at < content.length; at += pieceBytes) yield content.subarray(at, at + pieceBytes)
   }
   const entry = { lengthBytes: CONTENT.length, chunks: pieces } as unknown as ZipEntry
   const none = { lengthBytes: 0, sha256: hex(sha256(new Uint8Array())) }
@@ -53,7 +54,10 @@ describe('an attached blob', () => {
   )
 
   test('is held to the length of a manifest as well, and looked at once where both say the same', async () => {
-    expect((await found(1000, '5'.repeat(64), { alsoOf: CONTENT.length })).wrong).toHaveLength(1)
+    const content = CONTENT.map((byte, i) => (i === 0 ? byte ^ 1 : byte))
+    const other = 'BLOB its content has another digest than its name'
+    expect((await found(1000, pages, { content, alsoOf: CONTENT.length })).wrong).toEqual([other])
+    expect((await found(1000, pages, { content })).wrong).toEqual([other])
     expect((await found(1000, pages, { alsoOf: 7 })).wrong).toEqual([
       `BLOB it has ${CONTENT.length} bytes, the record says 7`,
     ])

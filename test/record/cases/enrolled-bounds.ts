@@ -1,5 +1,5 @@
 /** Hosts of authorities at the bounds of what is certified: the last second, another host beside, another authority's list, half an endorsement. */
-import { hex } from '@reprise/core'
+import { hex, TPMA_OBJECT } from '@reprise/core'
 import {
   ekCertificateOf,
   enrol,
@@ -11,11 +11,11 @@ import {
   revocationList,
   statementOf,
 } from '../enrolment.ts'
-import { eccTpm } from '../imitation-tpm.ts'
+import { AK_ATTRIBUTES, eccTpm } from '../imitation-tpm.ts'
 import { nodeCrypto } from '../node-crypto.ts'
 import { sampleEnvironment, type Draft } from '../sample.ts'
 import type { RecordCase } from './case.ts'
-import { enrolled, OTHER, unverifiable, VERIFIED } from './enrolled-case.ts'
+import { enrolled, OTHER, refuted, unverifiable, VERIFIED } from './enrolled-case.ts'
 import { otherHost } from './resumed.ts'
 
 const STARTED_MS = Date.parse(sampleEnvironment().startedAt)
@@ -48,6 +48,17 @@ export const enrolledBoundsCases: readonly RecordCase[] = [
     'The certificate is valid in the second in which the run began, and in no other one.',
     VERIFIED,
     { certificates: [untilTheStart, LAB.der] },
+  ),
+  enrolled(
+    'enrolled-unfit-key_fail',
+    'A certificate for a key that is no attestation key: what the key is fit for does not depend on who certified it.',
+    refuted('AK_PUBLIC'),
+    {
+      draft(draft) {
+        enrol()(draft)
+        draft.hosts[0].tpm = eccTpm('host 0', { attributes: AK_ATTRIBUTES & ~TPMA_OBJECT.restricted })
+      },
+    },
   ),
   enrolled(
     'enrolled-beside-another_fail',

@@ -69,6 +69,9 @@ export const keyCases: readonly RecordCase[] = [
     signed: ({ evidence }) =>
       void evidence.set('evidence/ak-0.tpmt', Buffer.concat([eccTpm('host 0').publicArea, Buffer.alloc(1)])),
   }),
+  refuted('key-of-zeros', 'A key of as many bytes as evidence may have, all of them zero.', ['AK_PUBLIC'], {
+    signed: ({ evidence }) => void evidence.set('evidence/ak-0.tpmt', new Uint8Array(EVIDENCE_BYTES_MAX)),
+  }),
   refuted('key-too-large', 'A key of more bytes than any key has.', ['SCHEMA'], {
     signed: ({ evidence }) => void evidence.set('evidence/ak-0.tpmt', new Uint8Array(EVIDENCE_BYTES_MAX + 1)),
   }),

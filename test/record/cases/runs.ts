@@ -104,6 +104,16 @@ export const runCases: readonly RecordCase[] = [
     'A grid checkpoint before the next multiple of the fuel.',
     ({ checkpoints }) => (checkpoints[3].position = '1999'),
   ),
+  lie(
+    'grid-twice-in-a-stride',
+    'A grid checkpoint after the one of the same multiple of the fuel.',
+    ({ checkpoints }) => (checkpoints[2].kind = 1),
+  ),
+  lie(
+    'first-of-other-kind',
+    'The first checkpoint is a requested one.',
+    ({ checkpoints }) => (checkpoints[0].kind = 2),
+  ),
   lie('grid-under-none', 'A grid checkpoint where the computation wants none.', ({ computation }) => {
     computation.checkpoints = { kind: 'none' }
   }),

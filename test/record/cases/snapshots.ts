@@ -152,7 +152,7 @@ export const snapshotCases: readonly RecordCase[] = [
   refuted(
     'snapshot-beyond-first',
     'A snapshot of checkpoint 1, and the run has checkpoint 0 alone.',
-    ['INCOMPLETE', 'SNAPSHOT', 'UNSIGNED_TAIL'],
+    ['INCOMPLETE', 'SNAPSHOT'],
     {
       draft(draft) {
         takeSnapshot(draft, 1)

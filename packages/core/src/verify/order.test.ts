@@ -150,6 +150,13 @@ describe('a clock', () => {
   })
 })
 
+test('nothing is said of a change of hosts after an attestation that could not be read', () => {
+  const two = attemptsOf({}, { firstSeq: 1, from: 0, host: 1 })
+  const second = { attempt: 2, seq: 1, clock: at(1) }
+  expect(walk(two, { attempt: 1, seq: 1 }, second).gaps).toEqual([])
+  expect(walk(two, { attempt: 1, seq: 1, clock: at(1) }, second).gaps).toHaveLength(1)
+})
+
 describe('another power cycle', () => {
   const first = { attempt: 1, seq: 2, clock: at(100, 7, 1) }
 

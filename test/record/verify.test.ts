@@ -14,6 +14,7 @@ import {
 import { NO_POLICY, type TrustPolicy } from '@reprise/core/certificates'
 import { describe, expect, test } from 'vitest'
 import { secondAttempt } from './cases/resumed.ts'
+import { enrol } from './enrolment.ts'
 import { resumed } from './mutation.ts'
 import { nodeCrypto } from './node-crypto.ts'
 import { entriesOf, pack, packed } from './pack.ts'
@@ -58,6 +59,13 @@ describe('a host that enrolled itself', () => {
     const result = await verify(whole, { trust: trusting(`000b${'0'.repeat(64)}`) })
     expect([result.evidence, enrolment(result)]).toEqual(['unverifiable', 'withholds'])
   })
+})
+
+test('a record with certificates is read without any trust policy', async () => {
+  const enrolled = draft()
+  enrol()(enrolled)
+  const result = await verify(await packed(sign(enrolled)))
+  expect([result.evidence, result.enrolment, enrolment(result)]).toEqual(['verified', 'self', 'warns'])
 })
 
 describe('a verifier', () => {

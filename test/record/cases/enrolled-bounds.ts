@@ -4,6 +4,7 @@ import {
   ekCertificateOf,
   enrol,
   hostCertificate,
+  keyOf,
   LAB,
   nameOf,
   pem,
@@ -14,7 +15,9 @@ import {
 import { AK_ATTRIBUTES, eccTpm } from '../imitation-tpm.ts'
 import { nodeCrypto } from '../node-crypto.ts'
 import { sampleEnvironment, type Draft } from '../sample.ts'
-import type { RecordCase } from './case.ts'
+import { record, type RecordCase } from './case.ts'
+import { withWrongCrc } from './unreadable.ts'
+import { newAuthority, newRoot } from '../../certificates/authority.ts'
 import { enrolled, OTHER, refuted, unverifiable, VERIFIED } from './enrolled-case.ts'
 import { otherHost } from './resumed.ts'
 
@@ -28,6 +31,9 @@ function besideAnother(draft: Draft): void {
   enrol([untilTheStart, LAB.der])(draft)
   draft.attempts[1].environment.ekCertificate = null
 }
+
+const UPPER = newAuthority('Upper', OTHER, { key: keyOf('upper'), pathLength: 1 })
+const LOWER = newAuthority('Lower', UPPER, { key: keyOf('lower'), pathLength: 0 })
 
 const REVOKED = { serial: '42'.repeat(16), akName: hex(nameOf(eccTpm('host 0'))) }
 
@@ -60,6 +66,26 @@ export const enrolledBoundsCases: readonly RecordCase[] = [
       },
     },
   ),
+  enrolled(
+    'authority-renamed_fail',
+    'The certificate is by the key of the authority that the reader trusts, under another name.',
+    unverifiable('SELF_ENROLLED'),
+    { certificates: [hostCertificate(newRoot('Another name', { key: keyOf('lab root') }))] },
+  ),
+  enrolled(
+    'authority-other-of-three_fail',
+    'Three certificates that fit each other, and lead to an authority that the reader does not know.',
+    unverifiable('SELF_ENROLLED'),
+    { certificates: [hostCertificate(LOWER), LOWER.der, UPPER.der] },
+  ),
+  {
+    ...enrolled(
+      'crc-of-endorsement_fail',
+      'The endorsement certificate of an enrolled host has another CRC-32 than its headers say.',
+      refuted('CONTAINER'),
+    ),
+    make: record({ draft: enrol(), bytes: withWrongCrc('evidence/ek-0.der') }),
+  },
   enrolled(
     'enrolled-beside-another_fail',
     'One of two hosts is enrolled, and was when it ran; the other one, which ran later, enrolled itself.',

@@ -8,7 +8,7 @@ import { refuted, type RecordCase } from './case.ts'
 import { withCertificate } from './held.ts'
 
 /** Changes the CRC-32 of an entry in both of its headers. */
-function withWrongCrc(prefix: string): (bytes: Uint8Array) => Uint8Array {
+export function withWrongCrc(prefix: string): (bytes: Uint8Array) => Uint8Array {
   return (bytes) => {
     const copy = Buffer.from(bytes)
     const end = copy.length - 22

@@ -137,6 +137,18 @@ export const enrolledBoundsCases: readonly RecordCase[] = [
     { certificates: [hostCertificate(LAB, { statement: statementOf({ tier: 'software' }) }), LAB.der] },
   ),
   enrolled(
+    'rule-tier-certified-lower_fail',
+    'The computation demands a TPM in firmware, and the authority says that this one is software.',
+    refuted('HOST_RULE_UNMET'),
+    {
+      draft(draft) {
+        enrol([hostCertificate(LAB, { statement: statementOf({ tier: 'software' }) }), LAB.der])(draft)
+        draft.computation.host = { onChange: 'stop', tier: 'firmware' }
+        draft.attempts[0].environment.tpm.transport = 'device'
+      },
+    },
+  ),
+  enrolled(
     'endorsement-of-stranger',
     'The endorsement certificate is of a maker that nobody knows: nothing shows the tier.',
     { ...VERIFIED, codes: ['TIER_LOWERED'], tier: 'software' },

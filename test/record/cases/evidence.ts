@@ -249,6 +249,14 @@ export const attestationCases: readonly RecordCase[] = [
       signed: ({ attestations }) => void attestations.shift(),
     },
   ),
+  refuted(
+    'attestation-of-no-attempt',
+    'The last attestation says that it is of an attempt that the record does not have.',
+    ['ATTESTATION_ORDER', 'UNSIGNED_TAIL'],
+    {
+      signed: ({ attestations }) => (attestations[2].attempt = 2),
+    },
+  ),
   refuted('attestations-swapped', 'Two attestations in the wrong order.', ['ATTESTATION_ORDER', 'BATCH'], {
     signed: ({ attestations }) => void attestations.splice(1, 2, attestations[2], attestations[1]),
   }),

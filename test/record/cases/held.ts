@@ -80,6 +80,21 @@ export const heldCases: readonly RecordCase[] = [
       },
     },
   ),
+  unverifiable('first-signed-alone', 'Only checkpoint 0 is signed.', ['UNSIGNED_TAIL'], {
+    draft: (draft) => (draft.quotes.length = 1),
+  }),
+  unverifiable(
+    'no-checkpoints',
+    'A run that was killed before its first checkpoint was on disk.',
+    ['FIRST_UNSIGNED', 'INCOMPLETE', 'UNSIGNED_TAIL'],
+    {
+      draft(draft) {
+        draft.checkpoints.length = draft.quotes.length = 0
+        draft.outcome = null
+        draft.contents.splice(2, 2)
+      },
+    },
+  ),
   unverifiable(
     'unsigned-tail',
     'The last attestation, and with it the signature over the outcome, is missing.',

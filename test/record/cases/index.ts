@@ -7,6 +7,7 @@ import { enrolledBoundsCases } from './enrolled-bounds.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
 import { powerCases } from './power.ts'
+import { hostChangeCases } from './host-changes.ts'
 import { hostCases } from './hosts.ts'
 import { readersRulesCases } from './readers-rules.ts'
 import { resumedCases } from './resumed.ts'
@@ -28,6 +29,7 @@ export const recordCases: readonly RecordCase[] = [
   ...counterCases,
   ...warmCases,
   ...hostCases,
+  ...hostChangeCases,
   ...readersRulesCases,
   ...enrolledCases,
   ...enrolledBoundsCases,

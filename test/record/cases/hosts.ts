@@ -2,7 +2,7 @@
 import { canonical, concat, fromUtf8, hex, logEntryName, OWN_LOG_PCR, utf8, type HostRules } from '@reprise/core'
 import { allRules, ENGINE, FILES, HONEST, imaList, measured, NODE, OFF, ownLog } from '../measured-host.ts'
 import { nodeCrypto } from '../node-crypto.ts'
-import { type Draft, type Mutable, type Signed } from '../sample.ts'
+import type { Draft, Mutable, Signed } from '../sample.ts'
 import { refuted, verified, type RecordCase } from './case.ts'
 import { secondAttempt } from './resumed.ts'
 

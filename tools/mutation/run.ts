@@ -92,14 +92,17 @@ const worthOf = ({ tries, kills, ms }: Known): number => (kills + 1) / (tries + 
 
 /** Whether cases are made the same again says nothing of the verifier; and their whole answers hold what a part of them does. */
 const OTHERS = /made the same again|answers as it should/
+/** Those that were asked for. */
+const ONLY = new RegExp(process.env['REPRISE_MUTATION_ONLY'] ?? '')
 /** One that takes longer is not worth it: mutants that only it notices want a case of their own. */
 const TEST_MS_MAX = 400
 
 async function runAll(): Promise<Known[]> {
   const known: Known[] = []
   // The first one pays for what is only loaded then.
-  await collected[0]?.run()
-  for (const [i, each] of collected.filter(({ name }) => !OTHERS.test(name)).entries()) {
+  const wanted = collected.filter(({ name }) => !OTHERS.test(name) && ONLY.test(name))
+  await wanted[0]?.run()
+  for (const [i, each] of wanted.entries()) {
     switches.currentTestId = `t${i}`
     const startMs = usedMs()
     expect([each.name, await passes(each, 600_000)]).toEqual([each.name, true])
@@ -157,22 +160,24 @@ const SAVED_AFTER = 10
 
 const read = <T>(path: string): T => JSON.parse(readFileSync(resolve(root, path), 'utf8')) as T
 
-/** What was noticed when the sources were the same; only asked for while tests are written, since they may have changed. */
+/** What was noticed in lines that are the same; only asked for while tests are written, since they may have changed. */
 function noticedBefore(): ReadonlySet<string> {
   if (!isAgain) return new Set()
   const { files } = read<Report>('.cache/mutation.json')
-  const same = Object.entries(files).filter(
-    ([name, { source }]) => source === readFileSync(resolve(root, name), 'utf8'),
-  )
   return new Set(
-    same.flatMap(([name, { mutants }]) =>
-      mutants.filter(({ status }) => status === 'Killed').map((each) => placeOf(name, each)),
+    Object.entries(files).flatMap(([name, { source, mutants }]) =>
+      mutants.filter(({ status }) => status === 'Killed').map((each) => placeOf(name, source.split('\n'), each)),
     ),
   )
 }
 
-const placeOf = (name: string, { line, column, original, replacement }: Omit<ReportedMutant, 'status'>): string =>
-  JSON.stringify([name, line, column, original, replacement])
+function placeOf(
+  name: string,
+  lines: readonly string[],
+  { line, column, original, replacement }: Omit<ReportedMutant, 'status'>,
+): string {
+  return JSON.stringify([name, lines[line - 1], column, original, replacement])
+}
 
 test('every mutant', async () => {
   for (const file of (process.env['REPRISE_MUTATION_TESTS'] ?? '').split(',')) await import(resolve(root, file))
@@ -191,7 +196,7 @@ test('every mutant', async () => {
       original: textAt(files[name].source, mutant.location),
       replacement: mutant.replacement,
     }
-    const status = before.has(placeOf(name, place))
+    const status = before.has(placeOf(name, files[name].source.split('\n'), place))
       ? 'Killed'
       : (mutant.status ?? (await fate(mutant, idsOf(mutants, mutant.fileName), known)))
     files[name].mutants.push({ status, ...place })

@@ -1,8 +1,8 @@
 /**
  * npm run mutation [-- [--again [--tests NAMES]] PATTERN…]: breaks the sources of the verifier in one place after the other, and
  * looks whether a test notices. Fails below the score that is wanted; a survivor that survivors.json explains does not count, and
- * must survive. `--again`, for who writes tests, believes the report of the run before of what was noticed in lines that are the same,
- * and tries all tests on the others, or those whose names fit a regular expression.
+ * must survive. `--again`, for who writes tests, believes the report of the run before and the explanations in lines that are
+ * the same, and tries all tests on the others, or those whose names fit a regular expression.
  *
  * Decision: docs/decisions/0017-evidence-under-attack.md. The report is `.cache/mutation.json`.
  */
@@ -72,10 +72,12 @@ export function scoresOf({ files }: Report): Score[] {
   })
 }
 
+export function keyOf({ file, line, original, replacement }: Omit<Explained, 'why'>): string {
+  return JSON.stringify([file, line, original, replacement])
+}
+
 /** @returns What is wrong, a line each; empty when all is well. */
 export function problemsOf(scores: readonly Score[], explained: readonly Explained[]): string[] {
-  const keyOf = ({ file, line, original, replacement }: Explained): string =>
-    JSON.stringify([file, line, original, replacement])
   const known = new Set(explained.map(keyOf))
   const met = new Set(scores.flatMap(({ survived }) => survived.map(keyOf)))
   const looked = new Set(scores.map(({ file }) => file))

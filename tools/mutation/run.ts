@@ -3,7 +3,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { expect, test } from '../../node_modules/vitest/dist/index.js'
 import { collected, type Collected } from './collect.ts'
-import type { Report, ReportedMutant } from './mutation.ts'
+import { keyOf, type Explained, type Report, type ReportedMutant } from './mutation.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const isAgain = process.env['REPRISE_MUTATION_AGAIN'] !== undefined
@@ -160,14 +160,21 @@ const SAVED_AFTER = 10
 
 const read = <T>(path: string): T => JSON.parse(readFileSync(resolve(root, path), 'utf8')) as T
 
-/** What was noticed in lines that are the same; only asked for while tests are written, since they may have changed. */
-function noticedBefore(): ReadonlySet<string> {
-  if (!isAgain) return new Set()
+/**
+ * What became of mutants in lines that are the same: those that were noticed, and those that an explanation says no test can notice.
+ * Only asked for while tests are written, since either may have changed.
+ */
+function knownBefore(): ReadonlyMap<string, ReportedMutant['status']> {
+  if (!isAgain) return new Map()
   const { files } = read<Report>('.cache/mutation.json')
-  return new Set(
-    Object.entries(files).flatMap(([name, { source, mutants }]) =>
-      mutants.filter(({ status }) => status === 'Killed').map((each) => placeOf(name, source.split('\n'), each)),
-    ),
+  const explained = new Set(read<Explained[]>('tools/mutation/survivors.json').map(keyOf))
+  return new Map(
+    Object.entries(files).flatMap(([file, { source, mutants }]) => {
+      const lines = source.split('\n')
+      const isKnown = ({ status, line, ...of }: ReportedMutant): boolean =>
+        status === 'Killed' || explained.has(keyOf({ file, line: lines[line - 1].trim(), ...of }))
+      return mutants.filter(isKnown).map((each) => [placeOf(file, lines, each), each.status] as const)
+    }),
   )
 }
 
@@ -183,7 +190,7 @@ test('every mutant', async () => {
   for (const file of (process.env['REPRISE_MUTATION_TESTS'] ?? '').split(',')) await import(resolve(root, file))
   const mutants = read<Mutant[]>('.cache/mutants.json')
   const known = await runAll()
-  const before = noticedBefore()
+  const before = knownBefore()
   let done = 0
   const files: Record<string, { source: string; mutants: ReportedMutant[] }> = {}
   for (const mutant of mutants) {
@@ -196,9 +203,10 @@ test('every mutant', async () => {
       original: textAt(files[name].source, mutant.location),
       replacement: mutant.replacement,
     }
-    const status = before.has(placeOf(name, files[name].source.split('\n'), place))
-      ? 'Killed'
-      : (mutant.status ?? (await fate(mutant, idsOf(mutants, mutant.fileName), known)))
+    const status =
+      before.get(placeOf(name, files[name].source.split('\n'), place)) ??
+      mutant.status ??
+      (await fate(mutant, idsOf(mutants, mutant.fileName), known))
     files[name].mutants.push({ status, ...place })
     if (++done % SAVED_AFTER === 0) writeFileSync(resolve(root, '.cache/mutation.json.new'), JSON.stringify({ files }))
   }

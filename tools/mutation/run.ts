@@ -183,7 +183,9 @@ function placeOf(
   lines: readonly string[],
   { line, column, original, replacement }: Omit<ReportedMutant, 'status'>,
 ): string {
-  return JSON.stringify([name, lines[line - 1], column, original, replacement])
+  const text = lines[line - 1]
+  const twins = lines.slice(0, line - 1).filter((each) => each === text).length
+  return JSON.stringify([name, text, twins, column, original, replacement])
 }
 
 test('every mutant', async () => {

@@ -2,7 +2,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { KeepSnapshots, SegmentChoice } from '@reprise/runner'
 import { EXIT_USAGE } from './exit.ts'
-import { describeFailure, printFailure } from './print/failure.ts'
 import { watchOutput } from './print/streams.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
@@ -20,6 +19,7 @@ function acting(name: string, load: () => Promise<{ readonly action: Action }>) 
       const { action } = await load()
       process.exitCode = await action(options, this.args)
     } catch (error) {
+      const { describeFailure, printFailure } = await import('./print/failure.ts')
       const failure = describeFailure(error, name)
       printFailure(failure, options.json === true)
       process.exitCode = failure.exitCode

@@ -26,6 +26,7 @@ export { exportRecord, exportRun } from './export/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
 export type { KeepSnapshots } from './journal/index.ts'
 export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
+export { startEngineThreadEarly } from './machine/index.ts'
 export {
   repeat,
   repeatSegments,

@@ -91,7 +91,7 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
 class EngineThread {
   readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256)
   readonly #wasi: WasiHost = createWasi({
-    ...givenOptions(computation, readBlob),
+    ...givenOptions(computation, { readBlob, cacheFolder, sha256 }),
     position: () => this.#guest.position(),
     sha256,
     onStream: sendStream,

@@ -68,7 +68,7 @@ function warmSnapshot(): Snapshot | undefined {
 class ProbeThread {
   readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256, true)
   readonly #continuations = this.#loaded.continuations()
-  readonly #given = givenOptions(computation, readBlob)
+  readonly #given = givenOptions(computation, { readBlob, cacheFolder, sha256 })
   readonly #calls = new CallRecorder()
   #kept: Kept = {
     snapshot: from === undefined ? warmSnapshot() : snapshotOf(from, readBlob),

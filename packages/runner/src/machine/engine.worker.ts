@@ -50,6 +50,8 @@ const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
 const { computation, blobs, cacheFolder, shadow, hashPort, from, dirtyPages } = machineToBe()
 const readBlob = blobReader(blobs)
+/** Of the snapshot: nobody has read all of it before. */
+const readSaved = blobReader(blobs, { trusted: false })
 
 /** Stands still until there is one. */
 function nextCommand(): Command {
@@ -95,7 +97,7 @@ class EngineThread {
     position: () => this.#guest.position(),
     sha256,
     onStream: sendStream,
-    saved: from === undefined ? undefined : savedHost(from, readBlob),
+    saved: from === undefined ? undefined : savedHost(from, readSaved),
     ...(computation.checkpoints.kind === 'outputs' && {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
@@ -135,7 +137,7 @@ class EngineThread {
 
   #beginning(): Pick<GuestOptions, 'continuations' | 'from'> {
     const { continuations } = this.#loaded
-    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from, readBlob) }
+    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from, readSaved) }
     if (computation.start === undefined) return { continuations: continuations() }
     const command = nextCommand()
     if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')

@@ -11,12 +11,15 @@ const ARCHIVE_BYTES_MAX = 1 << 30
 
 export type ReadBlob = (sha256: string) => Uint8Array
 
-/** @param blobs - Paths by SHA-256, already checked. */
-export function blobReader(blobs: Readonly<Record<string, string>>): ReadBlob {
+/**
+ * @param blobs - Paths by SHA-256.
+ * @param options.trusted - They are checked already.
+ */
+export function blobReader(blobs: Readonly<Record<string, string>>, options = { trusted: true }): ReadBlob {
   return (sha256) => {
     const path = blobs[sha256]
     if (path === undefined) throw new Error(`blob ${sha256} was not handed to the engine`)
-    return readBlobSync(path, sha256)
+    return readBlobSync(path, sha256, options)
   }
 }
 

@@ -112,7 +112,7 @@ export interface EngineWorkerData {
 
 export interface EngineData {
   readonly computation: Computation
-  /** Paths of the blobs of the computation by SHA-256, as the store gives them, already checked. */
+  /** Paths by SHA-256, as the store gives them; those of the computation are checked already. */
   readonly blobs: Readonly<Record<string, string>>
   /** Where rewritten modules are kept. */
   readonly cacheFolder: string

@@ -15,9 +15,15 @@ export const REPRISE: string = fileURLToPath(new URL('../reprise', import.meta.u
  * Runs a script of ours in a fresh Node with the same flags, and more where a subject and its baseline both want them.
  *
  * @returns The JSON that it prints.
+ * @throws Error when it fails, and when it is stopped because it takes longer than `timeoutMs`.
  */
-export async function runScript<T>(script: URL, args: readonly string[], flags: readonly string[] = []): Promise<T> {
-  const { stdout } = await run(process.execPath, [...process.execArgv, ...flags, fileURLToPath(script), ...args])
+export async function runScript<T>(
+  script: URL,
+  args: readonly string[],
+  { flags = [], timeoutMs = 0 }: { readonly flags?: readonly string[]; readonly timeoutMs?: number } = {},
+): Promise<T> {
+  const command = [...process.execArgv, ...flags, fileURLToPath(script), ...args]
+  const { stdout } = await run(process.execPath, command, { timeout: timeoutMs, killSignal: 'SIGKILL' })
   return JSON.parse(stdout) as T
 }
 

@@ -123,7 +123,7 @@ function documentOf(run: number): RecordDocument {
       checkpoints: { kind: 'grid', fuel: String(FUEL), strideBytes: 67108864, strideMax: 1024 },
       success: [{ checkpoints: 'exact' }],
     },
-    hosts: [{ ak: hostEntryNames(0).ak, ek: null }],
+    hosts: [{ ak: hostEntryNames(0).ak, certificates: [], ek: null }],
     outcome: { exit: { code: 0 }, outputs: [output('/dev/stderr'), output('/dev/stdout')] },
     run: hex(digestOf(`run ${run}`)),
   }

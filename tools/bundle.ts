@@ -6,7 +6,7 @@
  *
  * A build is written under a temporary name and renamed; dist/reprise.cjs comes last, also by rename.
  * So nobody sees half a bundle, and a process that is running keeps finding workers of its own build.
- * It is CommonJS: Node loads that, and its own modules for it, in half the time that ES modules take.
+ * It is CommonJS: for ES modules Node enumerates all exports of its own modules, which loads webcrypto and more.
  *
  * A room that starts a worker or a daemon names it relative to the module, which is the same in both
  * worlds except for the ending (all files of a build lie in one folder):

@@ -13,5 +13,7 @@ sh tools/setup.sh packages
 sh tools/setup.sh tests
 sh tools/check.sh static
 [ -t 1 ] || export NO_COLOR=1
-REPRISE_TESTS=$tier PATH=$PWD/node_modules/.bin:$PATH vitest run
+PATH=$PWD/node_modules/.bin:$PATH
+REPRISE_TESTS=$tier vitest run
+[ "$tier" != nightly ] || node tools/mutation/mutation.ts
 echo "passed: every check and every test ($tier), $(($(date +%s) - started)) s in all"

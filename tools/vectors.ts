@@ -4,8 +4,9 @@
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { bytesSource, canonical, verifyRecord } from '@reprise/core'
-import { recordCases, type RecordCase } from '../test/record/cases/index.ts'
+import { bytesSource, canonical, verifyRecord, type VerifyOptions } from '@reprise/core'
+import { readTrustPolicy } from '@reprise/core/certificates'
+import { READ_AT, recordCases, type RecordCase } from '../test/record/cases/index.ts'
 import { nodeCrypto } from '../test/record/node-crypto.ts'
 
 const folder = resolve(import.meta.dirname, '../vectors/record')
@@ -15,6 +16,7 @@ async function write(each: RecordCase): Promise<void> {
   const target = join(folder, each.name)
   await mkdir(target, { recursive: true })
   await writeFile(join(target, 'input.reprise'), bytes)
+  for (const [name, content] of Object.entries(each.beside ?? {})) await writeFile(join(target, name), content)
   await writeFile(
     join(target, 'README.md'),
     `# ${each.name}\n\n${each.why}\n\nMade by \`npm run vectors\`; no TPM was involved.\n`,
@@ -23,13 +25,20 @@ async function write(each: RecordCase): Promise<void> {
 }
 
 /** What a record that verifies shows: any other file of the same run must show the same. */
-async function shown({ expected }: RecordCase, bytes: Uint8Array): Promise<object> {
+async function shown({ expected, beside }: RecordCase, bytes: Uint8Array): Promise<object> {
   if (!('evidence' in expected) || expected.evidence !== 'verified') return {}
-  const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
+  const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto, ...(await trustOf(beside)) })
   const { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots } = result
   const { start } = result
   const warm = start?.kind === 'warm' ? { start } : {}
   return { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots, ...warm }
+}
+
+async function trustOf(beside: RecordCase['beside']): Promise<Partial<VerifyOptions>> {
+  if (beside === undefined) return {}
+  const readBeside = async (name: string): Promise<Uint8Array> => beside[name]
+  const trust = await readTrustPolicy(beside['trust.json'], { readBeside, crypto: nodeCrypto })
+  return { trust, nowMs: Date.parse(READ_AT) }
 }
 
 for (const name of await readdir(folder).catch(() => [])) {

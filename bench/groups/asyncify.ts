@@ -11,6 +11,8 @@ import { type ProgramName, programs } from '../programs/catalog.ts'
 
 /** Of a module that binaryen is asked to do: four megabytes take it minutes. */
 const MODULE_BYTES_MAX = 2e6
+/** Most are made in ten seconds; of Lua's interpreter loop it makes more code than it can optimise. */
+const MAKING_MS_MAX = 120_000
 
 /** @returns Path of the module; undefined where there is none, which has been said then. */
 export async function asyncifiedModule(name: ProgramName, bench: Bench): Promise<string | undefined> {
@@ -33,8 +35,12 @@ export async function asyncifiedModule(name: ProgramName, bench: Bench): Promise
     const [source, target] = [join(folder, 'plain.wasm'), join(folder, 'asyncified.wasm')]
     bench.progress(`asyncify.${name}: made by binaryen`)
     writeFileSync(source, bytes)
-    await runScript(script, [source, target])
+    await runScript(script, [source, target], { timeoutMs: MAKING_MS_MAX })
     return keepFile(file, readFileSync(target))
+  } catch (error) {
+    if ((error as { killed?: boolean }).killed !== true) throw error
+    bench.notMeasured(`asyncify.${name}`, `binaryen did not make it in ${MAKING_MS_MAX / 1000} s`)
+    return undefined
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -44,7 +44,8 @@ async function measureSigner(home: string): Promise<{ readonly rate: Sample } & 
         Array.from({ length: RUNS }, async () => {
           let seq = 0
           const submit = (): void => {
-            if (open) run.submit({ seq: seq++, cumulative: digest(), snapshots: digest() }, { urgent: true })
+            if (open)
+              run.submit({ seq: seq++, cumulative: digest(), snapshots: digest(), end: false }, { urgent: true })
           }
           const run = await signer.openRun({
             ...{ runId: digest(), attempt: 1, firstSeq: 0, environmentDigest: digest(), previous: null },

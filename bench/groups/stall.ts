@@ -26,6 +26,13 @@ function guestOf(mib: number, writes: number): Guest {
   return { mib, writes, fuel: writes * FUEL_PER_WRITE, rounds: ROUNDS }
 }
 
+/** A hundredth of its pages between checkpoints. */
+const LARGE = guestOf(2000, 5243)
+/** Filling and hashing two gigabytes takes longer than a quick run has. */
+const QUICK = guestOf(256, 671)
+/** Two thirds of all pages: a fault for each, unless it is noticed. */
+const DENSE = guestOf(512, 131_072)
+
 const DESCRIPTOR = fileURLToPath(new URL('../../dist/dirty-pages/descriptor.so', import.meta.url))
 const CHILD = fileURLToPath(new URL('./stall.child.ts', import.meta.url))
 
@@ -45,27 +52,22 @@ const sample =
 const stallOf = ({ stallMs }: StallAnswer): number => median(stallMs)
 
 async function measure(bench: Bench): Promise<void> {
-  const large = guestOf(2000, 5243)
+  const { guest, name } = bench.quick ? { guest: QUICK, name: 'stall256m' } : { guest: LARGE, name: 'stall2g' }
+  const baseline = sample('compare', guest, stallOf)
   try {
     await runOnce('kernel', guestOf(64, 100))
   } catch (error) {
-    bench.notMeasured('stall2g.ms', `the kernel cannot be asked: ${(error as Error).message.trim().split('\n').at(-1)}`)
-    await bench.figure({ name: 'stall2g.compare.ms', unit: 'ms', subject: sample('compare', large, stallOf) })
+    bench.notMeasured(`${name}.ms`, `the kernel cannot be asked: ${(error as Error).message.trim().split('\n').at(-1)}`)
+    await bench.figure({ name: `${name}.compare.ms`, unit: 'ms', subject: baseline })
     return
   }
-  await bench.figure({
-    name: 'stall2g.ms',
-    unit: 'ms',
-    subject: sample('kernel', large, stallOf),
-    baseline: sample('compare', large, stallOf),
-    summary: { key: 'wasm.stall2g.ms', of: 'value' },
-  })
-  // Two thirds of all pages between checkpoints: a fault for each, unless it is noticed.
-  const dense = guestOf(512, 131_072)
+  const summary = { key: `wasm.${name}.ms`, of: 'value' } as const
+  await bench.figure({ name: `${name}.ms`, unit: 'ms', subject: sample('kernel', guest, stallOf), baseline, summary })
+  if (bench.quick) return bench.notMeasured('stall2g, dense512m', 'quick runs leave them out')
   const cpu = ({ cpuS }: StallAnswer): number => cpuS
-  const baseline = sample('compare', dense, cpu)
-  await bench.figure({ name: 'dense512m.kernel', unit: 's', subject: sample('kernel', dense, cpu), baseline })
-  await bench.figure({ name: 'dense512m.auto', unit: 's', subject: sample('auto', dense, cpu), baseline })
+  const compare = sample('compare', DENSE, cpu)
+  await bench.figure({ name: 'dense512m.kernel', unit: 's', subject: sample('kernel', DENSE, cpu), baseline: compare })
+  await bench.figure({ name: 'dense512m.auto', unit: 's', subject: sample('auto', DENSE, cpu), baseline: compare })
 }
 
 export const stall: Group = {

@@ -28,6 +28,9 @@ import {
 import { type Mark, ROUND } from '../marks.ts'
 import { type ProgramName, programs, type Work } from '../programs/catalog.ts'
 
+/** WASI preview 1, errno. */
+const ENOSYS = 52
+
 export interface RunAnswer {
   /** The guest's beginning, then the end of each round; rewriting does not count, compiling does. */
   readonly marks: readonly Mark[]
@@ -70,7 +73,7 @@ function runPlain(work: Work, bytes: Uint8Array<ArrayBuffer>): void {
   const module = new WebAssembly.Module(bytes)
   const imports: Record<string, WebAssembly.ModuleImports> = {}
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    imports[from] = { ...imports[from], [name]: wasi.function(from, name) ?? (() => 52) }
+    imports[from] = { ...imports[from], [name]: wasi.function(from, name) ?? (() => ENOSYS) }
   }
   const { memory, _start } = new WebAssembly.Instance(module, imports).exports
   wasi.bind(memory as WebAssembly.Memory)
@@ -149,7 +152,8 @@ function runNodeWasi({ arguments: args, environment, mounts }: Work, bytes: Uint
       version: isOld ? 'unstable' : 'preview1',
       args: [...args],
       env: { LANG: 'C', ...Object.fromEntries(environment) },
-      preopens: { '/': root },
+      // An older libc looks for relative paths below a folder of that name alone.
+      preopens: { '/': root, '.': root },
       stdout: none,
       stderr: none,
       returnOnExit: true,
@@ -171,7 +175,10 @@ function runNodeWasi({ arguments: args, environment, mounts }: Work, bytes: Uint
         return host['fd_write'](...values)
       },
     }
-    const imports = { wasi_snapshot_preview1: functions, wasi_unstable: functions }
+    const imports: WebAssembly.Imports = { wasi_snapshot_preview1: functions, wasi_unstable: functions }
+    // Such as the sockets of some runtimes: there, and not used.
+    for (const { module: from, name } of WebAssembly.Module.imports(module))
+      imports[from] = { [name]: () => ENOSYS, ...imports[from] }
     const instance = new WebAssembly.Instance(module, imports)
     memory = instance.exports['memory'] as WebAssembly.Memory
     if (wasi.start(instance) !== 0) throw new Error('the program ended otherwise')

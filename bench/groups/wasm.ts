@@ -100,7 +100,7 @@ class Measuring {
     const module = mode === 'asyncify' && this.#asyncified !== undefined ? [this.#asyncified] : []
     const flags = [...this.#flags, '--disable-warning=ExperimentalWarning']
     const url = new URL('./wasm.child.ts', import.meta.url)
-    return await runScript<RunAnswer>(url, [mode, this.#name, String(rounds), ...module], flags)
+    return await runScript<RunAnswer>(url, [mode, this.#name, String(rounds), ...module], { flags })
   }
 
   async #command(mode: CommandMode, cwd: string): Promise<Taken> {

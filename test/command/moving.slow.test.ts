@@ -335,7 +335,7 @@ describe('a record is not gone on with', () => {
 test('a journal is laid whole or not at all, whenever the process is killed', async () => {
   const { run, record } = await killed('source')
   let laid = 0
-  for (let i = 0; i < (NIGHTLY ? 60 : 8); i++) {
+  for (let i = 0; i < (NIGHTLY ? 60 : 4); i++) {
     const home = room.newHome(`lay-${i}`)
     const running = room.start(['resume', '-o', 'r.reprise', record], { cwd: await room.newFolder(), home })
     // From the first file that appears on; later and later.

@@ -246,7 +246,9 @@ describe('of what is no record, or a damaged one', () => {
   )
 
   test.each(['nowhere.reprise', '.'])('%s is refused as unreadable by every command', async (name) => {
-    for (const command of [...COMMANDS, ['diff', 'whole.reprise']])
+    // Of a folder, verify takes the records that lie in it.
+    const commands = COMMANDS.filter(([verb]) => name !== '.' || verb !== 'verify')
+    for (const command of [...commands, ['diff', 'whole.reprise']])
       await expectRefusal([...command, name], { code: 2, says: [/INPUT_(MISSING|UNREADABLE)/] })
   })
 
@@ -264,6 +266,12 @@ describe('of what is no record, or a damaged one', () => {
       schema: 'reprise/verify-results/v1',
       results: [{ code: 'NOT_A_RECORD', record: 'empty.reprise' }, { evidence: 'verified' }, { evidence: 'refuted' }],
     })
+    const inFolder = await room.reprise(['verify', '--json', '--jobs', '3', '.'], { cwd: folder })
+    expect(inFolder.code).toBe(1)
+    const { results } = json(inFolder) as { results: { record: string }[] }
+    expect(results.map(({ record: name }) => name)).toEqual(
+      (await namesIn(folder)).filter((name) => name.endsWith('.reprise')).sort(),
+    )
     const none = await room.reprise(['verify', 'whole.reprise', 'empty.reprise'], { cwd: folder })
     expect(none).toMatchObject({ code: 2, stdout: expect.stringContaining('verified') as string })
   })

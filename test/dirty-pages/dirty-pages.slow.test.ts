@@ -15,7 +15,7 @@ import type { Answer, Case, Way } from './machine.child.ts'
 import type { Rounds } from './memory.child.ts'
 import { moduleOf, PAGES_MAX, writes } from './random-writes.ts'
 
-const PROGRAMS = 30
+const PROGRAMS = process.env['REPRISE_TESTS'] === 'nightly' ? 100 : 12
 const KERNEL: Way = { dirtyPages: 'kernel' }
 const COMPARE: Way = { dirtyPages: 'compare' }
 const ASKED = { method: 'compare', why: 'it was asked for' }

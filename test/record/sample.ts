@@ -14,6 +14,7 @@ import {
   environmentDigest,
   fromHex,
   headDigest,
+  joinedDigest,
   hex,
   hostEntryNames,
   hostId,
@@ -34,6 +35,7 @@ import {
   type Checkpoint,
   type Computation,
   type Environment,
+  type Joined,
   type Outcome,
   type OutcomeOutput,
   type RecordDocument,
@@ -43,6 +45,7 @@ import {
 } from '@reprise/core'
 import { eccTpm, quoteFields, type ImitationTpm } from './imitation-tpm.ts'
 import { nodeCrypto } from './node-crypto.ts'
+import { bootStatement, counterStatement, type PlannedBoot, type PlannedCounter } from './statements.ts'
 
 const { sha256 } = nodeCrypto
 
@@ -55,6 +58,9 @@ export interface PlannedQuote {
   clockInfo: TpmsClockInfo
   /** Heads of other runs in the same batch, and the place of ours among them. */
   batch: { others: number; index: number }
+  /** What the host's TPM says of its start-up and its counter, for this attestation to carry. */
+  boot?: PlannedBoot
+  counter?: PlannedCounter
   /** What the signer was told, where it was not what the record says. */
   told?: { cumulative?: Uint8Array; snapshots?: Uint8Array }
 }
@@ -62,7 +68,7 @@ export interface PlannedQuote {
 export interface Draft {
   computation: Mutable<Computation>
   run: string
-  hosts: { tpm: ImitationTpm; ek: Uint8Array | null }[]
+  hosts: { tpm: ImitationTpm; ek: Uint8Array | null; certificates?: Uint8Array[] }[]
   attempts: Mutable<Attempt>[]
   checkpoints: Mutable<Checkpoint>[]
   snapshots: Mutable<Snapshot>[]
@@ -200,16 +206,18 @@ export function sign(draft: Draft, hook: SignerHook = (fields) => fields): Signe
     schema: 'reprise/record/v1',
     attempts: draft.attempts,
     computation: draft.computation,
-    hosts: draft.hosts.map(({ ek }, i) => ({
+    hosts: draft.hosts.map(({ ek, certificates = [] }, i) => ({
       ak: hostEntryNames(i).ak,
+      certificates: certificates.map((_, place) => hostEntryNames(i).certificate(place)),
       ek: ek === null ? null : hostEntryNames(i).ek,
     })),
     outcome: draft.outcome,
     run: draft.run,
   }
   const evidence = new Map<string, Uint8Array>()
-  for (const [i, { tpm, ek }] of draft.hosts.entries()) {
+  for (const [i, { tpm, ek, certificates = [] }] of draft.hosts.entries()) {
     evidence.set(hostEntryNames(i).ak, tpm.publicArea)
+    for (const [place, der] of certificates.entries()) evidence.set(hostEntryNames(i).certificate(place), der)
     if (ek !== null) evidence.set(hostEntryNames(i).ek, ek)
   }
   const cumulatives = chainOf(draft)
@@ -253,6 +261,14 @@ function attest(
   const { quote, i, cumulative, previous, hook } = from
   const { attempt, environment, firstSeq, host } = draft.attempts[quote.attempt - 1]
   const { tpm } = draft.hosts[host]
+  const name = objectName(decodeTpmtPublic(tpm.publicArea), nodeCrypto.hash)
+  const ofHost = { tpm, hostId: hostId(name, sha256) }
+  const begins = draft.quotes.findIndex((other) => other.attempt === attempt) === i
+  const count = { purpose: begins ? 'begin' : 'end', runId: fromHex(draft.run), attempt, previous } as const
+  const joined: Joined = {
+    ...(quote.boot !== undefined && { boot: bootStatement(ofHost, quote.boot) }),
+    ...(quote.counter !== undefined && { counter: counterStatement(ofHost, quote.counter, count) }),
+  }
   const head = headDigest(
     {
       runId: fromHex(draft.run),
@@ -263,7 +279,7 @@ function attest(
       snapshots:
         quote.told?.snapshots ?? snapshotChain(computationId(draft.computation, sha256), draft, sha256).at(quote.seq),
       environmentDigest: environmentDigest(environment, sha256),
-      previous,
+      previous: joinedDigest(previous, joined, sha256),
     },
     sha256,
   )
@@ -271,9 +287,8 @@ function attest(
   const heads = Array.from({ length: quote.batch.others }, (_, other) => sha256(utf8(`head ${other}`)))
   heads.splice(quote.batch.index, 0, head)
   const leaves = heads.map((each) => tree.leaf(each))
-  const name = objectName(decodeTpmtPublic(tpm.publicArea), nodeCrypto.hash)
   const seq = BigInt(12 + i)
-  const extraData = batchDigest({ hostId: hostId(name, sha256), seq, root: treeRoot(tree, leaves) }, sha256)
+  const extraData = batchDigest({ hostId: ofHost.hostId, seq, root: treeRoot(tree, leaves) }, sha256)
   const fields = hook(quoteFields(tpm, { extraData, clockInfo: quote.clockInfo, pcrs: draft.pcrs }), i)
   const attest = encodeTpmsAttest(fields)
   return {
@@ -288,6 +303,7 @@ function attest(
     pcrs: { sha256: Object.fromEntries(Object.entries(draft.pcrs).map(([pcr, value]) => [pcr, hex(value)])) },
     seq: quote.seq,
     signature: hex(tpm.sign(attest)),
+    ...structuredClone(joined),
   }
 }
 

@@ -68,7 +68,7 @@ describe('the specification', () => {
     secondAttempt(resumed, 0, 8)
     const text = canonical({
       attempt: resumed.attempts[1],
-      host: { ak: hex(resumed.hosts[0].tpm.publicArea), ek: null },
+      host: { ak: hex(resumed.hosts[0].tpm.publicArea), certificates: [], ek: null },
       kind: 'attempt',
     })
     const line = `${crc32(text).toString(16).padStart(8, '0')} ${text}`

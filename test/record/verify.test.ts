@@ -11,6 +11,7 @@ import {
   type VerifyOptions,
   type VerifyResult,
 } from '@reprise/core'
+import { NO_POLICY, type TrustPolicy } from '@reprise/core/certificates'
 import { describe, expect, test } from 'vitest'
 import { secondAttempt } from './cases/resumed.ts'
 import { resumed } from './mutation.ts'
@@ -26,6 +27,8 @@ async function verify(bytes: Uint8Array, options: Partial<VerifyOptions> = {}): 
 const whole = await packed(sign(draft()))
 const { akNames } = await verify(whole)
 const akName = akNames[0] as string
+
+const trusting = (name: string): TrustPolicy => ({ ...NO_POLICY, attestationKeys: [{ name }] })
 
 const enrolment = ({ findings }: VerifyResult): string | undefined =>
   findings.find(({ code }) => code === 'SELF_ENROLLED')?.severity
@@ -47,12 +50,12 @@ describe('a host that enrolled itself', () => {
   })
 
   test('is enough without a warning when its key is trusted', async () => {
-    const result = await verify(whole, { trust: { akNames: [akName] }, requireEnrolment: true })
+    const result = await verify(whole, { trust: trusting(akName), requireEnrolment: true })
     expect([result.evidence, enrolment(result)]).toEqual(['verified', undefined])
   })
 
   test('is not enough when other keys are trusted', async () => {
-    const result = await verify(whole, { trust: { akNames: [`000b${'0'.repeat(64)}`] } })
+    const result = await verify(whole, { trust: trusting(`000b${'0'.repeat(64)}`) })
     expect([result.evidence, enrolment(result)]).toEqual(['unverifiable', 'withholds'])
   })
 })

@@ -6,10 +6,20 @@ import { runGuest, type Snapshot } from '../../packages/wasm/src/machine.ts'
 import { decodeFrames, encodeFrames } from '../../packages/wasm/src/state/index.ts'
 import { Continuations } from '../../packages/wasm/src/passes/continuations.ts'
 import { rewrite } from '../../packages/wasm/src/passes/rewrite.ts'
-import { host, program, type Program, programsOfTier, type Result, resultOf, sha256, withScript } from './programs.ts'
+import {
+  host,
+  isNight,
+  program,
+  type Program,
+  programsOfTier,
+  type Result,
+  resultOf,
+  sha256,
+  withScript,
+} from './programs.ts'
 
 const STOPS = 40n
-const CAPTURES = 10
+const CAPTURES = isNight ? 20 : 5
 
 interface Run extends Result {
   readonly stops: readonly string[]
@@ -104,7 +114,7 @@ describe('captured at random stops and moved to fresh instances, a program goes 
     expect(expectSame(program(name)).exit).toBe(0)
   })
 
-  test('Ruby that switches stacks of its own', () => {
+  test.runIf(isNight)('Ruby that switches stacks of its own', () => {
     const script = `
 def deep(n) n == 0 ? 0 : 1 + deep(n - 1) end
 puts deep(3000), (1..50000).map { |i| (i * 7919) % 100003 }.sort[500]

@@ -8,7 +8,17 @@ import { describe, expect, test } from 'vitest'
 import { runGuest } from '../../packages/wasm/src/machine.ts'
 import type { CounterPlace } from '../../packages/wasm/src/passes/fuel.ts'
 import { rewriteWith } from '../../packages/wasm/src/passes/rewrite.ts'
-import { host, program, type Program, programsOfTier, type Result, resultOf, sha256, withScript } from './programs.ts'
+import {
+  host,
+  isNight,
+  program,
+  type Program,
+  programsOfTier,
+  type Result,
+  resultOf,
+  sha256,
+  withScript,
+} from './programs.ts'
 
 // A few stops in each program, so that hashing the memory does not take longer than running it.
 const GRID = 1n << 30n
@@ -81,7 +91,7 @@ except RecursionError as error: print(error)
     expect(expectSame(withScript('python', script)).outputs['/dev/stdout']).toMatch(/^500 .*nan\nmaximum recursion/)
   })
 
-  test('Ruby whose stack ends', () => {
+  test.runIf(isNight)('Ruby whose stack ends', () => {
     const script = `
 def deep(n) n == 0 ? 0 : 1 + deep(n - 1) end
 puts deep(5000)
@@ -90,7 +100,7 @@ begin; def forever(n) forever(n + 1) end; forever(0); rescue SystemStackError =>
     expect(expectSame(withScript('ruby', script)).outputs['/dev/stdout']).toBe('5000\nSystemStackError\n')
   })
 
-  test('PHP that goes deep', () => {
+  test.runIf(isNight)('PHP that goes deep', () => {
     const script = `<?php function deep($n) { return $n == 0 ? 0 : 1 + deep($n - 1); } echo deep(20000);`
     expect(expectSame(withScript('php', script)).outputs['/dev/stdout']).toBe('20000')
   })

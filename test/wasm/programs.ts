@@ -20,9 +20,8 @@ export interface Result {
 
 /** The largest take a minute here, and are run, killed and gone on with by test/command/kill-runtimes.slow.test.ts. */
 const AT_NIGHT: readonly ProgramName[] = ['clang', 'php', 'ruby', 'wasm-ld']
-export const programsOfTier = programNames.filter(
-  (name) => process.env['REPRISE_TESTS'] === 'nightly' || !AT_NIGHT.includes(name),
-)
+export const isNight = process.env['REPRISE_TESTS'] === 'nightly'
+export const programsOfTier = programNames.filter((name) => isNight || !AT_NIGHT.includes(name))
 
 /** A program with the work that tests give it. */
 export function program(name: ProgramName): Program {

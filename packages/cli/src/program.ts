@@ -1,31 +1,12 @@
 /** Commands and their options; what they do is loaded when it is asked for. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import type { KeepSnapshots, SegmentChoice } from '@reprise/runner'
+import { acting } from './acting.ts'
 import { EXIT_USAGE } from './exit.ts'
 import { watchOutput } from './print/streams.ts'
+import { addAuthority } from './program-authority.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
-
-type Action = (
-  options: Record<string, unknown> & { readonly json?: boolean },
-  words: readonly string[],
-) => Promise<number>
-
-/** Runs an action, prints its failure, and ends with its exit code. */
-function acting(name: string, load: () => Promise<{ readonly action: Action }>) {
-  return async function (this: Command): Promise<void> {
-    const options = this.opts() as Parameters<Action>[0]
-    try {
-      const { action } = await load()
-      process.exitCode = await action(options, this.args)
-    } catch (error) {
-      const { describeFailure, printFailure } = await import('./print/failure.ts')
-      const failure = describeFailure(error, name)
-      printFailure(failure, options.json === true)
-      process.exitCode = failure.exitCode
-    }
-  }
-}
 
 function milliseconds(text: string): number {
   const value = Number(text)
@@ -76,9 +57,10 @@ const keep = (): Option =>
     'how many of the newest stay in the store, all, or none after the end (default: all, or as the run began)',
   ).argParser(keepSnapshots)
 const trust = (): Option =>
-  new Option('--trust <key>', 'an attestation key that you know, by its Name in hex; may be given again').argParser(
-    list,
-  )
+  new Option(
+    '--trust <policy>',
+    'a file that says whom you trust, or an attestation key that you know, by its Name in hex; may be given again',
+  ).argParser(list)
 
 const blobs = (): Option =>
   new Option(
@@ -99,6 +81,7 @@ export function createProgram(version: string): Command {
   addRun(program)
   addReaders(program)
   addMachine(program)
+  addAuthority(program)
   return program
 }
 
@@ -194,9 +177,10 @@ function addReaders(program: Command): void {
   program
     .command('verify')
     .description('check the evidence of records; needs no TPM, network or state')
-    .argument('<record...>')
+    .argument('<record...>', 'records, and folders whose *.reprise files are meant')
     .addOption(trust())
     .option('--require-enrolment', 'a host that enrolled itself is not enough')
+    .option('--jobs <n>', 'how many records at the same time (default: as many as there are processors)', jobs)
     .addOption(json())
     .action(acting('verify', () => import('./commands/verify.ts')))
 
@@ -269,6 +253,18 @@ function addMachine(program: Command): void {
     .description('tier, EK certificate, AK, PCRs, clock, lockout state')
     .addOption(json())
     .action(acting('host show', () => import('./commands/host-show.ts')))
+  host
+    .command('enroll')
+    .description('have an authority vouch for this host')
+    .option('--authority <url|file>', 'the address of the authority; or its challenge or certificate in a file')
+    .option('--authority-root <file|sha256:hex>', 'which authority it must be, by its root certificate or fingerprint')
+    .option('--name <name>', 'what this host is to be called (default: as before, or as the machine is called)')
+    .option('--request <file>', 'write a request to a file, for an authority that is not on the network')
+    .option('-o, --output <file>', 'where to write the answer to a challenge in a file')
+    .option('--wait <seconds>', 'wait so long for an operator to approve', wholeNumber)
+    .option('--renew', 'also when the certificate is good for long')
+    .addOption(json())
+    .action(acting('host enroll', () => import('./commands/host-enroll.ts')))
 
   const store = program.command('store').description('what Reprise keeps on this machine')
   store

@@ -26,9 +26,15 @@ export interface HostPaths {
   readonly tpm: string
   readonly log: string
   readonly identity: string
+  /** What an authority issued to the identity. */
+  readonly enrolment: string
+  /** A request that an authority has not decided yet. */
+  readonly pending: string
   readonly akAuth: string
   readonly lockoutAuth: string
   readonly batchSeq: string
+  /** What was last seen of the TPM's power cycles and counter. */
+  readonly power: string
   /** State of the software TPM. */
   readonly swtpm: string
 }
@@ -43,9 +49,12 @@ export function hostPaths(home: string): HostPaths {
     tpm,
     log: join(tpm, 'signer.log'),
     identity: join(tpm, 'identity.json'),
+    enrolment: join(tpm, 'enrolment.json'),
+    pending: join(tpm, 'enrolment-pending.json'),
     akAuth: join(tpm, 'ak.auth'),
     lockoutAuth: join(tpm, 'lockout.auth'),
     batchSeq: join(tpm, 'batch-seq'),
+    power: join(tpm, 'power.json'),
     swtpm: join(tpm, 'swtpm'),
   }
   // The longest socket is that of swtpm, which lies in the folder of its state.

@@ -55,12 +55,12 @@ export async function killProcess(home: string, which: 'signer' | 'swtpm'): Prom
   for (;;) {
     const pids = await processesOf(home, which)
     if (pids.length === 0) return
-    for (const pid of pids) kill(pid)
+    for (const pid of pids) killProcessById(pid)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
-function kill(pid: number): void {
+export function killProcessById(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch (error) {

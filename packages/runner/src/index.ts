@@ -21,12 +21,12 @@ export {
   type StepFinding,
   type StepPlace,
 } from './difference/index.ts'
-export { RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
+export { readFailure, RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
 export { exportRecord, exportRun } from './export/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
 export type { KeepSnapshots } from './journal/index.ts'
-export { ATTACH_LEVELS, loadRecord, readingRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export { startEngineThreadEarly } from './machine/index.ts'
+export { ATTACH_LEVELS, loadRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export {
   repeat,
   repeatSegments,
@@ -49,5 +49,6 @@ export {
   type RunRequest,
   type RunResult,
 } from './run/index.ts'
+export { recordsIn, verifyFile, verifyFiles, type VerifyPolicy } from './verify/index.ts'
 export { REPRISE_VERSION } from './version.ts'
 export { followedRuns, noteOutputs, writeBack, type WriteBackResult } from './write-back/index.ts'

@@ -28,3 +28,15 @@ export class TpmError extends RepriseError<TpmErrorCode> {
 export function isResponse(error: unknown, name: string): error is TpmError {
   return error instanceof TpmError && error.response?.name === name
 }
+
+/**
+ * Whether a session is no longer there: a resource manager flushed it, or the TPM was reset. What it was for can be begun
+ * again with a new one.
+ */
+export function isSessionGone(error: unknown): boolean {
+  if (!(error instanceof TpmError) || error.response === undefined) return false
+  const { name, about, layer } = error.response
+  if (/^TPM_RC_REFERENCE_S[0-6]$/.test(name) || name === 'TPM_RC_CONTEXT_GAP') return true
+  if (name !== 'TPM_RC_HANDLE' && name !== 'TPM_RC_VALUE') return false
+  return about?.kind === 'session' || (name === 'TPM_RC_HANDLE' && layer === 'resource manager')
+}

@@ -95,7 +95,7 @@ export {
   PLATFORM,
   withAuth,
 } from './entity.ts'
-export { isResponse, TpmError, type TpmErrorCode } from './error.ts'
+export { isResponse, isSessionGone, TpmError, type TpmErrorCode } from './error.ts'
 export { Policy } from './policy/calculator.ts'
 export { type Credential, makeCredential } from './session/credential.ts'
 export { Session, type SessionType } from './session/session.ts'
@@ -111,6 +111,6 @@ export {
   SRK_P256,
 } from './templates.ts'
 export { connect, type ConnectOptions, type Tpm } from './tpm.ts'
-export { DEVICE_PATH, openDeviceTransport } from './transport/device.ts'
+export { DEVICE_PATH, type DeviceFile, openDeviceTransport } from './transport/device.ts'
 export { openSocketTransport, type SocketAddress } from './transport/socket.ts'
 export { type Transport, type TransportLimits } from './transport/transport.ts'

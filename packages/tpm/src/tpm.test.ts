@@ -1,6 +1,6 @@
 /** The connection against a transport that answers from a script. */
 
-import { ByteWriter, fromHex, hex, TPM_ALG } from '@reprise/core'
+import { ByteWriter, encodePcrSelection, fromHex, hex, TPM_ALG } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import { GetRandom, ReadClock } from './commands/general.ts'
 import { HierarchyChangeAuth } from './commands/hierarchy.ts'
@@ -204,6 +204,21 @@ describe('an HMAC session', () => {
 })
 
 describe('readPcrs', () => {
+  test.each([
+    ['another register', { hash: TPM_ALG.SHA256, pcrs: [1] }],
+    ['a bank that nobody knows', { hash: 0x0f, pcrs: [0] }],
+  ])('refuses %s than was asked for, where it would ask for ever', async (_what, selected) => {
+    const body = new ByteWriter()
+      .u32(7)
+      .raw(encodePcrSelection([selected]))
+      .u32(1)
+      .tpm2b(new Uint8Array(32))
+      .done()
+    const { tpm } = scripted(Array.from({ length: 9 }, () => answer(hex(body))))
+    const read = readPcrs(tpm, [{ hash: TPM_ALG.SHA256, pcrs: [0] }])
+    await expect(read).rejects.toMatchObject({ name: 'TpmError', code: 'MALFORMED' })
+  })
+
   const selection = [{ hash: TPM_ALG.SHA256, pcrs: [0, 1, 2] }]
   const values = (counter: number, map: string, bytes: readonly string[]): string => {
     const writer = new ByteWriter().u32(counter).u32(1).u16(TPM_ALG.SHA256).u8(3).raw(fromHex(map)).u32(bytes.length)

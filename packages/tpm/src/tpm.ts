@@ -15,17 +15,33 @@ export interface ConnectOptions {
   /** Nonces and salts; `node:crypto` by default. */
   readonly random?: (lengthBytes: number) => Uint8Array
   readonly sleep?: (durationMs: number) => Promise<void>
-  /** How often a command is sent again after RETRY, YIELDED, TESTING or NV_RATE; 12 by default, about 9 s in all. */
+  /** How often a command is sent again when the TPM asks for it; 24 by default, about half a minute in all. */
   readonly retriesMax?: number
 }
 
-const RETRIES_MAX = 12
+const RETRIES_MAX = 24
 /** Doubles from here with every retry, up to the maximum. */
 const BACKOFF_MIN_MS = 5
 const BACKOFF_MAX_MS = 2_000
 
-/** Part 2 §6.6: the command did not begin, and may be sent again as it is. */
-const RETRYABLE: ReadonlySet<string> = new Set(['TPM_RC_RETRY', 'TPM_RC_YIELDED', 'TPM_RC_TESTING', 'TPM_RC_NV_RATE'])
+/** Part 2 §6.6: the command did not begin, or came to nothing, and may be sent again as it is. */
+const RETRYABLE: ReadonlySet<string> = new Set([
+  'TPM_RC_RETRY',
+  'TPM_RC_YIELDED',
+  'TPM_RC_TESTING',
+  'TPM_RC_NV_RATE',
+  'TPM_RC_CANCELED',
+])
+
+/** On a device that others use as well, what they hold may be free again soon; a TPM of our own would be full for good. */
+const RETRYABLE_WHEN_SHARED: ReadonlySet<string> = new Set([
+  'TPM_RC_MEMORY',
+  'TPM_RC_OBJECT_MEMORY',
+  'TPM_RC_OBJECT_HANDLES',
+  'TPM_RC_SESSION_MEMORY',
+  'TPM_RC_SESSION_HANDLES',
+  'TPM_RC_CONTEXT_GAP',
+])
 
 export function connect(transport: Transport, options: ConnectOptions = {}): Tpm {
   return new Tpm(transport, options)
@@ -95,7 +111,9 @@ export class Tpm implements Executor, AsyncDisposable {
         throw new TpmError('MALFORMED', { message: `TPM2_${command.name}: answer of ${response.length} bytes` })
       const code = decodeResponseCode(new DataView(response.buffer, response.byteOffset).getUint32(6))
       if (code.code === 0) return response
-      if (!RETRYABLE.has(code.name) || retries >= this.#retriesMax) throw refusal(command, code, retries)
+      const isShared = this.#transport.kind === 'device'
+      const passes = RETRYABLE.has(code.name) || (isShared && RETRYABLE_WHEN_SHARED.has(code.name))
+      if (!passes || retries >= this.#retriesMax) throw refusal(command, code, retries)
       await this.#sleep(Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS << retries))
     }
   }
@@ -106,11 +124,12 @@ function refusal(
   response: ReturnType<typeof decodeResponseCode>,
   retries: number,
 ): TpmError {
+  const who = response.layer === 'tpm' ? '' : ` by the ${response.layer}`
   const about = response.about === undefined ? '' : ` (${response.about.kind} ${response.about.number})`
   const tries = retries === 0 ? '' : `, after ${retries} retries`
   const hint = HINTS[response.name]
   return new TpmError('RESPONSE', {
-    message: `TPM2_${command.name}: ${response.name}${about} [0x${response.code.toString(16).padStart(3, '0')}]${tries}`,
+    message: `TPM2_${command.name}: ${response.name}${who}${about} [0x${response.code.toString(16).padStart(3, '0')}]${tries}`,
     ...(hint === undefined ? {} : { hint }),
     data: { command: command.name, responseCode: response.code },
     response,
@@ -123,6 +142,14 @@ const HINTS: Readonly<Record<string, string>> = {
     'Too many wrong authValues or unclean stops. Wait for the recovery time, or use TPM2_DictionaryAttackLockReset.',
   TPM_RC_OBJECT_MEMORY: 'All slots for transient objects are taken. Flush what is no longer needed.',
   TPM_RC_SESSION_MEMORY: 'All slots for sessions are taken. Flush what is no longer needed.',
+  TPM_RC_SESSION_HANDLES:
+    'Other programs hold all sessions of the TPM. List them with: tpm2_getcap handles-saved-session',
+  TPM_RC_CONTEXT_GAP:
+    'Another program has held a session for too long. Find it with: tpm2_getcap handles-saved-session, and end it.',
+  TPM_RC_NV_RATE: 'The TPM spares its memory and takes no more writes for a while.',
+  TPM_RC_TESTING: 'The TPM is testing itself and does not come to an end.',
+  TPM_RC_FAILURE: 'The TPM has failed its self-test; switch the machine off and on.',
+  TPM_RC_REBOOT: 'The TPM wants to be reset before it goes on: reboot.',
   TPM_RC_PCR_CHANGED: 'A PCR was extended while the policy was being met. Start the policy session again.',
   TPM_RC_AUTH_FAIL: 'The authValue is wrong.',
   TPM_RC_BAD_AUTH: 'The authValue is wrong.',

@@ -1,5 +1,5 @@
 /** A record for `vectors/record/`: why it is there, how it is made, and what a verifier must answer. */
-import type { Evidence, FindingCode } from '@reprise/core'
+import type { Evidence, FindingCode, VerifyResult } from '@reprise/core'
 import { entriesOf, pack, packed, type Entry } from '../pack.ts'
 import { draft, sign, type Draft, type Signed, type SignerHook } from '../sample.ts'
 
@@ -7,12 +7,19 @@ export interface RecordCase {
   /** The folder; ends in `_fail` unless the record verifies. */
   readonly name: string
   readonly why: string
-  /** The codes of all findings but SELF_ENROLLED, which every sample has. */
+  /** The codes of all findings but the warning SELF_ENROLLED, which nearly every sample has. */
   readonly expected:
-    | { readonly evidence: Evidence; readonly codes: readonly FindingCode[] }
+    | ({ readonly evidence: Evidence; readonly codes: readonly FindingCode[] } & Partial<
+        Pick<VerifyResult, 'enrolment' | 'tier'>
+      >)
     | { readonly error: 'NOT_A_RECORD' }
   readonly make: () => Promise<Uint8Array>
+  /** Files that a reader has besides, `trust.json` among them. */
+  readonly beside?: Readonly<Record<string, Uint8Array>>
 }
+
+/** The time at which readers with a trust policy read. */
+export const READ_AT = '2026-11-23T00:00:00Z'
 
 interface Stages {
   /** What was run and measured, before an honest signer signs it. */

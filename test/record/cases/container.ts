@@ -182,7 +182,7 @@ export const containerCases: readonly RecordCase[] = [
     ),
   }),
   refuted('host-unreferenced', 'A host that no attempt names.', SCHEMA, {
-    signed: (signed) => void signed.document.hosts.push({ ak: 'evidence/ak-1.tpmt', ek: null }),
+    signed: (signed) => void signed.document.hosts.push({ ak: 'evidence/ak-1.tpmt', certificates: [], ek: null }),
   }),
   refuted('path-with-dots', 'An input file at ../data.csv, signed by an honest TPM.', SCHEMA, {
     draft(draft) {

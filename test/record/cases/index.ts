@@ -1,7 +1,10 @@
 import type { RecordCase } from './case.ts'
 import { containerCases } from './container.ts'
+import { certificateCases } from './certificates.ts'
+import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
+import { powerCases } from './power.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
@@ -16,7 +19,11 @@ export const recordCases: readonly RecordCase[] = [
   ...runCases,
   ...snapshotCases,
   ...resumedCases,
+  ...powerCases,
   ...warmCases,
+  ...enrolledCases,
+  ...certificateCases,
 ]
 
+export { READ_AT } from './case.ts'
 export type { RecordCase }

@@ -23,6 +23,7 @@ export function printHost(report: HostReport): void {
     ['AK', `${report.ak.name} at ${report.ak.handle}`],
     ['EK', report.ek.name],
     ['EK certificate', certificate(report)],
+    ['enrolment', enrolment(report)],
     [
       'clock',
       `${tpm.clock} ms of power, ${tpm.resetCount} resets, ${tpm.restartCount} restarts, ${tpm.safe ? 'safe' : 'may have gone back'}`,
@@ -45,4 +46,10 @@ function certificate({ ek }: HostReport): string {
   const { subject, issuer, validFrom, validTo } = ek.certificate
   const name = subject.trim() === '' ? 'no subject' : subject.replaceAll('\n', ', ')
   return `${name}, issued by ${issuer.replaceAll('\n', ', ')}, ${validFrom} to ${validTo}`
+}
+
+function enrolment({ enrolment }: HostReport): string {
+  if (enrolment === null) return 'by itself: no authority vouches for it'
+  const { name, tier, authority, authorityName, certificate } = enrolment
+  return `${name}, ${tier} TPM, by ${authorityName} sha256:${authority}, until ${certificate.validTo}`
 }

@@ -21,6 +21,7 @@ import { advise } from '../print/format.ts'
 import { gatherProgress } from '../print/gather-progress.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
+import { standingOf } from '../print/tier.ts'
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
 import { isRunName } from '../run-name.ts'
@@ -145,8 +146,9 @@ async function goOn(
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
     await noteOutputs(context.home, result.run, digests)
   }
-  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result))}\n`)
-  else printRunResult(result, written)
+  const standing = await standingOf(result.host)
+  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result, standing))}\n`)
+  else printRunResult(result, standing, written)
   return exitCode(result)
 }
 

@@ -14,6 +14,7 @@ import {
 import { createContext, openSigner, openStore } from '../context.ts'
 import { advise } from '../print/format.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
+import { standingOf } from '../print/tier.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
@@ -88,14 +89,15 @@ export async function action(options: object, command: readonly string[]): Promi
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
     await noteOutputs(context.home, result.run, digests)
   }
+  const standing = await standingOf(result.host)
   const written = wantsWriteBack
     ? await writeOutputs(result, { store, folder: definition.workingFolder.path }).catch((error: unknown) => {
         // The run itself has ended well, and its record is there.
-        if (!json) printRunResult(result, undefined)
+        if (!json) printRunResult(result, standing, undefined)
         throw error
       })
     : undefined
-  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result))}\n`)
-  else printRunResult(result, written)
+  if (json) process.stdout.write(`${JSON.stringify(runAnswer(result, standing))}\n`)
+  else printRunResult(result, standing, written)
   return exitCode(result)
 }

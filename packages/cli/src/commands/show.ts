@@ -24,9 +24,9 @@ export async function action(options: object, [path = '']: readonly string[]): P
   const result = await verifyFile(path)
   const { document, evidence } = result
   if (json) {
-    const { findings, checkpoints, attestations, snapshots, attached, cumulative } = result
+    const { findings, checkpoints, attestations, snapshots, attached, cumulative, powerChanges } = result
     process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, document, findings })}\n`,
+      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, powerChanges, document, findings })}\n`,
     )
   } else {
     printVerdict(path, result)

@@ -1,60 +1,93 @@
 /** `reprise verify`: offline, of one record or many. */
-import { verifyRecord, type Finding, type VerifyResult } from '@reprise/core'
-import { nodeCrypto, readingRecord, runtimeOf } from '@reprise/runner'
+import { availableParallelism } from 'node:os'
+import { tellPowerChange, type Finding, type VerifyResult } from '@reprise/core'
+import { recordsIn, runtimeOf, verifyFile as verifyFileBy, verifyFiles, type VerifyPolicy } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 import { weakestLink } from '../print/tier.ts'
+import { trustOf } from '../trust.ts'
 
-interface VerifyCommandOptions {
+interface PolicyOptions {
   readonly trust?: readonly string[]
   readonly requireEnrolment?: boolean
+}
+
+interface VerifyCommandOptions extends PolicyOptions {
   readonly json?: boolean
+  readonly jobs?: number
 }
 
 const EXITS = { verified: EXIT_YES, refuted: EXIT_NO, unverifiable: EXIT_UNKNOWN } as const
 
-export async function action(options: object, paths: readonly string[]): Promise<number> {
-  const { json = false, ...policy } = options as VerifyCommandOptions
-  const answers: object[] = []
+export async function action(options: object, named: readonly string[]): Promise<number> {
+  const { json = false, jobs = availableParallelism(), ...given } = options as VerifyCommandOptions
+  const policy = await policyOf(given)
+  const paths = await recordsIn(named)
+  const [first] = paths
+  // One that was named itself is answered by itself; of a folder, even of one record, comes a list.
+  if (named.length === 1 && first === named[0]) {
+    const result = await verifyOne(first, policy)
+    if (json) printJson(answer(first, result))
+    else printVerdict(first, result)
+    return EXITS[result.evidence]
+  }
+  return await verifyMany(paths, { policy, jobs, json })
+}
+
+async function verifyMany(
+  paths: readonly string[],
+  { policy, jobs, json }: { readonly policy: VerifyPolicy; readonly jobs: number; readonly json: boolean },
+): Promise<number> {
+  const results: object[] = []
   const codes = new Set<number>()
-  for (const path of paths) {
-    try {
-      // One record at a time bounds the memory, and the answers keep their order.
-      const result = await verifyFile(path, policy)
-      codes.add(EXITS[result.evidence])
-      if (json) answers.push(answer(path, result))
-      else printVerdict(path, result)
-    } catch (error) {
+  const progress = progressLine()
+  let done = 0
+  for await (const verdict of verifyFiles(paths, { policy, jobs })) {
+    if (!json) progress.clear()
+    if (verdict.kind === 'verified') {
+      codes.add(EXITS[verdict.result.evidence])
+      if (json) results.push(answer(verdict.path, verdict.result))
+      else printVerdict(verdict.path, verdict.result)
+    } else {
       // The others are answered all the same.
-      if (paths.length === 1) throw error
-      const failure = describeFailure(error, 'verify')
+      const failure = describeFailure(verdict.error, 'verify')
       codes.add(failure.exitCode)
-      if (json) answers.push({ ...failureAnswer(failure), record: path })
+      if (json) results.push({ ...failureAnswer(failure), record: verdict.path })
       else printFailure(failure, json)
     }
+    progress.show(`verified ${++done} of ${count(paths.length, 'record')}`)
   }
-  if (json) {
-    const document = answers.length === 1 ? answers[0] : { schema: 'reprise/verify-results/v1', results: answers }
-    process.stdout.write(`${JSON.stringify(document)}\n`)
-  }
+  progress.clear()
+  if (json) printJson({ schema: 'reprise/verify-results/v1', results })
   // One refuted record outweighs any number that could not be judged.
   return [EXIT_NO, EXIT_USAGE, EXIT_UNKNOWN].find((code) => codes.has(code)) ?? EXIT_YES
 }
 
-export async function verifyFile(path: string, policy: Omit<VerifyCommandOptions, 'json'> = {}): Promise<VerifyResult> {
+function printJson(document: object): void {
+  process.stdout.write(`${JSON.stringify(document)}\n`)
+}
+
+/** Read once, for all records. */
+async function policyOf({ trust, requireEnrolment }: PolicyOptions): Promise<VerifyPolicy> {
+  return {
+    nowMs: Date.now(),
+    ...(trust !== undefined && { trust: await trustOf(trust) }),
+    ...(requireEnrolment === true && { requireEnrolment }),
+  }
+}
+
+/** @param options - As the command has them. */
+export async function verifyFile(path: string, options: PolicyOptions = {}): Promise<VerifyResult> {
+  return await verifyOne(path, await policyOf(options))
+}
+
+async function verifyOne(path: string, policy: VerifyPolicy): Promise<VerifyResult> {
   const progress = progressLine()
-  return await readingRecord(path, async (source) => {
-    await using _source = source
-    return await verifyRecord(source, {
-      crypto: nodeCrypto,
-      ...(policy.trust !== undefined && { trust: { akNames: policy.trust } }),
-      ...(policy.requireEnrolment === true && { requireEnrolment: true }),
-      onProgress: ({ checkpoints, attestations }) =>
-        progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
-    })
-  }).finally(() => progress.clear())
+  return await verifyFileBy(path, policy, ({ checkpoints, attestations }) =>
+    progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
+  ).finally(() => progress.clear())
 }
 
 export function answer(path: string, result: VerifyResult): object {
@@ -79,9 +112,12 @@ export function answer(path: string, result: VerifyResult): object {
     run: result.runId,
     cumulative: result.cumulative,
     attestationKeys: result.akNames,
+    hosts: result.hosts,
     start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
+    powerChanges: result.powerChanges.map((change) => ({ ...change, told: tellPowerChange(change) })),
+    counts: result.counts,
     findings,
     notChecked,
   }
@@ -108,15 +144,36 @@ export function printVerdict(path: string, result: VerifyResult): void {
   const self = findings.some(({ code }) => code === 'SELF_ENROLLED') ? '   SELF_ENROLLED' : ''
   line(`${word}, not repeated${self}   ${safe(path)}   ${result.cumulative === null ? '' : short(result.cumulative)}`)
   line(`  ${weakestLink(result.tier, result.enrolment)}`)
+  for (const host of result.hosts) if (host.enrolment === 'authority') line(`  ${enrolledHost(host)}`)
   line(`  ${count(result.checkpoints, 'checkpoint')}, ${count(result.attestations, 'attestation')}${startedAt(result)}`)
   if (result.signedCheckpoints < result.checkpoints)
     line(
       `  signed: the first ${result.signedCheckpoints} of them; the rest, and any outcome, is only what the file says`,
     )
+  for (const words of powerLines(result)) line(`  ${words}`)
   for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
   if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+}
+
+/** Of many power cycles, as of a laptop that sleeps, these are told one by one. */
+const POWER_LINES_MAX = 8
+
+function powerLines({ powerChanges, counts }: VerifyResult): string[] {
+  const told = powerChanges.slice(0, POWER_LINES_MAX).map(tellPowerChange)
+  const more = powerChanges.length - told.length
+  if (more > 0) told.push(`and ${count(more, 'power cycle')} more`)
+  for (const { host, others } of counts) {
+    if (others === '0') continue
+    const what = others === '1' ? 'one attempt or power cycle' : `${others} attempts or power cycles`
+    told.push(`host ${host} counted ${what} meanwhile that ${others === '1' ? 'is' : 'are'} not of this record`)
+  }
+  return told
+}
+
+function enrolledHost({ name, authority, tier }: VerifyResult['hosts'][number]): string {
+  return `host ${safe(name ?? '')}, ${tier} TPM, by the word of ${safe(authority ?? '')}`
 }
 
 function segmentsLine({ segments: { total }, attached: { segments } }: VerifyResult): string {

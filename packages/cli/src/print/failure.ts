@@ -1,8 +1,8 @@
 /** How a command ends when it cannot answer: what happened, what to do, and the exit code for it. */
 import { EvidenceError, RepriseError } from '@reprise/core'
-import { HostError } from '@reprise/host'
+import { HostError, type HostErrorCode } from '@reprise/host'
 import { RunnerError, writeFailure } from '@reprise/runner'
-import { EXIT_USAGE, ownFailureCode } from '../exit.ts'
+import { EXIT_NO, EXIT_USAGE, ownFailureCode } from '../exit.ts'
 import { paint, safe } from './format.ts'
 
 export interface Failure {
@@ -11,6 +11,16 @@ export interface Failure {
   readonly hint: string | undefined
   readonly exitCode: number
 }
+
+/** Something was checked, and the answer is no. */
+const NO: ReadonlySet<HostErrorCode> = new Set([
+  'ENROLMENT_REFUSED',
+  'AUTHORITY_UNKNOWN',
+  'CERTIFICATE',
+  'AUTHORITY_LOG',
+  'AUTHORITY_STATE',
+])
+const NOT_USABLE: ReadonlySet<HostErrorCode> = new Set(['AUTHORITY_NAME', 'AUTHORITY_HOME'])
 
 /** @param command - Which one failed: it decides the exit code. */
 export function describeFailure(error: unknown, command: string): Failure {
@@ -23,7 +33,10 @@ export function describeFailure(error: unknown, command: string): Failure {
   }
   if (error instanceof EvidenceError)
     return { code: error.code, message: error.message, hint: error.hint, exitCode: EXIT_USAGE }
-  if (error instanceof HostError) return { code: error.code, message: error.message, hint: error.hint, exitCode: own }
+  if (error instanceof HostError) {
+    const exitCode = NO.has(error.code) ? EXIT_NO : NOT_USABLE.has(error.code) ? EXIT_USAGE : own
+    return { code: error.code, message: error.message, hint: error.hint, exitCode }
+  }
   if (error instanceof RepriseError)
     return { code: String(error.code), message: error.message, hint: error.hint, exitCode: own }
   const { message, stack } = error instanceof Error ? error : new Error(String(error))

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import type { RunResult, WriteBackResult } from '@reprise/runner'
 import { EXIT_INTERRUPTED, EXIT_TRAPPED } from '../exit.ts'
 import { bytes, count, paint, safe, short, shortPath } from './format.ts'
-import { ownTier, weakestLink } from './tier.ts'
+import { type Standing, weakestLink } from './tier.ts'
 
 /** `analysis.reprise`, or the first of `analysis-2.reprise`, … that is free: evidence is never written over unasked. */
 export function freeRecordPath(stem: string): string {
@@ -19,7 +19,7 @@ export function exitCode({ outcome }: RunResult): number {
   return 'code' in outcome.exit ? outcome.exit.code & 0xff : EXIT_TRAPPED
 }
 
-export function runAnswer(result: RunResult): object {
+export function runAnswer(result: RunResult, { tier, enrolment }: Standing): object {
   return {
     schema: 'reprise/run-result/v1',
     run: result.run,
@@ -37,7 +37,8 @@ export function runAnswer(result: RunResult): object {
     follows: result.follows,
     removed: result.removed,
     notes: result.notes,
-    tier: ownTier(result.host),
+    tier,
+    enrolment,
     overhead: result.overhead,
   }
 }
@@ -46,14 +47,18 @@ export function runAnswer(result: RunResult): object {
 const NOTABLE_RUN_MS = 30_000
 const NOTABLE_SHARE = 0.02
 
-export function printRunResult(result: RunResult, written: WriteBackResult | undefined): void {
+export function printRunResult(
+  result: RunResult,
+  { tier, enrolment }: Standing,
+  written: WriteBackResult | undefined,
+): void {
   const { stderr } = process
   const line = (text: string): void => void stderr.write(`${text}\n`)
   const { outcome } = result
   line(
     `${paint('bold', headline(result), stderr)}   ${safe(shortPath(result.recordPath))}   ${short(result.cumulative)}`,
   )
-  line(`  ${weakestLink(ownTier(result.host), 'self')}`)
+  line(`  ${weakestLink(tier, enrolment)}`)
   const snapshots = result.snapshots === 0 ? '' : `, ${count(result.snapshots, 'snapshot')} (${keptSize(result)})`
   line(`  ${count(result.checkpoints, 'checkpoint')}${snapshots}, ${count(result.attestations, 'attestation')}`)
   const { measureMs, runMs, dirtyPages } = result.overhead

@@ -3,12 +3,21 @@ import type { HostFacts } from '@reprise/host'
 
 export type Tier = 'hardware' | 'firmware' | 'software'
 
+/** What a host may say of itself. */
+export interface Standing {
+  readonly tier: Tier
+  readonly enrolment: 'self' | 'authority'
+}
+
 /**
- * What a host may say of its own TPM before anybody has certified it: the tier is decided by who vouches for it, so a
- * chip that nobody knows counts no more than a software TPM.
+ * The tier is decided by who vouches for a TPM: a chip that nobody knows counts no more than a software one, and a
+ * software one stays one whatever anybody says.
  */
-export function ownTier(_host: HostFacts): Tier {
-  return 'software'
+export async function standingOf({ certificates, tpm }: HostFacts): Promise<Standing> {
+  if (certificates.length === 0) return { tier: 'software', enrolment: 'self' }
+  const { decodeAkCertificate } = await import('@reprise/core/certificates')
+  const { statement } = decodeAkCertificate(certificates[0])
+  return { tier: tpm.transport === 'swtpm' ? 'software' : statement.tier, enrolment: 'authority' }
 }
 
 export function weakestLink(tier: Tier, enrolment: 'self' | 'authority' | 'none'): string {

@@ -1,7 +1,8 @@
 /** The counterpart of {@link ByteReader}: big-endian, growing, exact. */
 
 export class ByteWriter {
-  #bytes = new Uint8Array(64)
+  /** As long as the hashed tuples are. */
+  #bytes = new Uint8Array(256)
   #view = new DataView(this.#bytes.buffer)
   #length = 0
 

@@ -12,49 +12,64 @@ const DEPTH_MAX = 64
  *   infinities, lone surrogates, values of classes, holes, cycles and nesting deeper than 64.
  */
 export function canonical(value: unknown): string {
-  return encode(value, '$', 0)
+  return encode(value, [])
 }
 
-function encode(value: unknown, path: string, depth: number): string {
+/** Where the value is that is being encoded. Put into words only for an error: every line of a record comes this way. */
+type Trail = (string | number)[]
+
+function encode(value: unknown, trail: Trail): string {
   switch (typeof value) {
     case 'boolean':
       return value ? 'true' : 'false'
     case 'number':
-      if (!Number.isFinite(value)) throw refused(path, String(value))
+      if (!Number.isFinite(value)) throw refused(trail, String(value))
       // ECMAScript's own number text is what RFC 8785 §3.2.2.3 asks for; only -0 differs.
       return Object.is(value, -0) ? '0' : String(value)
     case 'string':
-      return encodeString(value, path)
+      return encodeString(value, trail)
     case 'object':
-      return value === null ? 'null' : encodeObject(value, path, depth)
+      if (value === null) return 'null'
+      if (trail.length >= DEPTH_MAX) throw refused(trail, `nesting deeper than ${DEPTH_MAX}`)
+      return Array.isArray(value) ? encodeArray(value, trail) : encodeMembers(value, trail)
     default:
-      throw refused(path, typeof value)
+      throw refused(trail, typeof value)
   }
 }
 
-function encodeString(text: string, path: string): string {
-  if (!text.isWellFormed()) throw refused(path, 'a lone surrogate')
+function encodeString(text: string, trail: Trail): string {
+  if (!text.isWellFormed()) throw refused(trail, 'a lone surrogate')
   return JSON.stringify(text)
 }
 
-function encodeObject(value: object, path: string, depth: number): string {
-  if (depth >= DEPTH_MAX) throw refused(path, `nesting deeper than ${DEPTH_MAX}`)
-  if (Array.isArray(value)) {
-    const parts: string[] = []
-    for (let i = 0; i < value.length; i++) parts.push(encode(value[i], `${path}[${i}]`, depth + 1))
-    return `[${parts.join(',')}]`
+function encodeArray(items: readonly unknown[], trail: Trail): string {
+  let text = ''
+  // By index, for a hole is no value either.
+  for (let i = 0; i < items.length; i++) {
+    trail.push(i)
+    text += (i === 0 ? '' : ',') + encode(items[i], trail)
+    trail.pop()
   }
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) throw refused(path, 'an instance of a class')
-  const members = value as Readonly<Record<string, unknown>>
-  // The default sort compares UTF-16 code units, which is the order of RFC 8785 §3.2.3.
-  const parts = Object.keys(members)
-    .sort()
-    .map((name) => `${encodeString(name, path)}:${encode(members[name], `${path}.${name}`, depth + 1)}`)
-  return `{${parts.join(',')}}`
+  return `[${text}]`
 }
 
-function refused(path: string, what: string): EvidenceError {
+function encodeMembers(value: object, trail: Trail): string {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) throw refused(trail, 'an instance of a class')
+  const members = value as Readonly<Record<string, unknown>>
+  let text = ''
+  // The default sort compares UTF-16 code units, which is the order of RFC 8785 §3.2.3.
+  for (const name of Object.keys(members).sort()) {
+    const key = encodeString(name, trail)
+    trail.push(name)
+    text += `${text === '' ? '' : ','}${key}:${encode(members[name], trail)}`
+    trail.pop()
+  }
+  return `{${text}}`
+}
+
+function refused(trail: Trail, what: string): EvidenceError {
+  const path = trail.reduce<string>((text, step) => text + (typeof step === 'number' ? `[${step}]` : `.${step}`), '$')
   return new EvidenceError('CANON_VALUE', {
     message: `canonical JSON cannot carry ${what} at ${path}`,
     hint: 'write integers beyond 2^53 as decimal strings and bytes as hex',

@@ -1,3 +1,4 @@
+export { bootDigest, countDigest, joinedDigest, type Count, type CountPurpose } from './joined.ts'
 export {
   attestationDigest,
   batchDigest,
@@ -5,6 +6,7 @@ export {
   cumulativeChain,
   cumulativeOf,
   cumulatives,
+  enrolmentDigest,
   environmentDigest,
   headDigest,
   hostId,
@@ -21,6 +23,7 @@ export {
   ZERO_DIGEST,
   type CheckpointLeaf,
   type CumulativeChain,
+  type EnrolmentProof,
   type Head,
   type OutputLeaf,
 } from './measure.ts'

@@ -16,9 +16,13 @@ import {
 
 export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
+const tags = new Map<string, Uint8Array>()
+
 /** A hashed tuple: the tag, a zero byte, then the fields (spec/measurement.md §1.1). */
-function tuple(tag: string): ByteWriter {
-  return new ByteWriter().raw(utf8(tag)).u8(0)
+export function tuple(tag: string): ByteWriter {
+  let bytes = tags.get(tag)
+  if (bytes === undefined) tags.set(tag, (bytes = utf8(`${tag}\0`)))
+  return new ByteWriter().raw(bytes)
 }
 
 function digestOfJson(tag: string, value: unknown, sha256: Sha256): Uint8Array {
@@ -259,4 +263,26 @@ export function batchDigest(
   sha256: Sha256,
 ): Uint8Array {
   return sha256(tuple('reprise/batch/v1').raw(batch.hostId).u64(batch.seq).raw(batch.root).done())
+}
+
+/** What a host proves when it enrols at an authority (spec/enrolment.md §4). */
+export interface EnrolmentProof {
+  /** SHA-256 of the SubjectPublicKeyInfo of the authority's root. */
+  readonly authority: Uint8Array
+  /** The 32 random bytes by which the authority knows the request. */
+  readonly request: Uint8Array
+  readonly hostId: Uint8Array
+  /** Name of the endorsement key. */
+  readonly ekName: Uint8Array
+  /** What the host asks to be called. */
+  readonly name: string
+  /** What the credential hid. */
+  readonly secret: Uint8Array
+}
+
+/** The qualifying data of the quote in an answer to an authority's challenge (spec/enrolment.md §4). */
+export function enrolmentDigest(proof: EnrolmentProof, sha256: Sha256): Uint8Array {
+  const { authority, request, hostId, ekName, name, secret } = proof
+  const ids = tuple('reprise/enrol/v1').raw(authority).raw(request).raw(hostId)
+  return sha256(ids.sized(ekName).sized(utf8(name)).sized(secret).done())
 }

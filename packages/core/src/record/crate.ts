@@ -101,9 +101,9 @@ function inputsOf({ mounts, start, stdin }: Computation): { readonly blob: BlobR
 }
 
 function evidenceOf(record: RecordDocument): string[] {
-  return record.hosts.flatMap(({ ek }, i) => {
+  return record.hosts.flatMap(({ certificates, ek }, i) => {
     const names = hostEntryNames(i)
-    return ek === null ? [names.ak] : [names.ak, names.ek]
+    return [names.ak, ...certificates.map((_, place) => names.certificate(place)), ...(ek === null ? [] : [names.ek])]
   })
 }
 

@@ -1,10 +1,11 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { utf8 } from '../bytes/index.ts'
-import { canonical } from '../canon/index.ts'
+import { canonical, parseCanonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import {
-  decodeAttestationLine,
+  attestationLineDecoder,
+  decodeAttestation,
   decodeCheckpointLine,
   decodeComputation,
   decodeEnvironment,
@@ -293,7 +294,9 @@ describe('decodeCheckpointLine', () => {
   })
 })
 
-describe('decodeAttestationLine', () => {
+describe('attestationLineDecoder', () => {
+  const decodeAttestationLine = (line: string): unknown => attestationLineDecoder()(line)
+
   test('gives back what it took', () => {
     expect(decodeAttestationLine(canonical(ATTESTATION))).toEqual(ATTESTATION)
   })
@@ -315,6 +318,41 @@ describe('decodeAttestationLine', () => {
     ['note', ''],
   ])('refuses %s = %j', (path, value) => {
     expect(errorOf(() => decodeAttestationLine(canonical(put(ATTESTATION, path, value)))).code).toBe('STRUCTURE')
+  })
+
+  test('takes a batch of one by its form, exactly as it takes the JSON', () => {
+    const line = canonical({ ...ATTESTATION, batch: { count: 1, index: 0, path: [], seq: '7' } })
+    expect(decodeAttestationLine(line)).toEqual(decodeAttestation(JSON.parse(line)))
+    fc.assert(
+      fc.property(
+        fc.nat(line.length),
+        fc.nat(2),
+        fc.constantFrom('', ...Array.from('0f9,:"{}[]A ')),
+        (at, cut, added) => {
+          const changed = line.slice(0, at) + added + line.slice(at + cut)
+          const outcome = (decode: () => unknown): unknown => {
+            try {
+              return decode()
+            } catch (error) {
+              return (error as EvidenceError).code
+            }
+          }
+          expect(outcome(() => decodeAttestationLine(changed))).toEqual(
+            outcome(() => decodeAttestation(parseCanonical(changed, LINE_BYTES_MAX))),
+          )
+        },
+      ),
+      { numRuns: 1000 },
+    )
+  })
+
+  test('gives registers that did not change as the same object', () => {
+    const decode = attestationLineDecoder()
+    const one = { ...ATTESTATION, batch: { count: 1, index: 0, path: [], seq: '7' } }
+    const [first, second] = [decode(canonical(one)), decode(canonical({ ...one, seq: 9 }))]
+    expect(second.pcrs).toBe(first.pcrs)
+    const other = decode(canonical(put(one, 'pcrs.sha256', { '1': D })))
+    expect(other.pcrs).toEqual({ sha256: { '1': D } })
   })
 
   test('refuses a path longer than any batch has', () => {

@@ -42,21 +42,33 @@ export function decodeRecordDocument(value: unknown, path = '$'): RecordDocument
 }
 
 export function decodeHost(value: unknown, path = '$'): RecordHost {
-  const host = fields(value, path, ['ak', 'ek'])
+  const host = fields(value, path, ['ak', 'certificates', 'ek'])
   return {
     ak: label(host.ak, `${path}.ak`, limits.LABEL_BYTES_MAX),
+    certificates: list(host.certificates, `${path}.certificates`, limits.HOST_CERTIFICATES_MAX, (item, at) =>
+      label(item, at, limits.LABEL_BYTES_MAX),
+    ),
     ek: nullable(host.ek, `${path}.ek`, (item, at) => label(item, at, limits.LABEL_BYTES_MAX)),
   }
 }
 
 /** The entry names of host `index` (spec/record.md §2.2): nothing signs names, so they are fixed. */
-export function hostEntryNames(index: number): { readonly ak: string; readonly ek: string } {
-  return { ak: `evidence/ak-${index}.tpmt`, ek: `evidence/ek-${index}.der` }
+export function hostEntryNames(index: number): {
+  readonly ak: string
+  readonly ek: string
+  readonly certificate: (place: number) => string
+} {
+  return {
+    ak: `evidence/ak-${index}.tpmt`,
+    ek: `evidence/ek-${index}.der`,
+    certificate: (place) => `evidence/ak-${index}-certificate-${place}.der`,
+  }
 }
 
 function checkHostNames(host: RecordHost, index: number, path: string): void {
   const names = hostEntryNames(index)
   exactly(host.ak, `${path}.ak`, names.ak)
+  for (const [i, name] of host.certificates.entries()) exactly(name, `${path}.certificates[${i}]`, names.certificate(i))
   if (host.ek !== null) exactly(host.ek, `${path}.ek`, names.ek)
 }
 

@@ -35,7 +35,7 @@ export function requiredEntryNames(document: Pick<RecordDocument, 'hosts'>): str
 /** Sorted, as they stand in a record. */
 export function evidenceEntryNames({ hosts }: Pick<RecordDocument, 'hosts'>): string[] {
   return byNameBytes(
-    hosts.flatMap(({ ak, ek }) => (ek === null ? [ak] : [ak, ek])),
+    hosts.flatMap(({ ak, certificates, ek }) => [ak, ...certificates, ...(ek === null ? [] : [ek])]),
     (name) => name,
   )
 }

@@ -25,8 +25,8 @@ export {
   type RecordParts,
 } from './entries.ts'
 export {
+  attestationLineDecoder,
   decodeAttestation,
-  decodeAttestationLine,
   decodeCheckpoint,
   decodeCheckpointLine,
   decodeSnapshot,
@@ -34,5 +34,6 @@ export {
   encodeLine,
   readLines,
 } from './lines.ts'
+export { decodeBootStatement, decodeCounterStatement } from './statements.ts'
 export { decodeManifest, decodeManifestBytes, encodeManifest, manifestBlobs } from './snapshot.ts'
 export * from './zip/index.ts'

@@ -3,7 +3,8 @@ import { canonical, parseCanonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import { decodeLength } from './computation.ts'
 import * as limits from './limits.ts'
-import { decimal, digest, fields, integer, isObject, list, wrong } from './shape.ts'
+import { decimal, digest, fields, hexBytes, integer, isObject, list, wrong } from './shape.ts'
+import { decodeBootStatement, decodeCounterStatement } from './statements.ts'
 import type { Attestation, Checkpoint, CheckpointKind, Snapshot } from './types.ts'
 
 /** @throws {@link EvidenceError} `STRUCTURE`, with the path of what is wrong. */
@@ -57,10 +58,11 @@ export function decodeSnapshotLine(line: string, path = '$'): Snapshot {
 
 /** @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong. */
 export function decodeAttestation(value: unknown, path = '$'): Attestation {
-  const attestation = fields(value, path, ['attempt', 'attest', 'batch', 'pcrs', 'seq', 'signature'])
+  const joined = (['boot', 'counter'] as const).filter((name) => isObject(value) && Object.hasOwn(value, name))
+  const names = ['attempt', 'attest', 'batch', 'pcrs', 'seq', 'signature'] as const
+  const attestation = fields(value, path, [...names, ...joined])
   const batch = fields(attestation.batch, `${path}.batch`, ['count', 'index', 'path', 'seq'])
   const count = integer(batch.count, `${path}.batch.count`, { min: 1, max: limits.BATCH_COUNT_MAX })
-  const banks = fields(attestation.pcrs, `${path}.pcrs`, ['sha256'])
   return {
     attempt: integer(attestation.attempt, `${path}.attempt`, { min: 1, max: limits.ATTEMPTS_MAX }),
     attest: hexBytes(attestation.attest, `${path}.attest`),
@@ -70,20 +72,48 @@ export function decodeAttestation(value: unknown, path = '$'): Attestation {
       path: list(batch.path, `${path}.batch.path`, limits.BATCH_PATH_MAX, digest),
       seq: decimal(batch.seq, `${path}.batch.seq`),
     },
-    pcrs: { sha256: decodeBank(banks.sha256, `${path}.pcrs.sha256`) },
+    pcrs: decodePcrs(attestation.pcrs, `${path}.pcrs`),
     seq: decodeLength(attestation.seq, `${path}.seq`),
     signature: hexBytes(attestation.signature, `${path}.signature`),
+    ...(joined.includes('boot') && { boot: decodeBootStatement(attestation.boot, `${path}.boot`) }),
+    ...(joined.includes('counter') && { counter: decodeCounterStatement(attestation.counter, `${path}.counter`) }),
   }
 }
 
-/** @param line - Without its line feed. */
-export function decodeAttestationLine(line: string, path = '$'): Attestation {
-  return decodeAttestation(parseCanonical(line, limits.LINE_BYTES_MAX, path), path)
+const ATTESTATION_LINE =
+  /^\{"attempt":([1-9][0-9]{0,2}),"attest":"([0-9a-f]+)","batch":\{"count":1,"index":0,"path":\[\],"seq":"(0|[1-9][0-9]{0,18})"\},"pcrs":(\{"sha256":\{[^{}]*\}\}),"seq":(0|[1-9][0-9]{0,14}),"signature":"([0-9a-f]+)"\}$/
+
+/**
+ * Decodes the lines of one record, in their order.
+ *
+ * @returns Takes a line without its line feed; throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong.
+ *   Registers that did not change are the same object as before.
+ */
+export function attestationLineDecoder(): (line: string, path?: string) => Attestation {
+  let known: { readonly text: string; readonly pcrs: Attestation['pcrs'] } | undefined
+  return (line, path = '$') => {
+    // As with checkpoints: what the expression takes, a batch of one, is canonical but for its registers.
+    const match = ATTESTATION_LINE.exec(line)
+    const isWhole = match !== null && match[2].length % 2 === 0 && match[6].length % 2 === 0
+    if (!isWhole || line.length > limits.LINE_BYTES_MAX)
+      return decodeAttestation(parseCanonical(line, limits.LINE_BYTES_MAX, path), path)
+    if (known?.text !== match[4]) {
+      const pcrs = decodePcrs(parseCanonical(match[4], limits.LINE_BYTES_MAX, path), `${path}.pcrs`)
+      known = { text: match[4], pcrs }
+    }
+    return {
+      attempt: Number(match[1]),
+      attest: match[2],
+      batch: { count: 1, index: 0, path: [], seq: match[3] },
+      pcrs: known.pcrs,
+      seq: Number(match[5]),
+      signature: match[6],
+    }
+  }
 }
 
-function hexBytes(value: unknown, path: string): string {
-  if (typeof value !== 'string' || !/^([0-9a-f]{2})+$/.test(value)) throw wrong(path, 'is not lower-case hex')
-  return value
+function decodePcrs(value: unknown, path: string): Attestation['pcrs'] {
+  return { sha256: decodeBank(fields(value, path, ['sha256']).sha256, `${path}.sha256`) }
 }
 
 function decodeBank(value: unknown, path: string): Readonly<Record<string, string>> {

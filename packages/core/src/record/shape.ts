@@ -145,3 +145,9 @@ export function sortedFilePaths(paths: readonly string[], at: (index: number) =>
     prefixes.push(path)
   }
 }
+
+/** Bytes as lower-case hex, at least one. */
+export function hexBytes(value: unknown, path: string): string {
+  if (typeof value !== 'string' || !/^([0-9a-f]{2})+$/.test(value)) throw wrong(path, 'is not lower-case hex')
+  return value
+}

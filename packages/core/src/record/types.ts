@@ -123,6 +123,11 @@ export interface Attempt {
 export interface RecordHost {
   /** Entry name of the TPMT_PUBLIC. */
   readonly ak: string
+  /**
+   * Entry names of the attestation key's certificate and its issuers, leaf first, without the root; empty for a host that
+   * enrolled itself. The one part of record.json that the TPM does not sign: each speaks for itself (spec/record.md §2.6).
+   */
+  readonly certificates: readonly string[]
   /** Entry name of the EK certificate. */
   readonly ek: string | null
 }
@@ -202,8 +207,39 @@ export interface SnapshotManifest {
   readonly position: string
 }
 
+/** What a TPM said of an NV counter: spec/power-cycles.md §2, §3. All hex. */
+export interface CounterStatement {
+  /** TPMS_ATTEST */
+  readonly attest: string
+  /** TPMS_NV_PUBLIC */
+  readonly public: string
+  /** TPMT_SIGNATURE */
+  readonly signature: string
+}
+
+/** What a TPM said of its last Startup: spec/power-cycles.md §2. */
+export interface BootStatement {
+  /** The kernel's boot_id; null where there is none. */
+  readonly bootId: string | null
+  readonly counter: CounterStatement
+  readonly startup: {
+    /** TPMS_ATTEST, hex. */
+    readonly attest: string
+    /** What TPM2_GetCapability answered, hex. */
+    readonly response: string
+    /** TPMT_SIGNATURE, hex. */
+    readonly signature: string
+  }
+}
+
+/** Statements that an attestation carries, and that the head it signs covers. */
+export interface Joined {
+  readonly boot?: BootStatement
+  readonly counter?: CounterStatement
+}
+
 /** A line of attestations.jsonl. */
-export interface Attestation {
+export interface Attestation extends Joined {
   readonly attempt: number
   /** TPMS_ATTEST, hex. */
   readonly attest: string

@@ -131,7 +131,7 @@ export const TPM_EO = {
 } as const
 
 /** Part 2 §6.12: capability areas. */
-export const TPM_CAP = { ALGS: 0, HANDLES: 1, COMMANDS: 2, PCRS: 5, TPM_PROPERTIES: 6 } as const
+export const TPM_CAP = { ALGS: 0, HANDLES: 1, COMMANDS: 2, PCRS: 5, TPM_PROPERTIES: 6, ECC_CURVES: 8 } as const
 
 /** Part 2 §6.13: properties. `STARTUP_CLEAR_ORDERLY` is bit 31 of the value of `STARTUP_CLEAR`. */
 export const TPM_PT = {

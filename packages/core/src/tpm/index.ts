@@ -58,4 +58,5 @@ export {
 } from './public.ts'
 export { decodeResponseCode, type ResponseCode } from './response-code.ts'
 export { decodeTpmtSignature, encodeTpmtSignature, type TpmSignature } from './signature.ts'
+export { decodeStartupClear, STARTUP_CLEAR_REQUEST, startupClearExchange } from './startup.ts'
 export { TPM_STRUCTURE_BYTES_MAX } from './structure.ts'

@@ -122,9 +122,20 @@ export interface ResponseCode {
   readonly about: { readonly kind: 'handle' | 'parameter' | 'session'; readonly number: number } | undefined
   /** True for codes that say "not now" and not "never". */
   readonly warning: boolean
+  /** Who answered: the TPM, or a resource manager in its place. */
+  readonly layer: 'tpm' | 'resource manager'
 }
 
+/** TSS2_RC_LAYER of a resource manager that answers with a code of the TPM's (TCG TSS 2.0 Overview §7.2; Linux, tpm2-space.c). */
+const RESOURCE_MANAGER_LAYER = 11
+
 export function decodeResponseCode(code: number): ResponseCode {
+  const isManager = code >>> 16 === RESOURCE_MANAGER_LAYER
+  const decoded = decodeTpmCode(isManager ? code & 0xffff : code)
+  return { ...decoded, code, layer: isManager ? 'resource manager' : 'tpm' }
+}
+
+function decodeTpmCode(code: number): Omit<ResponseCode, 'layer'> {
   const unknown = `TPM_RC_0x${code.toString(16)}`
   if (code === 0) return { code, name: 'TPM_RC_SUCCESS', about: undefined, warning: false }
   if ((code & 0x80) !== 0) {

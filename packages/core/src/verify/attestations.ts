@@ -1,26 +1,26 @@
 /** Checks the attestations of a record, each one and their order. Format: spec/record.md §4, §6; spec/measurement.md §6. */
 import { equal, fromHex } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
-import { attestationDigest, batchDigest, environmentDigest, headDigest, ZERO_DIGEST } from '../measure/index.ts'
+import { assert } from '../error.ts'
+import {
+  attestationDigest,
+  batchDigest,
+  environmentDigest,
+  headDigest,
+  joinedDigest,
+  ZERO_DIGEST,
+} from '../measure/index.ts'
 import { rootFromPath, treeHash, type TreeHash } from '../merkle/index.ts'
 import { ATTESTATIONS_ENTRY, RECORD_ENTRY, type Attestation, type RecordDocument } from '../record/index.ts'
-import {
-  decodeTpmsAttest,
-  decodeTpmtSignature,
-  pcrDigest,
-  TPM_ALG,
-  TPM_ST,
-  type TpmsAttest,
-  type TpmsQuoteInfo,
-} from '../tpm/index.ts'
+import { decodeTpmsAttest, pcrDigest, TPM_ALG, TPM_ST, type TpmsAttest, type TpmsQuoteInfo } from '../tpm/index.ts'
 import type { CheckpointWalk } from './checkpoints.ts'
 import type { FindingCode, Findings } from './findings.ts'
 import type { AttestationKey } from './host.ts'
 import { AttestationOrder } from './order.ts'
+import type { HostCount, PowerChange } from './power.ts'
+import { SignatureChecks } from './signatures.ts'
 import type { SnapshotWalk } from './snapshots.ts'
-
-/** Signatures that are under way at once, when `Crypto.verify` answers later. */
-const PENDING_MAX = 256
+import { checkStatements, type StatementFacts } from './statements.ts'
 
 /** The registers that every quote must cover: firmware, its configuration and boot. */
 const PCRS_AT_LEAST = [0, 1, 2, 3, 4, 5, 6, 7]
@@ -36,8 +36,9 @@ export class AttestationChecks {
   readonly #snapshots: SnapshotWalk
   readonly #environmentDigests: readonly Uint8Array[]
   readonly #order: AttestationOrder
-  #pending: Promise<void>[] = []
+  readonly #signatures: SignatureChecks
   #previous: Uint8Array = ZERO_DIGEST
+  #shown: ShownPcrs | undefined
   count = 0
   first: Attestation | undefined
   /** They could not be read to the end. */
@@ -62,11 +63,21 @@ export class AttestationChecks {
     this.#snapshots = from.snapshots
     this.#environmentDigests = document.attempts.map(({ environment }) => environmentDigest(environment, crypto.sha256))
     this.#order = new AttestationOrder(document.attempts)
+    this.#signatures = new SignatureChecks(crypto)
   }
 
   /** The last checkpoint that an attestation covers; -1 when there is none. */
   get signedSeq(): number {
     return this.#order.signedSeq
+  }
+
+  /** What boot statements tell of the hosts' power, in the order of the record. */
+  get powerChanges(): readonly PowerChange[] {
+    return this.#order.changes
+  }
+
+  get counts(): readonly HostCount[] {
+    return this.#order.counts
   }
 
   /** Something between two attempts is not shown. */
@@ -81,11 +92,15 @@ export class AttestationChecks {
     const attestBytes = fromHex(attestation.attest)
     const signatureBytes = fromHex(attestation.signature)
     const key = this.#keys[this.#document.attempts[attestation.attempt - 1]?.host]
-    await this.#checkSignature(attestBytes, signatureBytes, key, add)
+    if (key !== undefined)
+      await this.#signatures.check(key, { message: attestBytes, signature: signatureBytes }, (why) =>
+        add('SIGNATURE', why),
+      )
     const attest = this.#decode(attestBytes, path)
     if (attest !== undefined && key !== undefined && !equal(attest.qualifiedSigner, key.qualifiedName))
       add('ATTEST', "the signer is not the host's key in the endorsement hierarchy")
-    for (const message of this.#order.check(attestation, attest?.clockInfo)) add('ATTESTATION_ORDER', message)
+    const statements = await this.#checkStatements(attestation, key, add)
+    for (const { code, message } of this.#order.check(attestation, attest?.clockInfo, statements)) add(code, message)
     if (attest !== undefined) this.#checkPcrs(attest.attested, attestation, add)
     await this.#checkBatch(attestation, { attest, key, add })
     this.#previous = attestationDigest(attestBytes, signatureBytes, this.#crypto.sha256)
@@ -95,11 +110,9 @@ export class AttestationChecks {
 
   /** To be called after the last attestation. */
   async end(): Promise<void> {
-    await Promise.all(this.#pending)
-    for (const { attempt, why } of this.#order.gaps) {
-      const message = `attempt ${attempt} began ${why}, and nothing shows how the attempt before ended`
+    await this.#signatures.end()
+    for (const { attempt, message } of this.#order.gaps)
       this.#findings.add('ATTEMPT_GAP', `${RECORD_ENTRY} $.attempts[${attempt - 1}]`, message)
-    }
     if (this.isBroken) return
     for (const message of this.#order.end()) this.#findings.add('ATTESTATION_ORDER', ATTESTATIONS_ENTRY, message)
   }
@@ -115,47 +128,37 @@ export class AttestationChecks {
     return undefined
   }
 
-  async #checkSignature(
-    message: Uint8Array,
-    signatureBytes: Uint8Array,
-    attestationKey: AttestationKey | undefined,
+  async #checkStatements(
+    attestation: Attestation,
+    key: AttestationKey | undefined,
     add: (code: FindingCode, message: string) => void,
-  ): Promise<void> {
-    if (attestationKey === undefined) return
-    const { key, scheme: expected } = attestationKey
-    const { scheme, signature } = decodeSignature(signatureBytes)
-    if (scheme?.kind !== expected.kind || scheme.hash !== expected.hash)
-      return add('SIGNATURE', "the signature is not of the key's scheme")
-    const answer = this.#crypto.verify({ key, scheme, message, signature })
-    const judge = (holds: boolean): void => {
-      if (!holds) add('SIGNATURE', "the signature is not that of the host's key over this attestation")
-    }
-    // Awaiting each one would leave a page's worker pool idle; Node answers at once.
-    if (typeof answer === 'boolean') return judge(answer)
-    this.#pending.push(answer.then(judge))
-    if (this.#pending.length < PENDING_MAX) return undefined
-    await Promise.all(this.#pending)
-    this.#pending = []
+  ): Promise<StatementFacts> {
+    if (key === undefined) return { boot: undefined, counter: undefined }
+    const { attempt } = attestation
+    return await checkStatements({
+      joined: attestation,
+      key,
+      count: {
+        purpose: attempt === this.#order.attempt ? 'end' : 'begin',
+        runId: this.#runId,
+        attempt,
+        previous: this.#previous,
+      },
+      signatures: this.#signatures,
+      crypto: this.#crypto,
+      add,
+    })
   }
 
   #checkPcrs(quote: TpmsQuoteInfo, { pcrs }: Attestation, add: (code: FindingCode, message: string) => void): void {
-    const named = Object.keys(pcrs.sha256)
-      .map(Number)
-      .sort((a, b) => a - b)
+    // Registers seldom change during a run, and the decoder then gives the same object.
+    if (this.#shown?.pcrs !== pcrs) this.#shown = shownPcrs(pcrs, this.#crypto)
+    const { named, missing, digest } = this.#shown
     const [selection, ...others] = quote.pcrSelect
-    const isExact = others.length === 0 && selection?.hash === TPM_ALG.SHA256 && selection.pcrs.join() === named.join()
+    const isExact = others.length === 0 && selection?.hash === TPM_ALG.SHA256 && selection.pcrs.join() === named
     if (!isExact) return add('PCRS', 'the quote selects other registers than those whose values are shown')
-    const missing = PCRS_AT_LEAST.filter((pcr) => !named.includes(pcr))
     if (missing.length > 0) return add('PCRS', `the quote does not cover PCR ${missing.join(', ')}`)
-    const sha256 = Object.fromEntries(named.map((pcr) => [pcr, fromHex(pcrs.sha256[pcr])]))
-    const digest = pcrDigest({
-      hash: this.#crypto.hash,
-      algorithm: 'sha256',
-      selection: quote.pcrSelect,
-      banks: { sha256 },
-    })
-    if (digest === undefined || !equal(digest, quote.pcrDigest))
-      add('PCRS', 'the values shown do not hash to the digest that was quoted')
+    if (!equal(digest, quote.pcrDigest)) add('PCRS', 'the values shown do not hash to the digest that was quoted')
   }
 
   async #checkBatch(
@@ -192,7 +195,7 @@ export class AttestationChecks {
         cumulative,
         snapshots,
         environmentDigest: this.#environmentDigests[attestation.attempt - 1],
-        previous: this.#previous,
+        previous: joinedDigest(this.#previous, attestation, sha256),
       },
       sha256,
     )
@@ -209,13 +212,24 @@ export class AttestationChecks {
   }
 }
 
-/** A signature that does not decode has no scheme, which no key has either. */
-function decodeSignature(
-  bytes: Uint8Array,
-): Partial<ReturnType<typeof decodeTpmtSignature>> & { readonly signature: Uint8Array } {
-  try {
-    return decodeTpmtSignature(bytes)
-  } catch {
-    return { signature: bytes }
-  }
+/** What there is to compare a quote with. */
+interface ShownPcrs {
+  readonly pcrs: Attestation['pcrs']
+  /** Ascending, joined by commas. */
+  readonly named: string
+  /** Those that every quote must cover and that are not shown. */
+  readonly missing: readonly number[]
+  /** What a quote of exactly these registers says, in the hash of both schemes that are taken. */
+  readonly digest: Uint8Array
+}
+
+function shownPcrs(pcrs: Attestation['pcrs'], { hash }: Crypto): ShownPcrs {
+  const named = Object.keys(pcrs.sha256)
+    .map(Number)
+    .sort((a, b) => a - b)
+  const sha256 = Object.fromEntries(named.map((pcr) => [pcr, fromHex(pcrs.sha256[pcr])]))
+  const selection = [{ hash: TPM_ALG.SHA256, pcrs: named }]
+  const digest = pcrDigest({ hash, algorithm: 'sha256', selection, banks: { sha256 } })
+  assert(digest !== undefined, 'every register that is selected has its value')
+  return { pcrs, named: named.join(), missing: PCRS_AT_LEAST.filter((pcr) => !named.includes(pcr)), digest }
 }

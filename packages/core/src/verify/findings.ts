@@ -16,6 +16,13 @@ const SEVERITIES = {
   BATCH: 'refutes',
   PCRS: 'refutes',
   ATTESTATION_ORDER: 'refutes',
+  STATEMENT_SIGNATURE: 'refutes',
+  STATEMENT_ATTEST: 'refutes',
+  STATEMENT_BINDING: 'refutes',
+  STATEMENT_CYCLE: 'refutes',
+  AUDIT_DIGEST: 'refutes',
+  COUNTER_INDEX: 'refutes',
+  COUNTER_BACK: 'refutes',
   CHECKPOINT_ORDER: 'refutes',
   SNAPSHOT: 'refutes',
   OUTCOME: 'refutes',
@@ -24,10 +31,23 @@ const SEVERITIES = {
   UNSIGNED_TAIL: 'withholds',
   INCOMPLETE: 'withholds',
   ATTEMPT_GAP: 'warns',
+  TPM_RESET_ALONE: 'warns',
+  AK_CERTIFICATE: 'refutes',
+  CERTIFICATE_CHAIN: 'refutes',
+  CERTIFICATE_REVOKED: 'refutes',
+  CERTIFICATE_EXPIRED: 'withholds',
+  CERTIFICATE_NOT_YET_VALID: 'withholds',
+  REVOCATION_LIST: 'withholds',
+  TIER_LOWERED: 'warns',
+  TIER_TOO_LOW: 'withholds',
+  MEASURER_TOO_LOW: 'withholds',
   SELF_ENROLLED: 'warns',
 } as const satisfies Record<string, Severity>
 
 export type FindingCode = keyof typeof SEVERITIES
+
+/** Every code that a verifier can give. */
+export const FINDING_CODES: readonly FindingCode[] = Object.keys(SEVERITIES) as FindingCode[]
 
 export interface Finding {
   readonly code: FindingCode
@@ -51,6 +71,13 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
     'a checkpoint, the computation, the environment, the outcome or an attestation before this one was changed, left out or taken from elsewhere',
   PCRS: 'the values shown are not those that the TPM quoted',
   ATTESTATION_ORDER: 'attestations were left out, put in another order or taken from another run',
+  STATEMENT_SIGNATURE: 'a statement about the start of the TPM was exchanged or made by somebody else',
+  STATEMENT_ATTEST: 'a statement about the start of the TPM is none that the key of this host made',
+  STATEMENT_BINDING: 'a statement was taken from another host, kernel, run or attempt',
+  STATEMENT_CYCLE: 'a statement about another start of the TPM was put in the place of the right one',
+  AUDIT_DIGEST: 'whether the TPM was shut down is not what the TPM said',
+  COUNTER_INDEX: 'what counts the starts of this host can be set to any value; do not believe it',
+  COUNTER_BACK: 'an older state of the TPM was brought back: what it signed since then was forgotten',
   CHECKPOINT_ORDER: 'checkpoints were left out, put in another order or taken from another run',
   SNAPSHOT: 'a snapshot was exchanged or is not of this run: do not go on or repeat from it',
   OUTCOME: 'the outcome shown is not the one that was measured',
@@ -59,6 +86,17 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
   UNSIGNED_TAIL: 'only what comes before the last attestation is signed; reprise resume finishes the run',
   INCOMPLETE: 'the run did not end; reprise resume finishes it',
   ATTEMPT_GAP: 'nobody shows what was done to the host in between; the states count once the run is repeated',
+  TPM_RESET_ALONE: 'after such a reset anything can be measured into the registers: they show nothing of this boot',
+  AK_CERTIFICATE: 'the certificate was exchanged, or is of another kind: it does not speak for the key of this record',
+  CERTIFICATE_CHAIN: 'the certificates were exchanged or edited: they do not lead to the authority that they name',
+  CERTIFICATE_REVOKED: 'the authority took its word for this host back: nothing that it signed counts',
+  CERTIFICATE_EXPIRED: 'the host was not enrolled any more when it ran: reprise host enroll renews a certificate',
+  CERTIFICATE_NOT_YET_VALID: 'the host was not enrolled yet when it ran, or its clock was wrong',
+  REVOCATION_LIST: 'whether the host was revoked is not known: get the newest list from the authority',
+  TIER_LOWERED: 'the lower one counts; if you know the maker, name its root in the trust policy',
+  TIER_TOO_LOW: 'ask for a record from a host with a better TPM, or lower minimumTier in the trust policy',
+  MEASURER_TOO_LOW:
+    'ask for a record from a host that measures what it runs, or leave requireMeasurer out of the trust policy',
   SELF_ENROLLED:
     'this shows that nothing changed since it was made, not who made it; name the key with --trust if you know it',
 }

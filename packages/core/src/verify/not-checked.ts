@@ -17,17 +17,24 @@ export function notCheckedIn(
     hasGaps,
     blobs,
     snapshots,
+    isRevocationChecked,
   }: {
     readonly hasGaps: boolean
     readonly blobs: { readonly named: number; readonly attached: number }
     readonly snapshots: OpenedSnapshots
+    readonly isRevocationChecked: boolean
   },
 ): NotChecked[] {
   const list: NotChecked[] = [
     { what: 'repetition', why: 'the states were not computed again; reprise repeat does it' },
     { what: 'the host', why: 'who controls it may have invented the states: no measured boot is checked' },
-    { what: 'other runs', why: 'the host may have run it more than once and shown one' },
-    { what: 'revocation', why: 'no list of revoked keys was given' },
+    {
+      what: 'other runs',
+      why: 'the host may have run it more than once and shown one; its counter tells how often it began something',
+    },
+    ...(isRevocationChecked
+      ? []
+      : [{ what: 'revocation', why: 'no list of revoked keys of the authority was given, or there is none' }]),
     { what: 'time', why: "the times are the host's own; no time stamp shows when the computation was sealed" },
   ]
   if (document.computation.checkpoints.kind === 'grid')

@@ -3,6 +3,7 @@ import { equal, utf8 } from '../bytes/index.ts'
 import { parseCanonicalBytes } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import {
+  attestationLineDecoder,
   ATTESTATIONS_BYTES_MAX,
   ATTESTATIONS_ENTRY,
   blobEntryName,
@@ -12,7 +13,6 @@ import {
   CRATE_BYTES_MAX,
   CRATE_ENTRY,
   crateOf,
-  decodeAttestationLine,
   decodeCheckpointLine,
   decodeRecordDocument,
   EVIDENCE_BYTES_MAX,
@@ -68,7 +68,7 @@ export async function openRecord(source: ZipSource): Promise<OpenedRecord> {
     document,
     entries,
     checkpoints: () => decodedLines(entries.get(CHECKPOINTS_ENTRY), decodeCheckpointLine),
-    attestations: () => decodedLines(entries.get(ATTESTATIONS_ENTRY), decodeAttestationLine),
+    attestations: () => decodedLines(entries.get(ATTESTATIONS_ENTRY), attestationLineDecoder()),
     snapshots,
     blob: (sha256) => entries.get(blobEntryName(sha256)),
     findings,

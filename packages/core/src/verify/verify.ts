@@ -19,11 +19,15 @@ import { AttestationChecks } from './attestations.ts'
 import { checkBlobs } from './blobs.ts'
 import { CheckpointWalk } from './checkpoints.ts'
 import type { Finding, Findings } from './findings.ts'
-import { readHosts, type AttestationKey } from './host.ts'
+import type { TrustPolicy } from '../certificates/index.ts'
+import type { Measurer, Tier } from '../certificates/tier.ts'
+import { readHosts } from './host.ts'
 import { notCheckedIn, type NotChecked } from './not-checked.ts'
 import { openRecord, type OpenedRecord } from './open.ts'
+import type { HostCount, PowerChange } from './power.ts'
 import { segmentBounds } from './segments.ts'
 import { SnapshotWalk } from './snapshots.ts'
+import { checkRequirements, checkTrust, lowestTier, type VerifiedHost } from './trust.ts'
 
 /** The semantics that this verifier knows. The record has no say in how exact one is. */
 const SEMANTICS: ReadonlyMap<string, { readonly exactness: 'state' | 'outputs' }> = new Map([
@@ -32,8 +36,10 @@ const SEMANTICS: ReadonlyMap<string, { readonly exactness: 'state' | 'outputs' }
 
 export interface VerifyOptions {
   readonly crypto: Crypto
-  /** Attestation keys that the reader knows, by Name in lower-case hex. Keys not among them are then not enough. */
-  readonly trust?: { readonly akNames: readonly string[] }
+  /** Authorities and attestation keys that the reader trusts, and what else it asks for. */
+  readonly trust?: TrustPolicy
+  /** By the reader's clock, milliseconds since 1970; only revocation lists need it, which are not used without it. */
+  readonly nowMs?: number
   /** A host that only enrolled itself is not enough, unless `trust` names its key. */
   readonly requireEnrolment?: boolean
   /** Called after every few of them. */
@@ -41,7 +47,7 @@ export interface VerifyOptions {
 }
 
 export type Evidence = 'verified' | 'refuted' | 'unverifiable'
-export type Tier = 'software' | 'firmware' | 'hardware'
+export type { Tier, VerifiedHost }
 
 export interface AttachedSnapshots {
   /** Which segments begin where the machine begins, or with a snapshot that is attached whole, counted from 0. */
@@ -54,14 +60,16 @@ export interface AttachedSnapshots {
 
 /**
  * When `evidence` is `verified`, all fields but `notChecked` and `attached` are signed, and equal for every file that
- * verifies as this run. Otherwise they are what the file says.
+ * verifies as this run; but a file may carry other certificates, and then `tier`, `enrolment` and `hosts` are what these
+ * authorities say. Otherwise they are what the file says.
  */
 export interface VerifyResult {
   readonly evidence: Evidence
   readonly tier: Tier
-  readonly measurer: 'unmeasured'
-  /** `none`: nothing is signed at all. */
-  readonly enrolment: 'self' | 'none'
+  readonly measurer: Measurer
+  /** `none`: nothing is signed at all. `self`: of at least one host nobody says who it is whom the reader trusts to. */
+  readonly enrolment: 'self' | 'authority' | 'none'
+  readonly hosts: readonly VerifiedHost[]
   readonly checkpoints: number
   readonly attestations: number
   /** Checkpoints that attestations cover; what comes after them is nobody's word. */
@@ -85,6 +93,10 @@ export interface VerifyResult {
   readonly start: { readonly kind: 'cold' } | { readonly kind: 'warm'; readonly snapshotRoot: string } | null
   /** How exactly a repetition must agree, by the verifier's own table; null for unknown semantics. */
   readonly exactness: 'state' | 'outputs' | null
+  /** How hosts went down and came back where boot statements tell of it; `tellPowerChange` says it in a sentence. */
+  readonly powerChanges: readonly PowerChange[]
+  /** What the hosts' counters show; none for a host without one. */
+  readonly counts: readonly HostCount[]
   readonly document: RecordDocument | null
   readonly findings: readonly Finding[]
   readonly notChecked: readonly NotChecked[]
@@ -114,11 +126,16 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
   await snapshots.end(walk, document)
   checkEnds(record, document, { checks, walk, crypto })
   const blobs = await checkBlobs(record, document, crypto)
-  if (checks.count > 0) checkEnrolment(findings, keys, options)
+  const { trust, requireEnrolment = false, nowMs } = options
+  const request = { document, keys, crypto, trust, requireEnrolment, nowMs }
+  const { hosts, isRevocationChecked } =
+    checks.count > 0 ? await checkTrust(record, request) : { hosts: [], isRevocationChecked: false }
+  const host = ofHosts(hosts)
+  if (checks.count > 0) checkRequirements(findings, host, trust)
   const list = findings.list()
   return {
     evidence: evidenceOf(list),
-    ...ofHost(checks.count),
+    ...host,
     checkpoints: walk.count,
     attestations: checks.count,
     signedCheckpoints: checks.signedSeq + 1,
@@ -132,9 +149,16 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
         ? { kind: 'cold' }
         : { kind: 'warm', snapshotRoot: document.computation.start.snapshotRoot },
     exactness: semantics?.exactness ?? null,
+    powerChanges: checks.powerChanges,
+    counts: checks.counts,
     document,
     findings: list,
-    notChecked: notCheckedIn(document, { hasGaps: checks.hasGaps, blobs, snapshots: record.snapshots }),
+    notChecked: notCheckedIn(document, {
+      hasGaps: checks.hasGaps,
+      blobs,
+      snapshots: record.snapshots,
+      isRevocationChecked,
+    }),
   }
 }
 
@@ -223,33 +247,14 @@ function segmentsOf(
   }
 }
 
-/**
- * Nobody but the host says which TPM this is, as long as no authority certified its key: then either the
- * reader knows the key, or it is told.
- */
-function checkEnrolment(
-  findings: Findings,
-  keys: readonly (AttestationKey | undefined)[],
-  options: VerifyOptions,
-): void {
-  const known = options.trust?.akNames
-  for (const [i, key] of keys.entries()) {
-    if (key === undefined) continue
-    const name = hex(key.name)
-    if (known?.includes(name) === true) continue
-    const isEnough = known === undefined && options.requireEnrolment !== true
-    const message = `host ${i} enrolled itself; its attestation key has the Name ${name}`
-    findings.add('SELF_ENROLLED', `${RECORD_ENTRY} $.hosts[${i}]`, message, isEnough ? 'warns' : 'withholds')
-  }
-}
-
-function ofHost(attestations: number): Pick<VerifyResult, 'tier' | 'measurer' | 'enrolment'> {
+/** @param hosts - None when nothing is signed at all. */
+function ofHosts(hosts: readonly VerifiedHost[]): Pick<VerifyResult, 'tier' | 'measurer' | 'enrolment' | 'hosts'> {
+  const isEnrolled = hosts.every(({ enrolment }) => enrolment === 'authority')
   return {
-    // The lower of what an enroller says and what a table of our own of EK roots says. There is no such table
-    // yet and nobody but the host enrolls: so nothing shows that the TPM is more than a program.
-    tier: 'software',
+    tier: lowestTier(hosts),
     measurer: 'unmeasured',
-    enrolment: attestations === 0 ? 'none' : 'self',
+    enrolment: hosts.length === 0 ? 'none' : isEnrolled ? 'authority' : 'self',
+    hosts,
   }
 }
 
@@ -262,7 +267,7 @@ function evidenceOf(findings: readonly Finding[]): Evidence {
 function unreadable(findings: Findings): VerifyResult {
   return {
     evidence: 'refuted',
-    ...ofHost(0),
+    ...ofHosts([]),
     checkpoints: 0,
     attestations: 0,
     signedCheckpoints: 0,
@@ -276,6 +281,8 @@ function unreadable(findings: Findings): VerifyResult {
     akNames: [],
     start: null,
     exactness: null,
+    powerChanges: [],
+    counts: [],
     document: null,
     findings: findings.list(),
     notChecked: [{ what: 'everything else', why: `${RECORD_ENTRY} could not be read` }],

@@ -7,6 +7,7 @@ import { prepareHome } from '../home.ts'
 import { killProcess, SoftwareHomes } from '../software-home.ts'
 import type { IdentityStep } from './identity.ts'
 import { openHost, retireHost } from './open-host.ts'
+import type { PowerStep } from '../power/power.ts'
 
 let homes: SoftwareHomes
 beforeAll(async () => {
@@ -22,13 +23,17 @@ const STEPS: readonly IdentityStep[] = [
   'ek',
   'ak made',
   'ak persistent',
+  'counter made',
   'tpm synced',
+  'power noted',
   'complete',
 ]
 
+type Step = IdentityStep | PowerStep
+
 /** Ends the opening at a step, and the software TPM with it, as a loss of power would. */
-function crashAfter(home: string, crashAt: IdentityStep) {
-  return async (step: IdentityStep): Promise<void> => {
+function crashAfter(home: string, crashAt: Step) {
+  return async (step: Step): Promise<void> => {
     if (step !== crashAt) return
     await killProcess(home, 'swtpm')
     throw new Error(`crash after ${step}`)

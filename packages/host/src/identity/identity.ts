@@ -18,11 +18,11 @@ import {
   ENDORSEMENT,
   EvictControl,
   HierarchyChangeAuth,
-  isResponse,
   LOCKOUT,
   type ObjectEntity,
   openObject,
   OWNER,
+  ReadClock,
   readHandles,
   readProperties,
   type Tpm,
@@ -31,9 +31,12 @@ import {
 import { HostError } from '../error.ts'
 import { readIfThere, writeAtomically } from '../files.ts'
 import type { HostPaths } from '../home.ts'
+import { Counter, makeCounter, removeCounter } from '../power/counter.ts'
+import { writeKnown } from '../power/known.ts'
 import { BatchSeq } from '../signer/batch-seq.ts'
 import { readEndorsementKey } from './ek.ts'
 import { type Stored, type StoredIdentity, writeIdentity } from './stored.ts'
+import { checkFit, isWrongAuth, locked } from './unfit.ts'
 
 /** A TPM that is open, and how to make what it acknowledged outlast a loss of power. */
 export interface OpenTpm {
@@ -44,6 +47,7 @@ export interface OpenTpm {
 
 export interface Identity extends StoredIdentity {
   readonly ak: ObjectEntity
+  readonly counter: Counter
 }
 
 /** Handles of the owner for keys that are not storage keys (TCG Registry of Reserved TPM 2.0 Handles). */
@@ -63,7 +67,9 @@ export type IdentityStep =
   | 'ek'
   | 'ak made'
   | 'ak persistent'
+  | 'counter made'
   | 'tpm synced'
+  | 'power noted'
   | 'complete'
 
 /** Called after each step; an identity is not begun before `begun`. */
@@ -87,7 +93,18 @@ export async function openIdentity(
     throw await tpmChanged(open, identity, 'there is none')
   const ak = await openObject(open.tpm, identity.akHandle, akAuth)
   if (!equal(ak.name, identity.akName)) throw await tpmChanged(open, identity, `there is ${hex(ak.name)}`)
-  return { ...identity, ak }
+  const counterHandle = identity.counterHandle ?? (await completeCounter(open, { identity, authValue: akAuth, paths }))
+  return { ...identity, counterHandle, ak, counter: await Counter.open(open.tpm, counterHandle, akAuth) }
+}
+
+/** An identity that was made before hosts counted gets its counter. */
+async function completeCounter(
+  open: OpenTpm,
+  { identity, authValue, paths }: { identity: StoredIdentity; authValue: Uint8Array; paths: HostPaths },
+): Promise<number> {
+  const counterHandle = await beginCounting(open, { authValue, path: paths.power }, () => undefined)
+  await writeIdentity(paths.identity, { ...identity, counterHandle })
+  return counterHandle
 }
 
 async function makeIdentity(
@@ -111,16 +128,18 @@ async function makeIdentity(
   await afterStep('begun')
 
   if (transport === 'swtpm') await protectLockout(tpm, await readSecret(paths.lockoutAuth), afterStep)
+  await checkFit(tpm)
   const ek = await readEndorsementKey(tpm)
   await afterStep('ek')
-  const ak = await makeAk(tpm, { unique, authValue: await readSecret(paths.akAuth) }, afterStep)
-  await open.persist()
-  await afterStep('tpm synced')
+  const authValue = await readSecret(paths.akAuth)
+  const ak = await makeAk(tpm, { unique, authValue }, afterStep)
+  const counterHandle = await beginCounting(open, { authValue, path: paths.power }, afterStep)
 
   const complete: StoredIdentity = {
     ...start,
     state: 'complete',
     akHandle: ak.handle,
+    counterHandle,
     akName: ak.name,
     ekName: ek.name,
     ekCertificate: ek.certificate,
@@ -128,6 +147,24 @@ async function makeIdentity(
   await writeIdentity(paths.identity, complete)
   await afterStep('complete')
   return complete
+}
+
+/** Makes the counter, and notes where it begins. @returns Its handle. */
+async function beginCounting(
+  open: OpenTpm,
+  { authValue, path }: { readonly authValue: Uint8Array; readonly path: string },
+  afterStep: AfterStep,
+): Promise<number> {
+  const { tpm } = open
+  const handle = await makeCounter(tpm, authValue)
+  await afterStep('counter made')
+  await open.persist()
+  await afterStep('tpm synced')
+  const counter = await (await Counter.open(tpm, handle, authValue)).read()
+  const { clock, resetCount, restartCount } = (await tpm.execute(ReadClock())).currentTime.clockInfo
+  await writeKnown(path, { counter, clock, resetCount, restartCount })
+  await afterStep('power noted')
+  return handle
 }
 
 /** A software TPM comes with an empty lockoutAuth, by which anybody could clear it. */
@@ -149,7 +186,10 @@ async function makeAk(
 ): Promise<{ readonly handle: number; readonly name: Uint8Array }> {
   const inPublic = attestationKeyTemplate(key.unique)
   const inSensitive = { userAuth: key.authValue }
-  await using made = await tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic, inSensitive }))
+  const making = tpm.execute(CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic, inSensitive }))
+  await using made = await making.catch((cause: unknown) => {
+    throw isWrongAuth(cause) ? locked('endorsement', 'no attestation key can be made in it', cause) : cause
+  })
   await afterStep('ak made')
   const taken = (await readHandles(tpm, TPM_HT.PERSISTENT)).filter(
     (handle) => handle >= AK_HANDLES.first && handle <= AK_HANDLES.last,
@@ -161,12 +201,7 @@ async function makeAk(
   try {
     await tpm.execute(EvictControl({ auth: OWNER, objectHandle: made, persistentHandle }))
   } catch (cause) {
-    if (!isResponse(cause, 'TPM_RC_BAD_AUTH') && !isResponse(cause, 'TPM_RC_AUTH_FAIL')) throw cause
-    throw new HostError('TPM_MISSING', {
-      message: 'The owner hierarchy of this TPM has a password, so that no key can be made persistent in it.',
-      hint: 'Take ownerAuth away (tpm2_changeauth -c owner), or use a software TPM: REPRISE_TPM=software',
-      cause,
-    })
+    throw isWrongAuth(cause) ? locked('owner', 'no key can be made persistent in it', cause) : cause
   }
   await afterStep('ak persistent')
   return { handle: persistentHandle, name: made.name }
@@ -195,8 +230,9 @@ async function tpmChanged({ tpm }: OpenTpm, identity: StoredIdentity, found: str
   })
 }
 
-/** Takes the key of an identity out of the TPM when it is there. */
-export async function evictAk(tpm: Tpm, stored: Stored): Promise<void> {
+/** Takes the key and the counter of an identity out of the TPM when they are there. */
+export async function evictIdentity(tpm: Tpm, stored: Stored): Promise<void> {
+  if (stored.state === 'complete' && stored.counterHandle !== null) await removeCounter(tpm, stored.counterHandle)
   if (stored.state !== 'complete' || !(await readHandles(tpm, TPM_HT.PERSISTENT)).includes(stored.akHandle)) return
   const object = await openObject(tpm, stored.akHandle)
   if (!equal(object.name, stored.akName)) return

@@ -14,28 +14,34 @@ import {
   type Tpm,
   TpmError,
 } from '@reprise/tpm'
+import { keepEnrolment, readEnrolment } from '../enrolment/kept.ts'
 import { HostError } from '../error.ts'
 import { syncFolder } from '../files.ts'
 import { sha256 } from '../hashing.ts'
 import type { HostPaths } from '../home.ts'
 import { BatchSeq } from '../signer/batch-seq.ts'
-import type { HostFacts } from '../signer/protocol.ts'
+import type { Enrolment, HostFacts } from '../signer/protocol.ts'
 import type { SigningHost } from '../signer/server.ts'
 import type { TpmChoice } from '../signer/start.ts'
-import { evictAk, type IdentityStep, openIdentity, type OpenTpm } from './identity.ts'
+import { proveEnrolment, readEndorsement } from './enrolment.ts'
+import { evictIdentity, type IdentityStep, openIdentity, type OpenTpm } from './identity.ts'
 import { Quoter } from './quote.ts'
 import { reportHost } from './report.ts'
 import { readIdentity, type Stored } from './stored.ts'
+import { readBootId } from '../power/boot-id.ts'
+import { Power, type PowerStep } from '../power/power.ts'
 
 export interface OpenHostOptions {
   readonly paths: HostPaths
   readonly tpm: TpmChoice
   readonly devicePath?: string
   /** For tests. */
-  readonly afterStep?: (step: IdentityStep) => void | Promise<void>
+  readonly afterStep?: (step: IdentityStep | PowerStep) => void | Promise<void>
 }
 
 interface ClosableTpm extends OpenTpm {
+  /** For messages. */
+  readonly where: string
   readonly notices: readonly string[]
   close(): Promise<void>
 }
@@ -43,7 +49,8 @@ interface ClosableTpm extends OpenTpm {
 const NO_EK_CERTIFICATE = 'The TPM carries no certificate that fits its endorsement key: nobody vouches for its make.'
 
 /**
- * @throws {@link HostError} `TPM_MISSING`, `TPM_CHANGED`, `IDENTITY_DAMAGED`; {@link TpmError} when the TPM fails.
+ * @throws {@link HostError} `TPM_MISSING`, `TPM_UNFIT`, `TPM_LOCKED`, `TPM_CHANGED`, `TPM_ROLLED_BACK`, `IDENTITY_DAMAGED`;
+ *   {@link TpmError} when the TPM fails.
  */
 export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
   const { paths } = options
@@ -52,22 +59,51 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
   try {
     const identity = await openIdentity(open, stored, paths, options.afterStep)
     const batchSeq = await BatchSeq.open(paths.batchSeq)
-    const facts: HostFacts = {
+    const { raw: akPublic } = identity.ak.public
+    let enrolment = await readEnrolment(paths.enrolment, akPublic)
+    const own: Omit<HostFacts, 'certificates'> = {
       hostId: hostId(identity.akName, sha256),
-      akPublic: identity.ak.public.raw,
+      akPublic,
       akName: identity.akName,
       ekCertificate: identity.ekCertificate,
       tpm: { transport: open.transport, ...(await readMaker(open.tpm)) },
       notices: identity.ekCertificate === null ? [...open.notices, NO_EK_CERTIFICATE] : open.notices,
     }
+    const facts = (): HostFacts => ({ ...own, certificates: enrolment?.certificates ?? [] })
+    const power = await Power.open({
+      tpm: open.tpm,
+      ak: identity.ak,
+      counter: identity.counter,
+      hostId: own.hostId,
+      bootId: await readBootId(),
+      path: paths.power,
+      where: open.where,
+      persist: () => open.persist(),
+      ...(options.afterStep !== undefined && { afterStep: options.afterStep }),
+    })
     const quoter = new Quoter(open.tpm, identity.ak)
+    const quote: SigningHost['quote'] = (qualifyingData) => quoter.quote(qualifyingData)
     return {
-      facts,
-      quote: (qualifyingData) => quoter.quote(qualifyingData),
+      get facts() {
+        return facts()
+      },
+      quote,
       nextBatchSeq: () => batchSeq.next(),
-      counts: async () => (await open.tpm.execute(ReadClock())).currentTime.clockInfo,
-      report: () => reportHost(open.tpm, { facts, identity, paths }),
-      close: () => open.close(),
+      clock: async () => (await open.tpm.execute(ReadClock())).currentTime.clockInfo,
+      boot: () => power.boot(),
+      count: (count) => power.count(count),
+      report: () => reportHost(open.tpm, { facts: facts(), identity, paths, enrolment }),
+      endorsement: () => readEndorsement(open.tpm, identity),
+      prove: (asked) => proveEnrolment(open.tpm, { identity, hostId: own.hostId, quote }, asked),
+      async keep({ root, certificates }: Enrolment) {
+        await keepEnrolment(paths.enrolment, { root, certificates }, akPublic)
+        enrolment = { root, certificates }
+      },
+      async close() {
+        // Without the note the next start compares with the one before: nothing is lost but a little watchfulness.
+        await power.leave().catch(() => undefined)
+        await open.close()
+      },
     }
   } catch (error) {
     await open.close().catch(() => undefined)
@@ -85,11 +121,12 @@ export async function retireHost(paths: HostPaths): Promise<void> {
     const tpm = stored.transport === 'device' ? 'device' : 'software'
     const open = await openTpm({ paths, tpm }, stored).catch(() => undefined)
     if (open !== undefined) {
-      await evictAk(open.tpm, stored).catch(() => undefined)
+      await evictIdentity(open.tpm, stored).catch(() => undefined)
       await open.close().catch(() => undefined)
     }
   }
-  for (const path of [paths.identity, paths.akAuth]) await rm(path, { force: true })
+  for (const path of [paths.enrolment, paths.pending, paths.identity, paths.akAuth, paths.power])
+    await rm(path, { force: true })
   await syncFolder(paths.tpm)
 }
 
@@ -143,7 +180,14 @@ async function findDevice(path: string): Promise<'usable' | 'forbidden' | 'missi
 async function openDevice(path: string): Promise<ClosableTpm> {
   try {
     const tpm = connect(await openDeviceTransport(path))
-    return { tpm, transport: 'device', notices: [], persist: async () => undefined, close: () => tpm.close() }
+    return {
+      tpm,
+      transport: 'device',
+      where: `the TPM at ${path}`,
+      notices: [],
+      persist: async () => undefined,
+      close: () => tpm.close(),
+    }
   } catch (cause) {
     if (!(cause instanceof TpmError)) throw cause
     const hint = cause.hint ?? JOIN_TSS
@@ -172,6 +216,7 @@ async function openSoftware(
   return {
     tpm,
     transport: 'swtpm',
+    where: `the software TPM in ${folder}`,
     notices,
     persist: async () => {
       await swtpm.persist(folder)

@@ -36,8 +36,8 @@ export class Quoter {
       if (!equal(quoted, this.#digest)) await this.#readPcrs()
       // A register may have been extended between the quote and the reading: then quote again.
       if (!equal(quoted, this.#digest)) continue
-      const { resetCount, restartCount } = decoded.clockInfo
-      return { attest, signature, pcrs: this.#pcrs, resetCount, restartCount }
+      const { resetCount, restartCount, clock } = decoded.clockInfo
+      return { attest, signature, pcrs: this.#pcrs, resetCount, restartCount, clock }
     }
     throw new HostError('TPM_FAILED', { message: `PCRs changed during each of ${ATTEMPTS_MAX} quotes.` })
   }

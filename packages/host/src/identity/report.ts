@@ -2,15 +2,17 @@
 
 import { X509Certificate } from 'node:crypto'
 import { hex, STARTUP_CLEAR_ORDERLY, TPM_ALG, TPM_PT } from '@reprise/core'
+import type { Tier } from '@reprise/core/certificates'
 import { readPcrs, ReadClock, readProperties, type Tpm } from '@reprise/tpm'
 import type { HostPaths } from '../home.ts'
-import type { HostFacts } from '../signer/protocol.ts'
+import type { Enrolment, HostFacts } from '../signer/protocol.ts'
 import type { Identity } from './identity.ts'
 
-/** How far a host can be trusted, and why. `unknown` may become `hardware` or `firmware` once an authority says so. */
+/** How far a host can be trusted, and why. */
 export type HostTier =
   | { readonly tier: 'software'; readonly reason: 'whoever administers this machine can copy the TPM' }
   | { readonly tier: 'unknown'; readonly reason: 'no authority has certified this host' }
+  | { readonly tier: Tier; readonly reason: 'by the endorsement certificate, as the authority saw it' }
 
 export interface HostReport {
   readonly schema: 'reprise/host-report/v1'
@@ -41,6 +43,19 @@ export interface HostReport {
   }
   readonly ak: { readonly name: string; readonly handle: string; readonly public: string }
   readonly ek: { readonly name: string; readonly certificate: CertificateReport | null }
+  /** Null for a host that enrolled itself. */
+  readonly enrolment: EnrolmentReport | null
+}
+
+export interface EnrolmentReport {
+  /** What the authority calls this host. */
+  readonly name: string
+  /** By the chain of the EK certificate, as the authority saw it. */
+  readonly tier: Tier
+  /** SHA-256 of the authority's key, hex. */
+  readonly authority: string
+  readonly authorityName: string
+  readonly certificate: CertificateReport
 }
 
 export interface CertificateReport {
@@ -54,18 +69,21 @@ export interface CertificateReport {
 
 export async function reportHost(
   tpm: Tpm,
-  host: { readonly facts: HostFacts; readonly identity: Identity; readonly paths: HostPaths },
+  host: {
+    readonly facts: HostFacts
+    readonly identity: Identity
+    readonly paths: HostPaths
+    readonly enrolment: Enrolment | undefined
+  },
 ): Promise<HostReport> {
-  const { facts, identity, paths } = host
+  const { facts, identity, paths, enrolment } = host
   const { clockInfo } = (await tpm.execute(ReadClock())).currentTime
   const { clock, resetCount, restartCount, safe } = clockInfo
+  const enrolled = enrolment === undefined ? null : await describeEnrolment(enrolment, facts.akPublic)
   return {
     schema: 'reprise/host-report/v1',
     hostId: hex(facts.hostId),
-    tier:
-      facts.tpm.transport === 'swtpm'
-        ? { tier: 'software', reason: 'whoever administers this machine can copy the TPM' }
-        : { tier: 'unknown', reason: 'no authority has certified this host' },
+    tier: tierOf(facts, enrolled),
     home: paths.home,
     signer: { pid: process.pid },
     notices: facts.notices,
@@ -83,7 +101,15 @@ export async function reportHost(
       name: hex(identity.ekName),
       certificate: facts.ekCertificate === null ? null : describeCertificate(facts.ekCertificate),
     },
+    enrolment: enrolled,
   }
+}
+
+function tierOf({ tpm }: HostFacts, enrolment: EnrolmentReport | null): HostTier {
+  if (tpm.transport === 'swtpm')
+    return { tier: 'software', reason: 'whoever administers this machine can copy the TPM' }
+  if (enrolment === null) return { tier: 'unknown', reason: 'no authority has certified this host' }
+  return { tier: enrolment.tier, reason: 'by the endorsement certificate, as the authority saw it' }
 }
 
 async function readState(tpm: Tpm): Promise<Pick<HostReport['tpm'], 'orderly' | 'lockout'>> {
@@ -105,6 +131,13 @@ async function readAllPcrs(tpm: Tpm): Promise<Record<string, string>> {
   const pcrs = Array.from({ length: 24 }, (_, index) => index)
   const { sha256 = {} } = await readPcrs(tpm, [{ hash: TPM_ALG.SHA256, pcrs }])
   return Object.fromEntries(Object.entries(sha256).map(([index, value]) => [index, hex(value)]))
+}
+
+async function describeEnrolment(enrolment: Enrolment, akPublic: Uint8Array): Promise<EnrolmentReport> {
+  const { checkChain } = await import('../enrolment/chain.ts')
+  const { authority, authorityName, hostName, tier } = await checkChain(enrolment, akPublic)
+  const certificate = describeCertificate(enrolment.certificates[0])
+  return { name: hostName, tier, authority: hex(authority), authorityName, certificate }
 }
 
 function describeCertificate(der: Uint8Array): CertificateReport {

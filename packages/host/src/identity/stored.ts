@@ -16,6 +16,8 @@ interface Begun {
 export interface StoredIdentity extends Omit<Begun, 'state'> {
   readonly state: 'complete'
   readonly akHandle: number
+  /** Handle of the NV counter; null for an identity that was made before there was one. */
+  readonly counterHandle: number | null
   readonly akName: Uint8Array
   readonly ekName: Uint8Array
   /** X.509 DER; null when the TPM has none that fits. */
@@ -34,6 +36,7 @@ const DECODERS: { readonly [State in Stored['state']]: Decode<Stored & { readonl
     transport,
     unique: bytes(32),
     akHandle: integer(0x81000000, 0x81ffffff),
+    counterHandle: nullable(integer(0x01000000, 0x01ffffff)),
     akName: bytes(34),
     ekName: bytes(34, 66),
     ekCertificate: nullable(bytes(1, 16_384)),
@@ -46,7 +49,8 @@ export async function readIdentity(path: string): Promise<Stored | undefined> {
   if (content === undefined) return undefined
   try {
     const value = JSON.parse(fromUtf8(content)) as { readonly state?: unknown }
-    return DECODERS[value.state === 'complete' ? 'complete' : 'begun'](value, 'identity')
+    if (value.state !== 'complete') return DECODERS.begun(value, 'identity')
+    return DECODERS.complete({ counterHandle: null, ...value }, 'identity')
   } catch (cause) {
     throw new HostError('IDENTITY_DAMAGED', {
       message: `${path} is damaged: ${(cause as Error).message}`,

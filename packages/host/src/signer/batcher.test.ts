@@ -7,6 +7,7 @@ import {
   fromHex,
   headDigest,
   hex,
+  joinedDigest,
   rootFromPath,
   treeHash,
   ZERO_DIGEST,
@@ -18,7 +19,7 @@ import { eventually, FakeHost } from './fake-host.ts'
 import type { OpenRun, RunHead } from './protocol.ts'
 
 const digest = (): Uint8Array => new Uint8Array(randomBytes(32))
-const head = (seq: number): RunHead => ({ seq, cumulative: digest(), snapshots: digest() })
+const head = (seq: number): RunHead => ({ seq, cumulative: digest(), snapshots: digest(), end: false })
 const newRun = (more: Partial<OpenRun> = {}): OpenRun => ({
   runId: digest(),
   attempt: 1,
@@ -26,6 +27,7 @@ const newRun = (more: Partial<OpenRun> = {}): OpenRun => ({
   environmentDigest: digest(),
   previous: ZERO_DIGEST,
   since: null,
+  begun: true,
   ...more,
 })
 
@@ -39,6 +41,8 @@ function setUp(batchesPerSecond: number | null = null) {
     sha256,
     quote: (data) => host.quote(data),
     nextBatchSeq: () => host.nextBatchSeq(),
+    boot: () => host.boot(),
+    count: (count) => host.count(count),
     batchesPerSecond,
     onFailure: (error) => failures.push(error),
   })
@@ -144,29 +148,76 @@ describe('Batcher', () => {
     batcher.stop()
   })
 
-  test('refuses to go on with the chain of a run when the TPM was reset, and begins new ones', async () => {
+  test('signs a head again with a statement when the TPM was reset, which its chain takes in', async () => {
     const { host, open } = setUp()
     const [old, fresh] = [open(), open()]
-    old.run.submit(head(0), true)
+    const first = head(0)
+    old.run.submit(first, true)
     await eventually(() => old.receipts.length === 1)
     host.restartCount++
-    old.run.submit(head(1), true)
+    const second = head(1)
+    old.run.submit(second, true)
     fresh.run.submit(head(0), true)
-    await eventually(() => old.refusals.length === 1 && fresh.receipts.length === 1)
-    expect(old.refusals).toEqual(['TPM_WAS_RESET'])
-    old.run.submit(head(2), true)
-    fresh.run.submit(head(1), true)
-    await eventually(() => fresh.receipts.length === 2)
-    expect(old.receipts).toHaveLength(1)
+    await eventually(() => old.receipts.length === 2 && fresh.receipts.length === 1)
+    const [before, joined] = old.receipts
+    expect(joined.boot).toEqual((await host.boot()).statement)
+    const previous = attestationDigest(fromHex(before.attest), fromHex(before.signature), sha256)
+    const taken = joinedDigest(previous, { boot: joined.boot! }, sha256)
+    expect(leadsTo(joined, { ...old.opened, ...second, previous: taken }, host)).toBe(true)
+    expect(fresh.receipts[0].boot).toBeUndefined()
+    expect(host.quoted).toHaveLength(3)
+  })
+
+  test('begins an attempt with both statements, and ends it with the counter', async () => {
+    const { host, open } = setUp()
+    const { opened, run, receipts } = open(newRun({ begun: false }))
+    const [first, last] = [head(0), { ...head(7), end: true }]
+    run.submit(first, true)
+    await eventually(() => receipts.length === 1)
+    run.submit(last, true)
+    await eventually(() => receipts.length === 2)
+    const { boot, counter } = receipts[0]
+    const begun = joinedDigest(ZERO_DIGEST, { boot: boot!, counter: counter! }, sha256)
+    expect(leadsTo(receipts[0], { ...opened, ...first, previous: begun }, host)).toBe(true)
+    const previous = attestationDigest(fromHex(receipts[0].attest), fromHex(receipts[0].signature), sha256)
+    const ended = joinedDigest(previous, { counter: receipts[1].counter! }, sha256)
+    expect(leadsTo(receipts[1], { ...opened, ...last, previous: ended }, host)).toBe(true)
+    expect(host.counted).toMatchObject([
+      { purpose: 'begin', previous: ZERO_DIGEST },
+      { purpose: 'end', previous },
+    ])
   })
 
   test('takes up a run with the counts of its last receipt', async () => {
     const { open } = setUp()
-    const same = open(newRun({ since: { resetCount: 1, restartCount: 0 } }))
-    const other = open(newRun({ since: { resetCount: 0, restartCount: 0 } }))
+    const same = open(newRun({ since: { resetCount: 1, restartCount: 0, clock: 0n } }))
+    const other = open(newRun({ since: { resetCount: 0, restartCount: 0, clock: 99n } }))
     same.run.submit(head(3), true)
     other.run.submit(head(3), true)
-    await eventually(() => same.receipts.length === 1 && other.refusals.length === 1)
+    await eventually(() => same.receipts.length === 1 && other.receipts.length === 1)
+    expect([same.receipts[0].boot, other.receipts[0].boot?.bootId]).toEqual([undefined, null])
+  })
+
+  test('refuses a run when the TPM is older than its last receipt', async () => {
+    const { host, open } = setUp()
+    const { run, receipts, refusals } = open()
+    run.submit(head(0), true)
+    await eventually(() => receipts.length === 1)
+    host.resetCount--
+    run.submit(head(1), true)
+    await eventually(() => refusals.length === 1)
+    expect(refusals).toEqual(['TPM_ROLLED_BACK'])
+  })
+
+  test('gives a run up when the TPM is reset again and again under one head', async () => {
+    const { host, open } = setUp()
+    const { run, receipts, refusals } = open()
+    run.submit(head(0), true)
+    await eventually(() => receipts.length === 1)
+    host.beforeQuote = async () => void host.resetCount++
+    run.submit(head(1), true)
+    await eventually(() => refusals.length === 1)
+    expect([refusals, receipts.length, host.quoted.length]).toEqual([['TPM_WAS_RESET'], 1, 7])
   })
 
   test('drops what comes back for a run that was closed', async () => {

@@ -9,17 +9,23 @@ import {
   type Attestation,
   attestationDigest,
   batchDigest,
+  type Count,
+  type CounterStatement,
   headDigest,
   hex,
   inclusionPaths,
+  type Joined,
+  joinedDigest,
   type Sha256,
   treeHash,
 } from '@reprise/core'
 import { HostError } from '../error.ts'
-import type { OpenRun, RunHead, TpmCounts } from './protocol.ts'
+import { isOlder } from '../power/known.ts'
+import type { SignedBoot } from '../power/power.ts'
+import type { OpenRun, RunHead, TpmClock, TpmCounts } from './protocol.ts'
 
 /** A TPM2_Quote whose PCR values are known. */
-export interface Quote extends TpmCounts {
+export interface Quote extends TpmClock {
   /** TPMS_ATTEST. */
   readonly attest: Uint8Array
   /** TPMT_SIGNATURE. */
@@ -33,6 +39,8 @@ export interface BatcherOptions {
   readonly sha256: Sha256
   readonly quote: (qualifyingData: Uint8Array) => Promise<Quote>
   readonly nextBatchSeq: () => Promise<bigint>
+  readonly boot: () => Promise<SignedBoot>
+  readonly count: (count: Count) => Promise<CounterStatement>
   /** Urgent heads do not wait for it; null: as fast as the TPM is. */
   readonly batchesPerSecond: number | null
   /** The TPM failed; the batcher signs no more. */
@@ -56,12 +64,25 @@ interface Run {
   readonly opened: OpenRun
   readonly events: RunEvents
   previous: Uint8Array
-  since: TpmCounts | null
+  since: TpmClock | null
+  /** What the next attestation has to be joined over: its attempt begins, or the TPM was in another power cycle. */
+  join: 'begin' | 'change' | null
+  /** How often in a row the TPM was in yet another power cycle when a quote came back. */
+  changes: number
   /** The newest seq that was given to the TPM. */
   givenSeq: number
   waiting: RunHead | null
   urgent: boolean
 }
+
+interface Waited {
+  readonly run: Run
+  readonly head: RunHead
+  readonly index: number
+}
+
+/** As often in a row the TPM may be reset under one head. */
+const CHANGES_MAX = 5
 
 export class Batcher {
   readonly #options: BatcherOptions
@@ -79,8 +100,10 @@ export class Batcher {
   }
 
   open(opened: OpenRun, events: RunEvents): BatchedRun {
-    const { previous, since, firstSeq } = opened
-    const run: Run = { opened, events, previous, since, givenSeq: firstSeq - 1, waiting: null, urgent: false }
+    const { previous, since, firstSeq, begun } = opened
+    const join = begun ? null : 'begin'
+    const at = { join, changes: 0, givenSeq: firstSeq - 1, waiting: null, urgent: false } as const
+    const run: Run = { opened, events, previous, since, ...at }
     this.#open.add(run)
     return {
       submit: (head, urgent) => this.#submit(run, head, urgent),
@@ -136,15 +159,18 @@ export class Batcher {
     const seq = await this.#options.nextBatchSeq()
     const batch = this.#takeWaiting()
     if (batch.length === 0) return
+    const { boot, joined } = await this.#statements(batch)
     const hash = treeHash('batch', sha256)
-    const leaves = batch.map(({ run, head }) =>
-      hash.leaf(headDigest({ ...run.opened, ...head, previous: run.previous }, sha256)),
+    const leaves = batch.map(({ run, head, index }) =>
+      hash.leaf(
+        headDigest({ ...run.opened, ...head, previous: joinedDigest(run.previous, joined[index], sha256) }, sha256),
+      ),
     )
     const { root, paths } = inclusionPaths(hash, leaves)
     const quote = await this.#options.quote(batchDigest({ hostId, seq, root }, sha256))
 
     const digest = attestationDigest(quote.attest, quote.signature, sha256)
-    const going = batch.filter(({ run }) => this.#settle(run, quote, digest))
+    const going = batch.filter((waited) => this.#settle(waited, { quote, digest, boot }))
     // Telling the runs takes longer than giving the TPM its next batch, which only needs the digest.
     setImmediate(() => {
       const [attest, signature] = [hex(quote.attest), hex(quote.signature)]
@@ -157,12 +183,32 @@ export class Batcher {
           pcrs: { sha256: quote.pcrs },
           seq: head.seq,
           signature,
+          ...joined[index],
         })
       }
     })
   }
 
-  #takeWaiting(): { readonly run: Run; readonly head: RunHead; readonly index: number }[] {
+  /** What the TPM has to say before these heads are signed (spec/power-cycles.md §4), by their index. */
+  async #statements(
+    batch: readonly Waited[],
+  ): Promise<{ readonly boot: SignedBoot | undefined; readonly joined: Joined[] }> {
+    const boot = batch.some(({ run }) => run.join !== null) ? await this.#options.boot() : undefined
+    const joined: Joined[] = []
+    for (const { run, head } of batch) {
+      const { runId, attempt } = run.opened
+      const purpose = run.join === 'begin' ? 'begin' : head.end ? 'end' : undefined
+      const about = { runId, attempt, previous: run.previous }
+      const counter = purpose === undefined ? undefined : await this.#options.count({ purpose, ...about })
+      joined.push({
+        ...(run.join !== null && boot !== undefined && { boot: boot.statement }),
+        ...(counter !== undefined && { counter }),
+      })
+    }
+    return { boot, joined }
+  }
+
+  #takeWaiting(): Waited[] {
     const batch = [...this.#waiting].map((run, index) => ({ run, head: run.waiting as RunHead, index }))
     this.#waiting.clear()
     for (const { run, head } of batch) {
@@ -173,31 +219,61 @@ export class Batcher {
     return batch
   }
 
-  /** Moves the run's chain on. @returns False when the run cannot go on; it is closed and told. */
-  #settle(run: Run, quote: Quote, digest: Uint8Array): boolean {
+  /** Moves the run's chain on. @returns False when this quote is not for the run. */
+  #settle(
+    { run, head }: Waited,
+    {
+      quote,
+      digest,
+      boot,
+    }: { readonly quote: Quote; readonly digest: Uint8Array; readonly boot: SignedBoot | undefined },
+  ): boolean {
     if (!this.#open.has(run)) return false
-    if (run.since !== null && !sameCounts(run.since, quote)) {
-      this.#close(run)
-      run.events.onRefused(wasReset(run.since, quote))
+    if (run.since !== null && isOlder(run.since, quote)) return this.#refuse(run, rolledBack(run.since, quote))
+    const cycle = run.join === null ? run.since : (boot ?? null)
+    if (cycle !== null && !sameCounts(cycle, quote)) {
+      if (++run.changes > CHANGES_MAX) return this.#refuse(run, wasReset(cycle, quote))
+      // Signed again with a statement about the change: what this quote says of the run is joined to nothing.
+      run.join ??= 'change'
+      run.waiting ??= head
+      run.urgent = true
+      this.#waiting.add(run)
       return false
     }
     run.previous = digest
-    run.since = { resetCount: quote.resetCount, restartCount: quote.restartCount }
+    run.since = { resetCount: quote.resetCount, restartCount: quote.restartCount, clock: quote.clock }
+    run.join = null
+    run.changes = 0
     return true
+  }
+
+  #refuse(run: Run, error: HostError): false {
+    this.#close(run)
+    run.events.onRefused(error)
+    return false
   }
 }
 
-export function sameCounts(a: TpmCounts, b: TpmCounts): boolean {
+function sameCounts(a: TpmCounts, b: TpmCounts): boolean {
   return a.resetCount === b.resetCount && a.restartCount === b.restartCount
 }
 
-export function wasReset(since: TpmCounts, now: TpmCounts): HostError {
-  const said = (counts: TpmCounts): string => `${counts.resetCount}/${counts.restartCount}`
+const said = (counts: TpmCounts): string => `${counts.resetCount}/${counts.restartCount}`
+
+function wasReset(before: TpmCounts, now: TpmCounts): HostError {
   return new HostError('TPM_WAS_RESET', {
     message:
-      `The TPM was reset or restarted since the run's last receipt ` +
-      `(resetCount/restartCount were ${said(since)}, are ${said(now)}).`,
-    hint: 'What was signed before stays valid; the run ends with an unsigned tail. Run it again for a whole record.',
-    data: { since: { ...since }, now: { resetCount: now.resetCount, restartCount: now.restartCount } },
+      `The TPM was reset or restarted ${CHANGES_MAX} times while one head was to be signed ` +
+      `(resetCount/restartCount were ${said(before)}, are ${said(now)}).`,
+    hint: 'What was signed before stays valid; the run ends with an unsigned tail. See why the TPM does not stay up.',
+  })
+}
+
+/** @param since - Of the run's last attestation on this host. */
+export function rolledBack(since: TpmClock, now: TpmClock): HostError {
+  const at = (clock: TpmClock): string => `resetCount/restartCount ${said(clock)}, clock ${clock.clock} ms`
+  return new HostError('TPM_ROLLED_BACK', {
+    message: `The TPM is older than the run's last receipt: it is at ${at(now)}, and signed at ${at(since)}.`,
+    hint: 'An old copy of its state was brought back. What was signed before stays valid; go on with the run on another host.',
   })
 }

@@ -8,6 +8,7 @@ import { equal, hex } from '@reprise/core'
 import { HostError, type HostErrorCode } from '../error.ts'
 import { prepareHome } from '../home.ts'
 import type { HostReport } from '../identity/report.ts'
+import { greet, greetOn } from './greet.ts'
 import { LineReader, writeLine } from './lines.ts'
 import {
   type Answer,
@@ -15,12 +16,15 @@ import {
   decodeAnswer,
   encodeMessage,
   heardError,
+  type Endorsement,
+  type Enrolment,
   type HostFacts,
-  PROTOCOL_VERSION,
+  type Proof,
   type Request,
+  type ToProve,
 } from './protocol.ts'
 import { ClientRun, type RunChannel, type RunSigner, type RunToSign, type WaitOptions } from './run-signer.ts'
-import { reachSigner, retireIdentity, type SignerSettings, tryConnect } from './start.ts'
+import { retireIdentity, type SignerSettings, tryConnect } from './start.ts'
 import { pause, within } from './within.ts'
 
 export interface ConnectOptions extends SignerSettings {
@@ -31,9 +35,22 @@ export interface ConnectOptions extends SignerSettings {
 
 export interface Signer extends AsyncDisposable {
   readonly host: HostFacts
-  /** @throws {@link HostError} `TPM_WAS_RESET` when `previous` is of this host before a reset, `LIMIT`, `SIGNER_LOST`. */
+  /** @throws {@link HostError} `TPM_ROLLED_BACK` when `previous` is of this host and later than its TPM, `LIMIT`, `SIGNER_LOST`. */
   openRun(run: RunToSign, options?: WaitOptions): Promise<RunSigner>
   show(options?: WaitOptions): Promise<HostReport>
+  endorsement(options?: WaitOptions): Promise<Endorsement>
+  /**
+   * Proves to an authority that the AK is in the TPM of the EK, and that this host wants that name.
+   *
+   * @throws {@link HostError} `ENROLMENT_REFUSED` when the TPM does not open the challenge.
+   */
+  prove(asked: ToProve, options?: WaitOptions): Promise<Proof>
+  /**
+   * Keeps what an authority issued with the identity. Who connects from then on gets the certificates with the facts.
+   *
+   * @throws {@link HostError} `CERTIFICATE` when they are not for this host's AK or do not hold.
+   */
+  keep(enrolment: Enrolment, options?: WaitOptions): Promise<void>
   /**
    * Ends the signer; resolves when it has begun to leave.
    *
@@ -48,14 +65,18 @@ export interface Signer extends AsyncDisposable {
 const RECOVER_MS = 60_000
 const BACKOFF_MIN_MS = 50
 const BACKOFF_MAX_MS = 5_000
-/** A signer that is making its TPM's identity says hello when that is done. */
-const HELLO_MS = 180_000
 /** How many signers in a row may end under one question. */
 const ATTEMPTS_MAX = 3
 /** Heads wait with the client while more than this is unsent, in bytes. */
 const UNSENT_BYTES_MAX = 64 << 10
-/** Trouble that goes away by starting again; everything else is told at once. */
-const PASSING: ReadonlySet<HostErrorCode> = new Set(['SIGNER_START', 'SIGNER_LOST', 'TPM_FAILED', 'LIMIT'])
+/** Trouble that goes away by starting again, such as a driver that is being reset; everything else is told at once. */
+const PASSING: ReadonlySet<HostErrorCode> = new Set([
+  'SIGNER_START',
+  'SIGNER_LOST',
+  'TPM_FAILED',
+  'TPM_MISSING',
+  'LIMIT',
+])
 
 /**
  * Connects to the signer of a home. The first time this makes the host's identity.
@@ -66,65 +87,6 @@ const PASSING: ReadonlySet<HostErrorCode> = new Set(['SIGNER_START', 'SIGNER_LOS
 export async function connectSigner(options: ConnectOptions): Promise<Signer> {
   const { socket, host } = await greet(options, options.signal)
   return new SignerClient(options, socket, host)
-}
-
-interface Greeted {
-  readonly socket: Socket
-  readonly host: HostFacts
-}
-
-/** Reaches a signer and hears its hello; one that is just leaving is left for the next. */
-async function greet(settings: SignerSettings, signal: AbortSignal | undefined): Promise<Greeted> {
-  const deadline = performance.now() + HELLO_MS
-  while (performance.now() < deadline) {
-    const socket = await reachSigner(settings, signal)
-    const host = await greetOn(socket, signal)
-    if (host !== undefined) return { socket, host }
-    await pause(BACKOFF_MIN_MS, signal)
-  }
-  throw new HostError('SIGNER_START', { message: 'Signer after signer ends without a word.' })
-}
-
-/** @returns Undefined when the connection ends before the signer said anything. */
-async function greetOn(socket: Socket, signal: AbortSignal | undefined): Promise<HostFacts | undefined> {
-  try {
-    const hello = hear(socket)
-    writeLine(socket, encodeMessage({ type: 'hello', version: PROTOCOL_VERSION }))
-    const answer = await within(hello, { what: 'a hello of the signer', signal, timeoutMs: HELLO_MS })
-    if (answer?.type === 'error') throw heardError(answer.error)
-    if (answer === undefined || answer.type === 'hello') return answer?.host
-    throw new HostError('PROTOCOL', { message: `The signer began with ${answer.type}.` })
-  } catch (error) {
-    socket.destroy()
-    throw error
-  }
-}
-
-/** The first answer; undefined when the connection ends before. Leaves the socket paused. */
-function hear(socket: Socket): Promise<Answer | undefined> {
-  const { promise, resolve } = Promise.withResolvers<readonly unknown[]>()
-  const reader = new LineReader(ANSWER_BYTES_MAX)
-  const closed = (): void => resolve([])
-  const data = (chunk: Buffer): void => {
-    try {
-      const values = [...reader.push(chunk)]
-      if (values.length === 0) return
-      // What comes next is for whoever listens then.
-      socket.pause()
-      resolve(values)
-    } catch (error) {
-      socket.destroy(error as Error)
-    }
-  }
-  // An error ends the connection, and `close` tells it.
-  socket.on('error', () => undefined)
-  socket.on('close', closed)
-  socket.on('data', data)
-  return promise.then((values) => {
-    socket.off('close', closed)
-    socket.off('data', data)
-    return values.length === 0 ? undefined : decodeAnswer(values[0])
-  })
 }
 
 interface Pending {
@@ -159,12 +121,36 @@ class SignerClient implements Signer, RunChannel {
   }
 
   async show(options: WaitOptions = {}): Promise<HostReport> {
-    const answer = await this.#whileLost(options, () =>
-      this.#request((request) => ({ type: 'show', request }), 'a report of the host', options),
-    )
-    if (answer.type !== 'report')
-      throw new HostError('PROTOCOL', { message: `The signer answered show with ${answer.type}.` })
-    return answer.report
+    return (await this.#ask('report', 'a report of the host', options, (request) => ({ type: 'show', request }))).report
+  }
+
+  async endorsement(options: WaitOptions = {}): Promise<Endorsement> {
+    const make = (request: number): Request => ({ type: 'endorsement', request })
+    const { ekPublic, ekIssuers } = await this.#ask('endorsement', 'an endorsement key', options, make)
+    return { ekPublic, ekIssuers }
+  }
+
+  async prove(asked: ToProve, options: WaitOptions = {}): Promise<Proof> {
+    const make = (request: number): Request => ({ type: 'prove', request, ...asked })
+    const { secret, quote } = await this.#ask('proof', 'an answer to the challenge', options, make)
+    return { secret, quote }
+  }
+
+  async keep({ root, certificates }: Enrolment, options: WaitOptions = {}): Promise<void> {
+    const make = (request: number): Request => ({ type: 'keep', request, root, certificates })
+    await this.#ask('done', 'a kept certificate', options, make)
+  }
+
+  /** Asks for an answer of one type. */
+  async #ask<Type extends Answer['type']>(
+    type: Type,
+    what: string,
+    options: WaitOptions,
+    make: (request: number) => Request,
+  ): Promise<Answer & { readonly type: Type }> {
+    const answer = await this.#whileLost(options, () => this.#request(make, what, options))
+    if (answer.type === type) return answer as Answer & { readonly type: Type }
+    throw new HostError('PROTOCOL', { message: `The signer answered ${answer.type} instead of ${type}.` })
   }
 
   /** Asks again, of the next signer, when the connection ends before the answer. */
@@ -248,6 +234,8 @@ class SignerClient implements Signer, RunChannel {
         return
       case 'done':
       case 'report':
+      case 'endorsement':
+      case 'proof':
         this.#pending.get(answer.request)?.resolve(answer)
         return
       case 'error': {

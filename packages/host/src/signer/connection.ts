@@ -3,7 +3,8 @@
 import type { Socket } from 'node:net'
 import { hex } from '@reprise/core'
 import { HostError } from '../error.ts'
-import { type BatchedRun, sameCounts, wasReset } from './batcher.ts'
+import { isOlder } from '../power/known.ts'
+import { type BatchedRun, rolledBack } from './batcher.ts'
 import { LineReader, writeLine } from './lines.ts'
 import {
   type Answer,
@@ -87,6 +88,11 @@ export class Connection {
       case 'show':
         this.#answer(request.request, this.#show(request.request))
         return
+      case 'endorsement':
+      case 'prove':
+      case 'keep':
+        this.#answer(request.request, this.#enrol(request))
+        return
       case 'stop':
         this.#answer(request.request, this.#stop(request.request))
     }
@@ -122,8 +128,8 @@ export class Connection {
 
   async #openRun(run: OpenRun, request: number): Promise<Answer> {
     const host = await this.#server.host
-    const counts = await host.counts()
-    if (run.since !== null && !sameCounts(run.since, counts)) throw wasReset(run.since, counts)
+    const clock = await host.clock()
+    if (run.since !== null && isOlder(run.since, clock)) throw rolledBack(run.since, clock)
     if (this.#socket.destroyed) throw new HostError('SIGNER_LOST', { message: 'The client went away.' })
 
     const id = hex(run.runId)
@@ -153,6 +159,15 @@ export class Connection {
   async #show(request: number): Promise<Answer> {
     const host = await this.#server.host
     return { type: 'report', request, report: await host.report() }
+  }
+
+  async #enrol(asked: Request & { readonly type: 'endorsement' | 'prove' | 'keep' }): Promise<Answer> {
+    const host = await this.#server.host
+    const { request } = asked
+    if (asked.type === 'endorsement') return { type: 'endorsement', request, ...(await host.endorsement()) }
+    if (asked.type === 'prove') return { type: 'proof', request, ...(await host.prove(asked)) }
+    await host.keep(asked)
+    return { type: 'done', request }
   }
 
   async #stop(request: number): Promise<Answer> {

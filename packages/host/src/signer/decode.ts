@@ -1,6 +1,6 @@
 /** Exact decoders for small JSON: every field is named, nothing else may be there. */
 
-import { fromHex, isHex } from '@reprise/core'
+import { fromHex, hex, isHex } from '@reprise/core'
 import { HostError } from '../error.ts'
 
 export type Decode<T> = (value: unknown, path: string) => T
@@ -9,16 +9,20 @@ export function refused(path: string, expected: string): HostError {
   return new HostError('PROTOCOL', { message: `${path} must be ${expected}`, data: { path } })
 }
 
-/** An object with exactly these fields, in any order. */
-export function object<T extends object>(shape: { readonly [Field in keyof T]: Decode<T[Field]> }): Decode<T> {
+/** An object with exactly these fields, in any order; those that are {@link optional} may be absent. */
+export function object<T extends object>(shape: { readonly [Field in keyof T]-?: Decode<T[Field]> }): Decode<T> {
   const names = Object.keys(shape) as (keyof T & string)[]
   return (value, path) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw refused(path, 'an object')
     for (const name of Object.keys(value)) if (!Object.hasOwn(shape, name)) throw refused(`${path}.${name}`, 'absent')
     const members = value as Readonly<Record<string, unknown>>
     const decoded = names.map((name) => [name, shape[name](members[name], `${path}.${name}`)] as const)
-    return Object.fromEntries(decoded) as T
+    return Object.fromEntries(decoded.filter(([, member]) => member !== undefined)) as T
   }
+}
+
+export function optional<T>(decode: Decode<T>): Decode<T | undefined> {
+  return (value, path) => (value === undefined ? undefined : decode(value, path))
 }
 
 export function text(lengthMax: number): Decode<string> {
@@ -95,4 +99,16 @@ export function dictionary<T>(name: RegExp, item: Decode<T>): Decode<Record<stri
 export const decimal: Decode<string> = (value, path) => {
   if (typeof value === 'string' && /^(0|[1-9]\d{0,19})$/.test(value)) return value
   throw refused(path, 'a decimal integer as text')
+}
+
+/** The number that such digits say. */
+export const bigDecimal: Decode<bigint> = (value, path) => BigInt(decimal(value, path))
+
+/** The JSON of what these decoders read: bytes as hex, large numbers as decimal text, the rest as it is. */
+export function toJson(value: unknown): unknown {
+  if (value instanceof Uint8Array) return hex(value)
+  if (typeof value === 'bigint') return String(value)
+  if (Array.isArray(value)) return value.map(toJson)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, toJson(member)]))
 }

@@ -25,7 +25,10 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     firstSeq: seq,
     environmentDigest: digest,
     previous: digest,
-    since: fc.option(fc.record({ resetCount: count, restartCount: count })),
+    since: fc.option(
+      fc.record({ resetCount: count, restartCount: count, clock: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }) }),
+    ),
+    begun: fc.boolean(),
   }),
   fc.record({
     type: fc.constant('head' as const),
@@ -33,11 +36,28 @@ const request: fc.Arbitrary<Request> = fc.oneof(
     seq,
     cumulative: digest,
     snapshots: digest,
+    end: fc.boolean(),
     urgent: fc.boolean(),
   }),
   fc.record({ type: fc.constant('closeRun' as const), runId: digest }),
   fc.record({ type: fc.constant('show' as const), request: seq }),
   fc.record({ type: fc.constant('stop' as const), request: seq }),
+  fc.record({ type: fc.constant('endorsement' as const), request: seq }),
+  fc.record({
+    type: fc.constant('prove' as const),
+    request: seq,
+    authority: digest,
+    id: digest,
+    name: fc.constantFrom('a', 'node-17.example', 'A_1'),
+    credentialBlob: fc.uint8Array({ minLength: 1, maxLength: 256 }),
+    encryptedSecret: fc.uint8Array({ minLength: 1, maxLength: 1024 }),
+  }),
+  fc.record({
+    type: fc.constant('keep' as const),
+    request: seq,
+    root: fc.uint8Array({ minLength: 1, maxLength: 8192 }),
+    certificates: fc.array(fc.uint8Array({ minLength: 1, maxLength: 8192 }), { maxLength: 4 }),
+  }),
 )
 
 const overTheWire = (message: Request | Answer): unknown => JSON.parse(JSON.stringify(encodeMessage(message)))
@@ -86,6 +106,7 @@ describe('requests', () => {
       seq: 1,
       cumulative: 'cd'.repeat(32),
       snapshots: 'ef'.repeat(32),
+      end: false,
       urgent: true,
     }
     expect(decodeRequest({ type: 'head', ...whole })).toMatchObject({ seq: 1 })

@@ -5,11 +5,22 @@
  * qualifying data itself (spec/measurement.md §6).
  */
 
-import { type Attestation, hex, RepriseError } from '@reprise/core'
+import { type Attestation, type BootStatement, type CounterStatement, RepriseError } from '@reprise/core'
 import { TpmError } from '@reprise/tpm'
+import {
+  akCertificate,
+  akCertificates,
+  EK_CERTIFICATE_BYTES_MAX,
+  EK_ISSUERS_MAX,
+  type EnrolQuote,
+  hostName,
+  quote,
+  TPM_BYTES_MAX,
+} from '../enrolment/messages.ts'
 import { HostError, isHostErrorCode } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import {
+  bigDecimal,
   boolean,
   bytes,
   decimal,
@@ -21,19 +32,26 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   refused,
   text,
+  toJson,
 } from './decode.ts'
 
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 /** Longest request and longest answer, in bytes with their line feed. */
-export const REQUEST_BYTES_MAX = 4096
+export const REQUEST_BYTES_MAX = 128 << 10
 export const ANSWER_BYTES_MAX = 1 << 20
 
 /** resetCount and restartCount: while both stay, the TPM's clock and PCRs have one continuous history. */
 export interface TpmCounts {
   readonly resetCount: number
   readonly restartCount: number
+}
+
+/** A moment in the life of a TPM: `clock` in milliseconds of power, comparable within the same counts. */
+export interface TpmClock extends TpmCounts {
+  readonly clock: bigint
 }
 
 /** A run as the signer knows it. */
@@ -46,7 +64,9 @@ export interface OpenRun {
   /** Digest of the run's last attestation; 32 zero bytes when there is none. */
   readonly previous: Uint8Array
   /** Of that attestation, when this host made it. */
-  readonly since: TpmCounts | null
+  readonly since: TpmClock | null
+  /** That attestation is of this attempt already. */
+  readonly begun: boolean
 }
 
 /** What a run wants signed next. */
@@ -56,6 +76,39 @@ export interface RunHead {
   readonly cumulative: Uint8Array
   /** S. */
   readonly snapshots: Uint8Array
+  /** No later one comes in this attempt. */
+  readonly end: boolean
+}
+
+/** What the TPM has of its endorsement key besides the certificate. */
+export interface Endorsement {
+  /** TPMT_PUBLIC. */
+  readonly ekPublic: Uint8Array
+  readonly ekIssuers: readonly Uint8Array[]
+}
+
+/** An authority's challenge: the signer opens it, and quotes for this authority, request and name. */
+export interface ToProve {
+  /** SHA-256 of the SubjectPublicKeyInfo of the authority's root. */
+  readonly authority: Uint8Array
+  /** 32 bytes by which the authority knows the request. */
+  readonly id: Uint8Array
+  readonly name: string
+  readonly credentialBlob: Uint8Array
+  readonly encryptedSecret: Uint8Array
+}
+
+export interface Proof {
+  readonly secret: Uint8Array
+  readonly quote: EnrolQuote
+}
+
+/** What an authority issued. */
+export interface Enrolment {
+  /** X.509 DER of the authority's root. */
+  readonly root: Uint8Array
+  /** The AK certificate and its issuers without the root, leaf first. */
+  readonly certificates: readonly Uint8Array[]
 }
 
 export type Request =
@@ -64,6 +117,10 @@ export type Request =
   | ({ readonly type: 'head'; readonly runId: Uint8Array; readonly urgent: boolean } & RunHead)
   | { readonly type: 'closeRun'; readonly runId: Uint8Array }
   | { readonly type: 'show'; readonly request: number }
+  | { readonly type: 'endorsement'; readonly request: number }
+  | ({ readonly type: 'prove'; readonly request: number } & ToProve)
+  /** Keeps certificates with the identity, if they belong to it. */
+  | ({ readonly type: 'keep'; readonly request: number } & Enrolment)
   | { readonly type: 'stop'; readonly request: number }
 
 /** What the signer says about its host at once. */
@@ -74,6 +131,8 @@ export interface HostFacts {
   readonly akName: Uint8Array
   /** X.509 DER; null when the TPM carries none that fits its EK. */
   readonly ekCertificate: Uint8Array | null
+  /** X.509 DER of the AK certificate and its issuers without the root, leaf first; empty for a self-enrolled host. */
+  readonly certificates: readonly Uint8Array[]
   readonly tpm: {
     /** Four characters of the TCG vendor registry without padding, such as `IBM`, `INTC`. */
     readonly manufacturer: string
@@ -95,6 +154,8 @@ export type Answer =
   | { readonly type: 'hello'; readonly version: number; readonly pid: number; readonly host: HostFacts }
   | { readonly type: 'done'; readonly request: number }
   | { readonly type: 'report'; readonly request: number; readonly report: HostReport }
+  | ({ readonly type: 'endorsement'; readonly request: number } & Endorsement)
+  | ({ readonly type: 'proof'; readonly request: number } & Proof)
   | { readonly type: 'receipt'; readonly runId: Uint8Array; readonly attestation: Attestation }
   /** About a request, about a run, or (with neither) about the connection, which then ends. */
   | {
@@ -106,7 +167,7 @@ export type Answer =
 
 const digest = bytes(32)
 const count32 = integer(0, 0xffffffff)
-const counts = object<TpmCounts>({ resetCount: count32, restartCount: count32 })
+const clock = object<TpmClock>({ resetCount: count32, restartCount: count32, clock: bigDecimal })
 const requestNumber = integer(0)
 
 const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonly type: Type }> } = {
@@ -119,7 +180,8 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
     firstSeq: integer(0),
     environmentDigest: digest,
     previous: digest,
-    since: nullable(counts),
+    since: nullable(clock),
+    begun: boolean,
   }),
   head: object({
     type: oneOf('head'),
@@ -127,16 +189,32 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
     seq: integer(0),
     cumulative: digest,
     snapshots: digest,
+    end: boolean,
     urgent: boolean,
   }),
   closeRun: object({ type: oneOf('closeRun'), runId: digest }),
   show: object({ type: oneOf('show'), request: requestNumber }),
+  endorsement: object({ type: oneOf('endorsement'), request: requestNumber }),
+  prove: object({
+    type: oneOf('prove'),
+    request: requestNumber,
+    authority: digest,
+    id: digest,
+    name: hostName,
+    credentialBlob: bytes(1, 256),
+    encryptedSecret: bytes(1, 1024),
+  }),
+  keep: object({ type: oneOf('keep'), request: requestNumber, root: akCertificate, certificates: akCertificates }),
   stop: object({ type: oneOf('stop'), request: requestNumber }),
 }
 
-/** No attestation or signature of a TPM is longer, in bytes. */
-const TPM_BYTES_MAX = 4096
 const BATCH_PATH_MAX = 64
+
+const statement = object<CounterStatement>({
+  attest: hexText(1, TPM_BYTES_MAX),
+  public: hexText(1, TPM_BYTES_MAX),
+  signature: hexText(1, TPM_BYTES_MAX),
+})
 
 const attestation = object<Attestation>({
   attempt: integer(1),
@@ -150,6 +228,18 @@ const attestation = object<Attestation>({
   pcrs: object<Attestation['pcrs']>({ sha256: dictionary(/^(\d|1\d|2[0-3])$/, hexText(32)) }),
   seq: integer(0),
   signature: hexText(1, TPM_BYTES_MAX),
+  boot: optional(
+    object<BootStatement>({
+      bootId: nullable(text(256)),
+      counter: statement,
+      startup: object<BootStatement['startup']>({
+        attest: hexText(1, TPM_BYTES_MAX),
+        response: hexText(1, TPM_BYTES_MAX),
+        signature: hexText(1, TPM_BYTES_MAX),
+      }),
+    }),
+  ),
+  counter: optional(statement),
 })
 
 const CERTIFICATE_BYTES_MAX = 16_384
@@ -158,6 +248,7 @@ const hostFacts = object<HostFacts>({
   akPublic: bytes(1, TPM_BYTES_MAX),
   akName: bytes(34),
   ekCertificate: nullable(bytes(1, CERTIFICATE_BYTES_MAX)),
+  certificates: akCertificates,
   tpm: object<HostFacts['tpm']>({
     manufacturer: text(4),
     firmware: hexText(8),
@@ -176,6 +267,13 @@ const ANSWERS: { readonly [Type in Answer['type']]: Decode<Answer & { readonly t
   hello: object({ type: oneOf('hello'), version: integer(0), pid: integer(1), host: hostFacts }),
   done: object({ type: oneOf('done'), request: requestNumber }),
   report: object({ type: oneOf('report'), request: requestNumber, report }),
+  endorsement: object({
+    type: oneOf('endorsement'),
+    request: requestNumber,
+    ekPublic: bytes(1, TPM_BYTES_MAX),
+    ekIssuers: list(bytes(1, EK_CERTIFICATE_BYTES_MAX), EK_ISSUERS_MAX),
+  }),
+  proof: object({ type: oneOf('proof'), request: requestNumber, secret: digest, quote }),
   receipt: object({ type: oneOf('receipt'), runId: digest, attestation }),
   error: object({
     type: oneOf('error'),
@@ -202,16 +300,9 @@ function decodeByType<T>(decoders: Readonly<Record<string, Decode<T>>>, value: u
   return decoders[type](value, path)
 }
 
-/** The JSON of a message: bytes as hex, the rest as it is. The report is JSON already. */
+/** The JSON of a message: bytes as hex, large numbers as decimal text, the rest as it is. The report is JSON already. */
 export function encodeMessage(message: Request | Answer): unknown {
-  return encodeValue(message)
-}
-
-function encodeValue(value: unknown): unknown {
-  if (value instanceof Uint8Array) return hex(value)
-  if (Array.isArray(value)) return value.map(encodeValue)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, encodeValue(member)]))
+  return toJson(message)
 }
 
 /** An error as it is said; what is not ours becomes `TPM_FAILED`, because the TPM is all the signer works with. */

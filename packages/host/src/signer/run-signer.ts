@@ -49,7 +49,7 @@ export interface RunSigner {
    * Waits until a receipt covers this checkpoint, and makes its head urgent.
    *
    * @returns The newest receipt; its seq is at least the one asked for.
-   * @throws {@link HostError} `TPM_WAS_RESET` when the chain cannot go on, `SIGNER_LOST`, `HOST_CHANGED`, `RUN_TAKEN`,
+   * @throws {@link HostError} `TPM_ROLLED_BACK` or `TPM_WAS_RESET` when the chain cannot go on, `SIGNER_LOST`, `HOST_CHANGED`, `RUN_TAKEN`,
    *   `TIMEOUT`, `CLOSED`; the signal's reason.
    */
   waitFor(seq: number, options?: WaitOptions): Promise<Attestation>
@@ -131,15 +131,15 @@ export class ClientRun implements RunSigner {
   /** How the run is opened, at first and after the connection was lost. @param akName - Of the host that signs now. */
   opening(akName: Uint8Array): OpenRun {
     const { runId, attempt, firstSeq, environmentDigest } = this.#run
-    const opening = { runId, attempt, firstSeq, environmentDigest }
+    const opening = { runId, attempt, firstSeq, environmentDigest, begun: this.#signedSeq >= 0 }
     if (this.#last === null) return { ...opening, previous: ZERO_DIGEST, since: null }
     const attest = fromHex(this.#last.attest)
     const previous = attestationDigest(attest, fromHex(this.#last.signature), sha256)
     const { qualifiedSigner, clockInfo } = decodeTpmsAttest(attest)
     // Counts of another TPM, where an earlier attempt ran, say nothing about this one.
     const ours = equal(qualifiedSigner, qualifiedName({ parent: TPM_RH.ENDORSEMENT, name: akName, hash }))
-    const { resetCount, restartCount } = clockInfo
-    return { ...opening, previous, since: ours ? { resetCount, restartCount } : null }
+    const { resetCount, restartCount, clock } = clockInfo
+    return { ...opening, previous, since: ours ? { resetCount, restartCount, clock } : null }
   }
 
   /** The signer knows the run now: what is not signed is offered again. */

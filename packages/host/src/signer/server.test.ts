@@ -10,11 +10,11 @@ import { HostError } from '../error.ts'
 import { sha256 } from '../hashing.ts'
 import { connectSigner, type Signer } from './client.ts'
 import { eventually, FakeHost } from './fake-host.ts'
-import type { RunHead } from './protocol.ts'
+import { PROTOCOL_VERSION, REQUEST_BYTES_MAX, type RunHead } from './protocol.ts'
 import { SignerServer, type SignerServerOptions } from './server.ts'
 
 const digest = (): Uint8Array => new Uint8Array(randomBytes(32))
-const head = (seq: number): RunHead => ({ seq, cumulative: digest(), snapshots: digest() })
+const head = (seq: number): RunHead => ({ seq, cumulative: digest(), snapshots: digest(), end: false })
 const newRun = (runId = digest()) => ({
   runId,
   attempt: 1,
@@ -69,7 +69,7 @@ async function speak(socketPath: string, send: (socket: Socket) => void): Promis
   return heard
 }
 
-const HELLO = '{"type":"hello","version":1}\n'
+const HELLO = `{"type":"hello","version":${PROTOCOL_VERSION}}\n`
 
 describe('the signer', () => {
   test('greets with its host, and shows it', async () => {
@@ -148,7 +148,27 @@ describe('the signer', () => {
     await expect(second.openRun(run)).rejects.toMatchObject({ code: 'RUN_TAKEN' })
   })
 
-  test('refuses a run whose last receipt is from before a reset, while others go on', async () => {
+  test('takes up a run whose last receipt is from before a reset, with a statement about it', async () => {
+    const { home, host } = await serve()
+    const signer = await client(home)
+    const run = newRun()
+    const first = await signer.openRun(run)
+    first.submit(head(0))
+    const previous = await first.waitFor(0)
+    expect(previous).toMatchObject({ boot: { bootId: null }, counter: { public: '03' } })
+    first.close()
+    host.resetCount++
+    const again = await signer.openRun({ ...run, attempt: 2, firstSeq: 1, previous })
+    again.submit(head(1))
+    const joined = await again.waitFor(1)
+    expect(joined.boot?.startup.attest).toBe('0200')
+    expect(host.counted.map(({ purpose, attempt }) => [purpose, attempt])).toEqual([
+      ['begin', 1],
+      ['begin', 2],
+    ])
+  })
+
+  test('refuses a run whose last receipt is later than its TPM', async () => {
     const { home, host } = await serve()
     const signer = await client(home)
     const run = newRun()
@@ -156,23 +176,34 @@ describe('the signer', () => {
     first.submit(head(0))
     const previous = await first.waitFor(0)
     first.close()
-    const again = await signer.openRun({ ...run, previous })
-    again.close()
-    host.resetCount++
-    await expect(signer.openRun({ ...run, previous })).rejects.toMatchObject({ code: 'TPM_WAS_RESET' })
+    host.resetCount--
+    await expect(signer.openRun({ ...run, previous })).rejects.toMatchObject({
+      code: 'TPM_ROLLED_BACK',
+      message: expect.stringContaining('at resetCount/restartCount 0/0, clock 1 ms, and signed at') as string,
+    })
     await signer.openRun(newRun())
   })
 
-  test('ends the chain of an open run when the TPM is restarted under it', async () => {
+  test('goes on with the chain of an open run when the TPM is restarted under it', async () => {
     const { home, host } = await serve()
     const run = await (await client(home)).openRun(newRun())
     run.submit(head(0))
     await run.waitFor(0)
     host.restartCount++
     run.submit(head(1))
-    await expect(run.waitFor(1)).rejects.toMatchObject({ code: 'TPM_WAS_RESET' })
+    expect((await run.waitFor(1)).boot?.startup.attest).toBe('0101')
     run.submit(head(2))
-    await expect(run.waitFor(2)).rejects.toMatchObject({ code: 'TPM_WAS_RESET' })
+    expect((await run.waitFor(2)).boot).toBeUndefined()
+  })
+
+  test('certifies the counter at the end of an attempt', async () => {
+    const { home, host } = await serve()
+    const run = await (await client(home)).openRun(newRun())
+    run.submit(head(0))
+    await run.waitFor(0)
+    run.submit({ ...head(1), end: true })
+    expect((await run.waitFor(1)).counter).toBeDefined()
+    expect(host.counted.map(({ purpose }) => purpose)).toEqual(['begin', 'end'])
   })
 
   test('takes up a run that another host began, whatever its TPM counted', async () => {
@@ -235,9 +266,9 @@ describe('the signer', () => {
   })
 
   test.each([
-    ['a line without end', 'x'.repeat(5000), 'longer than'],
+    ['a line without end', 'x'.repeat(REQUEST_BYTES_MAX + 1), 'longer than'],
     ['a request before hello', '{"type":"show","request":1}\n', 'before hello'],
-    ['another version', '{"type":"hello","version":2}\n', 'speaks version 1'],
+    ['another version', `{"type":"hello","version":${PROTOCOL_VERSION + 1}}\n`, `speaks version ${PROTOCOL_VERSION}`],
     ['what is not JSON', 'GET / HTTP/1.1\n', 'not JSON'],
     ['bytes to sign', `${HELLO}{"type":"quote","qualifyingData":"00"}\n`, 'request.type must be'],
   ])('answers %s with an error and ends the connection', async (_what, sent, expected) => {

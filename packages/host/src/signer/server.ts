@@ -6,21 +6,40 @@
 
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { hex, type Sha256 } from '@reprise/core'
+import { type Count, type CounterStatement, hex, type Sha256 } from '@reprise/core'
 import { HostError } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import { Batcher, type Quote } from './batcher.ts'
 import { Connection } from './connection.ts'
-import { type HostFacts, type OpenRun, sayError, type TpmCounts } from './protocol.ts'
+import type { SignedBoot } from '../power/power.ts'
+import {
+  type Endorsement,
+  type Enrolment,
+  type HostFacts,
+  type OpenRun,
+  type Proof,
+  sayError,
+  type ToProve,
+  type TpmClock,
+} from './protocol.ts'
 
 /** The TPM of a host, open, with its identity. */
 export interface SigningHost {
+  /** As they are now: certificates may come. */
   readonly facts: HostFacts
   /** Quotes PCRs 0 to 7 with the AK. */
   quote(qualifyingData: Uint8Array): Promise<Quote>
   nextBatchSeq(): Promise<bigint>
-  counts(): Promise<TpmCounts>
+  clock(): Promise<TpmClock>
+  /** What the TPM says of the power cycle that it is in. */
+  boot(): Promise<SignedBoot>
+  /** Certifies the host's counter for an attempt, after it has counted its begin. */
+  count(count: Count): Promise<CounterStatement>
   report(): Promise<HostReport>
+  endorsement(): Promise<Endorsement>
+  prove(asked: ToProve): Promise<Proof>
+  /** @throws {@link HostError} `CERTIFICATE` when they do not belong to this host. */
+  keep(enrolment: Enrolment): Promise<void>
   /** A software TPM is shut down in order and stopped; a device is only closed. */
   close(): Promise<void>
 }
@@ -84,6 +103,8 @@ export class SignerServer {
         hostId: host.facts.hostId,
         sha256: this.#options.sha256,
         quote: (qualifyingData) => host.quote(qualifyingData),
+        boot: () => host.boot(),
+        count: (count) => host.count(count),
         nextBatchSeq: () => host.nextBatchSeq(),
         batchesPerSecond: this.#options.batchesPerSecond,
         onFailure: (error) => this.leave('the TPM failed', error),

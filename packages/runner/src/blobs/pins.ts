@@ -12,7 +12,7 @@ import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads'
 import { RunnerError, systemCode, writeFailure } from '../error.ts'
-import { flock } from '../flock.ts'
+import { flock } from '@reprise/host/flock'
 import type { RunnerFolders } from '../home.ts'
 
 /** Of a collection; it deletes some ten thousand files a second. */

@@ -11,9 +11,10 @@ import {
 } from '@reprise/core'
 import { crc32 } from 'node:zlib'
 
-/** TPMT_PUBLIC of the AK and DER of the EK certificate, hex. */
+/** TPMT_PUBLIC of the AK, DER of its certificates as a record has them, and of the EK certificate; hex. */
 export interface JournalHost {
   readonly ak: string
+  readonly certificates: readonly string[]
   readonly ek: string | null
 }
 

@@ -1,7 +1,7 @@
 /** One writer of a journal at a time: flock(2), which the kernel takes back when its holder dies, however it dies. */
 import type { FileHandle } from 'node:fs/promises'
 import { RunnerError } from '../error.ts'
-import { flock, type LockOptions } from '../flock.ts'
+import { flock, type LockOptions } from '@reprise/host/flock'
 
 /** Whoever looks whether a journal is being written locks it for a moment. */
 const LOOKED_AT_SECONDS = 1

@@ -244,7 +244,8 @@ class Reading implements AsyncDisposable {
     must(attempt.attempt === number, `is attempt ${attempt.attempt}, where ${number} comes next`)
     must(attempt.firstSeq === (attempt.from ?? -1) + 1, 'begins elsewhere than after its snapshot')
     must(attempt.host === hostNumber({ hosts: this.#hosts() }, host.ak), 'gives its host another number')
-    this.#attempts.push({ attempt, host })
+    // Journals written before hosts could be enrolled name no certificates.
+    this.#attempts.push({ attempt, host: { ...host, certificates: host.certificates ?? [] } })
     this.#sections.begin()
     this.#next = attempt.firstSeq
   }

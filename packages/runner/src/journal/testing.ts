@@ -41,7 +41,7 @@ export const outcome: Outcome = {
   exit: { code: 0 },
   outputs: ['/dev/stderr', '/dev/stdout'].map((path) => ({ length: 0, pages: D, path, sha256: D })),
 }
-export const HOSTS = ['aa', 'bb'].map((ak) => ({ ak, ek: null }))
+export const HOSTS = ['aa', 'bb'].map((ak) => ({ ak, certificates: [], ek: null }))
 
 export const attemptOf = (attempt: number, from: number | null, host = 0): Attempt => ({
   attempt,

@@ -88,8 +88,8 @@ const TIER_FLAGS = ['liftoff', 'wasm-dynamic-tiering', 'wasm-deopt'] as const
 /**
  * About how many bytes of code a function runs through before it is optimised; V8's own is 13 million. The loop of CPython is
  * 113 kB: it would be optimised from the first instructions of a script on, for a quarter of a second that the end of the process
- * waits for. With this one it is when a few milliseconds were spent in it: a script of one line takes two thirds of it. Four
- * times as much would cost a script of a second a fifth of its speed.
+ * waits for. With this one it is when a few milliseconds were spent in it: a script of one line takes two thirds of it. With
+ * 2^30 a loop of a second takes a fifth longer.
  */
 const WARM_TIERING_BUDGET = 3 << 27
 /**

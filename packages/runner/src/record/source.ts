@@ -1,34 +1,58 @@
 /** A record's file as the reader of containers wants it. */
-import { open, stat } from 'node:fs/promises'
-import { EvidenceError, type ZipSource } from '@reprise/core'
+import { readFileSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { bytesSource, EvidenceError, type ZipSource } from '@reprise/core'
 import { readFailure, RunnerError } from '../error.ts'
+import { inflateWhole } from './inflate.ts'
 
 export interface FileSource extends ZipSource, AsyncDisposable {}
+
+/** Read in one go, at once: of a record this small the hops to the thread pool would cost more than all its checks. */
+const AT_ONCE_BYTES_MAX = 1 << 20
 
 /** @throws RunnerError `INPUT_MISSING` or `INPUT_UNREADABLE`. */
 export async function openFileSource(path: string): Promise<FileSource> {
   try {
     // A pipe would be waited for, and a folder can be opened but not read.
-    if (!(await stat(path)).isFile()) throw notAFile(path)
-    const file = await open(path)
-    const { size } = await file.stat()
-    return {
-      lengthBytes: size,
-      async read(offset, lengthBytes) {
-        const bytes = new Uint8Array(lengthBytes)
-        let filled = 0
-        while (filled < lengthBytes) {
-          // The next read begins where this one ended.
-          const { bytesRead } = await file.read(bytes, filled, lengthBytes - filled, offset + filled)
-          if (bytesRead === 0) throw new Error(`${path} became shorter while it was read`)
-          filled += bytesRead
-        }
-        return bytes
-      },
-      [Symbol.asyncDispose]: () => file.close(),
-    }
+    const { size } = regularFile(path)
+    return size <= AT_ONCE_BYTES_MAX ? wholeFile(path) : await openFile(path)
   } catch (error) {
     throw error instanceof RunnerError ? error : readFailure(error, path)
+  }
+}
+
+function regularFile(path: string): { readonly size: number } {
+  const stats = statSync(path)
+  if (!stats.isFile()) throw notAFile(path)
+  return stats
+}
+
+function wholeFile(path: string): FileSource {
+  return {
+    ...bytesSource(readFileSync(path)),
+    inflate: inflateWhole,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+}
+
+async function openFile(path: string): Promise<FileSource> {
+  const file = await open(path)
+  const { size } = await file.stat()
+  return {
+    lengthBytes: size,
+    inflate: inflateWhole,
+    async read(offset, lengthBytes) {
+      const bytes = new Uint8Array(lengthBytes)
+      let filled = 0
+      while (filled < lengthBytes) {
+        // The next read begins where this one ended.
+        const { bytesRead } = await file.read(bytes, filled, lengthBytes - filled, offset + filled)
+        if (bytesRead === 0) throw new Error(`${path} became shorter while it was read`)
+        filled += bytesRead
+      }
+      return bytes
+    },
+    [Symbol.asyncDispose]: () => file.close(),
   }
 }
 

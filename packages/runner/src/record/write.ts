@@ -77,9 +77,10 @@ function badPlace(path: string, why: string): RunnerError {
 export async function writeRecord({ path, run, attach, store }: RecordRequest): Promise<number> {
   const document = documentOf(run)
   const files = new Map<string, Uint8Array>()
-  for (const [i, { ak, ek }] of run.hosts.entries()) {
+  for (const [i, { ak, certificates, ek }] of run.hosts.entries()) {
     const named = document.hosts[i]
     files.set(named.ak, fromHex(ak))
+    for (const [place, der] of certificates.entries()) files.set(named.certificates[place], fromHex(der))
     if (named.ek !== null && ek !== null) files.set(named.ek, fromHex(ek))
   }
   const manifests = await readManifests(attachedSnapshots(run, attach), store)
@@ -112,9 +113,13 @@ function documentOf({ attempts, computation, hosts, outcome, run }: JournalRun):
     schema: 'reprise/record/v1',
     attempts,
     computation,
-    hosts: hosts.map(({ ek }, i) => {
+    hosts: hosts.map(({ certificates, ek }, i) => {
       const names = hostEntryNames(i)
-      return { ak: names.ak, ek: ek === null ? null : names.ek }
+      return {
+        ak: names.ak,
+        certificates: certificates.map((_, place) => names.certificate(place)),
+        ek: ek === null ? null : names.ek,
+      }
     }),
     outcome,
     run,

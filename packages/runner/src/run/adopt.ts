@@ -149,6 +149,10 @@ export async function* entriesOf(record: LoadedRecord): AsyncGenerator<JournalEn
 async function hostsOf(record: LoadedRecord): Promise<readonly JournalHost[]> {
   const read = async (name: string): Promise<string> => hex((await record.evidence(name)) ?? new Uint8Array())
   return await Promise.all(
-    record.document.hosts.map(async ({ ak, ek }) => ({ ak: await read(ak), ek: ek === null ? null : await read(ek) })),
+    record.document.hosts.map(async ({ ak, certificates, ek }) => ({
+      ak: await read(ak),
+      certificates: await Promise.all(certificates.map(read)),
+      ek: ek === null ? null : await read(ek),
+    })),
   )
 }

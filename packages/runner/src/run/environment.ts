@@ -1,9 +1,8 @@
 /** What a run happened on: recorded and signed by its digest, never part of the outcome. */
-import { readFile } from 'node:fs/promises'
 import { arch, cpus, platform, release } from 'node:os'
 import { hash } from 'node:crypto'
 import { hex, type Environment } from '@reprise/core'
-import type { HostFacts } from '@reprise/host'
+import { readBootId, type HostFacts } from '@reprise/host'
 import { REWRITER_VERSION } from '@reprise/wasm'
 import { REPRISE_VERSION } from '../version.ts'
 
@@ -21,7 +20,7 @@ export async function describeEnvironment(request: EnvironmentRequest): Promise<
   return {
     schema: 'reprise/environment/v1',
     architecture: arch(),
-    bootId: await bootId(),
+    bootId: await readBootId(),
     cpu: cpus()[0]?.model ?? 'unknown',
     ekCertificate: host.ekCertificate === null ? null : hex(hash('sha256', host.ekCertificate, 'buffer')),
     follows: request.follows,
@@ -34,14 +33,5 @@ export async function describeEnvironment(request: EnvironmentRequest): Promise<
     startedAt: `${request.startedAt.toISOString().slice(0, 19)}Z`,
     tpm: { firmware: host.tpm.firmware, manufacturer: host.tpm.manufacturer, transport: host.tpm.transport },
     v8: process.versions.v8,
-  }
-}
-
-/** Tells a kexec or a restart from a run that went on; Linux only. */
-async function bootId(): Promise<string | null> {
-  try {
-    return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
-  } catch {
-    return null
   }
 }

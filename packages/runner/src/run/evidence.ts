@@ -88,9 +88,10 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
   let snapshots = earlier?.snapshots ?? snapshotsStart(computationId, sha256)
   let signer: RunSigner | undefined
   let isSealed = false
+  let end = false
 
   const submit = (urgent: boolean): void => {
-    if (seq > signedSeq) signer?.submit({ seq, cumulative, snapshots }, { urgent })
+    if (seq > signedSeq) signer?.submit({ seq, cumulative, snapshots, end }, { urgent })
   }
   const noteUnsigned = (): void => {
     // Those past the bound pass for as old as the one before them: only when nothing is signed any more there are so many.
@@ -113,6 +114,7 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       const { position, stateRoot, outputsRoot } = measurement
       const outcomeHash = outcome === undefined ? ZERO_DIGEST : outcomeDigest(outcome, sha256)
       seq = number
+      end = kind === CHECKPOINT_FINAL
       cumulative = chain.next(cumulative, { seq, position, kind, stateRoot, outputsRoot, outcome: outcomeHash })
       const checkpoint = { kind, outputs: hex(outputsRoot), position: position.toString(), seq, state: hex(stateRoot) }
       noteUnsigned()

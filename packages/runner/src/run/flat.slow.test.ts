@@ -108,6 +108,7 @@ function countingSigner(attempt: number): Signer {
       akPublic: fromHex(HOSTS[0].ak),
       akName: fromHex(D),
       ekCertificate: null,
+      certificates: [],
       tpm: { manufacturer: 'TEST', firmware: '1', transport: 'swtpm' },
       notices: [],
     },
@@ -116,6 +117,9 @@ function countingSigner(attempt: number): Signer {
       return runSigner
     },
     show: async () => Promise.reject(new Error('not asked for')),
+    endorsement: async () => Promise.reject(new Error('not asked for')),
+    prove: async () => Promise.reject(new Error('not asked for')),
+    keep: async () => Promise.reject(new Error('not asked for')),
     stop: async () => undefined,
     close: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,

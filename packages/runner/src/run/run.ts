@@ -48,6 +48,10 @@ export async function run(request: RunRequest): Promise<RunResult> {
   })
 }
 
-export function journalHost({ akPublic, ekCertificate }: HostFacts): JournalHost {
-  return { ak: hex(akPublic), ek: ekCertificate === null ? null : hex(ekCertificate) }
+export function journalHost({ akPublic, certificates, ekCertificate }: HostFacts): JournalHost {
+  return {
+    ak: hex(akPublic),
+    certificates: certificates.map(hex),
+    ek: ekCertificate === null ? null : hex(ekCertificate),
+  }
 }

@@ -57,6 +57,8 @@ export interface CapabilityRequest {
 export type CapabilityData =
   | { readonly capability: typeof TPM_CAP.HANDLES; readonly handles: readonly number[] }
   | { readonly capability: typeof TPM_CAP.PCRS; readonly pcrs: readonly PcrSelection[] }
+  | { readonly capability: typeof TPM_CAP.ALGS; readonly algorithms: readonly number[] }
+  | { readonly capability: typeof TPM_CAP.ECC_CURVES; readonly curves: readonly number[] }
   | { readonly capability: typeof TPM_CAP.TPM_PROPERTIES; readonly properties: ReadonlyMap<number, number> }
 
 export interface Capability {
@@ -86,6 +88,10 @@ export function decodeCapability(raw: Uint8Array): Capability {
 function readCapabilityData(reader: ByteReader): CapabilityData {
   const capability = reader.u32()
   switch (capability) {
+    case TPM_CAP.ALGS:
+      return { capability, algorithms: readList(reader, () => readAlgorithm(reader)) }
+    case TPM_CAP.ECC_CURVES:
+      return { capability, curves: readList(reader, () => reader.u16()) }
     case TPM_CAP.HANDLES:
       return { capability, handles: readList(reader, () => reader.u32()) }
     case TPM_CAP.PCRS:
@@ -95,6 +101,13 @@ function readCapabilityData(reader: ByteReader): CapabilityData {
     default:
       throw new TpmError('MALFORMED', { message: `TPM2_GetCapability: capability ${capability} is not supported` })
   }
+}
+
+/** TPMS_ALG_PROPERTY; what the algorithm is good for is not asked. */
+function readAlgorithm(reader: ByteReader): number {
+  const algorithm = reader.u16()
+  reader.u32()
+  return algorithm
 }
 
 function readList<T>(reader: ByteReader, one: () => T): readonly T[] {

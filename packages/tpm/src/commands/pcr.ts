@@ -70,6 +70,9 @@ async function readPcrsOnce(tpm: Executor, selection: readonly PcrSelection[]): 
         hint: 'Its PCR bank may not be active.',
       })
     }
+    // What was not asked for would never be enough, and may be of a bank that nobody knows.
+    if (got.some(({ hash, index }) => !wanted.some((one) => one.hash === hash && one.pcrs.includes(index))))
+      throw new TpmError('MALFORMED', { message: 'TPM2_PCR_Read: the answer has PCRs that were not asked for.' })
     for (const [i, { hash, index }] of got.entries()) (banks[hashAlgorithm(hash)] ??= {})[index] = answer.pcrValues[i]
     wanted = wanted.map((one) => ({
       ...one,

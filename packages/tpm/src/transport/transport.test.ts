@@ -1,11 +1,9 @@
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fromHex, hex } from '@reprise/core'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openDeviceTransport } from './device.ts'
 import { openSocketTransport } from './socket.ts'
 
 const COMMAND = fromHex('80010000000a00000181')
@@ -104,46 +102,6 @@ describe('a socket transport', () => {
     await expect(openSocketTransport({ path: `/${'x'.repeat(107)}` })).rejects.toMatchObject({
       code: 'PATH_TOO_LONG',
       message: expect.stringContaining('108 bytes') as string,
-    })
-  })
-})
-
-describe('a device transport', () => {
-  /** What is written to a FIFO that is open both ways is read back: a device that echoes. */
-  function echo(): string {
-    const path = join(folder, 'fifo')
-    execFileSync('mkfifo', [path])
-    return path
-  }
-
-  test('writes once and reads once', async () => {
-    const transport = await openDeviceTransport(echo())
-    expect(hex(await transport.send(COMMAND))).toBe(hex(COMMAND))
-    expect(hex(await transport.send(fromHex(GOOD)))).toBe(GOOD)
-    await transport.close()
-    await expect(transport.send(COMMAND)).rejects.toMatchObject({ code: 'TRANSPORT' })
-  })
-
-  test.each([
-    ['longer than its header says', `${GOOD}00`],
-    ['shorter than its header says', GOOD.slice(0, -2)],
-    ['without a header', '8001'],
-  ])('refuses an answer %s', async (_, bytes) => {
-    const transport = await openDeviceTransport(echo())
-    await expect(transport.send(fromHex(bytes))).rejects.toMatchObject({ code: 'MALFORMED' })
-    await transport.close()
-  })
-
-  test('refuses an answer beyond the limit', async () => {
-    const transport = await openDeviceTransport(echo(), { responseBytesMax: 11 })
-    await expect(transport.send(fromHex(GOOD))).rejects.toMatchObject({ code: 'MALFORMED' })
-    await transport.close()
-  })
-
-  test('says that there is no such device', async () => {
-    await expect(openDeviceTransport(join(folder, 'tpmrm9'))).rejects.toMatchObject({
-      code: 'TRANSPORT',
-      hint: expect.stringContaining('no TPM') as string,
     })
   })
 })

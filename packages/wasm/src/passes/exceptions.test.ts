@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { assemble, type AssembledModule } from '../module/assembler.ts'
+import { rewrite } from './rewrite.ts'
 import { type Run, run } from './test-capture.ts'
 import {
   call,
@@ -293,5 +294,15 @@ describe('what is no exception of the guest passes its handlers', () => {
     const bytes = assemble(module([], { tags: TAGS, functions }))
     const { end } = run(bytes, { ...OPTIONS, stackLimitSlots: 500, capture: true }, { at: () => 'go' })
     expect(end).toMatchObject({ kind: 'trapped', reason: 'stack-exhausted' })
+  })
+
+  test('a clause that gives other values than its label takes is refused: nothing of it would be left', () => {
+    // catch of a tag with an i32, and catch_all_ref with an exnref, to a block without results.
+    for (const clause of [[0x00, 0], [0x03]]) {
+      const code = [0x02, EMPTY, TRY_TABLE, EMPTY, 1, ...clause, 0, END, END]
+      const bytes = assemble(module(code, { tags: TAGS }))
+      expect(WebAssembly.validate(bytes)).toBe(false)
+      expect(() => rewrite(bytes, OPTIONS)).toThrow('breaks a rule of WebAssembly')
+    }
   })
 })

@@ -1,4 +1,5 @@
 /** Raw DEFLATE (RFC 1951) in pieces, through the streams that Node and browsers share. */
+import { concat } from '../../bytes/index.ts'
 import { EvidenceError } from '../../error.ts'
 
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
@@ -15,12 +16,31 @@ export function deflate(chunks: Chunks): AsyncIterable<Uint8Array> {
  *   `chunks` throws passes as it is.
  */
 export function inflate(chunks: Chunks): AsyncIterable<Uint8Array> {
-  return through(
-    new DecompressionStream('deflate-raw'),
-    chunks,
-    (cause) =>
-      new EvidenceError('CONTAINER', { message: 'a deflate stream is damaged or does not end where it should', cause }),
-  )
+  return through(new DecompressionStream('deflate-raw'), chunks, damagedStream)
+}
+
+/**
+ * Inflates what is all there. Undefined unless the stream is whole, ends exactly where `compressed` ends, and gives at most
+ * `lengthBytesMax` bytes, beyond which nothing is inflated.
+ */
+export type Inflate = (compressed: Uint8Array, lengthBytesMax: number) => Uint8Array | undefined
+
+/** {@link inflate} of few bytes. What gives more than `lengthBytesMax` is damaged, too. */
+export async function* inflateAtOnce(
+  chunks: AsyncIterable<Uint8Array>,
+  lengthBytesMax: number,
+  inflateWhole: Inflate,
+): AsyncGenerator<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const chunk of chunks) parts.push(chunk)
+  const whole = inflateWhole(parts.length === 1 ? parts[0] : concat(...parts), lengthBytesMax)
+  if (whole === undefined) throw damagedStream()
+  yield whole
+}
+
+function damagedStream(cause?: unknown): EvidenceError {
+  const message = 'a deflate stream is damaged or does not end where it should'
+  return new EvidenceError('CONTAINER', { message, cause })
 }
 
 /** Leaving the loop early cancels the stream and closes `chunks`. */

@@ -5,7 +5,7 @@
 import { concat, equal, fromUtf8 } from '../../bytes/index.ts'
 import { assert, EvidenceError } from '../../error.ts'
 import { crc32 } from './crc32.ts'
-import { inflate } from './deflate.ts'
+import { inflate, inflateAtOnce, type Inflate } from './deflate.ts'
 import {
   CENTRAL_HEADER_BYTES,
   DEFLATED,
@@ -25,6 +25,8 @@ export interface ZipSource {
   readonly lengthBytes: number
   /** Exactly `lengthBytes` bytes; the range lies inside. */
   readonly read: (offset: number, lengthBytes: number) => Promise<Uint8Array>
+  /** Where the platform has one: setting up the streams of the web costs more than a small entry is worth. */
+  readonly inflate?: Inflate
 }
 
 export interface ZipEntry {
@@ -42,6 +44,8 @@ export interface ZipEntry {
 }
 
 const READ_BYTES = 1 << 18
+/** Entries that are inflated in one go, where the source can. */
+const AT_ONCE_BYTES_MAX = 1 << 18
 
 /**
  * Checks end record and central directory; each entry's local header and content are checked when
@@ -157,10 +161,9 @@ async function* entryChunks(source: ZipSource, header: ZipHeader, localOffset: n
   const expected = encodeLocalHeader(header)
   if (!equal(await read(source, localOffset, expected.length), expected))
     throw damaged(`the local header of ${header.name} is not as its central header wants it`)
-  const data = ranges(source, localOffset + expected.length, header.compressedBytes)
   let crc = 0
   let gotBytes = 0
-  for await (const chunk of header.method === STORED ? data : inflate(data)) {
+  for await (const chunk of content(source, header, localOffset + expected.length)) {
     gotBytes += chunk.length
     // What the header promised is the limit: a stream that holds more is not inflated further.
     if (gotBytes > header.lengthBytes) throw damaged(`${header.name} is longer than its header says`)
@@ -169,6 +172,15 @@ async function* entryChunks(source: ZipSource, header: ZipHeader, localOffset: n
   }
   if (gotBytes !== header.lengthBytes) throw damaged(`${header.name} is shorter than its header says`)
   if (crc !== header.crc32) throw damaged(`${header.name} does not have its CRC-32`)
+}
+
+function content(source: ZipSource, header: ZipHeader, offset: number): AsyncIterable<Uint8Array> {
+  const data = ranges(source, offset, header.compressedBytes)
+  if (header.method === STORED) return data
+  const isSmall = Math.max(header.compressedBytes, header.lengthBytes) <= AT_ONCE_BYTES_MAX
+  return isSmall && source.inflate !== undefined
+    ? inflateAtOnce(data, header.lengthBytes, source.inflate)
+    : inflate(data)
 }
 
 async function* ranges(source: ZipSource, offset: number, lengthBytes: number): AsyncGenerator<Uint8Array> {

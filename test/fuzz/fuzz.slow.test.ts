@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest'
+import { fuzz } from './fuzz.ts'
+import { targets } from './targets/index.ts'
+
+const SEED = 20261126
+const INPUTS_MIN = 10_000
+
+test('ten thousand inputs at least', () => {
+  expect(targets.reduce((sum, { byDay }) => sum + byDay, 0)).toBeGreaterThanOrEqual(INPUTS_MIN)
+})
+
+test.each(targets)('$name: $claim', async ({ name, byDay }) => {
+  await fuzz({ target: name, seed: SEED, from: 0, count: byDay })
+})

@@ -1,0 +1,18 @@
+import type { FuzzTarget } from '../target.ts'
+import { certificates } from './certificates.ts'
+import { eventLogs, imaLists } from './event-logs.ts'
+import { recordBytes, recordJson, recordZip } from './records.ts'
+import { tpmAnswers, tpmStructures } from './tpm.ts'
+import { wasmModules } from './wasm.ts'
+
+export const targets: readonly FuzzTarget[] = [
+  recordBytes,
+  recordZip,
+  recordJson,
+  eventLogs,
+  imaLists,
+  certificates,
+  tpmStructures,
+  tpmAnswers,
+  wasmModules,
+]

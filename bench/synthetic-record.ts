@@ -94,6 +94,7 @@ function documentOf(run: number): RecordDocument {
           ekCertificate: null,
           follows: [],
           kernel: '0',
+          logs: [],
           node: process.versions.node,
           platform: 'linux',
           repeats: null,

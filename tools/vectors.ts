@@ -29,9 +29,20 @@ async function shown({ expected, beside }: RecordCase, bytes: Uint8Array): Promi
   if (!('evidence' in expected) || expected.evidence !== 'verified') return {}
   const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto, ...(await trustOf(beside)) })
   const { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots } = result
-  const { start } = result
+  const { start, measurer } = result
   const warm = start?.kind === 'warm' ? { start } : {}
-  return { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots, ...warm }
+  return {
+    akNames,
+    attestations,
+    checkpoints,
+    computationId,
+    cumulative,
+    measurer,
+    runId,
+    segments,
+    snapshots,
+    ...warm,
+  }
 }
 
 async function trustOf(beside: RecordCase['beside']): Promise<Partial<VerifyOptions>> {

@@ -55,3 +55,13 @@ describe('a finding names its place', () => {
     expect(found).toEqual(places.map((place) => expect.stringContaining(place) as string))
   })
 })
+
+test('files that are only named are counted, and nothing is said when all are there', async () => {
+  const contentsOf = async (name: string): Promise<string | undefined> => {
+    const bytes = readFileSync(join(folder, name, 'input.reprise'))
+    const { notChecked } = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto })
+    return notChecked.find(({ what }) => what === 'contents')?.why
+  }
+  expect(await contentsOf('whole')).toBeUndefined()
+  expect(await contentsOf('nothing-attached')).toMatch(/^(\d+) of \1 files/)
+})

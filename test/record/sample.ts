@@ -19,6 +19,7 @@ import {
   hostEntryNames,
   hostId,
   inclusionPath,
+  logEntryName,
   objectName,
   outcomeDigest,
   outcomeOutputsRoot,
@@ -63,6 +64,8 @@ export interface PlannedQuote {
   counter?: PlannedCounter
   /** What the signer was told, where it was not what the record says. */
   told?: { cumulative?: Uint8Array; snapshots?: Uint8Array }
+  /** Registers that had another value than the draft says. */
+  pcrs?: Record<string, Uint8Array>
 }
 
 export interface Draft {
@@ -76,6 +79,8 @@ export interface Draft {
   quotes: PlannedQuote[]
   pcrs: Record<string, Uint8Array>
   contents: Uint8Array[]
+  /** Those that the environments name. */
+  logs: Uint8Array[]
 }
 
 /** A signed record, before it is packed. */
@@ -140,6 +145,7 @@ export function sampleEnvironment(): Mutable<Environment> {
     ekCertificate: null,
     follows: [],
     kernel: '6.1.0',
+    logs: [],
     node: '26.10.0',
     platform: 'linux',
     repeats: null,
@@ -195,6 +201,7 @@ export function draft(): Draft {
       Array.from({ length: 8 }, (_, pcr) => [pcr, pcr < 4 ? sha256(utf8(`pcr ${pcr}`)) : ZERO_DIGEST]),
     ),
     contents: [PROGRAM, DATA, STDOUT, RESULT, NOTHING],
+    logs: [],
   }
 }
 
@@ -220,6 +227,7 @@ export function sign(draft: Draft, hook: SignerHook = (fields) => fields): Signe
     for (const [place, der] of certificates.entries()) evidence.set(hostEntryNames(i).certificate(place), der)
     if (ek !== null) evidence.set(hostEntryNames(i).ek, ek)
   }
+  for (const log of draft.logs) evidence.set(logEntryName(hex(sha256(log))), log)
   const cumulatives = chainOf(draft)
   let previous: Uint8Array = ZERO_DIGEST
   const attestations = draft.quotes.map((quote, i) => {
@@ -259,6 +267,7 @@ function attest(
   from: { quote: PlannedQuote; i: number; cumulative: Uint8Array; previous: Uint8Array; hook: SignerHook },
 ): Mutable<Attestation> {
   const { quote, i, cumulative, previous, hook } = from
+  const pcrs = { ...draft.pcrs, ...quote.pcrs }
   const { attempt, environment, firstSeq, host } = draft.attempts[quote.attempt - 1]
   const { tpm } = draft.hosts[host]
   const name = objectName(decodeTpmtPublic(tpm.publicArea), nodeCrypto.hash)
@@ -289,7 +298,7 @@ function attest(
   const leaves = heads.map((each) => tree.leaf(each))
   const seq = BigInt(12 + i)
   const extraData = batchDigest({ hostId: ofHost.hostId, seq, root: treeRoot(tree, leaves) }, sha256)
-  const fields = hook(quoteFields(tpm, { extraData, clockInfo: quote.clockInfo, pcrs: draft.pcrs }), i)
+  const fields = hook(quoteFields(tpm, { extraData, clockInfo: quote.clockInfo, pcrs }), i)
   const attest = encodeTpmsAttest(fields)
   return {
     attempt,
@@ -300,7 +309,7 @@ function attest(
       path: inclusionPath(tree, leaves, quote.batch.index).map(hex),
       seq: String(seq),
     },
-    pcrs: { sha256: Object.fromEntries(Object.entries(draft.pcrs).map(([pcr, value]) => [pcr, hex(value)])) },
+    pcrs: { sha256: Object.fromEntries(Object.entries(pcrs).map(([pcr, value]) => [pcr, hex(value)])) },
     seq: quote.seq,
     signature: hex(tpm.sign(attest)),
     ...structuredClone(joined),

@@ -97,6 +97,15 @@ test('the example of a warm start is that of vectors/record/warm-start', async (
   expect(exampleOf(page, '## 6 Warm starts')).toBe(canonical(document?.computation.start))
 })
 
+test('the example of host rules is that of vectors/record/host-changed-recorded', async () => {
+  const { document } = await verifyRecord(
+    bytesSource(readFileSync(join(folder, 'host-changed-recorded', 'input.reprise'))),
+    { crypto: nodeCrypto },
+  )
+  const page = readFileSync(join(folder, '../../spec', 'computation.md'), 'utf8')
+  expect(exampleOf(page, '## 7 Host rules')).toContain(canonical(document?.computation.host))
+})
+
 /** The indented lines of a section, joined. */
 function exampleOf(page: string, heading: string): string {
   const section = page.split(heading)[1].split('\n## ')[0]

@@ -137,6 +137,10 @@ function addRun(program: Command): void {
     )
     .addOption(keep())
     .option('--no-snapshots', 'take none: the run cannot be gone on with after a crash, nor repeated in parts')
+    .option(
+      '--host-rules <file>',
+      'what the host must show, in YAML or JSON: computation.md, section 7; else nothing begins',
+    )
     .option('--no-write-back', 'leave the outputs out of the working folder')
     .addOption(json())
     .action(acting('run', () => import('./commands/run.ts')))
@@ -180,6 +184,7 @@ function addReaders(program: Command): void {
     .argument('<record...>', 'records, and folders whose *.reprise files are meant')
     .addOption(trust())
     .option('--require-enrolment', 'a host that enrolled itself is not enough')
+    .option('--host-rules <file>', 'what you demand of the hosts; without it nothing counts as measured')
     .option('--jobs <n>', 'how many records at the same time (default: as many as there are processors)', jobs)
     .addOption(json())
     .action(acting('verify', () => import('./commands/verify.ts')))
@@ -225,11 +230,15 @@ function addReaders(program: Command): void {
     .description('the evidence in the form of other tools, or a run that left no record as one')
     .argument('<record>', 'for --format record: the beginning of a run id, or last')
     .addOption(
-      new Option('--format <format>', 'tpm2: a folder for tpm2_checkquote; record: the record of a run on this host')
-        .choices(['tpm2', 'record'])
+      new Option(
+        '--format <format>',
+        'tpm2: a folder for tpm2_checkquote; cel: the logs of its hosts as Canonical Event Log; record: the record of a run on this host',
+      )
+        .choices(['tpm2', 'record', 'cel'])
         .makeOptionMandatory(),
     )
     .option('-o, --output <path>', 'the folder or file to make (default: the name of the record or run)')
+    .option('--attempt <n>', 'for --format cel: whose host (default: the last)', wholeNumber)
     .addOption(
       new Option('--attach <what>', 'what a record carries; resume: all that going on needs')
         .choices(ATTACH)
@@ -253,6 +262,13 @@ function addMachine(program: Command): void {
     .description('tier, EK certificate, AK, PCRs, clock, lockout state')
     .addOption(json())
     .action(acting('host show', () => import('./commands/host-show.ts')))
+  host
+    .command('attest')
+    .description('what this host shows of its boot, its engine and itself; what is unknown, and why')
+    .option('--rules <file>', 'say which of these rules hold')
+    .option('-o, --output <file>', 'write the quote, the registers and the facts as JSON')
+    .addOption(json())
+    .action(acting('host attest', () => import('./commands/host-attest.ts')))
   host
     .command('enroll')
     .description('have an authority vouch for this host')

@@ -9,3 +9,4 @@ export { assert, EvidenceError, RepriseError, type CoreErrorCode, type ErrorDeta
 export * from './tpm/index.ts'
 export * from './verify/index.ts'
 export * from './event-log/index.ts'
+export * from './environment/index.ts'

@@ -35,6 +35,8 @@ export interface HostPaths {
   readonly batchSeq: string
   /** What was last seen of the TPM's power cycles and counter. */
   readonly power: string
+  /** What the host measured of itself since its TPM was started. */
+  readonly ownLog: string
   /** State of the software TPM. */
   readonly swtpm: string
 }
@@ -55,6 +57,7 @@ export function hostPaths(home: string): HostPaths {
     lockoutAuth: join(tpm, 'lockout.auth'),
     batchSeq: join(tpm, 'batch-seq'),
     power: join(tpm, 'power.json'),
+    ownLog: join(tpm, 'own-log.json'),
     swtpm: join(tpm, 'swtpm'),
   }
   // The longest socket is that of swtpm, which lies in the folder of its state.

@@ -26,6 +26,7 @@ const KINDS = {
   WARM_START: 'unknown', // a warm start that the program does not come to
   RUN_UNKNOWN: 'usage', // no run of that name
   NOT_RESUMABLE: 'input', // a run that cannot be gone on with
+  HOST_RULES: 'input', // this host is not one that the computation demands
   ALARMED: 'input', // stopped by a determinism alarm that nobody has discarded
   FORKED: 'input', // gone on with twice: neither is the beginning of the other
   RUN_BUSY: 'input', // another process is at work on it

@@ -10,7 +10,7 @@ export {
 } from './collect/index.ts'
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
-export { defineCommand, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
+export { defineCommand, readHostRules, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
 export {
   callSentence,
   difference,
@@ -22,7 +22,8 @@ export {
   type StepPlace,
 } from './difference/index.ts'
 export { readFailure, RunnerError, writeFailure, type RunnerErrorCode, type RunnerErrorKind } from './error.ts'
-export { exportRecord, exportRun } from './export/index.ts'
+export { exportCel, exportRecord, exportRun } from './export/index.ts'
+export { lookAtHost, ruleText, tierOf, type HostChange, type HostLook } from './host/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
 export type { KeepSnapshots } from './journal/index.ts'
 export { startEngineThreadEarly } from './machine/index.ts'

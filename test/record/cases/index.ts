@@ -5,6 +5,7 @@ import { enrolledCases } from './enrolled.ts'
 import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
 import { powerCases } from './power.ts'
+import { hostCases } from './hosts.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
@@ -21,6 +22,7 @@ export const recordCases: readonly RecordCase[] = [
   ...resumedCases,
   ...powerCases,
   ...warmCases,
+  ...hostCases,
   ...enrolledCases,
   ...certificateCases,
 ]

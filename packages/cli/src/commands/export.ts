@@ -1,6 +1,6 @@
 /** `reprise export`: the evidence in the form of other tools, or a run that left no record as one. */
 import { basename, resolve } from 'node:path'
-import { exportRecord, exportRun, findRun, loadRecord, RunnerError, type AttachLevel } from '@reprise/runner'
+import { exportCel, exportRecord, exportRun, findRun, loadRecord, RunnerError, type AttachLevel } from '@reprise/runner'
 import { createContext, openStore } from '../context.ts'
 import { EXIT_YES } from '../exit.ts'
 import { advise, bytes, count, safe, shortPath } from '../print/format.ts'
@@ -8,7 +8,8 @@ import { isRunName } from '../run-name.ts'
 import { freeRecordPath } from '../print/run-result.ts'
 
 interface ExportOptions {
-  readonly format: 'tpm2' | 'record'
+  readonly format: 'tpm2' | 'record' | 'cel'
+  readonly attempt?: number
   readonly output?: string
   readonly attach: AttachLevel
   readonly json?: boolean
@@ -16,6 +17,7 @@ interface ExportOptions {
 
 export async function action(options: object, [name = '']: readonly string[]): Promise<number> {
   const given = options as ExportOptions
+  if (given.format === 'cel') return await toCel(given, name)
   return given.format === 'tpm2' ? await toTpm2(given, name) : await toRecord(given, name)
 }
 
@@ -33,6 +35,21 @@ async function toTpm2({ output, json = false }: ExportOptions, path: string): Pr
   else
     process.stdout.write(
       `${count(attestations, 'attestation')} in ${safe(shortPath(folder))}; ${readme} how to check them\n`,
+    )
+  return EXIT_YES
+}
+
+async function toCel({ output, attempt, json = false }: ExportOptions, path: string): Promise<number> {
+  await using record = await loadRecord(path)
+  const number = attempt ?? record.document.attempts.length
+  const file = resolve(output ?? `${basename(path).replace(/\.reprise$/, '')}.cel.json`)
+  const records = await exportCel(record, number, file)
+  if (json) {
+    const document = { schema: 'reprise/export-result/v1', format: 'cel', file, attempt: number, records }
+    process.stdout.write(`${JSON.stringify(document)}\n`)
+  } else
+    process.stdout.write(
+      `${count(records, 'record')} in ${safe(shortPath(file))}, of attempt ${number}: what the host says; reprise verify holds it against the quotes\n`,
     )
   return EXIT_YES
 }

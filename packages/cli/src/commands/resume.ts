@@ -53,19 +53,30 @@ export async function action(options: object, [name = '']: readonly string[]): P
     }
     return await goOn(given, context, await findRun(context.home, name), undefined)
   }
-  const refused = await refusal(name, given)
-  if (refused !== undefined) return refused
+  const verified = await refusal(name, given)
+  if (typeof verified === 'number') return verified
   await using record = await loadRecord(name)
-  return await goOn(given, context, record.document.run, record)
+  return await goOn(given, context, record.document.run, { record, stoppedAt: stoppedAt(verified) })
 }
 
 /** What one expects of a run that is to be gone on with. */
-const EXPECTED: readonly Finding['code'][] = ['INCOMPLETE', 'UNSIGNED_TAIL']
+const EXPECTED: readonly Finding['code'][] = ['HOST_CHANGED', 'INCOMPLETE', 'UNSIGNED_TAIL']
 
-/** @returns The exit code when evidence stands against going on. */
-async function refusal(path: string, { trust, json = false }: ResumeOptions): Promise<number | undefined> {
+/** Attempts that were stopped because of their host, and the checkpoint whose attestation shows it. */
+function stoppedAt({ attempts, document }: VerifyResult): ReadonlyMap<number, number> {
+  if (document?.computation.host?.onChange !== 'stop') return new Map()
+  return new Map(
+    attempts.flatMap(({ attempt, unmetAt }): [number, number][] => {
+      const isRepetition = (document.attempts[attempt - 1]?.environment.repeats ?? null) !== null
+      return unmetAt === null || isRepetition ? [] : [[attempt, unmetAt.seq]]
+    }),
+  )
+}
+
+/** @returns The exit code when evidence stands against going on, else what was found. */
+async function refusal(path: string, { trust, json = false }: ResumeOptions): Promise<number | VerifyResult> {
   const result = await verifyFile(path, trust === undefined ? {} : { trust })
-  if (isGoodEnough(result)) return undefined
+  if (isGoodEnough(result)) return result
   if (json) process.stdout.write(`${JSON.stringify(verifyAnswer(path, result))}\n`)
   else printVerdict(path, result)
   if (result.evidence === 'refuted') {
@@ -95,8 +106,9 @@ async function goOn(
   }: ResumeOptions,
   context: Context,
   run: string,
-  record: LoadedRecord | undefined,
+  from: { readonly record: LoadedRecord; readonly stoppedAt: ReadonlyMap<number, number> } | undefined,
 ): Promise<number> {
+  const record = from?.record
   const store = await openStore(context)
   const gathering = gatherProgress()
   const sources: BlobSources = {
@@ -107,11 +119,11 @@ async function goOn(
     signal: context.signal,
     onProgress: gathering.show,
   }
-  if (record !== undefined) {
-    const adopted = await adoptRun({ record, home: context.home, sources, discardAlarm }).finally(gathering.clear)
+  if (from !== undefined) {
+    const adopted = await adoptRun({ ...from, home: context.home, sources, discardAlarm }).finally(gathering.clear)
     advise(
       adopted === 'journal'
-        ? `this host has signed as much of the run as ${record.path} or more: it goes on from there`
+        ? `this host has signed as much of the run as ${from.record.path} or more: it goes on from there`
         : `the run is known on this host now; after a crash: reprise resume ${run.slice(0, 8)}`,
     )
   }

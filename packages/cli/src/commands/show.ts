@@ -2,6 +2,7 @@
 import {
   computationId,
   hex,
+  type AttemptHost,
   type Computation,
   type RecordDocument,
   type VerifyResult,
@@ -11,6 +12,7 @@ import { findRun, nodeCrypto, runtimeOf } from '@reprise/runner'
 import { createContext } from '../context.ts'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
 import { bytes, count, safe, short } from '../print/format.ts'
+import { hostRows, ruleRow } from '../print/host.ts'
 import { isRunName } from '../run-name.ts'
 import { showRunOfHost } from './show-run.ts'
 import { printVerdict, verifyFile } from './verify.ts'
@@ -24,9 +26,20 @@ export async function action(options: object, [path = '']: readonly string[]): P
   const result = await verifyFile(path)
   const { document, evidence } = result
   if (json) {
-    const { findings, checkpoints, attestations, snapshots, attached, cumulative, powerChanges } = result
+    const {
+      findings,
+      checkpoints,
+      attestations,
+      snapshots,
+      attached,
+      cumulative,
+      powerChanges,
+      hosts,
+      attempts,
+      measurer,
+    } = result
     process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, powerChanges, document, findings })}\n`,
+      `${JSON.stringify({ schema: 'reprise/show-result/v1', record: path, evidence, computation: result.computationId, cumulative, checkpoints, attestations, snapshots, attached, powerChanges, measurer, hosts, attempts, document, findings })}\n`,
     )
   } else {
     printVerdict(path, result)
@@ -54,6 +67,8 @@ function printDocument(document: RecordDocument, result: VerifyResult): void {
     const name = attempts.length === 1 ? 'host' : `attempt ${attempt}`
     rows.push([name, `${e.cpu}, ${e.platform} ${e.kernel} ${e.architecture}, Node ${e.node}, Reprise ${e.reprise}`])
     rows.push(['TPM', `${e.tpm.manufacturer} ${e.tpm.firmware} by ${e.tpm.transport}`])
+    const shown = result.attempts.find((each) => each.attempt === attempt)
+    if (shown !== undefined) rows.push(...shownHost(shown))
     if (e.repeats !== null) rows.push(['repeats', `run ${e.repeats}`])
     for (const run of e.follows) rows.push(['follows', `run ${run}`])
   }
@@ -65,6 +80,16 @@ function printDocument(document: RecordDocument, result: VerifyResult): void {
       rows.push(['output', `${path}  ${count(length, 'byte')}  ${short(sha256)}`])
   }
   for (const [name, value] of rows) process.stdout.write(`  ${name.padEnd(12)} ${safe(value)}\n`)
+}
+
+function shownHost(host: AttemptHost): [string, string][] {
+  const isGiven = host.logs.some((log) => log.kind === 'boot' && 'source' in log && log.source === 'user')
+  const changed = host.changed.map(({ pcr, firstSeq, times }): [string, string] => [
+    'changed',
+    `PCR ${pcr}, first seen at checkpoint ${firstSeq}, in ${count(times, 'attestation')}`,
+  ])
+  const rules = host.rules.map(ruleRow).map(([answer, text]): [string, string] => [`rule ${answer}`, text])
+  return [...hostRows(host, isGiven).map(([name, value]): [string, string] => [name, value]), ...rules, ...changed]
 }
 
 function warmRow({ arguments: args, snapshotRoot }: WarmStart): [string, string] {

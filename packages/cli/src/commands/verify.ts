@@ -1,7 +1,15 @@
 /** `reprise verify`: offline, of one record or many. */
 import { availableParallelism } from 'node:os'
-import { tellPowerChange, type Finding, type VerifyResult } from '@reprise/core'
-import { recordsIn, runtimeOf, verifyFile as verifyFileBy, verifyFiles, type VerifyPolicy } from '@reprise/runner'
+import { resolve } from 'node:path'
+import { tellPowerChange, type AttemptHost, type Finding, type VerifyResult } from '@reprise/core'
+import {
+  readHostRules,
+  recordsIn,
+  runtimeOf,
+  verifyFile as verifyFileBy,
+  verifyFiles,
+  type VerifyPolicy,
+} from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, EXIT_YES } from '../exit.ts'
 import { describeFailure, failureAnswer, printFailure } from '../print/failure.ts'
 import { count, paint, safe, short } from '../print/format.ts'
@@ -12,6 +20,8 @@ import { trustOf } from '../trust.ts'
 interface PolicyOptions {
   readonly trust?: readonly string[]
   readonly requireEnrolment?: boolean
+  /** A file. */
+  readonly hostRules?: string
 }
 
 interface VerifyCommandOptions extends PolicyOptions {
@@ -70,11 +80,12 @@ function printJson(document: object): void {
 }
 
 /** Read once, for all records. */
-async function policyOf({ trust, requireEnrolment }: PolicyOptions): Promise<VerifyPolicy> {
+async function policyOf({ trust, requireEnrolment, hostRules }: PolicyOptions): Promise<VerifyPolicy> {
   return {
     nowMs: Date.now(),
     ...(trust !== undefined && { trust: await trustOf(trust) }),
     ...(requireEnrolment === true && { requireEnrolment }),
+    ...(hostRules !== undefined && { hostRules: await readHostRules(resolve(hostRules), hostRules) }),
   }
 }
 
@@ -99,6 +110,7 @@ export function answer(path: string, result: VerifyResult): object {
     repetition: 'not-repeated',
     tier,
     measurer,
+    measurerWhy: result.measurerWhy,
     enrolment,
     checkpoints,
     signedCheckpoints: result.signedCheckpoints,
@@ -113,6 +125,7 @@ export function answer(path: string, result: VerifyResult): object {
     cumulative: result.cumulative,
     attestationKeys: result.akNames,
     hosts: result.hosts,
+    attempts: result.attempts,
     start: startAnswer(result),
     exactness: result.exactness,
     criteria: document?.computation.success ?? [],
@@ -152,6 +165,8 @@ export function printVerdict(path: string, result: VerifyResult): void {
     )
   for (const words of powerLines(result)) line(`  ${words}`)
   for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
+  if (result.measurer !== 'unmeasured') line(`  measured (${result.measurer}): ${result.measurerWhy}`)
+  for (const host of result.attempts) for (const text of hostLines(host)) line(`  ${safe(text)}`)
   if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
@@ -174,6 +189,22 @@ function powerLines({ powerChanges, counts }: VerifyResult): string[] {
 
 function enrolledHost({ name, authority, tier }: VerifyResult['hosts'][number]): string {
   return `host ${safe(name ?? '')}, ${tier} TPM, by the word of ${safe(authority ?? '')}`
+}
+
+/** In a line or two, where there is more than the host's own word. */
+function hostLines({ attempt, boot, rules }: AttemptHost): readonly string[] {
+  const lines: string[] = []
+  if (boot.kind === 'read') {
+    const { secureBoot } = boot.facts
+    const secure = secureBoot.known ? `Secure Boot ${secureBoot.value}` : `Secure Boot unknown (${secureBoot.why})`
+    lines.push(`attempt ${attempt} booted with ${secure}; reprise show has the rest`)
+  }
+  const met = rules.filter(({ answer }) => answer === 'met').length
+  if (rules.length > 0)
+    lines.push(
+      `attempt ${attempt} began on a host that met ${met} of the ${count(rules.length, 'rule')} of the computation`,
+    )
+  return lines
 }
 
 function segmentsLine({ segments: { total }, attached: { segments } }: VerifyResult): string {

@@ -1,8 +1,8 @@
 /** What `run` and `resume` say when they are done. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { RunResult, WriteBackResult } from '@reprise/runner'
-import { EXIT_INTERRUPTED, EXIT_TRAPPED } from '../exit.ts'
+import { ruleText, type RunResult, type WriteBackResult } from '@reprise/runner'
+import { EXIT_INTERRUPTED, EXIT_RUN_FAILED, EXIT_TRAPPED } from '../exit.ts'
 import { bytes, count, paint, safe, short, shortPath } from './format.ts'
 import { type Standing, weakestLink } from './tier.ts'
 
@@ -14,7 +14,8 @@ export function freeRecordPath(stem: string): string {
   }
 }
 
-export function exitCode({ outcome }: RunResult): number {
+export function exitCode({ outcome, hostChange }: RunResult): number {
+  if (hostChange !== undefined) return EXIT_RUN_FAILED
   if (outcome === undefined) return EXIT_INTERRUPTED
   return 'code' in outcome.exit ? outcome.exit.code & 0xff : EXIT_TRAPPED
 }
@@ -39,6 +40,7 @@ export function runAnswer(result: RunResult, { tier, enrolment }: Standing): obj
     notes: result.notes,
     tier,
     enrolment,
+    hostChange: result.hostChange ?? null,
     overhead: result.overhead,
   }
 }
@@ -66,6 +68,8 @@ export function printRunResult(
     line(
       `  ${Math.round(measureMs / 1000)} s of it went into comparing memory for what changed: ${safe(dirtyPages.why)}`,
     )
+  for (const rule of result.hostChange?.rules ?? [])
+    line(`  ${paint('red', 'the host changed', stderr)}: ${safe(ruleText(rule))}`)
   if (result.trapMessage !== undefined) line(`  the program was stopped: ${safe(result.trapMessage)}`)
   if (result.signedSeq + 1 < result.checkpoints) {
     line(
@@ -112,7 +116,8 @@ const NOTES: Readonly<Record<string, string>> = {
   LIMIT: 'a limit was reached',
 }
 
-function headline({ outcome }: RunResult): string {
+function headline({ outcome, hostChange }: RunResult): string {
+  if (hostChange !== undefined) return `stopped at checkpoint ${hostChange.seq}`
   if (outcome === undefined) return 'interrupted'
   return 'code' in outcome.exit ? `exited ${outcome.exit.code}` : `trapped: ${outcome.exit.trap}`
 }

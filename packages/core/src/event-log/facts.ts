@@ -89,9 +89,14 @@ function serves({ comparison }: Asked, bank: BankName): boolean {
 
 function nothingKnown({ comparison }: Asked): BootFacts {
   const weak = comparison.registers.some(({ bank, state }) => bank === 'sha1' && state.kind !== 'no-bank')
-  const nothing = unknown(
+  return factsUnknown(
     weak ? 'only SHA-1 registers were quoted and logged, and SHA-1 collides' : 'the log has no bank that was quoted',
   )
+}
+
+/** Where no log says anything. */
+export function factsUnknown(why: string): BootFacts {
+  const nothing = unknown(why)
   const facts = { secureBoot: nothing, applications: nothing, commandLines: nothing, files: nothing, sections: nothing }
   return { bank: undefined, ...facts, notes: [] }
 }

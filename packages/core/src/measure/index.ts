@@ -1,6 +1,7 @@
 export { bootDigest, countDigest, joinedDigest, type Count, type CountPurpose } from './joined.ts'
 export {
   attestationDigest,
+  attestDigest,
   batchDigest,
   computationId,
   cumulativeChain,

@@ -257,6 +257,14 @@ export function hostId(akName: Uint8Array, sha256: Sha256): Uint8Array {
   return sha256(tuple('reprise/host/v1').sized(akName).done())
 }
 
+/** The qualifying data of a quote that shows the state of a host to whoever asks, by their nonce (spec/measurement.md §6). */
+export function attestDigest(
+  asked: { readonly hostId: Uint8Array; readonly nonce: Uint8Array },
+  sha256: Sha256,
+): Uint8Array {
+  return sha256(tuple('reprise/attest/v1').raw(asked.hostId).raw(asked.nonce).done())
+}
+
 /** The qualifying data of a quote over a batch of heads (spec/measurement.md §6). */
 export function batchDigest(
   batch: { readonly hostId: Uint8Array; readonly seq: bigint; readonly root: Uint8Array },

@@ -1,4 +1,5 @@
 /** Decodes a computation, exactly. Format: spec/computation.md. */
+import { decodeHostRules } from '../environment/host-rules.ts'
 import {
   absolutePath,
   bool,
@@ -38,6 +39,7 @@ import type {
  */
 export function decodeComputation(value: unknown, path = '$'): Computation {
   const isWarm = isObject(value) && Object.hasOwn(value, 'start')
+  const hasRules = isObject(value) && Object.hasOwn(value, 'host')
   const computation = fields(value, path, [
     'arguments',
     'checkpoints',
@@ -53,6 +55,7 @@ export function decodeComputation(value: unknown, path = '$'): Computation {
     'stdin',
     'success',
     ...(isWarm ? (['start'] as const) : []),
+    ...(hasRules ? (['host'] as const) : []),
   ])
   const bounds = fields(computation.limits, `${path}.limits`, ['memoryPages', 'stackSlots'])
   const decoded: Computation = {
@@ -73,9 +76,11 @@ export function decodeComputation(value: unknown, path = '$'): Computation {
     checkpoints: decodePolicy(computation.checkpoints, `${path}.checkpoints`),
     success: decodeCriteria(computation.success, `${path}.success`),
   }
-  return isWarm
-    ? { ...decoded, start: decodeStart(computation.start, `${path}.start`, decoded.mounts.length) }
-    : decoded
+  return {
+    ...decoded,
+    ...(isWarm && { start: decodeStart(computation.start, `${path}.start`, decoded.mounts.length) }),
+    ...(hasRules && { host: decodeHostRules(computation.host, `${path}.host`) }),
+  }
 }
 
 function decodeArguments(value: unknown, path: string): readonly string[] {

@@ -51,6 +51,7 @@ const ENVIRONMENT = {
   ekCertificate: D,
   follows: [D],
   kernel: '6.1.0',
+  logs: [{ kind: 'ima', leftOut: 'too-large' }],
   node: '26.10.0',
   platform: 'linux',
   repeats: D,

@@ -15,7 +15,18 @@ import {
   sortedFilePaths,
   wrong,
 } from './shape.ts'
-import type { Attempt, Environment, Exit, Outcome, OutcomeOutput, RecordDocument, RecordHost } from './types.ts'
+import {
+  LEFT_OUT,
+  LOG_KINDS,
+  type Attempt,
+  type Environment,
+  type EnvironmentLog,
+  type Exit,
+  type Outcome,
+  type OutcomeOutput,
+  type RecordDocument,
+  type RecordHost,
+} from './types.ts'
 
 const U32_MAX = 2 ** 32 - 1
 
@@ -113,6 +124,7 @@ export function decodeEnvironment(value: unknown, path = '$'): Environment {
     'ekCertificate',
     'follows',
     'kernel',
+    'logs',
     'node',
     'platform',
     'repeats',
@@ -134,6 +146,7 @@ export function decodeEnvironment(value: unknown, path = '$'): Environment {
     ekCertificate: nullable(environment.ekCertificate, `${path}.ekCertificate`, digest),
     follows: list(environment.follows, `${path}.follows`, limits.FOLLOWS_MAX, digest),
     kernel: word('kernel'),
+    logs: decodeLogs(environment.logs, `${path}.logs`),
     node: word('node'),
     platform: word('platform'),
     repeats: nullable(environment.repeats, `${path}.repeats`, digest),
@@ -147,6 +160,36 @@ export function decodeEnvironment(value: unknown, path = '$'): Environment {
     },
     v8: word('v8'),
   }
+}
+
+function decodeLogs(value: unknown, path: string): readonly EnvironmentLog[] {
+  const logs = list(value, path, LOG_KINDS.length, decodeLog)
+  for (const [i, { kind }] of logs.entries()) {
+    if (i > 0 && logs[i - 1].kind >= kind) throw wrong(`${path}[${i}].kind`, 'does not ascend')
+  }
+  return logs
+}
+
+function decodeLog(value: unknown, path: string): EnvironmentLog {
+  if (isObject(value) && Object.hasOwn(value, 'leftOut')) {
+    const log = fields(value, path, ['kind', 'leftOut'])
+    return {
+      kind: oneOf(log.kind, `${path}.kind`, LOG_KINDS),
+      leftOut: oneOf(log.leftOut, `${path}.leftOut`, LEFT_OUT),
+    }
+  }
+  const log = fields(value, path, ['kind', 'lengthBytes', 'sha256', 'source'])
+  return {
+    kind: oneOf(log.kind, `${path}.kind`, LOG_KINDS),
+    lengthBytes: integer(log.lengthBytes, `${path}.lengthBytes`, { min: 0, max: limits.LOG_BYTES_MAX }),
+    sha256: digest(log.sha256, `${path}.sha256`),
+    source: oneOf(log.source, `${path}.source`, ['host', 'user']),
+  }
+}
+
+/** The entry of a log: by its digest, so that attempts on one host share it. */
+export function logEntryName(sha256: string): string {
+  return `evidence/log-${sha256}`
 }
 
 /** ISO 8601 in UTC, whole seconds, of a day that exists. */

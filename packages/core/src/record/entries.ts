@@ -4,10 +4,18 @@ import { canonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import { blobsOf, type BlobUses } from './blobs.ts'
 import { crateOf } from './crate.ts'
-import { decodeRecordDocument } from './document.ts'
+import { decodeRecordDocument, logEntryName } from './document.ts'
 import { encodeLine } from './lines.ts'
 import { manifestBlobs } from './snapshot.ts'
-import type { Attestation, Checkpoint, RecordDocument, Snapshot, SnapshotManifest } from './types.ts'
+import type {
+  Attestation,
+  Checkpoint,
+  Environment,
+  EnvironmentLog,
+  RecordDocument,
+  Snapshot,
+  SnapshotManifest,
+} from './types.ts'
 import type { ZipInput } from './zip/index.ts'
 
 export const CRATE_ENTRY = 'ro-crate-metadata.json'
@@ -21,7 +29,7 @@ export function blobEntryName(sha256: string): string {
 }
 
 /** All entries that a record must have, in their order; blobs, sorted, come after them. */
-export function requiredEntryNames(document: Pick<RecordDocument, 'hosts'>): string[] {
+export function requiredEntryNames(document: Pick<RecordDocument, 'attempts' | 'hosts'>): string[] {
   return [
     CRATE_ENTRY,
     RECORD_ENTRY,
@@ -33,11 +41,17 @@ export function requiredEntryNames(document: Pick<RecordDocument, 'hosts'>): str
 }
 
 /** Sorted, as they stand in a record. */
-export function evidenceEntryNames({ hosts }: Pick<RecordDocument, 'hosts'>): string[] {
-  return byNameBytes(
-    hosts.flatMap(({ ak, certificates, ek }) => [ak, ...certificates, ...(ek === null ? [] : [ek])]),
-    (name) => name,
-  )
+export function evidenceEntryNames({ attempts, hosts }: Pick<RecordDocument, 'attempts' | 'hosts'>): string[] {
+  const ofHosts = hosts.flatMap(({ ak, certificates, ek }) => [ak, ...certificates, ...(ek === null ? [] : [ek])])
+  const logs = attempts.flatMap(({ environment }) => carriedLogs(environment).map(({ sha256 }) => logEntryName(sha256)))
+  return byNameBytes([...ofHosts, ...new Set(logs)], (name) => name)
+}
+
+type CarriedLog = Extract<EnvironmentLog, { readonly sha256: string }>
+
+/** Those logs of an environment that a record carries. */
+export function carriedLogs({ logs }: Pick<Environment, 'logs'>): readonly CarriedLog[] {
+  return logs.flatMap((log) => ('sha256' in log ? [log] : []))
 }
 
 function byNameBytes<T>(items: readonly T[], nameOf: (item: T) => string): T[] {
@@ -65,7 +79,7 @@ export interface RecordParts {
   /** Those manifests, by digest, that are among the blobs: what they name may be attached as well. */
   readonly manifests?: ReadonlyMap<string, SnapshotManifest>
   readonly attestations: Items<Attestation>
-  /** By entry name, exactly those that the hosts of the document name. */
+  /** By entry name, exactly those that the hosts and environments of the document name. */
   readonly evidence: ReadonlyMap<string, Uint8Array>
   /** In any order. */
   readonly blobs: readonly AttachedBlob[]

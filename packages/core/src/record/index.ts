@@ -10,11 +10,13 @@ export {
   decodeOutcome,
   decodeRecordDocument,
   hostEntryNames,
+  logEntryName,
 } from './document.ts'
 export {
   assembleRecord,
   ATTESTATIONS_ENTRY,
   blobEntryName,
+  carriedLogs,
   CHECKPOINTS_ENTRY,
   CRATE_ENTRY,
   evidenceEntryNames,

@@ -26,6 +26,8 @@ export const CHECKPOINTS_BYTES_MAX = 2048 * MiB
 export const ATTESTATIONS_BYTES_MAX = 1024 * MiB
 export const SNAPSHOTS_BYTES_MAX = 16 * MiB
 export const EVIDENCE_BYTES_MAX = 16 * MiB
+/** A log of a host; a list of IMA that is larger is left out. */
+export const LOG_BYTES_MAX = 16 * MiB
 /** Certificates of one host: the attestation key's and its issuers, without the root. */
 export const HOST_CERTIFICATES_MAX = 4
 /** A line of checkpoints.jsonl, snapshots.jsonl or attestations.jsonl. */

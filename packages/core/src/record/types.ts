@@ -1,4 +1,5 @@
 /** The shapes of computation, record and journal. Formats: spec/computation.md, spec/record.md. */
+import type { HostRules } from '../environment/host-rules.ts'
 
 export interface BlobRef {
   readonly lengthBytes: number
@@ -70,6 +71,8 @@ export interface Computation {
   readonly success: readonly Criterion[]
   /** Absent when it begins at its program's beginning. */
   readonly start?: WarmStart
+  /** Absent when any host will do. */
+  readonly host?: HostRules
 }
 
 export type TrapReason = string
@@ -89,6 +92,24 @@ export interface Outcome {
   readonly outputs: readonly OutcomeOutput[]
 }
 
+export const LOG_KINDS = ['boot', 'ima', 'own'] as const
+
+/**
+ * A log of the host, as it was found when the attempt began. `source`: where the kernel or the host itself keeps it, or a file that
+ * the user named.
+ */
+export type EnvironmentLog =
+  | {
+      readonly kind: (typeof LOG_KINDS)[number]
+      readonly lengthBytes: number
+      readonly sha256: string
+      readonly source: 'host' | 'user'
+    }
+  /** There is one, and the record does not carry it. */
+  | { readonly kind: (typeof LOG_KINDS)[number]; readonly leftOut: (typeof LEFT_OUT)[number] }
+
+export const LEFT_OUT = ['too-large', 'unreadable'] as const
+
 export interface Environment {
   readonly schema: 'reprise/environment/v1'
   readonly architecture: string
@@ -98,6 +119,8 @@ export interface Environment {
   readonly ekCertificate: string | null
   readonly follows: readonly string[]
   readonly kernel: string
+  /** At most one of each kind, in the order of their names. */
+  readonly logs: readonly EnvironmentLog[]
   readonly node: string
   readonly platform: string
   readonly repeats: string | null

@@ -13,17 +13,16 @@ import {
 import { rootFromPath, treeHash, type TreeHash } from '../merkle/index.ts'
 import { ATTESTATIONS_ENTRY, RECORD_ENTRY, type Attestation, type RecordDocument } from '../record/index.ts'
 import { decodeTpmsAttest, pcrDigest, TPM_ALG, TPM_ST, type TpmsAttest, type TpmsQuoteInfo } from '../tpm/index.ts'
+import { demandedRegisters, FIRMWARE_PCRS } from '../environment/index.ts'
 import type { CheckpointWalk } from './checkpoints.ts'
 import type { FindingCode, Findings } from './findings.ts'
 import type { AttestationKey } from './host.ts'
+import type { HostChecks } from './host-state.ts'
 import { AttestationOrder } from './order.ts'
 import type { HostCount, PowerChange } from './power.ts'
 import { SignatureChecks } from './signatures.ts'
 import type { SnapshotWalk } from './snapshots.ts'
 import { checkStatements, type StatementFacts } from './statements.ts'
-
-/** The registers that every quote must cover: firmware, its configuration and boot. */
-const PCRS_AT_LEAST = [0, 1, 2, 3, 4, 5, 6, 7]
 
 export class AttestationChecks {
   readonly #document: RecordDocument
@@ -37,6 +36,9 @@ export class AttestationChecks {
   readonly #environmentDigests: readonly Uint8Array[]
   readonly #order: AttestationOrder
   readonly #signatures: SignatureChecks
+  readonly #hosts: HostChecks
+  /** The registers that every quote must cover. */
+  readonly #pcrsAtLeast: readonly number[]
   #previous: Uint8Array = ZERO_DIGEST
   #shown: ShownPcrs | undefined
   count = 0
@@ -51,6 +53,7 @@ export class AttestationChecks {
     readonly findings: Findings
     readonly walk: CheckpointWalk
     readonly snapshots: SnapshotWalk
+    readonly hosts: HostChecks
   }) {
     const { document, crypto } = from
     this.#document = document
@@ -64,6 +67,8 @@ export class AttestationChecks {
     this.#environmentDigests = document.attempts.map(({ environment }) => environmentDigest(environment, crypto.sha256))
     this.#order = new AttestationOrder(document.attempts)
     this.#signatures = new SignatureChecks(crypto)
+    this.#hosts = from.hosts
+    this.#pcrsAtLeast = [...new Set([...FIRMWARE_PCRS, ...demandedRegisters(document.computation.host)])]
   }
 
   /** The last checkpoint that an attestation covers; -1 when there is none. */
@@ -101,7 +106,8 @@ export class AttestationChecks {
       add('ATTEST', "the signer is not the host's key in the endorsement hierarchy")
     const statements = await this.#checkStatements(attestation, key, add)
     for (const { code, message } of this.#order.check(attestation, attest?.clockInfo, statements)) add(code, message)
-    if (attest !== undefined) this.#checkPcrs(attest.attested, attestation, add)
+    if (attest !== undefined && this.#checkPcrs(attest.attested, attestation, add))
+      await this.#hosts.check(attestation, attest.clockInfo, path)
     await this.#checkBatch(attestation, { attest, key, add })
     this.#previous = attestationDigest(attestBytes, signatureBytes, this.#crypto.sha256)
     this.first ??= attestation
@@ -111,6 +117,7 @@ export class AttestationChecks {
   /** To be called after the last attestation. */
   async end(): Promise<void> {
     await this.#signatures.end()
+    await this.#hosts.end()
     for (const { attempt, message } of this.#order.gaps)
       this.#findings.add('ATTEMPT_GAP', `${RECORD_ENTRY} $.attempts[${attempt - 1}]`, message)
     if (this.isBroken) return
@@ -150,15 +157,21 @@ export class AttestationChecks {
     })
   }
 
-  #checkPcrs(quote: TpmsQuoteInfo, { pcrs }: Attestation, add: (code: FindingCode, message: string) => void): void {
+  /** @returns Whether the values shown are those that were quoted, and enough. */
+  #checkPcrs(quote: TpmsQuoteInfo, { pcrs }: Attestation, add: (code: FindingCode, message: string) => void): boolean {
+    const fail = (message: string): false => {
+      add('PCRS', message)
+      return false
+    }
     // Registers seldom change during a run, and the decoder then gives the same object.
-    if (this.#shown?.pcrs !== pcrs) this.#shown = shownPcrs(pcrs, this.#crypto)
+    if (this.#shown?.pcrs !== pcrs) this.#shown = shownPcrs(pcrs, { atLeast: this.#pcrsAtLeast, crypto: this.#crypto })
     const { named, missing, digest } = this.#shown
     const [selection, ...others] = quote.pcrSelect
     const isExact = others.length === 0 && selection?.hash === TPM_ALG.SHA256 && selection.pcrs.join() === named
-    if (!isExact) return add('PCRS', 'the quote selects other registers than those whose values are shown')
-    if (missing.length > 0) return add('PCRS', `the quote does not cover PCR ${missing.join(', ')}`)
-    if (!equal(digest, quote.pcrDigest)) add('PCRS', 'the values shown do not hash to the digest that was quoted')
+    if (!isExact) return fail('the quote selects other registers than those whose values are shown')
+    if (missing.length > 0) return fail(`the quote does not cover PCR ${missing.join(', ')}`)
+    if (equal(digest, quote.pcrDigest)) return true
+    return fail('the values shown do not hash to the digest that was quoted')
   }
 
   async #checkBatch(
@@ -223,7 +236,10 @@ interface ShownPcrs {
   readonly digest: Uint8Array
 }
 
-function shownPcrs(pcrs: Attestation['pcrs'], { hash }: Crypto): ShownPcrs {
+function shownPcrs(
+  pcrs: Attestation['pcrs'],
+  { atLeast, crypto: { hash } }: { readonly atLeast: readonly number[]; readonly crypto: Crypto },
+): ShownPcrs {
   const named = Object.keys(pcrs.sha256)
     .map(Number)
     .sort((a, b) => a - b)
@@ -231,5 +247,5 @@ function shownPcrs(pcrs: Attestation['pcrs'], { hash }: Crypto): ShownPcrs {
   const selection = [{ hash: TPM_ALG.SHA256, pcrs: named }]
   const digest = pcrDigest({ hash, algorithm: 'sha256', selection, banks: { sha256 } })
   assert(digest !== undefined, 'every register that is selected has its value')
-  return { pcrs, named: named.join(), missing: PCRS_AT_LEAST.filter((pcr) => !named.includes(pcr)), digest }
+  return { pcrs, named: named.join(), missing: atLeast.filter((pcr) => !named.includes(pcr)), digest }
 }

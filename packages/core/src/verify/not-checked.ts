@@ -1,4 +1,5 @@
 /** What verification leaves open, said in every answer. */
+import type { MeasurerAnswer } from '../environment/index.ts'
 import type { RecordDocument } from '../record/index.ts'
 import type { OpenedSnapshots } from './open-snapshots.ts'
 
@@ -17,17 +18,19 @@ export function notCheckedIn(
     hasGaps,
     blobs,
     snapshots,
+    measurer,
     isRevocationChecked,
   }: {
     readonly hasGaps: boolean
     readonly blobs: { readonly named: number; readonly attached: number }
     readonly snapshots: OpenedSnapshots
+    readonly measurer: MeasurerAnswer
     readonly isRevocationChecked: boolean
   },
 ): NotChecked[] {
   const list: NotChecked[] = [
     { what: 'repetition', why: 'the states were not computed again; reprise repeat does it' },
-    { what: 'the host', why: 'who controls it may have invented the states: no measured boot is checked' },
+    { what: 'the host', why: hostWhy(measurer) },
     {
       what: 'other runs',
       why: 'the host may have run it more than once and shown one; its counter tells how often it began something',
@@ -59,4 +62,10 @@ export function notCheckedIn(
       why: `whether they give the states is only seen by going on from them; ${unattached} of ${named} are not attached`,
     })
   return list
+}
+
+function hostWhy({ measurer, why }: MeasurerAnswer): string {
+  if (measurer === 'unmeasured') return `who controls it may have invented the states: ${why}`
+  const until = measurer === 'boot' ? 'after it booted' : 'while it ran'
+  return `whether what your rules list is honest, and whether somebody took it over ${until}`
 }

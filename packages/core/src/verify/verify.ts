@@ -19,9 +19,11 @@ import { AttestationChecks } from './attestations.ts'
 import { checkBlobs } from './blobs.ts'
 import { CheckpointWalk } from './checkpoints.ts'
 import type { Finding, Findings } from './findings.ts'
+import type { HostRules, MeasurerAnswer } from '../environment/index.ts'
 import type { TrustPolicy } from '../certificates/index.ts'
 import type { Measurer, Tier } from '../certificates/tier.ts'
 import { readHosts } from './host.ts'
+import { HostChecks, type AttemptHost } from './host-state.ts'
 import { notCheckedIn, type NotChecked } from './not-checked.ts'
 import { openRecord, type OpenedRecord } from './open.ts'
 import type { HostCount, PowerChange } from './power.ts'
@@ -42,6 +44,8 @@ export interface VerifyOptions {
   readonly nowMs?: number
   /** A host that only enrolled itself is not enough, unless `trust` names its key. */
   readonly requireEnrolment?: boolean
+  /** What the reader demands of the hosts, besides what the computation does. Without it nothing counts as measured. */
+  readonly hostRules?: HostRules
   /** Called after every few of them. */
   readonly onProgress?: (progress: { readonly checkpoints: number; readonly attestations: number }) => void
 }
@@ -66,7 +70,9 @@ export interface AttachedSnapshots {
 export interface VerifyResult {
   readonly evidence: Evidence
   readonly tier: Tier
+  /** Who measured kernel and engine, by the rules of the reader; see docs/environment.md. */
   readonly measurer: Measurer
+  readonly measurerWhy: string
   /** `none`: nothing is signed at all. `self`: of at least one host nobody says who it is whom the reader trusts to. */
   readonly enrolment: 'self' | 'authority' | 'none'
   readonly hosts: readonly VerifiedHost[]
@@ -89,6 +95,8 @@ export interface VerifyResult {
   readonly cumulative: string | null
   /** One for each host: the Name of its attestation key, hex; null for a key that is none. */
   readonly akNames: readonly (string | null)[]
+  /** What is shown of the host of each attempt of which something is signed. */
+  readonly attempts: readonly AttemptHost[]
   /** Of a warm start: nobody but a repetition sees whether the program comes to it. Null when record.json could not be read. */
   readonly start: { readonly kind: 'cold' } | { readonly kind: 'warm'; readonly snapshotRoot: string } | null
   /** How exactly a repetition must agree, by the verifier's own table; null for unknown semantics. */
@@ -121,16 +129,17 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
   const keys = await readHosts(record, document, crypto)
   const snapshots = new SnapshotWalk(record, { computationId, crypto })
   const walk = new CheckpointWalk(record, document, { computationId, sha256: crypto.sha256, snapshots })
-  const checks = new AttestationChecks({ document, keys, crypto, findings, walk, snapshots })
+  const { trust, requireEnrolment = false, nowMs } = options
+  const isSigned = (record.entries.get(ATTESTATIONS_ENTRY)?.lengthBytes ?? 0) > 0
+  const request = { document, keys, crypto, trust, requireEnrolment, nowMs }
+  const trusted = isSigned ? await checkTrust(record, request) : { hosts: [], isRevocationChecked: false }
+  const states = new HostChecks({ record, document, crypto, hosts: trusted.hosts, reader: options.hostRules })
+  const checks = new AttestationChecks({ document, keys, crypto, findings, walk, snapshots, hosts: states })
   await checkAttestations(record, { checks, walk, onProgress: options.onProgress })
   await snapshots.end(walk, document)
   checkEnds(record, document, { checks, walk, crypto })
   const blobs = await checkBlobs(record, document, crypto)
-  const { trust, requireEnrolment = false, nowMs } = options
-  const request = { document, keys, crypto, trust, requireEnrolment, nowMs }
-  const { hosts, isRevocationChecked } =
-    checks.count > 0 ? await checkTrust(record, request) : { hosts: [], isRevocationChecked: false }
-  const host = ofHosts(hosts)
+  const host = ofHosts(checks.count > 0 ? trusted.hosts : [], states.measurer)
   if (checks.count > 0) checkRequirements(findings, host, trust)
   const list = findings.list()
   return {
@@ -144,6 +153,7 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
     runId: document.run,
     cumulative: walk.count === 0 ? null : hex(walk.cumulative),
     akNames: keys.map((key) => (key === undefined ? null : hex(key.name))),
+    attempts: states.attempts,
     start:
       document.computation.start === undefined
         ? { kind: 'cold' }
@@ -157,7 +167,8 @@ export async function verifyRecord(source: ZipSource, options: VerifyOptions): P
       hasGaps: checks.hasGaps,
       blobs,
       snapshots: record.snapshots,
-      isRevocationChecked,
+      isRevocationChecked: trusted.isRevocationChecked,
+      measurer: states.measurer,
     }),
   }
 }
@@ -248,11 +259,15 @@ function segmentsOf(
 }
 
 /** @param hosts - None when nothing is signed at all. */
-function ofHosts(hosts: readonly VerifiedHost[]): Pick<VerifyResult, 'tier' | 'measurer' | 'enrolment' | 'hosts'> {
+function ofHosts(
+  hosts: readonly VerifiedHost[],
+  { measurer, why }: MeasurerAnswer,
+): Pick<VerifyResult, 'tier' | 'measurer' | 'measurerWhy' | 'enrolment' | 'hosts'> {
   const isEnrolled = hosts.every(({ enrolment }) => enrolment === 'authority')
   return {
     tier: lowestTier(hosts),
-    measurer: 'unmeasured',
+    measurer,
+    measurerWhy: why,
     enrolment: hosts.length === 0 ? 'none' : isEnrolled ? 'authority' : 'self',
     hosts,
   }
@@ -267,7 +282,7 @@ function evidenceOf(findings: readonly Finding[]): Evidence {
 function unreadable(findings: Findings): VerifyResult {
   return {
     evidence: 'refuted',
-    ...ofHosts([]),
+    ...ofHosts([], { measurer: 'unmeasured', why: 'nothing could be read' }),
     checkpoints: 0,
     attestations: 0,
     signedCheckpoints: 0,
@@ -279,6 +294,7 @@ function unreadable(findings: Findings): VerifyResult {
     runId: null,
     cumulative: null,
     akNames: [],
+    attempts: [],
     start: null,
     exactness: null,
     powerChanges: [],

@@ -4,7 +4,7 @@
  */
 
 import { equal, fromHex, hex } from '@reprise/core'
-import { decodeCertificate, type Tier } from '@reprise/core/certificates'
+import { decodeCertificate } from '@reprise/core/certificates'
 import { makeCredential } from '@reprise/tpm'
 import { authorityId } from '../enrolment/chain.ts'
 import type { EnrolAnswer, EnrolChallenge, EnrolDecision, EnrolRequest } from '../enrolment/messages.ts'
@@ -13,7 +13,7 @@ import { readIfThere, writeAtomically } from '../files.ts'
 import { sha256 } from '../hashing.ts'
 import { toJson } from '../signer/decode.ts'
 import { makeAkCertificate } from './certificate.ts'
-import type { EkRoot, Event, Policy, RevocationReason } from './events.ts'
+import type { Event, Policy, RevocationReason } from './events.ts'
 import { authorityPaths, type AuthorityPaths, readSettings, type Settings } from './home.ts'
 import { type AuthorityKey, openKey } from './key.ts'
 import { checkQuote, readHostKeys } from './keys.ts'
@@ -21,6 +21,7 @@ import { AuthorityLog, type Transaction } from './log.ts'
 import { judge, others, refuse } from './policy.ts'
 import { refusal, refusalCode } from './refusal.ts'
 import { makeRevocationList } from './revocations.ts'
+import type { AuthorityWorld } from './world.ts'
 import { AuthorityState, type IssuedCertificate, isValid, type RequestState } from './state.ts'
 
 /** Unanswered challenges at a time. */
@@ -28,22 +29,6 @@ const OPEN_CHALLENGES_MAX = 10_000
 const SECRET_BYTES = 32
 const DAY_MS = 86_400_000
 const LIST_DAYS = 7
-
-/** The world outside, for tests to choose. */
-export interface AuthorityWorld {
-  readonly now: () => Date
-  readonly random: (lengthBytes: number) => Uint8Array
-  /** By the chain of the EK certificate; a key without one is `software`. */
-  readonly tierOf: (
-    ek: Pick<EnrolRequest, 'ekCertificate' | 'ekIssuers'>,
-    own: readonly EkRoot[],
-  ) => Promise<TierVerdict>
-}
-
-export interface TierVerdict {
-  readonly tier: Tier
-  readonly reason: string
-}
 
 export interface OpenAuthorityOptions {
   readonly home: string

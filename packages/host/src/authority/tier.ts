@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { builtInEkRoots, decodeCertificate, TIERS, tierOfEk } from '@reprise/core/certificates'
 import { nodeCrypto } from '../crypto.ts'
 import { HostError } from '../error.ts'
-import type { AuthorityWorld } from './authority.ts'
+import type { AuthorityWorld } from './world.ts'
 import type { EkRoot } from './events.ts'
 import { refusal } from './refusal.ts'
 

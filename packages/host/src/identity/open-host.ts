@@ -2,18 +2,21 @@
 
 import { constants } from 'node:fs'
 import { access, rm } from 'node:fs/promises'
-import { hostId, TPM_PT } from '@reprise/core'
+import { hostId, OWN_LOG_PCR, TPM_ALG, TPM_PT } from '@reprise/core'
 import {
   connect,
   DEVICE_PATH,
   flushAll,
   openDeviceTransport,
+  PcrExtend,
   ReadClock,
+  readPcrs,
   readProperties,
   swtpm,
   type Tpm,
   TpmError,
 } from '@reprise/tpm'
+import { OwnLogKeeper, type OwnRegister } from '../environment/own-log.ts'
 import { keepEnrolment, readEnrolment } from '../enrolment/kept.ts'
 import { HostError } from '../error.ts'
 import { syncFolder } from '../files.ts'
@@ -82,12 +85,14 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
       ...(options.afterStep !== undefined && { afterStep: options.afterStep }),
     })
     const quoter = new Quoter(open.tpm, identity.ak)
-    const quote: SigningHost['quote'] = (qualifyingData) => quoter.quote(qualifyingData)
+    const ownLog = new OwnLogKeeper(paths.ownLog, ownRegister(open.tpm))
+    const quote: SigningHost['quote'] = (qualifyingData, pcrs) => quoter.quote(qualifyingData, pcrs)
     return {
       get facts() {
         return facts()
       },
       quote,
+      measure: (measured) => ownLog.measure(measured),
       nextBatchSeq: () => batchSeq.next(),
       clock: async () => (await open.tpm.execute(ReadClock())).currentTime.clockInfo,
       boot: () => power.boot(),
@@ -108,6 +113,17 @@ export async function openHost(options: OpenHostOptions): Promise<SigningHost> {
   } catch (error) {
     await open.close().catch(() => undefined)
     throw error
+  }
+}
+
+function ownRegister(tpm: Tpm): OwnRegister {
+  return {
+    read: async () => {
+      const { resetCount, restartCount } = (await tpm.execute(ReadClock())).currentTime.clockInfo
+      const { sha256: bank } = await readPcrs(tpm, [{ hash: TPM_ALG.SHA256, pcrs: [OWN_LOG_PCR] }])
+      return { value: bank?.[OWN_LOG_PCR] ?? new Uint8Array(), resetCount, restartCount }
+    },
+    extend: (digest) => tpm.execute(PcrExtend({ pcrHandle: OWN_LOG_PCR, digests: { sha256: digest } })),
   }
 }
 

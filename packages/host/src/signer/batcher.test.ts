@@ -28,6 +28,7 @@ const newRun = (more: Partial<OpenRun> = {}): OpenRun => ({
   previous: ZERO_DIGEST,
   since: null,
   begun: true,
+  pcrs: [],
   ...more,
 })
 

@@ -37,7 +37,8 @@ export interface Quote extends TpmClock {
 export interface BatcherOptions {
   readonly hostId: Uint8Array
   readonly sha256: Sha256
-  readonly quote: (qualifyingData: Uint8Array) => Promise<Quote>
+  /** Of registers 0 to 7 and these. */
+  readonly quote: (qualifyingData: Uint8Array, pcrs: readonly number[]) => Promise<Quote>
   readonly nextBatchSeq: () => Promise<bigint>
   readonly boot: () => Promise<SignedBoot>
   readonly count: (count: Count) => Promise<CounterStatement>
@@ -167,7 +168,9 @@ export class Batcher {
       ),
     )
     const { root, paths } = inclusionPaths(hash, leaves)
-    const quote = await this.#options.quote(batchDigest({ hostId, seq, root }, sha256))
+    // One quote for all of them: each finds the registers that it needs, perhaps with more.
+    const pcrs = [...new Set(batch.flatMap(({ run }) => run.opened.pcrs))]
+    const quote = await this.#options.quote(batchDigest({ hostId, seq, root }, sha256), pcrs)
 
     const digest = attestationDigest(quote.attest, quote.signature, sha256)
     const going = batch.filter((waited) => this.#settle(waited, { quote, digest, boot }))

@@ -4,7 +4,7 @@
  */
 
 import type { Socket } from 'node:net'
-import { equal, hex } from '@reprise/core'
+import { equal, hex, type OwnMeasurement } from '@reprise/core'
 import { HostError, type HostErrorCode } from '../error.ts'
 import { prepareHome } from '../home.ts'
 import type { HostReport } from '../identity/report.ts'
@@ -19,6 +19,7 @@ import {
   type Endorsement,
   type Enrolment,
   type HostFacts,
+  type HostQuote,
   type Proof,
   type Request,
   type ToProve,
@@ -51,6 +52,18 @@ export interface Signer extends AsyncDisposable {
    * @throws {@link HostError} `CERTIFICATE` when they are not for this host's AK or do not hold.
    */
   keep(enrolment: Enrolment, options?: WaitOptions): Promise<void>
+  /**
+   * Has what is new of it extended into the register of the host's own log.
+   *
+   * @returns The log as it is now extended: canonical JSON.
+   * @throws {@link HostError} `LIMIT` when the log would become too long, `TPM_FAILED`, `SIGNER_LOST`.
+   */
+  measure(measured: readonly OwnMeasurement[], options?: WaitOptions): Promise<string>
+  /** @param asked - 32 bytes that the quote answers, and registers that it covers besides 0 to 7. */
+  attest(
+    asked: { readonly nonce: Uint8Array; readonly pcrs: readonly number[] },
+    options?: WaitOptions,
+  ): Promise<HostQuote>
   /**
    * Ends the signer; resolves when it has begun to leave.
    *
@@ -153,6 +166,19 @@ class SignerClient implements Signer, RunChannel {
     throw new HostError('PROTOCOL', { message: `The signer answered ${answer.type} instead of ${type}.` })
   }
 
+  async measure(measured: readonly OwnMeasurement[], options: WaitOptions = {}): Promise<string> {
+    const make = (request: number): Request => ({ type: 'measure', request, measured })
+    return (await this.#ask('measured', 'a measurement of the host', options, make)).log
+  }
+
+  async attest(
+    asked: { readonly nonce: Uint8Array; readonly pcrs: readonly number[] },
+    options: WaitOptions = {},
+  ): Promise<HostQuote> {
+    const make = (request: number): Request => ({ type: 'attest', request, ...asked })
+    return (await this.#ask('quote', 'a quote of the host', options, make)).quote
+  }
+
   /** Asks again, of the next signer, when the connection ends before the answer. */
   async #whileLost<T>(options: WaitOptions, ask: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
@@ -234,6 +260,8 @@ class SignerClient implements Signer, RunChannel {
         return
       case 'done':
       case 'report':
+      case 'measured':
+      case 'quote':
       case 'endorsement':
       case 'proof':
         this.#pending.get(answer.request)?.resolve(answer)

@@ -1,8 +1,9 @@
 /** One client of the signer: reads its requests, writes its answers, holds its runs. */
 
 import type { Socket } from 'node:net'
-import { hex } from '@reprise/core'
+import { attestDigest, hex, type OwnMeasurement } from '@reprise/core'
 import { HostError } from '../error.ts'
+import { sha256 } from '../hashing.ts'
 import { isOlder } from '../power/known.ts'
 import { type BatchedRun, rolledBack } from './batcher.ts'
 import { LineReader, writeLine } from './lines.ts'
@@ -88,6 +89,12 @@ export class Connection {
       case 'show':
         this.#answer(request.request, this.#show(request.request))
         return
+      case 'measure':
+        this.#answer(request.request, this.#measure(request.request, request.measured))
+        return
+      case 'attest':
+        this.#answer(request.request, this.#attest(request))
+        return
       case 'endorsement':
       case 'prove':
       case 'keep':
@@ -159,6 +166,18 @@ export class Connection {
   async #show(request: number): Promise<Answer> {
     const host = await this.#server.host
     return { type: 'report', request, report: await host.report() }
+  }
+
+  async #measure(request: number, measured: readonly OwnMeasurement[]): Promise<Answer> {
+    const host = await this.#server.host
+    return { type: 'measured', request, log: await host.measure(measured) }
+  }
+
+  async #attest({ request, nonce, pcrs }: Request & { readonly type: 'attest' }): Promise<Answer> {
+    const host = await this.#server.host
+    const quoted = await host.quote(attestDigest({ hostId: host.facts.hostId, nonce }, sha256), pcrs)
+    const { attest, signature } = quoted
+    return { type: 'quote', request, quote: { attest, signature, pcrs: quoted.pcrs } }
   }
 
   async #enrol(asked: Request & { readonly type: 'endorsement' | 'prove' | 'keep' }): Promise<Answer> {

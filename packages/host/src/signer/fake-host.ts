@@ -56,6 +56,10 @@ export class FakeHost implements SigningHost {
     return { attest, signature: Uint8Array.of(9), pcrs: { '0': '00'.repeat(32) }, resetCount, restartCount, clock }
   }
 
+  async measure(): Promise<string> {
+    return '[]'
+  }
+
   async nextBatchSeq(): Promise<bigint> {
     return this.#batches++
   }

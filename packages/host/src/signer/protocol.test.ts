@@ -29,6 +29,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
       fc.record({ resetCount: count, restartCount: count, clock: fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }) }),
     ),
     begun: fc.boolean(),
+    pcrs: fc.array(fc.nat(23), { maxLength: 24 }),
   }),
   fc.record({
     type: fc.constant('head' as const),
@@ -42,6 +43,20 @@ const request: fc.Arbitrary<Request> = fc.oneof(
   fc.record({ type: fc.constant('closeRun' as const), runId: digest }),
   fc.record({ type: fc.constant('show' as const), request: seq }),
   fc.record({ type: fc.constant('stop' as const), request: seq }),
+  fc.record({
+    type: fc.constant('measure' as const),
+    request: seq,
+    measured: fc.array(
+      fc.record({ kind: fc.constant('rewriter' as const), version: fc.string({ minLength: 1, maxLength: 8 }) }),
+      { maxLength: 4 },
+    ),
+  }),
+  fc.record({
+    type: fc.constant('attest' as const),
+    request: seq,
+    nonce: digest,
+    pcrs: fc.array(fc.nat(23), { maxLength: 24 }),
+  }),
   fc.record({ type: fc.constant('endorsement' as const), request: seq }),
   fc.record({
     type: fc.constant('prove' as const),

@@ -5,7 +5,15 @@
  * qualifying data itself (spec/measurement.md §6).
  */
 
-import { type Attestation, type BootStatement, type CounterStatement, RepriseError } from '@reprise/core'
+import {
+  type Attestation,
+  type BootStatement,
+  type CounterStatement,
+  decodeOwnMeasurement,
+  OWN_LOG_BYTES_MAX,
+  type OwnMeasurement,
+  RepriseError,
+} from '@reprise/core'
 import { TpmError } from '@reprise/tpm'
 import {
   akCertificate,
@@ -18,6 +26,7 @@ import {
   TPM_BYTES_MAX,
 } from '../enrolment/messages.ts'
 import { HostError, isHostErrorCode } from '../error.ts'
+import { sha256 } from '../hashing.ts'
 import type { HostReport } from '../identity/report.ts'
 import {
   bigDecimal,
@@ -40,7 +49,7 @@ import {
 
 export const PROTOCOL_VERSION = 2
 /** Longest request and longest answer, in bytes with their line feed. */
-export const REQUEST_BYTES_MAX = 128 << 10
+export const REQUEST_BYTES_MAX = 1 << 18
 export const ANSWER_BYTES_MAX = 1 << 20
 
 /** resetCount and restartCount: while both stay, the TPM's clock and PCRs have one continuous history. */
@@ -67,6 +76,8 @@ export interface OpenRun {
   readonly since: TpmClock | null
   /** That attestation is of this attempt already. */
   readonly begun: boolean
+  /** Registers that its quotes cover besides 0 to 7. */
+  readonly pcrs: readonly number[]
 }
 
 /** What a run wants signed next. */
@@ -117,6 +128,15 @@ export type Request =
   | ({ readonly type: 'head'; readonly runId: Uint8Array; readonly urgent: boolean } & RunHead)
   | { readonly type: 'closeRun'; readonly runId: Uint8Array }
   | { readonly type: 'show'; readonly request: number }
+  /** Extends what is new of it into the register of the host's own log. */
+  | { readonly type: 'measure'; readonly request: number; readonly measured: readonly OwnMeasurement[] }
+  /** A quote for whoever asks how this host is; `nonce` is 32 bytes that go into its qualifying data by their own tag. */
+  | {
+      readonly type: 'attest'
+      readonly request: number
+      readonly nonce: Uint8Array
+      readonly pcrs: readonly number[]
+    }
   | { readonly type: 'endorsement'; readonly request: number }
   | ({ readonly type: 'prove'; readonly request: number } & ToProve)
   /** Keeps certificates with the identity, if they belong to it. */
@@ -144,6 +164,16 @@ export interface HostFacts {
   readonly notices: readonly string[]
 }
 
+/** A quote that shows how a host is. */
+export interface HostQuote {
+  /** TPMS_ATTEST. */
+  readonly attest: Uint8Array
+  /** TPMT_SIGNATURE. */
+  readonly signature: Uint8Array
+  /** Bank SHA-256, hex by index. */
+  readonly pcrs: Readonly<Record<string, string>>
+}
+
 export interface SaidError {
   readonly code: string
   readonly message: string
@@ -154,6 +184,8 @@ export type Answer =
   | { readonly type: 'hello'; readonly version: number; readonly pid: number; readonly host: HostFacts }
   | { readonly type: 'done'; readonly request: number }
   | { readonly type: 'report'; readonly request: number; readonly report: HostReport }
+  | { readonly type: 'measured'; readonly request: number; readonly log: string }
+  | { readonly type: 'quote'; readonly request: number; readonly quote: HostQuote }
   | ({ readonly type: 'endorsement'; readonly request: number } & Endorsement)
   | ({ readonly type: 'proof'; readonly request: number } & Proof)
   | { readonly type: 'receipt'; readonly runId: Uint8Array; readonly attestation: Attestation }
@@ -169,6 +201,16 @@ const digest = bytes(32)
 const count32 = integer(0, 0xffffffff)
 const clock = object<TpmClock>({ resetCount: count32, restartCount: count32, clock: bigDecimal })
 const requestNumber = integer(0)
+const registers = list(integer(0, 23), 24)
+
+const OWN_MEASUREMENTS_MAX = 16
+const measurement: Decode<OwnMeasurement> = (value, path) => {
+  try {
+    return decodeOwnMeasurement(value, path, sha256)
+  } catch (cause) {
+    throw new HostError('PROTOCOL', { message: (cause as Error).message, cause })
+  }
+}
 
 const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonly type: Type }> } = {
   hello: object({ type: oneOf('hello'), version: integer(0) }),
@@ -182,6 +224,7 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
     previous: digest,
     since: nullable(clock),
     begun: boolean,
+    pcrs: registers,
   }),
   head: object({
     type: oneOf('head'),
@@ -194,6 +237,12 @@ const REQUESTS: { readonly [Type in Request['type']]: Decode<Request & { readonl
   }),
   closeRun: object({ type: oneOf('closeRun'), runId: digest }),
   show: object({ type: oneOf('show'), request: requestNumber }),
+  measure: object({
+    type: oneOf('measure'),
+    request: requestNumber,
+    measured: list(measurement, OWN_MEASUREMENTS_MAX),
+  }),
+  attest: object({ type: oneOf('attest'), request: requestNumber, nonce: digest, pcrs: registers }),
   endorsement: object({ type: oneOf('endorsement'), request: requestNumber }),
   prove: object({
     type: oneOf('prove'),
@@ -216,6 +265,7 @@ const statement = object<CounterStatement>({
   signature: hexText(1, TPM_BYTES_MAX),
 })
 
+const pcrValues = dictionary(/^(\d|1\d|2[0-3])$/, hexText(32))
 const attestation = object<Attestation>({
   attempt: integer(1),
   attest: hexText(1, TPM_BYTES_MAX),
@@ -225,7 +275,7 @@ const attestation = object<Attestation>({
     path: list(hexText(32), BATCH_PATH_MAX),
     seq: decimal,
   }),
-  pcrs: object<Attestation['pcrs']>({ sha256: dictionary(/^(\d|1\d|2[0-3])$/, hexText(32)) }),
+  pcrs: object<Attestation['pcrs']>({ sha256: pcrValues }),
   seq: integer(0),
   signature: hexText(1, TPM_BYTES_MAX),
   boot: optional(
@@ -267,6 +317,16 @@ const ANSWERS: { readonly [Type in Answer['type']]: Decode<Answer & { readonly t
   hello: object({ type: oneOf('hello'), version: integer(0), pid: integer(1), host: hostFacts }),
   done: object({ type: oneOf('done'), request: requestNumber }),
   report: object({ type: oneOf('report'), request: requestNumber, report }),
+  measured: object({ type: oneOf('measured'), request: requestNumber, log: text(OWN_LOG_BYTES_MAX) }),
+  quote: object({
+    type: oneOf('quote'),
+    request: requestNumber,
+    quote: object<HostQuote>({
+      attest: bytes(1, TPM_BYTES_MAX),
+      signature: bytes(1, TPM_BYTES_MAX),
+      pcrs: pcrValues,
+    }),
+  }),
   endorsement: object({
     type: oneOf('endorsement'),
     request: requestNumber,

@@ -26,6 +26,8 @@ export interface RunToSign {
   readonly environmentDigest: Uint8Array
   /** The run's last attestation so far, when an earlier attempt has one. */
   readonly previous: Attestation | null
+  /** Registers that its quotes cover besides 0 to 7. */
+  readonly pcrs?: readonly number[]
   /** Every receipt, in the order of signing. */
   readonly onReceipt?: (attestation: Attestation) => void
 }
@@ -130,8 +132,8 @@ export class ClientRun implements RunSigner {
 
   /** How the run is opened, at first and after the connection was lost. @param akName - Of the host that signs now. */
   opening(akName: Uint8Array): OpenRun {
-    const { runId, attempt, firstSeq, environmentDigest } = this.#run
-    const opening = { runId, attempt, firstSeq, environmentDigest, begun: this.#signedSeq >= 0 }
+    const { runId, attempt, firstSeq, environmentDigest, pcrs = [] } = this.#run
+    const opening = { runId, attempt, firstSeq, environmentDigest, begun: this.#signedSeq >= 0, pcrs }
     if (this.#last === null) return { ...opening, previous: ZERO_DIGEST, since: null }
     const attest = fromHex(this.#last.attest)
     const previous = attestationDigest(attest, fromHex(this.#last.signature), sha256)

@@ -6,7 +6,7 @@
 
 import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { type Count, type CounterStatement, hex, type Sha256 } from '@reprise/core'
+import { type Count, type CounterStatement, hex, type OwnMeasurement, type Sha256 } from '@reprise/core'
 import { HostError } from '../error.ts'
 import type { HostReport } from '../identity/report.ts'
 import { Batcher, type Quote } from './batcher.ts'
@@ -27,8 +27,10 @@ import {
 export interface SigningHost {
   /** As they are now: certificates may come. */
   readonly facts: HostFacts
-  /** Quotes PCRs 0 to 7 with the AK. */
-  quote(qualifyingData: Uint8Array): Promise<Quote>
+  /** Quotes PCRs 0 to 7 and these with the AK. */
+  quote(qualifyingData: Uint8Array, pcrs?: readonly number[]): Promise<Quote>
+  /** Extends what is new of it into the register of the own log. @returns The log, as its text. */
+  measure(measured: readonly OwnMeasurement[]): Promise<string>
   nextBatchSeq(): Promise<bigint>
   clock(): Promise<TpmClock>
   /** What the TPM says of the power cycle that it is in. */
@@ -102,7 +104,7 @@ export class SignerServer {
       this.#batcher = new Batcher({
         hostId: host.facts.hostId,
         sha256: this.#options.sha256,
-        quote: (qualifyingData) => host.quote(qualifyingData),
+        quote: (qualifyingData, pcrs) => host.quote(qualifyingData, pcrs),
         boot: () => host.boot(),
         count: (count) => host.count(count),
         nextBatchSeq: () => host.nextBatchSeq(),

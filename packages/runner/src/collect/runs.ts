@@ -4,6 +4,7 @@ import { basename, join } from 'node:path'
 import { blobsOf, decodeManifestBytes, manifestBlobs, type Snapshot } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError, systemCode } from '../error.ts'
+import { logsOf } from '../host/index.ts'
 import { isLocked, keptSnapshots, readRun, resumePoint, type JournalRun } from '../journal/index.ts'
 
 /**
@@ -18,7 +19,7 @@ export interface KnownRun {
   /** When its journal was written to last, in milliseconds since 1970. */
   readonly writtenAtMs: number
   readonly journalBytes: number
-  /** Digests of program and inputs, of outputs, and by snapshot its manifest and all that this names. */
+  /** Digests of program, inputs and logs of hosts, of outputs, and by snapshot its manifest and all that this names. */
   readonly inputs: readonly string[]
   readonly outputs: readonly string[]
   readonly snapshots: readonly KnownSnapshot[]
@@ -70,7 +71,7 @@ async function knownRun(folder: string, store: BlobStore, cache: RunCache): Prom
     return {
       ...facts,
       state: stateOf(journal, isRunning),
-      inputs: [...blobsOf({ computation: journal.computation, outcome: null }).keys()],
+      inputs: [...blobsOf({ computation: journal.computation, outcome: null }).keys(), ...logsOf(journal)],
       outputs: (journal.outcome?.outputs ?? []).map(({ sha256 }) => sha256),
       snapshots: await Promise.all(snapshots.map((snapshot) => knownSnapshot(snapshot, store, cache))),
     }

@@ -37,6 +37,7 @@ const environment: Environment = {
   ekCertificate: null,
   follows: [],
   kernel: '6.1',
+  logs: [],
   node: '26.10.0',
   platform: 'linux',
   repeats: null,

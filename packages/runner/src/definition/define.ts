@@ -149,9 +149,10 @@ export async function defineYaml(
 
 /** `reprise run` and the flags but `--input`, to show a command that can be typed. */
 function typed(flags: Flags = {}): string[] {
-  const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold } = flags
-  const words = Object.entries({ checkpoint, compare, env, floats, memory, seed, stdin, time }).flatMap(
-    ([flag, value]) => [value ?? []].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
+  const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold, hostRules } = flags
+  const valued = { checkpoint, compare, env, floats, 'host-rules': hostRules, memory, seed, stdin, time }
+  const words = Object.entries(valued).flatMap(([flag, value]) =>
+    [value ?? []].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
   )
   return ['reprise', 'run', ...(cold === true ? ['--cold'] : []), ...words]
 }
@@ -192,6 +193,7 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     semantics: 'wasm/1',
     stdin: stdinRef,
     success: settings.success ?? [{ checkpoints: 'exact' }],
+    ...(settings.host !== undefined && { host: settings.host }),
   }
   refuseUndecodable(cold)
   const start = settings.start === 'cold' ? undefined : await warmStartOf(cold, usual, context)

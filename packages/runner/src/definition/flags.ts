@@ -1,6 +1,7 @@
 /** The flags of `reprise run` as typed, read into settings. */
 import { resolve } from 'node:path'
 import { RunnerError } from '../error.ts'
+import { readHostRules } from './host-rules.ts'
 import { parseInput } from './inputs.ts'
 import {
   parseCheckpoints,
@@ -35,13 +36,15 @@ export interface Flags {
   readonly floats?: string
   /** `--compare OUTPUT=KIND[,abs=…,rel=…]` */
   readonly compare?: readonly string[]
+  /** `--host-rules FILE` */
+  readonly hostRules?: string
   /** `--cold` */
   readonly cold?: boolean
 }
 
 /** @throws RunnerError `USAGE` naming the flag. */
 export async function settingsOfFlags(flags: Flags, folder: string, draws: Draws): Promise<Settings> {
-  const { input, env, seed, time, stdin, checkpoint, memory, floats, compare, cold } = flags
+  const { input, env, seed, time, stdin, checkpoint, memory, floats, compare, cold, hostRules } = flags
   return {
     ...(env?.length && { environment: Object.fromEntries(env.map((text) => read('env', parseEnvironment(text)))) }),
     ...(input?.length && { inputs: await Promise.all(input.map((text) => parseInput(text, folder))) }),
@@ -52,6 +55,7 @@ export async function settingsOfFlags(flags: Flags, folder: string, draws: Draws
     ...(memory !== undefined && { memoryPages: read('memory', parseMemory(memory)) }),
     ...(floats !== undefined && { floats: read('floats', parseFloats(floats)) }),
     ...(cold === true && { start: 'cold' }),
+    ...(hostRules !== undefined && { host: await readHostRules(resolve(folder, hostRules), hostRules) }),
     ...(compare?.length && { success: compare.map((text) => read('compare', parseCompare(text))) }),
   }
 }

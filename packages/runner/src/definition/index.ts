@@ -1,5 +1,6 @@
 export { defineCommand, type Definition, type DefinitionContext } from './define.ts'
 export type { Flags } from './flags.ts'
+export { readHostRules } from './host-rules.ts'
 export { runtimeFiles, runtimeOf } from './runtime-files.ts'
 export { RUNTIMES } from './runtimes.ts'
 export { warmFiles } from './warm.ts'

@@ -80,6 +80,107 @@ const output: Schema = {
   ],
 }
 
+const HEX_64 = { type: 'string', minLength: 64, maxLength: 64, pattern: TEXT } as const
+const digests: Schema = {
+  description: 'Digests with their bank in front, such as `sha256:…`, as `reprise host attest` shows them.',
+  type: 'array',
+  maxItems: 4096,
+  items: { type: 'string', pattern: TEXT, examples: ['sha256:…'] },
+}
+const words: Schema = { type: 'array', maxItems: 256, items: { type: 'string', minLength: 1, pattern: TEXT } }
+
+const hostRule: Schema = {
+  anyOf: [
+    {
+      type: 'object',
+      properties: { kind: { const: 'secureBoot' }, state: { enum: ['off', 'on'] } },
+      required: ['kind', 'state'],
+      additionalProperties: false,
+    },
+    {
+      type: 'object',
+      properties: { kind: { enum: ['bootLoader', 'files', 'kernel'] }, digests },
+      required: ['kind', 'digests'],
+      additionalProperties: false,
+    },
+    {
+      type: 'object',
+      properties: {
+        kind: { const: 'commandLine' },
+        compare: {
+          anyOf: [
+            {
+              type: 'object',
+              properties: { kind: { const: 'exact' }, text: { type: 'string', pattern: TEXT } },
+              required: ['kind', 'text'],
+              additionalProperties: false,
+            },
+            {
+              type: 'object',
+              properties: { kind: { const: 'words' }, contains: words, lacks: words },
+              required: ['kind', 'contains', 'lacks'],
+              additionalProperties: false,
+            },
+          ],
+        },
+      },
+      required: ['kind', 'compare'],
+      additionalProperties: false,
+    },
+    {
+      type: 'object',
+      properties: {
+        kind: { const: 'pcr' },
+        bank: { const: 'sha256' },
+        pcr: { type: 'integer', minimum: 0, maximum: 23 },
+        value: HEX_64,
+      },
+      required: ['kind', 'bank', 'pcr', 'value'],
+      additionalProperties: false,
+    },
+  ],
+}
+
+/** What a host must show (spec/computation.md §7). */
+const hostRules: Schema = {
+  description:
+    'What the host must show, before the run and at every attestation; otherwise nothing begins, and what has begun stops.',
+  type: 'object',
+  properties: {
+    tier: { description: 'The lowest kind of TPM that is enough.', enum: ['software', 'firmware', 'hardware'] },
+    pcrs: {
+      type: 'object',
+      properties: {
+        sha256: {
+          description: 'Values of registers 0 to 23 by their number in quotes, in hex.',
+          type: 'object',
+          propertyNames: { pattern: '^(\\d|1\\d|2[0-3])$' },
+          additionalProperties: HEX_64,
+        },
+      },
+      required: ['sha256'],
+      additionalProperties: false,
+    },
+    eventLog: {
+      description: 'What the measured boot log must show, at most one rule of each kind.',
+      type: 'array',
+      maxItems: 256,
+      items: hostRule,
+    },
+    engines: {
+      description: 'SHA-256 of engines and of Node binaries: no other may have been at work since the TPM was started.',
+      type: 'array',
+      maxItems: 4096,
+      items: HEX_64,
+    },
+    onChange: {
+      description: 'What becomes of the run when its host ceases to show this; stop when left out.',
+      enum: ['stop', 'record'],
+    },
+  },
+  additionalProperties: false,
+}
+
 export const computationYaml = {
   description:
     'A computation for `reprise run computation.yaml`. Paths are relative to the folder of this file. Everything left out has a fixed default, so that the same file gives the same computation everywhere.',
@@ -211,6 +312,7 @@ export const computationYaml = {
         ],
       },
     },
+    host: hostRules,
   },
   required: ['program'],
   additionalProperties: false,

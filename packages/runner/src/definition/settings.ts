@@ -4,7 +4,7 @@
  *
  * The parsers answer with a value or with `Wrong`: what is wrong and what would be right; the caller knows where it stood.
  */
-import type { CheckpointPolicy, Compare, Computation, Criterion } from '@reprise/core'
+import type { CheckpointPolicy, Compare, Computation, Criterion, HostRules } from '@reprise/core'
 import { guestPathProblem } from './paths.ts'
 
 export interface InputSetting {
@@ -30,6 +30,8 @@ export interface Settings {
   readonly start?: 'warm' | 'cold'
   readonly checkpoints?: CheckpointPolicy
   readonly success?: readonly Criterion[]
+  /** What the host must be. */
+  readonly host?: HostRules
 }
 
 /** Fuel between checkpoints: 0.4 to 0.7 s of a numeric kernel, 1 to 3.5 s of an interpreter, as measured. */

@@ -1,10 +1,11 @@
 /** Reads `computation.yaml`; its shape is schema.ts. Every mistake is reported at once, each as `file:line:column`. */
 import { open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import type { CheckpointPolicy, Criterion } from '@reprise/core'
+import { decodeHostRules, EvidenceError, type CheckpointPolicy, type Criterion, type HostRules } from '@reprise/core'
 import { LineCounter, parseAllDocuments, type Document } from 'yaml'
 import { readFailure, RunnerError } from '../error.ts'
 import { checkNode, type Problem } from './check.ts'
+import { HOST_RULES_HINT } from './host-rules.ts'
 import { computationYaml } from './schema.ts'
 import {
   gridPolicy,
@@ -47,6 +48,7 @@ interface Content {
     | { readonly checkpoints: 'exact' }
     | { readonly output: string; readonly compare: CompareContent }
   )[]
+  readonly host?: Readonly<Record<string, unknown>>
 }
 
 type CompareContent =
@@ -139,7 +141,7 @@ async function readText(path: string, shown: string): Promise<string> {
 }
 
 function settingsOf(content: Content, folder: string, draws: Draws): Settings {
-  const { environment, stdin, inputs, time, seed, floats, memory, start, checkpoints, success } = content
+  const { environment, stdin, inputs, time, seed, floats, memory, start, checkpoints, success, host } = content
   return {
     ...(environment && { environment }),
     ...(stdin !== undefined && { stdin: resolve(folder, stdin) }),
@@ -151,6 +153,7 @@ function settingsOf(content: Content, folder: string, draws: Draws): Settings {
     ...(start !== undefined && { start }),
     ...(checkpoints && { checkpoints: checkpointsOf(checkpoints) }),
     ...(success && { success: success.map(criterionOf) }),
+    ...(host && { host: hostOf(host) }),
   }
 }
 
@@ -172,6 +175,16 @@ function criterionOf(criterion: NonNullable<Content['success']>[number]): Criter
         ? { kind: compare.kind }
         : toleranceCompare(compare.kind, compare as { abs?: number; rel?: number }),
     output,
+  }
+}
+
+/** What the schema cannot say, such as how long a digest of a bank is, is for the decoder that every reader uses. */
+function hostOf(host: Readonly<Record<string, unknown>>): HostRules {
+  try {
+    return decodeHostRules({ onChange: 'stop', ...host }, 'host')
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error
+    throw new RunnerError('DEFINITION', { message: error.message, hint: HOST_RULES_HINT, cause: error })
   }
 }
 

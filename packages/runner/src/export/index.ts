@@ -1,2 +1,3 @@
+export { exportCel } from './cel.ts'
 export { exportRecord } from './record.ts'
 export { exportRun } from './run.ts'

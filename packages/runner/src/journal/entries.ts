@@ -34,6 +34,8 @@ export type JournalEntry =
   | { readonly kind: 'checkpoint'; readonly checkpoint: Checkpoint }
   | { readonly kind: 'snapshot'; readonly snapshot: Snapshot }
   | { readonly kind: 'attestation'; readonly attestation: Attestation }
+  /** The attestation after it shows a host that the computation does not want (spec/journal.md §6). */
+  | { readonly kind: 'changed' }
   | { readonly kind: 'outcome'; readonly outcome: Outcome }
   | { readonly kind: 'end'; readonly reason: 'finished' | 'interrupted' }
   | { readonly kind: 'alarm'; readonly alarm: Alarm }

@@ -41,6 +41,7 @@ const alarm = {
   kind: 'alarm',
   alarm: { attempt: 2, expected: checkpointOf(2), actual: checkpointOf(2, 'e'.repeat(64)), folder: 'alarm-2-2' },
 } as const
+const changed: JournalEntry = { kind: 'changed' }
 const discard: JournalEntry = { kind: 'discard' }
 const end: JournalEntry = { kind: 'end', reason: 'finished' }
 const result: JournalEntry = { kind: 'outcome', outcome }
@@ -164,6 +165,9 @@ describe('readRun', () => {
     ['an alarm of another folder', [...first, { kind: 'alarm', alarm: { ...alarm.alarm, folder: '../alarm-2-2' } }]],
     ['an attempt that goes on after its alarm', [...first, goOn(2, 1), alarm, discard, c(2)]],
     ['a discarded alarm that is not there', [...first, discard]],
+    ['a host that changed before anything was signed', [start, c(0), changed]],
+    ['a host that changed twice', [...first, changed, changed]],
+    ['what a host signed after it had changed', [...first, changed, a(1, 3), c(4), a(1, 4)]],
     ['a checkpoint that is none', [start, { kind: 'checkpoint', checkpoint: {} as Checkpoint }]],
   ])('refuses %s, and says where', async (_, entries) => {
     await expect(runOf(entries)).rejects.toMatchObject({ code: 'JOURNAL_DAMAGED', data: { line: entries.length } })
@@ -175,6 +179,31 @@ describe('resumePoint', () => {
     const point = resumePoint((await runOf(first)).run)
     expect([point?.snapshot.seq, point?.expected]).toEqual([1, { first: 2, last: 2 }])
     expect(seqs(point?.snapshots ?? [])).toEqual([1])
+  })
+
+  test('is before what a host attested to after it had changed, and that has to come out again all the same', async () => {
+    const stopped = [...first, changed, a(1, 3)]
+    const { run } = await runOf(stopped)
+    expect([run.signedSeq, run.heldSeq]).toEqual([3, 2])
+    const point = resumePoint(run)
+    expect([point?.snapshot.seq, point?.expected, seqs(point?.snapshots ?? [])]).toEqual([
+      1,
+      { first: 2, last: 3 },
+      [1, 3],
+    ])
+    const gone = [...stopped, goOn(2, 1), c(2), c(3), result, c(4), a(2, 4), end]
+    const { run: whole } = await runOf(gone)
+    expect([whole.heldSeq, whole.attempts.length, whole.ended]).toEqual([4, 2, 'finished'])
+  })
+
+  test('is there when the run had come to its end on such a host', async () => {
+    const ended = [start, c(0), c(1), s(1), a(1, 1), c(2), c(3), result, c(4), changed, a(1, 4)]
+    const { run } = await runOf([...ended, { kind: 'end', reason: 'interrupted' }])
+    expect([run.heldSeq, resumePoint(run)?.snapshot.seq, resumePoint(run)?.expected]).toEqual([
+      1,
+      1,
+      { first: 2, last: 4 },
+    ])
   })
 
   test('may be an older one', async () => {
@@ -210,6 +239,10 @@ describe('keptSnapshots', () => {
     expect(await kept(1, open)).toEqual([2])
     expect(await kept(2, [...open, ...closed])).toEqual([2, 3])
     expect(await kept(9, [...open, ...closed])).toEqual([1, 2, 3])
+  })
+
+  test('keep what can be gone on from when the host changed', async () => {
+    expect(await kept(1, [...open, changed, a(1, 3)])).toEqual([2, 3])
   })
 
   test('none are none after the end, and the one to go on from until then', async () => {

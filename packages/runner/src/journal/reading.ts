@@ -39,6 +39,8 @@ export interface JournalRun {
   readonly lastAttestation: Attestation | undefined
   /** The last checkpoint that an attestation covers; -1 when there is none. */
   readonly signedSeq: number
+  /** The same without attestations that show a host which the computation does not want. */
+  readonly heldSeq: number
   readonly outcome: Outcome | null
   /** What was asked for last. */
   readonly keep: KeepSnapshots
@@ -75,13 +77,13 @@ export interface ResumePoint {
  * @returns Undefined when no such snapshot was signed, or the guest had ended there.
  */
 export function resumePoint(
-  run: Pick<JournalRun, 'lastCheckpoint' | 'signedSeq' | 'snapshots'>,
+  run: Pick<JournalRun, 'heldSeq' | 'lastCheckpoint' | 'signedSeq' | 'snapshots'>,
   from?: number,
 ): ResumePoint | undefined {
-  const { lastCheckpoint, signedSeq } = run
+  const { heldSeq, lastCheckpoint, signedSeq } = run
   const finalSeq = lastCheckpoint?.kind === CHECKPOINT_FINAL ? lastCheckpoint.seq : undefined
   const snapshots = run.snapshots.filter(({ seq }) => seq <= signedSeq)
-  const snapshot = snapshots.findLast(({ seq }) => (from ?? seq) === seq && seq !== finalSeq)
+  const snapshot = snapshots.findLast(({ seq }) => (from ?? seq) === seq && seq !== finalSeq && seq <= heldSeq)
   if (snapshot === undefined) return undefined
   return { snapshot, expected: { first: snapshot.seq + 1, last: signedSeq }, snapshots }
 }
@@ -91,7 +93,7 @@ export function resumePoint(
  * the one that it can go on from until it has ended. Rules: spec/journal.md §5.
  */
 export function keptSnapshots(
-  run: Pick<JournalRun, 'ended' | 'keep' | 'lastCheckpoint' | 'signedSeq' | 'snapshots'>,
+  run: Pick<JournalRun, 'ended' | 'heldSeq' | 'keep' | 'lastCheckpoint' | 'signedSeq' | 'snapshots'>,
 ): readonly Snapshot[] {
   const signed = run.snapshots.filter(({ seq }) => seq <= run.signedSeq)
   const point = run.ended === 'finished' ? undefined : resumePoint(run)?.snapshot
@@ -132,6 +134,9 @@ class Reading implements AsyncDisposable {
   #attestationCount = 0
   #lastAttestation: Attestation | undefined
   #signedSeq = -1
+  #heldSeq = -1
+  /** The attempt was stopped because of its host: announced, the next attestation shows it; shown, it was the last. */
+  #change: 'none' | 'announced' | 'shown' = 'none'
   #outcome: Outcome | null = null
   #keep: KeepSnapshots = 'all'
   #ended: JournalRun['ended'] = null
@@ -179,6 +184,11 @@ class Reading implements AsyncDisposable {
         must(isKeep(entry.snapshots), 'keeps snapshots in no known way')
         this.#keep = entry.snapshots
         return undefined
+      case 'changed':
+        must(this.#lastAttestation?.attempt === this.#attempts.length, 'comes before an attestation of its attempt')
+        must(this.#change === 'none', 'says again that the host changed')
+        this.#change = 'announced'
+        return undefined
       case 'outcome':
         this.#setOutcome(decodeOutcome(entry.outcome))
         return undefined
@@ -217,6 +227,7 @@ class Reading implements AsyncDisposable {
       attestationCount: this.#attestationCount,
       lastAttestation: this.#lastAttestation,
       signedSeq: this.#signedSeq,
+      heldSeq: this.#heldSeq,
       // It stands before the final checkpoint: a crash may have come between.
       outcome: this.#last?.kind === CHECKPOINT_FINAL ? this.#outcome : null,
       keep: this.#keep,
@@ -258,6 +269,7 @@ class Reading implements AsyncDisposable {
     this.#sections.end(startBytes, this.#signedSeq)
     this.#snapshots = this.#snapshots.filter(({ seq }) => seq <= this.#signedSeq)
     this.#ended = null
+    this.#change = 'none'
     must(
       this.#snapshots.some(({ seq }) => seq === attempt.from),
       'goes on from no snapshot that was signed',
@@ -297,9 +309,12 @@ class Reading implements AsyncDisposable {
     const { attempt, seq } = attestation
     must(attempt === this.#attempts.length, `is an attestation of attempt ${attempt}`)
     must(seq < this.#next, 'is an attestation of a checkpoint that comes later')
+    must(this.#change !== 'shown', 'is an attestation of an attempt that was stopped')
+    if (this.#change === 'announced') this.#change = 'shown'
     this.#attestationCount += 1
     this.#lastAttestation = attestation
     this.#signedSeq = Math.max(this.#signedSeq, seq)
+    if (this.#change === 'none') this.#heldSeq = Math.max(this.#heldSeq, seq)
   }
 
   #setOutcome(outcome: Outcome): void {

@@ -28,6 +28,7 @@ const environment: Attempt['environment'] = {
   ekCertificate: null,
   follows: [],
   kernel: '6',
+  logs: [],
   node: '26',
   platform: 'linux',
   repeats: null,

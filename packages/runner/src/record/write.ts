@@ -8,6 +8,7 @@ import {
   EvidenceError,
   fromHex,
   hostEntryNames,
+  logEntryName,
   manifestBlobs,
   writeZip,
   type AttachedBlob,
@@ -20,6 +21,7 @@ import type { BlobStore } from '../blobs/index.ts'
 import { deflate } from './deflate.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { RunnerError, systemCode, writeFailure } from '../error.ts'
+import { logsOf } from '../host/index.ts'
 import { keptSnapshots, resumePoint, type JournalRun } from '../journal/index.ts'
 
 /**
@@ -83,6 +85,7 @@ export async function writeRecord({ path, run, attach, store }: RecordRequest): 
     for (const [place, der] of certificates.entries()) files.set(named.certificates[place], fromHex(der))
     if (named.ek !== null && ek !== null) files.set(named.ek, fromHex(ek))
   }
+  for (const sha256 of logsOf(run)) files.set(logEntryName(sha256), await store.read(sha256))
   const manifests = await readManifests(attachedSnapshots(run, attach), store)
   const blobs = [...attachedBlobs(document, attach, store), ...(await snapshotBlobs(manifests, document, store))]
   const entries = assembleRecord({

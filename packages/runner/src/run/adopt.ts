@@ -4,6 +4,7 @@
  */
 import { hex, CHECKPOINT_FINAL, type Attestation, type Checkpoint, type RecordDocument } from '@reprise/core'
 import { RunnerError } from '../error.ts'
+import { adoptLogs } from '../host/index.ts'
 import { gatherBlobs, gatherSnapshot, type BlobSources } from '../gather/index.ts'
 import {
   compareHistories,
@@ -24,6 +25,8 @@ export interface AdoptRequest {
   readonly sources: BlobSources
   /** Whether an alarm in this host's journal is no reason to refuse. */
   readonly discardAlarm: boolean
+  /** By attempt, the checkpoint whose attestation shows a host that the computation does not want, as its verification found. */
+  readonly stoppedAt?: ReadonlyMap<number, number>
 }
 
 /** Which of the two is gone on with: the record, when this host had nothing of the run or less; or what this host has. */
@@ -36,16 +39,23 @@ export type Adopted = 'record' | 'journal'
  * @throws RunnerError `NOT_RESUMABLE` when the run has ended or has no signed snapshot; `FORKED` when this host's journal and the
  *   record went on from one another separately; `BLOB_MISSING`, `RUN_BUSY`, `DETERMINISM`, `JOURNAL_DAMAGED`, `JOURNAL_WRITE`.
  */
-export async function adoptRun({ record, home, sources, discardAlarm }: AdoptRequest): Promise<Adopted> {
+export async function adoptRun({
+  record,
+  home,
+  sources,
+  discardAlarm,
+  stoppedAt = new Map(),
+}: AdoptRequest): Promise<Adopted> {
   const { document } = record
-  const { signedSeq } = await signedOf(record)
+  const { signedSeq, heldSeq } = await signedOf(record, stoppedAt)
   // What a journal with these snapshots and checkpoints would say.
   const point = resumePoint({
     snapshots: record.snapshots,
     signedSeq,
+    heldSeq,
     lastCheckpoint: record.checkpoints.at(signedSeq),
   })
-  if (record.checkpoints.at(signedSeq)?.kind === CHECKPOINT_FINAL)
+  if (record.checkpoints.at(heldSeq)?.kind === CHECKPOINT_FINAL)
     throw notResumable(document.run, 'it has ended', `see: reprise show ${record.path}`)
   if (point === undefined) throw notResumable(document.run, 'it has no signed snapshot')
   let adopted: Adopted = 'record'
@@ -58,11 +68,12 @@ export async function adoptRun({ record, home, sources, discardAlarm }: AdoptReq
       }
       if (adopted === 'journal') return 'keep'
       await gatherBlobs(sources, document.computation)
+      await adoptLogs(record, sources.store)
       await gatherSnapshot(sources, point.snapshot)
       await takeAttached(record, sources)
       return 'lay'
     },
-    () => entriesOf(record),
+    () => entriesOf(record, stoppedAt),
   )
   return adopted
 }
@@ -78,10 +89,18 @@ async function takeAttached(record: LoadedRecord, { store, signal }: BlobSources
   }
 }
 
-async function signedOf(record: LoadedRecord): Promise<{ readonly signedSeq: number }> {
-  let signedSeq = -1
-  for await (const batch of record.attestations()) for (const { seq } of batch) signedSeq = Math.max(signedSeq, seq)
-  return { signedSeq }
+async function signedOf(
+  record: LoadedRecord,
+  stoppedAt: ReadonlyMap<number, number>,
+): Promise<{ readonly signedSeq: number; readonly heldSeq: number }> {
+  let [signedSeq, heldSeq] = [-1, -1]
+  for await (const batch of record.attestations()) {
+    for (const { attempt, seq } of batch) {
+      signedSeq = Math.max(signedSeq, seq)
+      if (stoppedAt.get(attempt) !== seq) heldSeq = Math.max(heldSeq, seq)
+    }
+  }
+  return { signedSeq, heldSeq }
 }
 
 /** @returns Whether the record has signed further. @throws RunnerError `FORKED`. */
@@ -121,7 +140,10 @@ function sideOf(
 }
 
 /** The entries that an attempt after another would have left; what nobody signed is left out, for it would be forgotten. */
-export async function* entriesOf(record: LoadedRecord): AsyncGenerator<JournalEntry> {
+export async function* entriesOf(
+  record: LoadedRecord,
+  stoppedAt: ReadonlyMap<number, number> = new Map(),
+): AsyncGenerator<JournalEntry> {
   const { computation, attempts, run } = record.document
   const hosts = await hostsOf(record)
   const snapshots = [...record.snapshots]
@@ -141,6 +163,7 @@ export async function* entriesOf(record: LoadedRecord): AsyncGenerator<JournalEn
         if (snapshots[0]?.seq === checkpoint.seq)
           yield { kind: 'snapshot', snapshot: snapshots.shift() as (typeof snapshots)[0] }
       }
+      if (stoppedAt.get(attestation.attempt) === attestation.seq) yield { kind: 'changed' }
       yield { kind: 'attestation', attestation }
     }
   }

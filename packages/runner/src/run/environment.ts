@@ -9,6 +9,7 @@ import { REPRISE_VERSION } from '../version.ts'
 export interface EnvironmentRequest {
   readonly host: HostFacts
   readonly startedAt: Date
+  readonly logs: Environment['logs']
   /** Earlier runs whose outputs are inputs of this one. */
   readonly follows: readonly string[]
   /** The run that this one repeats. */
@@ -25,6 +26,7 @@ export async function describeEnvironment(request: EnvironmentRequest): Promise<
     ekCertificate: host.ekCertificate === null ? null : hex(hash('sha256', host.ekCertificate, 'buffer')),
     follows: request.follows,
     kernel: release(),
+    logs: request.logs,
     node: process.versions.node,
     platform: platform(),
     repeats: request.repeats,

@@ -68,6 +68,8 @@ export interface Evidence {
     readonly snapshot?: SnapshotRef
   }): Checkpoint
   onReceipt(attestation: Attestation): void
+  /** The host is not one to go on with: the attestation that shows it is the last one. */
+  stop(attestation: Attestation): void
   /** Takes no receipt any more: what is signed from now on is as if a crash had lost it. */
   seal(): void
   /** Connects the signer; heads go to it from now on, the newest one at once. */
@@ -91,7 +93,7 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
   let end = false
 
   const submit = (urgent: boolean): void => {
-    if (seq > signedSeq) signer?.submit({ seq, cumulative, snapshots, end }, { urgent })
+    if (!isSealed && seq > signedSeq) signer?.submit({ seq, cumulative, snapshots, end }, { urgent })
   }
   const noteUnsigned = (): void => {
     // Those past the bound pass for as old as the one before them: only when nothing is signed any more there are so many.
@@ -132,6 +134,13 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
     },
     seal() {
       isSealed = true
+    },
+    stop(attestation) {
+      if (isSealed) return
+      isSealed = true
+      attestations += 1
+      journal.append({ kind: 'changed' })
+      journal.append({ kind: 'attestation', attestation })
     },
     onReceipt(attestation) {
       if (isSealed) return

@@ -16,6 +16,7 @@ import {
   type MachineNote,
   type Outcome,
   type SnapshotRef,
+  wantedRegisters,
 } from '@reprise/core'
 import type { Signer } from '@reprise/host'
 import { nodeCrypto } from '../crypto.ts'
@@ -27,6 +28,7 @@ import {
   type JournalWriter,
   type KeepSnapshots,
 } from '../journal/index.ts'
+import { refusedHost, tierOf, watchHost, type HostLook, type HostWatch } from '../host/index.ts'
 import type { WasmMachine } from '../machine/index.ts'
 import { writeRecord } from '../record/index.ts'
 import { chainsAt } from './chains.ts'
@@ -48,6 +50,8 @@ export interface Session {
   readonly computation: Computation
   readonly attempt: Attempt
   readonly signer: Signer
+  /** How the host was just before. */
+  readonly look: HostLook
   readonly machine: WasmMachine
   readonly journal: JournalWriter
   readonly prepareMs: number
@@ -65,7 +69,16 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
   const { host } = signer
   const id = computationId(computation, sha256)
   const evidence = createEvidence({ computationId: id, journal, sha256, clock: () => performance.now(), earlier })
+  const watch = watchHost({
+    rules: computation.host,
+    logs: session.look.logs,
+    tier: await tierOf(host),
+    isRequired: attempt.environment.repeats === null,
+    onTrouble: request.onTrouble,
+  })
   using signing = await createSigning({
+    watch,
+    onStop: () => machine.interrupt(),
     signer,
     evidence,
     run: {
@@ -74,6 +87,7 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
       firstSeq: attempt.firstSeq,
       environmentDigest: environmentDigest(attempt.environment, sha256),
       previous: earlier?.lastAttestation ?? null,
+      pcrs: wantedRegisters(session.look.logs, computation.host),
     },
     maxLagMs: request.maxLagMs ?? MAX_LAG_MS,
     onTrouble: request.onTrouble,
@@ -87,10 +101,12 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     before: earlier?.run,
     from: BigInt(earlier?.checkpoint.position ?? 0),
   })
-  const parts = { machine, evidence, signing, journal, computation, attempt, earlier, keeper }
+  const parts = { machine, evidence, signing, watch, journal, computation, attempt, earlier, keeper }
   const finished = await runToEnd(request, parts)
-  const { outcome } = finished
-  await finish({ journal, evidence, signing, ended: outcome !== undefined })
+  await finish({ journal, evidence, signing, watch, ended: finished.outcome !== undefined })
+  const hostChange = watch.stopped()
+  // What ended on a host that was not to be gone on with has no outcome yet.
+  const outcome = hostChange === undefined ? finished.outcome : undefined
   const written = await writtenRun({ home: request.home, run: session.run })
   const { recordPath, attach, store } = request
   const recordBytes = await writeRecord({ path: recordPath, run: written, attach, store })
@@ -103,7 +119,8 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     recordBytes,
     host,
     outcome,
-    trapMessage: finished.ended?.kind === 'trapped' ? finished.ended.message : undefined,
+    hostChange,
+    trapMessage: outcome !== undefined && finished.ended?.kind === 'trapped' ? finished.ended.message : undefined,
     checkpoints: written.checkpointCount,
     snapshots: written.snapshots.length,
     ...(await snapshotBytes(keptSnapshots(written), store)),
@@ -153,6 +170,7 @@ interface Parts {
   readonly journal: JournalWriter
   readonly evidence: Evidence
   readonly signing: Signing
+  readonly watch: HostWatch
   readonly keeper: SnapshotKeeper
 }
 
@@ -221,7 +239,7 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           if (isEdge || measured.seq <= lastExpected) await chained
           if (measured.seq === 0) await signing.waitFor(0)
           else await signing.waitForLag()
-          return verdict
+          return parts.watch.stopped() === undefined ? verdict : 'stop'
         },
       },
       from,
@@ -254,10 +272,15 @@ async function finish(parts: {
   journal: JournalWriter
   evidence: Evidence
   signing: Signing
+  watch: HostWatch
   ended: boolean
 }): Promise<void> {
-  const { journal, evidence, signing, ended } = parts
+  const { journal, evidence, signing, watch, ended: hasEnded } = parts
   await signing.waitFor(evidence.state().checkpoints - 1)
+  const change = watch.stopped()
+  const ended = hasEnded && change === undefined
   journal.append({ kind: 'end', reason: ended ? 'finished' : 'interrupted' })
   await journal.sync()
+  // It was one a moment ago, or the attempt would not have begun; nothing was signed that would show it.
+  if (change?.isFirst === true) throw refusedHost(change)
 }

@@ -45,6 +45,14 @@ async function usedBytes(): Promise<number> {
   return least
 }
 
+/** A host without logs, of which nothing is demanded. */
+const ABSENT = { kind: 'absent', why: 'there is none' } as const
+const NOTHING_SEEN: Session['look'] = {
+  found: [],
+  logs: { boot: ABSENT, ima: ABSENT, own: ABSENT },
+  quote: undefined,
+}
+
 /** A machine that only counts: its state at a position is the digest of it. */
 function countingMachine(options: {
   from: number
@@ -120,6 +128,8 @@ function countingSigner(attempt: number): Signer {
     endorsement: async () => Promise.reject(new Error('not asked for')),
     prove: async () => Promise.reject(new Error('not asked for')),
     keep: async () => Promise.reject(new Error('not asked for')),
+    measure: async () => Promise.reject(new Error('not asked for')),
+    attest: async () => Promise.reject(new Error('not asked for')),
     stop: async () => undefined,
     close: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
@@ -166,7 +176,7 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
         attach: 'none',
         snapshotMs,
       },
-      { run, computation, attempt, signer, machine, prepareMs: 0, keep: 'all', ...parts },
+      { run, computation, attempt, look: NOTHING_SEEN, signer, machine, prepareMs: 0, keep: 'all', ...parts },
     )
     expect(result).toMatchObject({ checkpoints: until, signedSeq: until - 1 })
     return lastBytes - firstBytes

@@ -1,17 +1,39 @@
 /** Getting ready: the signer and the machine at the same time. */
-import { manifestBlobs, type Computation, type MountSource, type SnapshotManifest } from '@reprise/core'
+import {
+  manifestBlobs,
+  type Computation,
+  type Environment,
+  type MountSource,
+  type SnapshotManifest,
+} from '@reprise/core'
 import type { Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
 import { loadWarmRoot, startWasmMachine, type WarmUp, type WasmMachine } from '../machine/index.ts'
+import type { HostLook } from '../host/index.ts'
+import { keepLogs, lookAtHost, refuseOtherHosts, tierOf } from '../host/index.ts'
 import type { ExecuteRequest } from './types.ts'
 
-/** The signer and the machine get ready at the same time; when one fails, neither is left behind. */
+export interface Prepared {
+  readonly signer: Signer
+  readonly machine: WasmMachine
+  /** How the host was just before the run. */
+  readonly look: HostLook
+  /** Its logs, in the store. */
+  readonly logs: Environment['logs']
+}
+
+/**
+ * The signer and the machine get ready at the same time; when one fails, neither is left behind.
+ *
+ * @param isRequired - Whether the host must be one that the computation demands.
+ * @throws RunnerError `HOST_RULES` when it is not.
+ */
 export async function prepare(
   request: ExecuteRequest,
   computation: Computation,
-  from?: SnapshotManifest,
-): Promise<readonly [Signer, WasmMachine]> {
+  { from, isRequired }: { readonly from?: SnapshotManifest; readonly isRequired: boolean },
+): Promise<Prepared> {
   const { store } = request
   const machine = startWasmMachine({
     computation,
@@ -20,13 +42,28 @@ export async function prepare(
     from,
     ...(request.onStream !== undefined && { onStream: request.onStream }),
   })
-  const [signed, started] = await Promise.allSettled([request.signer, machine])
+  const host = request.signer.then((signer) => lookAround(request, { computation, signer, isRequired }))
+  const [looked, started] = await Promise.allSettled([host, machine])
   if (started.status === 'rejected') throw refusalOf(computation, started.reason)
-  if (signed.status === 'rejected') {
+  if (looked.status === 'rejected') {
     await started.value[Symbol.asyncDispose]()
-    throw signed.reason
+    throw looked.reason
   }
-  return [signed.value, started.value]
+  return { ...looked.value, machine: started.value }
+}
+
+async function lookAround(
+  { home, store, signal, onTrouble }: ExecuteRequest,
+  asked: { readonly computation: Computation; readonly signer: Signer; readonly isRequired: boolean },
+): Promise<Omit<Prepared, 'machine'>> {
+  const { computation, signer, isRequired } = asked
+  const rules = computation.host
+  const mustHold = isRequired ? rules : undefined
+  const look = await lookAtHost({ signer, home, rules, quote: mustHold !== undefined, signal })
+  if (mustHold !== undefined) refuseOtherHosts(look, mustHold, await tierOf(signer.host))
+  for (const log of look.found)
+    if ('leftOut' in log) onTrouble?.(`the record leaves the ${log.kind} log of this host out: ${log.why}`)
+  return { signer, look, logs: await keepLogs(look.found, store) }
 }
 
 /** Says which program it is that cannot be run: the machine knows only its digest. */

@@ -61,16 +61,19 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   await gatherSnapshot({ ...request.sources, store }, snapshot)
   const manifest = await readSnapshot(snapshot, before.checkpoint, request.store)
   for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
-  const [signer, machine] = await prepare(request, earlier.computation, manifest)
+  const [first] = earlier.attempts
+  const repeats = first?.environment.repeats ?? null
+  const prepared = await prepare(request, earlier.computation, { from: manifest, isRequired: repeats === null })
+  const { signer, machine, look, logs } = prepared
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
   const host = journalHost(signer.host)
-  const [first] = earlier.attempts
   const environment = await describeEnvironment({
     host: signer.host,
     startedAt: new Date(),
+    logs,
     follows: first?.environment.follows ?? [],
-    repeats: first?.environment.repeats ?? null,
+    repeats,
   })
   const attempt: Attempt = {
     attempt: earlier.attempts.length + 1,
@@ -90,6 +93,7 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     computation: earlier.computation,
     attempt,
     signer,
+    look,
     machine,
     journal,
     prepareMs,

@@ -19,12 +19,14 @@ export async function run(request: RunRequest): Promise<RunResult> {
   const { computation } = request
   const id = hex(randomBytes(32))
   await checkRecordPlace(request.recordPath)
-  const [signer, machine] = await prepare(request, computation)
+  const isRequired = (request.repeats ?? null) === null
+  const { signer, machine, look, logs } = await prepare(request, computation, { isRequired })
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
   const environment = await describeEnvironment({
     host: signer.host,
     startedAt: new Date(),
+    logs,
     follows: request.follows ?? [],
     repeats: request.repeats ?? null,
   })
@@ -40,6 +42,7 @@ export async function run(request: RunRequest): Promise<RunResult> {
     computation,
     attempt,
     signer,
+    look,
     machine,
     journal,
     prepareMs,

@@ -2,8 +2,10 @@
  * Waiting for signatures: the machine may run ahead of the TPM by a bounded time, never past it for
  * good. When signing is lost the run goes on and says so; it never pretends.
  */
+import type { Attestation } from '@reprise/core'
 import type { RunToSign, Signer } from '@reprise/host'
 import { RunnerError } from '../error.ts'
+import type { HostWatch } from '../host/index.ts'
 import type { Evidence } from './evidence.ts'
 
 export interface SigningOptions {
@@ -13,6 +15,9 @@ export interface SigningOptions {
   readonly maxLagMs: number
   readonly onTrouble: ((message: string) => void) | undefined
   readonly signal: AbortSignal | undefined
+  /** Sees every receipt first; after a `stop` nothing more is signed. */
+  readonly watch: HostWatch
+  readonly onStop: () => void
 }
 
 export interface Signing extends Disposable {
@@ -41,11 +46,20 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
   }
   options.signal?.addEventListener('abort', onAbort)
   if (options.signal?.aborted === true) onAbort()
-  const runSigner = await signer.openRun({ ...options.run, onReceipt: (receipt) => evidence.onReceipt(receipt) })
+  let isStopped = false
+  const onReceipt = (receipt: Attestation): void => {
+    if (options.watch.look(receipt) === 'go') return evidence.onReceipt(receipt)
+    if (options.watch.stopped()?.isFirst === true) evidence.seal()
+    else evidence.stop(receipt)
+    isStopped = true
+    giveUp.abort(new Error('the host is not one that the computation demands'))
+    options.onStop()
+  }
+  const runSigner = await signer.openRun({ ...options.run, onReceipt })
   evidence.attach(runSigner)
 
   const waitFor = async (seq: number): Promise<void> => {
-    if (lost !== undefined || seq <= evidence.state().signedSeq) return
+    if (lost !== undefined || isStopped || seq <= evidence.state().signedSeq) return
     const startedMs = performance.now()
     waiting += 1
     try {
@@ -53,6 +67,7 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
     } catch (error) {
       // A journal that cannot be written is the run's failure; a TPM that is gone is an unsigned tail.
       if (error instanceof RunnerError) throw error
+      if (isStopped) return
       lost = (error as Error).message
       onTrouble?.(`signing has ended: ${lost}`)
     } finally {

@@ -1,6 +1,7 @@
 /** What a run is asked for, and what it answers with. */
 import type { Checkpoint, Computation, MachineNote, Outcome } from '@reprise/core'
 import type { HostFacts, Signer } from '@reprise/host'
+import type { HostChange } from '../host/index.ts'
 import type { BlobStore } from '../blobs/index.ts'
 import type { DirtyPagesMethod } from '../dirty-pages/index.ts'
 import type { KeepSnapshots } from '../journal/index.ts'
@@ -64,6 +65,8 @@ export interface RunResult {
   readonly recordPath: string
   readonly recordBytes: number
   readonly host: HostFacts
+  /** The host ceased to be one that the computation demands: the run was stopped there. */
+  readonly hostChange: HostChange | undefined
   /** Undefined when the run was interrupted or stopped before its end. */
   readonly outcome: Outcome | undefined
   readonly trapMessage: string | undefined

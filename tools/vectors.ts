@@ -4,10 +4,9 @@
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { bytesSource, canonical, verifyRecord, type VerifyOptions } from '@reprise/core'
-import { readTrustPolicy } from '@reprise/core/certificates'
-import { READ_AT, recordCases, type RecordCase } from '../test/record/cases/index.ts'
-import { nodeCrypto } from '../test/record/node-crypto.ts'
+import { bytesSource, canonical, verifyRecord } from '@reprise/core'
+import { recordCases, type RecordCase } from '../test/record/cases/index.ts'
+import { readerOptions } from '../test/record/reader.ts'
 
 const folder = resolve(import.meta.dirname, '../vectors/record')
 
@@ -25,9 +24,9 @@ async function write(each: RecordCase): Promise<void> {
 }
 
 /** What a record that verifies shows: any other file of the same run must show the same. */
-async function shown({ expected, beside }: RecordCase, bytes: Uint8Array): Promise<object> {
+async function shown({ expected, beside = {} }: RecordCase, bytes: Uint8Array): Promise<object> {
   if (!('evidence' in expected) || expected.evidence !== 'verified') return {}
-  const result = await verifyRecord(bytesSource(bytes), { crypto: nodeCrypto, ...(await trustOf(beside)) })
+  const result = await verifyRecord(bytesSource(bytes), await readerOptions((file) => beside[file]))
   const { akNames, attestations, checkpoints, computationId, cumulative, runId, segments, snapshots } = result
   const { start, measurer } = result
   const warm = start?.kind === 'warm' ? { start } : {}
@@ -43,13 +42,6 @@ async function shown({ expected, beside }: RecordCase, bytes: Uint8Array): Promi
     snapshots,
     ...warm,
   }
-}
-
-async function trustOf(beside: RecordCase['beside']): Promise<Partial<VerifyOptions>> {
-  if (beside === undefined) return {}
-  const readBeside = async (name: string): Promise<Uint8Array> => beside[name]
-  const trust = await readTrustPolicy(beside['trust.json'], { readBeside, crypto: nodeCrypto })
-  return { trust, nowMs: Date.parse(READ_AT) }
 }
 
 for (const name of await readdir(folder).catch(() => [])) {

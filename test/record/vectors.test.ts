@@ -8,25 +8,14 @@ import {
   EvidenceError,
   hex,
   verifyRecord,
-  type VerifyOptions,
   type VerifyResult,
 } from '@reprise/core'
-import { readTrustPolicy } from '@reprise/core/certificates'
 import { describe, expect, test } from 'vitest'
-import { READ_AT, recordCases } from './cases/index.ts'
+import { recordCases } from './cases/index.ts'
 import { nodeCrypto } from './node-crypto.ts'
+import { readerOptions, type Beside } from './reader.ts'
 
 const folder = resolve(import.meta.dirname, '../../vectors/record')
-
-/** A file of the reader's. */
-type Beside = (name: string) => Uint8Array | undefined
-
-async function trustOf(beside: Beside): Promise<Pick<VerifyOptions, 'trust'>> {
-  const policy = beside('trust.json')
-  if (policy === undefined) return {}
-  const readBeside = async (name: string): Promise<Uint8Array> => beside(name) ?? expect.fail(`${name} is missing`)
-  return { trust: await readTrustPolicy(policy, { readBeside, crypto: nodeCrypto }) }
-}
 
 function inFolder(name: string): Beside {
   return (file) => {
@@ -42,8 +31,7 @@ interface Expected extends Partial<Omit<VerifyResult, 'findings'>> {
 
 async function answer(bytes: Uint8Array, beside: Beside): Promise<Expected> {
   try {
-    const options = { crypto: nodeCrypto, nowMs: Date.parse(READ_AT), ...(await trustOf(beside)) }
-    const { findings, ...result } = await verifyRecord(bytesSource(bytes), options)
+    const { findings, ...result } = await verifyRecord(bytesSource(bytes), await readerOptions(beside))
     // Nearly every sample enrolled itself, and says so.
     const told = findings.filter(({ code, severity }) => code !== 'SELF_ENROLLED' || severity !== 'warns')
     const codes = new Set(told.map(({ code }) => code))

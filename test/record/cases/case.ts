@@ -14,7 +14,7 @@ export interface RecordCase {
       >)
     | { readonly error: 'NOT_A_RECORD' }
   readonly make: () => Promise<Uint8Array>
-  /** Files that a reader has besides, `trust.json` among them. */
+  /** Files that a reader has besides: `trust.json` with what it names, `host-rules.json`. */
   readonly beside?: Readonly<Record<string, Uint8Array>>
 }
 

@@ -6,6 +6,7 @@ import { attestationCases, keyCases } from './evidence.ts'
 import { heldCases } from './held.ts'
 import { powerCases } from './power.ts'
 import { hostCases } from './hosts.ts'
+import { readersRulesCases } from './readers-rules.ts'
 import { resumedCases } from './resumed.ts'
 import { runCases } from './runs.ts'
 import { snapshotCases } from './snapshots.ts'
@@ -23,6 +24,7 @@ export const recordCases: readonly RecordCase[] = [
   ...powerCases,
   ...warmCases,
   ...hostCases,
+  ...readersRulesCases,
   ...enrolledCases,
   ...certificateCases,
 ]

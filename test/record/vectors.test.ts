@@ -11,6 +11,7 @@ import {
   type VerifyResult,
 } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
+import { ANSWERS_FILE, differingFrom, FIRST_ANSWER, toldOf, type Told } from './answers.ts'
 import { recordCases } from './cases/index.ts'
 import { nodeCrypto } from './node-crypto.ts'
 import { readerOptions, type Beside } from './reader.ts'
@@ -54,6 +55,22 @@ describe('verifyRecord', () => {
   test.each(names)('answers as it should to %s', async (name) => {
     const expected = JSON.parse(readFileSync(join(folder, name, 'expected.json'), 'utf8')) as Expected
     expect(await answer(readFileSync(join(folder, name, 'input.reprise')), inFolder(name))).toMatchObject(expected)
+  })
+
+  const answers = new Map(
+    readFileSync(ANSWERS_FILE, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => {
+        const { name, ...told } = JSON.parse(line) as Told & { readonly name: string }
+        return [name, told] as const
+      }),
+  )
+
+  test.each(names)('tells all that it should of %s', async (name) => {
+    const told = await toldOf(readFileSync(join(folder, name, 'input.reprise')), inFolder(name))
+    const first = name === FIRST_ANSWER ? {} : (answers.get(FIRST_ANSWER) ?? {})
+    expect(differingFrom(first, told)).toEqual(answers.get(name))
   })
 
   // The compressed bytes belong to a version of zlib; what they say does not.

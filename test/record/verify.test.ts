@@ -75,10 +75,15 @@ describe('a verifier', () => {
       expect(await verify(bytes, { crypto: later })).toEqual(await verify(bytes))
   })
 
-  test('tells how far it is', async () => {
+  test('tells how far it is, after every few attestations and at the end', async () => {
+    const cut = sign(draft())
+    cut.attestations.pop()
     const seen: unknown[] = []
-    await verify(whole, { onProgress: (progress) => seen.push(progress) })
-    expect(seen[seen.length - 1]).toEqual({ checkpoints: 5, attestations: 3 })
+    await verify(await packed(cut), { onProgress: (progress) => seen.push(progress) })
+    expect(seen).toEqual([
+      { checkpoints: 3, attestations: 2 },
+      { checkpoints: 5, attestations: 2 },
+    ])
   })
 
   test('throws what reading the file throws', async () => {
@@ -104,6 +109,17 @@ describe('a verifier', () => {
     }
     await verifyRecord({ ...source, read }, { crypto: nodeCrypto })
     expect(seen.size).toBe(whole.length)
+  })
+
+  test('takes a file for a record that begins with the whole header of its first entry, and nothing shorter', async () => {
+    const headerBytes = 30 + 'ro-crate-metadata.json'.length
+    expect((await verify(whole.subarray(0, headerBytes))).evidence).toBe('refuted')
+    await expect(verify(whole.subarray(0, headerBytes - 1))).rejects.toMatchObject({ code: 'NOT_A_RECORD' })
+    for (const at of [0, 1, 2, 3, 30, headerBytes - 1]) {
+      const other = Uint8Array.from(whole)
+      other[at] ^= 1
+      await expect(verify(other)).rejects.toMatchObject({ code: 'NOT_A_RECORD' })
+    }
   })
 
   test('lists ten findings of a kind and counts the others', async () => {

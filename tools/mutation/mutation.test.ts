@@ -4,19 +4,26 @@ import { describe, expect, test } from 'vitest'
 import { problemsOf, scoresOf, type Explained, type Report } from './mutation.ts'
 
 const root = resolve(import.meta.dirname, '../..')
+const AT = { column: 3, original: 'return z' }
 const REPORT: Report = {
   files: {
     'a.ts': {
       source: 'if (x) y()\n  return z\n',
       mutants: [
-        ...Array.from({ length: 9 }, () => ({ status: 'Killed' as const, line: 1, replacement: '' })),
-        { status: 'Survived', line: 2, replacement: 'return null' },
-        { status: 'Ignored', line: 2, replacement: '' },
+        ...Array.from({ length: 9 }, () => ({ status: 'Killed' as const, ...AT, line: 1, replacement: '' })),
+        { status: 'Survived', ...AT, line: 2, replacement: 'return null' },
+        { status: 'Ignored', ...AT, line: 2, replacement: '' },
       ],
     },
   },
 }
-const survivor: Explained = { file: 'a.ts', line: 'return z', replacement: 'return null', why: 'the caller takes both' }
+const survivor: Explained = {
+  file: 'a.ts',
+  line: 'return z',
+  original: 'return z',
+  replacement: 'return null',
+  why: 'the caller takes both',
+}
 
 describe('the scores of mutation testing', () => {
   test('count what a test noticed, and name what none did', () => {

@@ -1,12 +1,14 @@
 /**
- * npm run mutation [-- PATTERN…]: breaks the sources of the verifier in one place after the other, and looks whether a test
- * notices. Fails below the score that is wanted; a survivor that survivors.json explains does not count, and must survive.
+ * npm run mutation [-- [--again] PATTERN…]: breaks the sources of the verifier in one place after the other, and looks whether a test
+ * notices. Fails below the score that is wanted; a survivor that survivors.json explains does not count, and must survive. `--again`
+ * believes the report of the run before of mutants that were noticed, where the source is the same, and tries all tests on the others.
  *
  * Decision: docs/decisions/0017-evidence-under-attack.md. The report is `.cache/mutation.json`.
  */
 import { spawnSync } from 'node:child_process'
-import { globSync, readFileSync } from 'node:fs'
+import { globSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 
 /** Of 100, among mutants that are not explained. */
 export const SCORE_MIN = 85
@@ -17,16 +19,19 @@ const SOURCES = ['packages/core/src/verify/*.ts']
 /** What is promised of records; beside it a folder's own tests must notice. */
 const PROMISES = ['test/record/{vectors,verify,places}.test.ts']
 
-interface Mutant {
+export interface ReportedMutant {
   /** `Ignored`: a wording, or only run once, when its module is read: a switch comes too late. */
   readonly status: 'Killed' | 'Survived' | 'NoCoverage' | 'Ignored'
   /** From 1. */
   readonly line: number
+  readonly column: number
+  /** In one line. */
+  readonly original: string
   readonly replacement: string
 }
 
 export interface Report {
-  readonly files: Readonly<Record<string, { readonly source: string; readonly mutants: readonly Mutant[] }>>
+  readonly files: Readonly<Record<string, { readonly source: string; readonly mutants: readonly ReportedMutant[] }>>
 }
 
 /** A mutant that no test can notice, or need not, and why. */
@@ -34,6 +39,7 @@ export interface Explained {
   readonly file: string
   /** The line of the source, without the space around it, so that it stays when others come before it. */
   readonly line: string
+  readonly original: string
   readonly replacement: string
   readonly why: string
 }
@@ -50,9 +56,10 @@ export function scoresOf({ files }: Report): Score[] {
     const lines = source.split('\n')
     const survived = mutants
       .filter(({ status }) => status === 'Survived' || status === 'NoCoverage')
-      .map(({ line, replacement }) => ({
+      .map(({ line, original, replacement }) => ({
         file,
         line: (lines[line - 1] ?? '').trim(),
+        original,
         replacement,
         why: '',
       }))
@@ -66,7 +73,8 @@ export function scoresOf({ files }: Report): Score[] {
 
 /** @returns What is wrong, a line each; empty when all is well. */
 export function problemsOf(scores: readonly Score[], explained: readonly Explained[]): string[] {
-  const keyOf = ({ file, line, replacement }: Explained): string => JSON.stringify([file, line, replacement])
+  const keyOf = ({ file, line, original, replacement }: Explained): string =>
+    JSON.stringify([file, line, original, replacement])
   const known = new Set(explained.map(keyOf))
   const met = new Set(scores.flatMap(({ survived }) => survived.map(keyOf)))
   const looked = new Set(scores.map(({ file }) => file))
@@ -82,16 +90,23 @@ export function problemsOf(scores: readonly Score[], explained: readonly Explain
   ]
 }
 
-function run(patterns: readonly string[]): number {
+function run(patterns: readonly string[], isAgain: boolean): number {
   const root = resolve(import.meta.dirname, '../..')
   const named = (globs: readonly string[]): string[] => globSync([...globs], { cwd: root }).sort()
   const files = named(patterns).filter((file) => !/(\.test|\/index|\/types)\.ts$/.test(file))
+  // The first results come soon.
+  files.sort((a, b) => statSync(resolve(root, a)).size - statSync(resolve(root, b)).size)
   const own = [...new Set(files.map((file) => `${dirname(file)}/*.test.ts`))]
   const tests = named([...PROMISES, ...own]).filter((file) => !file.endsWith('.slow.test.ts'))
   const { status } = spawnSync('vitest', ['run', '-c', 'tools/mutation/vitest.config.ts'], {
     cwd: root,
     stdio: 'inherit',
-    env: { ...process.env, REPRISE_MUTATE: files.join(','), REPRISE_MUTATION_TESTS: tests.join(',') },
+    env: {
+      ...process.env,
+      ...(isAgain && { REPRISE_MUTATION_AGAIN: '1' }),
+      REPRISE_MUTATE: files.join(','),
+      REPRISE_MUTATION_TESTS: tests.join(','),
+    },
   })
   if (status !== 0) return 1
   const read = <T>(path: string): T => JSON.parse(readFileSync(resolve(root, path), 'utf8')) as T
@@ -99,7 +114,8 @@ function run(patterns: readonly string[]): number {
   const scores = scoresOf(read<Report>('.cache/mutation.json'))
   for (const { file, killed, survived } of scores) {
     console.log(`${file}: ${killed} of ${killed + survived.length} noticed`)
-    for (const { line, replacement } of survived) console.log(`  ${line}   →   ${replacement}`)
+    for (const { line, original, replacement } of survived)
+      console.log(line === original ? `  ${line}   →   ${replacement}` : `  ${line}:  ${original}   →   ${replacement}`)
   }
   const problems = problemsOf(scores, explained)
   for (const problem of problems) console.error(problem)
@@ -107,6 +123,6 @@ function run(patterns: readonly string[]): number {
 }
 
 if (import.meta.main) {
-  const patterns = process.argv.slice(2)
-  process.exitCode = run(patterns.length === 0 ? SOURCES : patterns)
+  const { values, positionals } = parseArgs({ options: { again: { type: 'boolean' } }, allowPositionals: true })
+  process.exitCode = run(positionals.length === 0 ? SOURCES : positionals, values.again === true)
 }

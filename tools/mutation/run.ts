@@ -1,21 +1,34 @@
 /** Runs the tests on the list with every mutant switched on, one after the other. Started by mutation.ts through Vitest. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { expect, test } from '../../node_modules/vitest/dist/index.js'
 import { collected, type Collected } from './collect.ts'
+import type { Report, ReportedMutant } from './mutation.ts'
 
 const root = resolve(import.meta.dirname, '../..')
-/** A test that is not done by then, or came by the mutant as often, does not end. */
-const TEST_MS_MAX = 20_000
+const isAgain = process.env['REPRISE_MUTATION_AGAIN'] !== undefined
+/** A test that takes so much more of the processor than without a mutant, or came by the mutant as often, does not end. */
+const SLOWER_MAX = 10
+const TEST_MS_MIN = 2_000
+/** Nor does one that waits this long, and does nothing. */
+const IDLE_TICKS_MAX = 4
+const IDLE_TICK_MS = 1_000
+const IDLE_MS_MAX = 2
 const HITS_MAX = 3_000_000
+
+/** From 0. */
+interface Place {
+  readonly line: number
+  readonly column: number
+}
 
 interface Mutant {
   readonly id: string
   readonly fileName: string
-  readonly location: { readonly start: { readonly line: number; readonly column: number } }
+  readonly location: { readonly start: Place; readonly end: Place }
   readonly replacement: string
-  /** `Ignored`: of a kind that is left out. */
-  readonly status?: string
+  /** Of a kind that is left out. */
+  readonly status?: 'Ignored'
 }
 
 /** What instrumented sources look at; see `@stryker-mutator/instrumenter`. */
@@ -29,18 +42,38 @@ interface Switches {
 
 const switches = ((globalThis as { __stryker__?: Switches }).__stryker__ ??= {})
 
-async function passes({ run }: Collected): Promise<boolean> {
+/** Of this process, milliseconds: on a machine that is busy the time of the clock says nothing. */
+function usedMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+/** Rejects once a test does not end. */
+function watch(msMax: number): { readonly late: Promise<never>; readonly stop: () => void } {
+  const startMs = usedMs()
+  let beforeMs = startMs
+  let idle = 0
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('it does not end')), TEST_MS_MAX)
+    timer = setInterval(() => {
+      const nowMs = usedMs()
+      idle = nowMs - beforeMs < IDLE_MS_MAX ? idle + 1 : 0
+      beforeMs = nowMs
+      if (nowMs - startMs > msMax || idle >= IDLE_TICKS_MAX) reject(new Error('it does not end'))
+    }, IDLE_TICK_MS)
   })
+  return { late, stop: () => clearInterval(timer) }
+}
+
+async function passes({ run }: Collected, msMax: number): Promise<boolean> {
+  const { late, stop } = watch(msMax)
   try {
     await Promise.race([run(), late])
     return true
   } catch {
     return false
   } finally {
-    clearTimeout(timer)
+    stop()
   }
 }
 
@@ -48,33 +81,68 @@ interface Known {
   readonly test: Collected
   readonly ms: number
   readonly covers: ReadonlySet<string>
+  /** What it comes by of a file. */
+  readonly kinds: Map<ReadonlySet<string>, string>
+  tries: number
   kills: number
 }
 
-/** That the cases are made the same again says nothing of the verifier, and takes most of the time. */
-const OTHERS = /made the same again/
+/** How much of a chance a test has to notice a mutant, for its time. */
+const worthOf = ({ tries, kills, ms }: Known): number => (kills + 1) / (tries + 2) / (ms + 1)
+
+/** Whether cases are made the same again says nothing of the verifier; and their whole answers hold what a part of them does. */
+const OTHERS = /made the same again|answers as it should/
+/** One that takes longer is not worth it: mutants that only it notices want a case of their own. */
+const TEST_MS_MAX = 400
 
 async function runAll(): Promise<Known[]> {
   const known: Known[] = []
+  // The first one pays for what is only loaded then.
+  await collected[0]?.run()
   for (const [i, each] of collected.filter(({ name }) => !OTHERS.test(name)).entries()) {
     switches.currentTestId = `t${i}`
-    const startMs = performance.now()
-    expect([each.name, await passes(each)]).toEqual([each.name, true])
+    const startMs = usedMs()
+    expect([each.name, await passes(each, 600_000)]).toEqual([each.name, true])
+    const ms = usedMs() - startMs
+    if (ms > TEST_MS_MAX) {
+      console.log(`left out, since it takes ${ms.toFixed(0)} ms: ${each.name}`)
+      continue
+    }
     const covers = new Set(Object.keys(switches.mutantCoverage?.perTest[`t${i}`] ?? {}))
-    known.push({ test: each, ms: performance.now() - startMs, covers, kills: 0 })
+    known.push({ test: each, ms, covers, kinds: new Map(), tries: 0, kills: 0 })
   }
   switches.currentTestId = undefined
   return known
 }
 
-async function fate({ id }: Mutant, known: readonly Known[]): Promise<string> {
-  const covering = known.filter(({ covers }) => covers.has(id)).sort((a, b) => b.kills - a.kills || a.ms - b.ms)
-  if (covering.length === 0) return id in (switches.mutantCoverage?.static ?? {}) ? 'Ignored' : 'NoCoverage'
+/** Of tests that come by the same places of a file, so many are tried on a mutant of it; all of them with `--again`. */
+const ALIKE_MAX = isAgain ? Number.POSITIVE_INFINITY : 8
+
+/** Those that come by the mutant, in turn one of each kind, the most promising first. */
+function covering(id: string, ofFile: ReadonlySet<string>, known: readonly Known[]): Known[] {
+  const kinds = new Map<string, Known[]>()
+  for (const each of known.filter(({ covers }) => covers.has(id)).sort((a, b) => worthOf(b) - worthOf(a))) {
+    const kind = each.kinds.get(ofFile) ?? [...ofFile].filter((mutant) => each.covers.has(mutant)).join()
+    each.kinds.set(ofFile, kind)
+    kinds.set(kind, [...(kinds.get(kind) ?? []), each])
+  }
+  const turns = [...kinds.values()].flatMap((alike) => alike.slice(0, ALIKE_MAX).map((each, turn) => ({ each, turn })))
+  return turns.sort((a, b) => a.turn - b.turn).map(({ each }) => each)
+}
+
+async function fate(
+  { id }: Mutant,
+  ofFile: ReadonlySet<string>,
+  known: readonly Known[],
+): Promise<ReportedMutant['status']> {
+  const tests = covering(id, ofFile, known)
+  if (tests.length === 0) return id in (switches.mutantCoverage?.static ?? {}) ? 'Ignored' : 'NoCoverage'
   switches.activeMutant = id
   try {
-    for (const each of covering) {
+    for (const each of tests) {
       Object.assign(switches, { hitCount: 0, hitLimit: HITS_MAX })
-      if (await passes(each.test)) continue
+      each.tries++
+      if (await passes(each.test, TEST_MS_MIN + SLOWER_MAX * each.ms)) continue
       each.kills++
       return 'Killed'
     }
@@ -84,18 +152,67 @@ async function fate({ id }: Mutant, known: readonly Known[]): Promise<string> {
   }
 }
 
+/** So that one can look on. */
+const SAVED_AFTER = 10
+
+const read = <T>(path: string): T => JSON.parse(readFileSync(resolve(root, path), 'utf8')) as T
+
+/** What was noticed when the sources were the same; only asked for while tests are written, since they may have changed. */
+function noticedBefore(): ReadonlySet<string> {
+  if (!isAgain) return new Set()
+  const { files } = read<Report>('.cache/mutation.json')
+  const same = Object.entries(files).filter(
+    ([name, { source }]) => source === readFileSync(resolve(root, name), 'utf8'),
+  )
+  return new Set(
+    same.flatMap(([name, { mutants }]) =>
+      mutants.filter(({ status }) => status === 'Killed').map((each) => placeOf(name, each)),
+    ),
+  )
+}
+
+const placeOf = (name: string, { line, column, original, replacement }: Omit<ReportedMutant, 'status'>): string =>
+  JSON.stringify([name, line, column, original, replacement])
+
 test('every mutant', async () => {
   for (const file of (process.env['REPRISE_MUTATION_TESTS'] ?? '').split(',')) await import(resolve(root, file))
-  const mutants = JSON.parse(readFileSync(resolve(root, '.cache/mutants.json'), 'utf8')) as Mutant[]
+  const mutants = read<Mutant[]>('.cache/mutants.json')
   const known = await runAll()
-  const files: Record<string, { source: string; mutants: object[] }> = {}
+  const before = noticedBefore()
+  let done = 0
+  const files: Record<string, { source: string; mutants: ReportedMutant[] }> = {}
   for (const mutant of mutants) {
     const name = relative(root, resolve(root, mutant.fileName))
     files[name] ??= { source: readFileSync(resolve(root, name), 'utf8'), mutants: [] }
-    // Lines of the instrumenter count from 0.
-    const { line, column } = mutant.location.start
-    const { replacement, status = await fate(mutant, known) } = mutant
-    files[name].mutants.push({ status, line: line + 1, column, replacement })
-    writeFileSync(resolve(root, '.cache/mutation.json'), JSON.stringify({ files }))
+    const { start } = mutant.location
+    const place = {
+      line: start.line + 1,
+      column: start.column + 1,
+      original: textAt(files[name].source, mutant.location),
+      replacement: mutant.replacement,
+    }
+    const status = before.has(placeOf(name, place))
+      ? 'Killed'
+      : (mutant.status ?? (await fate(mutant, idsOf(mutants, mutant.fileName), known)))
+    files[name].mutants.push({ status, ...place })
+    if (++done % SAVED_AFTER === 0) writeFileSync(resolve(root, '.cache/mutation.json.new'), JSON.stringify({ files }))
   }
+  writeFileSync(resolve(root, '.cache/mutation.json.new'), JSON.stringify({ files }))
+  renameSync(resolve(root, '.cache/mutation.json.new'), resolve(root, '.cache/mutation.json'))
 })
+
+const ofFiles = new Map<string, ReadonlySet<string>>()
+
+function idsOf(mutants: readonly Mutant[], fileName: string): ReadonlySet<string> {
+  const ids = ofFiles.get(fileName) ?? new Set(mutants.filter((each) => each.fileName === fileName).map(({ id }) => id))
+  ofFiles.set(fileName, ids)
+  return ids
+}
+
+/** In one line. */
+function textAt(source: string, { start, end }: Mutant['location']): string {
+  const lines = source.split('\n').slice(start.line, end.line + 1)
+  lines[lines.length - 1] = lines[lines.length - 1].slice(0, end.column)
+  lines[0] = lines[0].slice(start.column)
+  return lines.map((line) => line.trim()).join(' ')
+}

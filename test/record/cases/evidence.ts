@@ -2,6 +2,7 @@
 import {
   decodeTpmtPublic,
   encodeTpmtPublic,
+  EVIDENCE_BYTES_MAX,
   fromHex,
   hex,
   TPM_ALG,
@@ -54,6 +55,12 @@ export const keyCases: readonly RecordCase[] = [
     'A key that was made outside and brought into the TPM.',
     AK_ATTRIBUTES & ~TPMA_OBJECT.sensitiveDataOrigin,
   ),
+  key(
+    'key-parent-can-move',
+    'A key that goes along when its parent is taken to another TPM.',
+    AK_ATTRIBUTES & ~TPMA_OBJECT.fixedParent,
+  ),
+  key('key-not-for-signing', 'A key that may not sign.', AK_ATTRIBUTES & ~TPMA_OBJECT.sign),
   key('key-decrypts', 'A key that is a storage key as well.', AK_ATTRIBUTES | TPMA_OBJECT.decrypt),
   refuted('key-scheme', 'A key for key agreement: only ECDSA and RSASSA are taken.', ['AK_PUBLIC'], {
     draft: (draft) => (draft.hosts[0].tpm = eccTpm('host 0', { scheme: TPM_ALG.ECDH })),
@@ -61,6 +68,9 @@ export const keyCases: readonly RecordCase[] = [
   refuted('key-with-tail', 'TPMT_PUBLIC with a byte after its end.', ['AK_PUBLIC'], {
     signed: ({ evidence }) =>
       void evidence.set('evidence/ak-0.tpmt', Buffer.concat([eccTpm('host 0').publicArea, Buffer.alloc(1)])),
+  }),
+  refuted('key-too-large', 'A key of more bytes than any key has.', ['SCHEMA'], {
+    signed: ({ evidence }) => void evidence.set('evidence/ak-0.tpmt', new Uint8Array(EVIDENCE_BYTES_MAX + 1)),
   }),
   refuted(
     'key-exchanged',
@@ -182,6 +192,19 @@ export const attestationCases: readonly RecordCase[] = [
       const quote = asQuote(fields)
       const pcrSelect = [{ hash: TPM_ALG.SHA1, pcrs: [0, 1, 2, 3, 4, 5, 6, 7] }]
       return i === 1 ? { ...quote, attested: { ...quote.attested, pcrSelect } } : fields
+    },
+  }),
+  refuted('pcr-two-banks', 'The quote selects the SHA-1 bank besides, of which nothing is shown.', ['PCRS'], {
+    hook(fields, i) {
+      const quote = asQuote(fields)
+      const pcrSelect = [...quote.attested.pcrSelect, { hash: TPM_ALG.SHA1, pcrs: [0] }]
+      return i === 1 ? { ...quote, attested: { ...quote.attested, pcrSelect } } : fields
+    },
+  }),
+  refuted('pcr-none', 'A quote of no register at all.', ['PCRS'], {
+    hook(fields, i) {
+      const quote = asQuote(fields)
+      return i === 1 ? { ...quote, attested: { ...quote.attested, pcrSelect: [] } } : fields
     },
   }),
   refuted('pcr-missing', 'The quotes leave out PCR 7, which tells of Secure Boot.', ['PCRS'], {

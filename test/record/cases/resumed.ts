@@ -128,6 +128,20 @@ export const resumedCases: readonly RecordCase[] = [
     },
   ),
   refuted(
+    'attempt-diverged-again',
+    'The second attempt signed a checkpoint that the first one had signed already, with another state.',
+    ['ATTEMPT_GAP', 'BATCH'],
+    {
+      draft(draft) {
+        secondAttempt(draft, 0, 8)
+        draft.quotes = quotes([1, 0, 7], [1, 3, 7], [2, 2, 8], [2, 4, 8])
+        const second = { ...draft, checkpoints: structuredClone(draft.checkpoints) }
+        second.checkpoints[2].state = stateOf(99)
+        draft.quotes[2].told = { cumulative: chainOf(second)[2] }
+      },
+    },
+  ),
+  refuted(
     'attempt-signs-before',
     'The second attempt has a checkpoint signed that it did not compute.',
     ['ATTEMPT_GAP', 'ATTESTATION_ORDER'],

@@ -18,6 +18,11 @@ describe('segmentBounds', () => {
     expect(bounds([1, 9], 4)).toEqual([0, 1, 4])
   })
 
+  test('count a snapshot at the start, where there should be none, once', () => {
+    expect(bounds([0, 2], 4)).toEqual([0, 2, 4])
+    expect(bounds([-1, 2], 4)).toEqual([0, 2, 4])
+  })
+
   test('of nothing, or of a start alone, hold no segment', () => {
     expect([bounds([], -1), bounds([], 0)]).toEqual([[], [0]])
   })

@@ -32,34 +32,32 @@ const symmetric = { algorithm: TPM_ALG.NULL } as const
 type Ecc = Extract<PublicArea, { type: typeof TPM_ALG.ECC }>
 type Rsa = Extract<PublicArea, { type: typeof TPM_ALG.RSA }>
 
-const ecc = (more: Partial<Ecc['parameters']> = {}, area: Partial<Ecc> = {}): Ecc =>
-  ({
-    ...common,
-    type: TPM_ALG.ECC,
-    parameters: {
-      symmetric,
-      scheme: { scheme: TPM_ALG.ECDSA, hashAlg: TPM_ALG.SHA256 },
-      curveId: TPM_ECC.NIST_P256,
-      kdf: { scheme: TPM_ALG.NULL },
-      ...more,
-    },
-    unique: { x: new Uint8Array(32).fill(1), y: new Uint8Array(32).fill(2) },
-    ...area,
-  }) as Ecc
+const ecc = (more: Partial<Ecc['parameters']> = {}, area: Partial<Ecc> = {}): Ecc => ({
+  ...common,
+  type: TPM_ALG.ECC,
+  parameters: {
+    symmetric,
+    scheme: { scheme: TPM_ALG.ECDSA, hashAlg: TPM_ALG.SHA256 },
+    curveId: TPM_ECC.NIST_P256,
+    kdf: { scheme: TPM_ALG.NULL },
+    ...more,
+  },
+  unique: { x: new Uint8Array(32).fill(1), y: new Uint8Array(32).fill(2) },
+  ...area,
+})
 
-const rsa = (more: Partial<Rsa['parameters']> = {}): Rsa =>
-  ({
-    ...common,
-    type: TPM_ALG.RSA,
-    parameters: {
-      symmetric,
-      scheme: { scheme: TPM_ALG.RSASSA, hashAlg: TPM_ALG.SHA256 },
-      keyBits: 2048,
-      exponent: 0,
-      ...more,
-    },
-    unique: new Uint8Array((more.keyBits ?? 2048) / 8).fill(1),
-  }) as Rsa
+const rsa = (more: Partial<Rsa['parameters']> = {}): Rsa => ({
+  ...common,
+  type: TPM_ALG.RSA,
+  parameters: {
+    symmetric,
+    scheme: { scheme: TPM_ALG.RSASSA, hashAlg: TPM_ALG.SHA256 },
+    keyBits: 2048,
+    exponent: 0,
+    ...more,
+  },
+  unique: new Uint8Array((more.keyBits ?? 2048) / 8).fill(1),
+})
 
 const keyOf = (area: PublicArea): ReturnType<typeof attestationKey> => attestationKey(encodeTpmtPublic(area), crypto)
 

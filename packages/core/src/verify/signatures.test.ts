@@ -21,7 +21,9 @@ const key = (scheme: AttestationKey['scheme']): AttestationKey => ({
 const ECDSA = key({ kind: 'ecdsa', hash: 'sha256' })
 
 function checksOf(verify: (message: number) => boolean | Promise<boolean>): SignatureChecks {
-  return new SignatureChecks({ verify: ({ message }: { message: Uint8Array }) => verify(message[0]) } as Crypto)
+  return new SignatureChecks({
+    verify: ({ message }: { message: Uint8Array }) => verify(message[0]),
+  } as unknown as Crypto)
 }
 
 async function wrongOf(checks: SignatureChecks, of: AttestationKey, ...all: ReturnType<typeof signed>[]) {

@@ -5,7 +5,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { fromHex, hex, type Attempt, type Attestation, type SnapshotManifest } from '@reprise/core'
+import {
+  encodeTpmsAttest,
+  fromHex,
+  hex,
+  TPM_ALG,
+  TPM_ST,
+  type Attempt,
+  type Attestation,
+  type SnapshotManifest,
+} from '@reprise/core'
 import type { RunSigner, Signer } from '@reprise/host'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlobStore, type BlobStore } from '../blobs/index.ts'
@@ -85,6 +94,17 @@ function countingMachine(options: {
   }
 }
 
+function quoteAt(seq: number): Parameters<typeof encodeTpmsAttest>[0] {
+  return {
+    type: TPM_ST.ATTEST_QUOTE,
+    qualifiedSigner: new Uint8Array(34),
+    extraData: new Uint8Array(32),
+    clockInfo: { clock: BigInt(seq), resetCount: 1, restartCount: 0, safe: true },
+    firmwareVersion: 1n,
+    attested: { pcrSelect: [{ hash: TPM_ALG.SHA256, pcrs: [0] }], pcrDigest: new Uint8Array(32) },
+  }
+}
+
 /** Signs every few heads, and those that somebody waits for. */
 function countingSigner(attempt: number): Signer {
   let onReceipt: ((attestation: Attestation) => void) | undefined
@@ -92,7 +112,7 @@ function countingSigner(attempt: number): Signer {
   const sign = (seq: number): Attestation => {
     const attestation = {
       attempt,
-      attest: seq.toString(16).padStart(300, '0'),
+      attest: hex(encodeTpmsAttest(quoteAt(seq))),
       batch: { count: 1, index: 0, path: [], seq: String(seq) },
       pcrs: { sha256: { '0': D } },
       seq,

@@ -338,7 +338,7 @@ describe('collecting beside everything else', () => {
 /** A store of its own on a small disk; when the run has failed there, the disk grows. */
 const ON_SMALL_DISK = `mount -t tmpfs -o size=3m none "$PLACE" || exit 99
 mkdir "$PLACE/sha256"
-"$@" run -o r.reprise --json --snapshot-ms 100 --checkpoint every=40000000 guest.wasm say ready fill keep.bin 1 spin 300 fill more.bin 2 spin 1000
+"$@" run -o r.reprise --json --snapshot-ms 100 --checkpoint every=40000000 guest.wasm say ready fill keep.bin 1 spin 1500 fill more.bin 2 spin 1000
 echo "first $?"
 find "$PLACE/sha256" -name '.reprise-*'
 mount -o remount,size=64m "$PLACE" || exit 98

@@ -16,8 +16,8 @@ export default defineConfig({
     exclude,
     pool: 'threads',
     isolate: false,
-    // Tests of whole commands wait more than they compute: on two cores one worker would leave one idle.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Tests of whole commands wait more than they compute: with a worker for each core one would be idle.
+    maxWorkers: Math.max(3, availableParallelism()),
     reporters: ['dot'],
     testTimeout: tier === 'check' ? 30_000 : 300_000,
     hookTimeout: 120_000,

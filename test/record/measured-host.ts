@@ -68,15 +68,15 @@ const u32le = (value: number): Uint8Array => Uint8Array.of(value, value >> 8, va
 const sized = (bytes: Uint8Array): Uint8Array => concat(u32le(bytes.length), bytes)
 
 /** A list of IMA that measured these files: name and content. */
-export function imaList(files: readonly (readonly [string, Uint8Array])[]): {
-  readonly bytes: Uint8Array
-  readonly register: Uint8Array
-} {
+export function imaList(
+  files: readonly (readonly [string, Uint8Array])[],
+  pcr = 10,
+): { readonly bytes: Uint8Array; readonly register: Uint8Array } {
   let register: Uint8Array = new Uint8Array(32)
   const entries = files.map(([name, digest]) => {
     const data = concat(sized(concat(utf8('sha256:\0'), digest)), sized(utf8(`${name}\0`)))
     register = sha256(concat(register, sha256(data)))
-    return concat(u32le(10), hash('sha1', data), sized(utf8('ima-ng')), sized(data))
+    return concat(u32le(pcr), hash('sha1', data), sized(utf8('ima-ng')), sized(data))
   })
   return { bytes: concat(...entries), register }
 }

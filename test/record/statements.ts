@@ -2,6 +2,7 @@
 import {
   bootDigest,
   ByteWriter,
+  concat,
   countDigest,
   encodeTpmsAttest,
   encodeTpmsNvPublic,
@@ -39,9 +40,7 @@ export interface PlannedBoot {
   orderly: boolean
   clockInfo: TpmsClockInfo
   counter: PlannedCounter
-  lie?: {
-    readonly signer?: ImitationTpm
-    readonly hook?: (fields: TpmsAttestFields) => TpmsAttestFields
+  lie?: SignerLie & {
     /** What the statement says that the TPM answered. */
     readonly response?: Uint8Array
     /** What the TPM was asked. */
@@ -51,15 +50,22 @@ export interface PlannedBoot {
   }
 }
 
-interface CounterLie {
+interface SignerLie {
   readonly signer?: ImitationTpm
   readonly hook?: (fields: TpmsAttestFields) => TpmsAttestFields
+  /** What is signed in the place of TPMS_ATTEST. */
+  readonly bytes?: Uint8Array
+}
+
+interface CounterLie extends SignerLie {
   /** The index that the TPM certifies. */
   readonly index?: Partial<TpmsNvPublic>
   /** The index that the statement shows. */
   readonly shown?: Partial<TpmsNvPublic>
   readonly extraData?: Uint8Array
   readonly contents?: Uint8Array
+  /** Bytes after the index that is shown. */
+  readonly tail?: Uint8Array
 }
 
 interface OfHost {
@@ -114,7 +120,10 @@ function certified(tpm: ImitationTpm, planned: PlannedCounter, extraData: Uint8A
       nvContents: lie.contents ?? new ByteWriter().u64(BigInt(value)).done(),
     },
   })
-  return { ...statement, public: hex(encodeTpmsNvPublic({ ...index, ...lie.shown })) }
+  return {
+    ...statement,
+    public: hex(concat(encodeTpmsNvPublic({ ...index, ...lie.shown }), lie.tail ?? new Uint8Array())),
+  }
 }
 
 function head(
@@ -127,9 +136,9 @@ function head(
 
 function signed(
   tpm: ImitationTpm,
-  lie: { readonly signer?: ImitationTpm; readonly hook?: (fields: TpmsAttestFields) => TpmsAttestFields },
+  lie: SignerLie,
   fields: TpmsAttestFields,
 ): { readonly attest: string; readonly signature: string } {
-  const attest = encodeTpmsAttest(lie.hook?.(fields) ?? fields)
+  const attest = lie.bytes ?? encodeTpmsAttest(lie.hook?.(fields) ?? fields)
   return { attest: hex(attest), signature: hex((lie.signer ?? tpm).sign(attest)) }
 }

@@ -69,6 +69,9 @@ export const keyCases: readonly RecordCase[] = [
     signed: ({ evidence }) =>
       void evidence.set('evidence/ak-0.tpmt', Buffer.concat([eccTpm('host 0').publicArea, Buffer.alloc(1)])),
   }),
+  refuted('key-of-zeros', 'A key of as many bytes as evidence may have, all of them zero.', ['AK_PUBLIC'], {
+    signed: ({ evidence }) => void evidence.set('evidence/ak-0.tpmt', new Uint8Array(EVIDENCE_BYTES_MAX)),
+  }),
   refuted('key-too-large', 'A key of more bytes than any key has.', ['SCHEMA'], {
     signed: ({ evidence }) => void evidence.set('evidence/ak-0.tpmt', new Uint8Array(EVIDENCE_BYTES_MAX + 1)),
   }),
@@ -97,6 +100,22 @@ export const keyCases: readonly RecordCase[] = [
       secondAttempt(draft, 1, 8)
     },
   }),
+  refuted('certificate-left-out', 'The EK certificate that the record names is not there.', ['SCHEMA'], {
+    draft: withCertificate,
+    signed: ({ evidence }) => void evidence.delete('evidence/ek-0.der'),
+  }),
+  refuted(
+    'certificate-of-one-attempt',
+    'The environment of one of two attempts on the host names another EK certificate.',
+    ['ATTEMPT_GAP', 'EK_CERTIFICATE'],
+    {
+      draft(draft) {
+        secondAttempt(draft, 0, 8)
+        withCertificate(draft)
+        draft.attempts[1].environment.ekCertificate = '5'.repeat(64)
+      },
+    },
+  ),
   refuted('certificate-exchanged', 'The EK certificate of another TPM.', ['EK_CERTIFICATE'], {
     draft: withCertificate,
     signed: ({ evidence }) => void evidence.set('evidence/ek-0.der', Buffer.concat([EK_CERTIFICATE, utf8('?')])),
@@ -228,6 +247,14 @@ export const attestationCases: readonly RecordCase[] = [
     ['BATCH', 'FIRST_UNSIGNED'],
     {
       signed: ({ attestations }) => void attestations.shift(),
+    },
+  ),
+  refuted(
+    'attestation-of-no-attempt',
+    'The last attestation says that it is of an attempt that the record does not have.',
+    ['ATTESTATION_ORDER', 'UNSIGNED_TAIL'],
+    {
+      signed: ({ attestations }) => (attestations[2].attempt = 2),
     },
   ),
   refuted('attestations-swapped', 'Two attestations in the wrong order.', ['ATTESTATION_ORDER', 'BATCH'], {

@@ -44,6 +44,19 @@ export const heldCases: readonly RecordCase[] = [
       for (const checkpoint of draft.checkpoints.slice(1, -1)) checkpoint.kind = 2
     },
   }),
+  verified('requested-at-grid', 'A requested checkpoint where the one of the grid was: nothing ran in between.', {
+    draft: ({ checkpoints }) => (checkpoints[2].position = '1003'),
+  }),
+  verified(
+    'requested-before-grid',
+    'A requested checkpoint after a multiple of the fuel, before the first place where one of the grid can be.',
+    {
+      draft({ checkpoints }) {
+        checkpoints[2].position = '2005'
+        checkpoints[3].position = '2010'
+      },
+    },
+  ),
   verified('archive-mount', 'A library comes as an archive, and more PCRs are quoted than must be.', {
     draft(draft) {
       const blob = { lengthBytes: 123, sha256: '1'.repeat(64) }
@@ -64,6 +77,21 @@ export const heldCases: readonly RecordCase[] = [
         const last = attestations[attestations.length - 1]
         const { scheme, signature } = decodeTpmtSignature(fromHex(last.signature))
         last.signature = hex(encodeTpmtSignature({ scheme, signature: otherEcdsa(signature) }))
+      },
+    },
+  ),
+  unverifiable('first-signed-alone', 'Only checkpoint 0 is signed.', ['UNSIGNED_TAIL'], {
+    draft: (draft) => (draft.quotes.length = 1),
+  }),
+  unverifiable(
+    'no-checkpoints',
+    'A run that was killed before its first checkpoint was on disk.',
+    ['FIRST_UNSIGNED', 'INCOMPLETE', 'UNSIGNED_TAIL'],
+    {
+      draft(draft) {
+        draft.checkpoints.length = draft.quotes.length = 0
+        draft.outcome = null
+        draft.contents.splice(2, 2)
       },
     },
   ),

@@ -5,9 +5,9 @@ import {
   startupClearExchange,
   TPM_PT,
   TPM_ST,
-  TPMA_NV,
   utf8,
   type FindingCode,
+  type TpmsAttestFields,
   type TpmsClockInfo,
 } from '@reprise/core'
 import { eccTpm } from '../imitation-tpm.ts'
@@ -35,6 +35,20 @@ type Line = Signed['attestations'][number]
 function bootOf({ boot }: Line): NonNullable<Line['boot']> {
   if (boot === undefined) throw new Error('the sample has a boot statement there')
   return boot
+}
+
+/** A quote with the same head. */
+export function asQuote({
+  qualifiedSigner,
+  extraData,
+  clockInfo,
+  firmwareVersion,
+}: TpmsAttestFields): TpmsAttestFields {
+  return {
+    type: TPM_ST.ATTEST_QUOTE,
+    ...{ qualifiedSigner, extraData, clockInfo, firmwareVersion },
+    attested: { pcrSelect: [], pcrDigest: new Uint8Array(32) },
+  }
 }
 
 interface Told {
@@ -66,18 +80,18 @@ export function told(draft: Draft, change: (told: Told) => void = () => undefine
 }
 
 /** One attempt, in the middle of which the host slept. */
-function slept(draft: Draft, restartCount = 2): void {
+export function slept(draft: Draft, restartCount = 2): void {
   const last = draft.quotes[2]
   last.clockInfo = clockAt(70_000, 7, restartCount)
   last.boot = boot(clockAt(69_000, 7, restartCount), 4, { orderly: true })
 }
 
-function lies(name: string, why: string, code: FindingCode, change: (told: Told) => void): RecordCase {
+export function lies(name: string, why: string, code: FindingCode, change: (told: Told) => void): RecordCase {
   return refuted(name, why, [code], { draft: (draft) => told(draft, change) })
 }
 
 /** A boot statement that cannot be read tells of nothing, so that the gap stays besides. */
-function unread(name: string, why: string, code: FindingCode, change: (told: Told) => void): RecordCase {
+export function unread(name: string, why: string, code: FindingCode, change: (told: Told) => void): RecordCase {
   return refuted(name, why, (['ATTEMPT_GAP', code] as const).toSorted(), { draft: (draft) => told(draft, change) })
 }
 
@@ -210,13 +224,7 @@ export const powerCases: readonly RecordCase[] = [
     },
   ),
   unread('boot-a-quote', 'A quote in the place of the audited start-up.', 'STATEMENT_ATTEST', ({ boot }) => {
-    boot.lie = {
-      hook: ({ qualifiedSigner, extraData, clockInfo, firmwareVersion }) => ({
-        type: TPM_ST.ATTEST_QUOTE,
-        ...{ qualifiedSigner, extraData, clockInfo, firmwareVersion },
-        attested: { pcrSelect: [], pcrDigest: new Uint8Array(32) },
-      }),
-    }
+    boot.lie = { hook: asQuote }
   }),
   refuted(
     'boot-replayed',
@@ -279,56 +287,12 @@ export const powerCases: readonly RecordCase[] = [
       boot.lie = { response, audited: [startupClearExchange(response)] }
     },
   ),
-  lies('counter-back', 'The counter is below what it was in the first attempt.', 'COUNTER_BACK', (made) => {
-    made.boot.counter.value = 2
-    made.begin.value = made.ended.value = 9
-  }),
-  lies('counter-stands', 'The counter did not count the boot.', 'COUNTER_BACK', ({ boot }) => (boot.counter.value = 4)),
-  lies('counter-attempt-not-counted', 'The counter did not count the attempt.', 'COUNTER_BACK', (made) => {
-    made.begin.value = made.ended.value = 5
-  }),
-  lies(
-    'counter-back-at-end',
-    'At the end the counter is below what it was when the attempt began.',
-    'COUNTER_BACK',
-    ({ ended }) => {
-      ended.value = 6
-    },
-  ),
-  unread('counter-no-counter', 'An index that can be written to any value.', 'COUNTER_INDEX', ({ boot }) => {
-    boot.counter.lie = { index: { attributes: TPMA_NV.AUTHREAD | TPMA_NV.AUTHWRITE | TPMA_NV.NO_DA | TPMA_NV.WRITTEN } }
-  }),
   unread(
-    'counter-other-name',
-    'The Name that was certified is not that of the index shown.',
-    'COUNTER_INDEX',
+    'boot-no-attest',
+    'What was signed in the place of the audited start-up is no attestation of a TPM.',
+    'STATEMENT_ATTEST',
     ({ boot }) => {
-      boot.counter.lie = { shown: { nvIndex: 0x01803501 } }
-    },
-  ),
-  lies(
-    'counter-exchanged',
-    'The second attempt is counted by another counter than the first.',
-    'COUNTER_INDEX',
-    ({ begin }) => {
-      begin.lie = { index: { nvIndex: 0x01803501 } }
-    },
-  ),
-  lies(
-    'counter-short',
-    'Four bytes of a counter.',
-    'COUNTER_INDEX',
-    ({ begin }) => (begin.lie = { contents: new Uint8Array(4) }),
-  ),
-  lies('counter-of-other-run', 'The counter was certified for another run.', 'STATEMENT_BINDING', ({ begin }) => {
-    begin.lie = { extraData: nodeCrypto.sha256(utf8('another run')) }
-  }),
-  lies(
-    'counter-early',
-    'The counter at the end was certified before the attestation before it.',
-    'STATEMENT_CYCLE',
-    ({ ended }) => {
-      ended.clockInfo = clockAt(58_450, 8, 0)
+      boot.lie = { bytes: utf8('the host was shut down') }
     },
   ),
   lies(

@@ -1,5 +1,5 @@
 /** Records of runs of several attempts: those that went on as they should, and those that did not. */
-import { computationId, snapshotsStart } from '@reprise/core'
+import { computationId, hex, snapshotsStart, utf8 } from '@reprise/core'
 import { eccTpm } from '../imitation-tpm.ts'
 import { nodeCrypto } from '../node-crypto.ts'
 import { chainOf, clockAt, draft, sampleEnvironment, sign, stateOf, type Draft, type PlannedQuote } from '../sample.ts'
@@ -31,7 +31,7 @@ export function secondAttempt(draft: Draft, host: number, resetCount: number): v
   draft.quotes = quotes([1, 0, 7], [1, 2, 7], [2, 3, resetCount], [2, 4, resetCount])
 }
 
-function otherHost(draft: Draft): void {
+export function otherHost(draft: Draft): void {
   draft.hosts.push({ tpm: eccTpm('host 1'), ek: null })
   secondAttempt(draft, 1, 3)
 }
@@ -47,6 +47,20 @@ export const resumedCases: readonly RecordCase[] = [
     'two-hosts',
     'The run went on on another host, whose TPM knows nothing of the first one.',
     { draft: otherHost },
+    GAP,
+  ),
+  verified(
+    'two-hosts-certified',
+    'The run went on on another host; each of them has an endorsement certificate of its own.',
+    {
+      draft(draft) {
+        otherHost(draft)
+        for (const [i, host] of draft.hosts.entries()) {
+          host.ek = utf8(`stands for the EK certificate of host ${i}`)
+          draft.attempts[i].environment.ekCertificate = hex(nodeCrypto.sha256(host.ek))
+        }
+      },
+    },
     GAP,
   ),
   verified('attempt-same-start', 'The run was killed and went on; its host was there all the time.', {

@@ -65,6 +65,12 @@ export const runCases: readonly RecordCase[] = [
       signed.blobs = signed.blobs.filter(({ bytes }) => bytes !== RESULT && bytes.length !== 9)
     },
   }),
+  refuted('outcome-not-measured', 'A final checkpoint, and no outcome. An honest TPM signed it.', ['OUTCOME'], {
+    draft(draft) {
+      draft.outcome = null
+      draft.contents.splice(2, 2)
+    },
+  }),
   refuted('outcome-without-end', 'An outcome, and the run did not end.', ['INCOMPLETE', 'OUTCOME'], {
     draft(draft) {
       draft.checkpoints.length = 3
@@ -97,6 +103,16 @@ export const runCases: readonly RecordCase[] = [
     'grid-too-early',
     'A grid checkpoint before the next multiple of the fuel.',
     ({ checkpoints }) => (checkpoints[3].position = '1999'),
+  ),
+  lie(
+    'grid-twice-in-a-stride',
+    'A grid checkpoint after the one of the same multiple of the fuel.',
+    ({ checkpoints }) => (checkpoints[2].kind = 1),
+  ),
+  lie(
+    'first-of-other-kind',
+    'The first checkpoint is a requested one.',
+    ({ checkpoints }) => (checkpoints[0].kind = 2),
   ),
   lie('grid-under-none', 'A grid checkpoint where the computation wants none.', ({ computation }) => {
     computation.checkpoints = { kind: 'none' }

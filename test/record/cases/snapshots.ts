@@ -131,12 +131,35 @@ export const snapshotCases: readonly RecordCase[] = [
       draft: (draft) => takeSnapshot(draft, 0),
     },
   ),
+  refuted('snapshot-twice', 'The line of a snapshot stands there twice.', ['BATCH', 'SNAPSHOT'], {
+    draft: threeSnapshots,
+    signed: ({ snapshots }) => void snapshots.splice(1, 0, { ...snapshots[0] }),
+  }),
+  refuted('snapshot-upper-case', 'A root in upper case: one value, two texts.', SCHEMA, {
+    draft: threeSnapshots,
+    signed: ({ snapshots }) => (snapshots[1].root = snapshots[1].root.toUpperCase()),
+  }),
+  refuted('snapshots-missing-of-some', 'No snapshots.jsonl, and snapshots were signed.', SCHEMA, {
+    draft: threeSnapshots,
+    entries: (entries) => void entries.splice(3, 1),
+  }),
   refuted('snapshot-beyond-end', 'A snapshot of a checkpoint that is not there.', SNAPSHOT, {
     draft: threeSnapshots,
     signed(signed) {
       signed.snapshots.push({ ...signed.snapshots[2], seq: 5 })
     },
   }),
+  refuted(
+    'snapshot-beyond-first',
+    'A snapshot of checkpoint 1, and the run has checkpoint 0 alone.',
+    ['INCOMPLETE', 'SNAPSHOT'],
+    {
+      draft(draft) {
+        takeSnapshot(draft, 1)
+        stopAfter(draft, 0)
+      },
+    },
+  ),
   lie('manifest-of-other-position', 'A manifest of another position than its checkpoint.', (manifest) => {
     manifest.position = '2001'
   }),

@@ -189,8 +189,7 @@ export class AttestationChecks {
     const { batch, seq } = attestation
     const attempt = this.#document.attempts[attestation.attempt - 1]
     if (!(await this.#walk.walkTo(seq + 1))) {
-      if (this.#walk.count <= seq && !this.#walk.isBroken)
-        add('ATTESTATION_ORDER', `checkpoint ${seq}, which it covers, is not there`)
+      if (!this.#walk.isBroken) add('ATTESTATION_ORDER', `checkpoint ${seq}, which it covers, is not there`)
       return
     }
     const cumulative = this.#walk.cumulativeAt(seq)

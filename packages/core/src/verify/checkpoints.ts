@@ -25,7 +25,6 @@ export class CheckpointWalk {
   readonly #batches: AsyncIterator<readonly Checkpoint[]>
   #batch: readonly Checkpoint[] = []
   #next = 0
-  #ended = false
   #cumulative: Uint8Array
   #lastGrid = 0n
   #outputs: { readonly text: string; readonly bytes: Uint8Array } = { text: '', bytes: ZERO_DIGEST }
@@ -66,15 +65,15 @@ export class CheckpointWalk {
       if (this.#next === this.#batch.length && !(await this.#fill())) return false
       while (this.count < count && this.#next < this.#batch.length) this.#take(this.#batch[this.#next++])
     }
-    return this.count >= count
+    return true
   }
 
   async walkToEnd(): Promise<void> {
     await this.walkTo(Number.POSITIVE_INFINITY)
   }
 
+  /** False at the end, and after what cannot be read: then the iterator has ended as well. */
   async #fill(): Promise<boolean> {
-    if (this.#ended) return false
     try {
       const { done, value } = await this.#batches.next()
       if (done !== true) {
@@ -86,7 +85,6 @@ export class CheckpointWalk {
       this.#record.findings.addError(error, 'SCHEMA', CHECKPOINTS_ENTRY)
       this.isBroken = true
     }
-    this.#ended = true
     return false
   }
 

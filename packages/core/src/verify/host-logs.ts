@@ -9,7 +9,7 @@ import {
   type LogKind,
   type ReadLog,
 } from '../environment/index.ts'
-import { EvidenceError } from '../error.ts'
+import type { EvidenceError } from '../error.ts'
 import { LOG_BYTES_MAX, logEntryName, RECORD_ENTRY, type Attempt, type EnvironmentLog } from '../record/index.ts'
 import type { OpenedRecord } from './open.ts'
 
@@ -80,9 +80,8 @@ export class HostLogReader {
       const digest = hex(this.#crypto.sha256(bytes))
       return digest === sha256 ? bytes : wrong(`has digest ${digest}`)
     } catch (error) {
-      if (!(error instanceof EvidenceError)) throw error
       findings.addError(error, 'LOG_DIGEST', name)
-      return error.message
+      return (error as EvidenceError).message
     }
   }
 }

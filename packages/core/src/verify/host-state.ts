@@ -8,7 +8,6 @@ import {
   assessHost,
   assessIma,
   evaluateHostRules,
-  FIRMWARE_PCRS,
   imaRegisters,
   type HostLogs,
   type HostRuleAnswer,
@@ -23,6 +22,7 @@ import {
   quotedOf,
   showHost,
   type ShownHost,
+  wantedRegisters,
   weaker,
 } from '../environment/index.ts'
 import { RECORD_ENTRY, type Attestation, type EnvironmentLog, type RecordDocument } from '../record/index.ts'
@@ -50,12 +50,16 @@ const IMA_TRIES_MAX = 4
 interface Current {
   readonly attempt: number
   readonly logs: HostLogs
+  /** See {@link growing}. */
+  readonly grows: ReadonlySet<number>
   readonly first: { readonly pcrs: Readonly<Record<string, string>>; readonly state: HostState }
   readonly rules: readonly HostRuleAnswer[]
   /** What was answered last, for the same values need no second answer. */
   last: { readonly key: string; readonly state: HostState; readonly answers: readonly HostRuleAnswer[] }
   ima: ImaState
   imaTries: number
+  /** The value that was tried last. */
+  imaTried: string | undefined
   /** The value that the list covers. */
   imaValue: string | undefined
   unmetAt: AttemptHost['unmetAt']
@@ -143,17 +147,20 @@ export class HostChecks {
     if (attempt === undefined) return undefined
     this.#checkGoingOn(attempt)
     const logs = await this.#logs.read(attempt)
+    const grows = growing(logs, this.#document.computation.host)
     const { hash } = this.#crypto
     const state = assessHost(logs, at.quoted, hash)
     const answers = this.#evaluate(this.#document.computation.host, { attempt: number, state, quoted: at.quoted })
     const current: Current = {
       attempt: number,
       logs,
+      grows,
       first: { pcrs: at.pcrs, state },
       rules: answers,
-      last: { key: keyOf(at.pcrs, logs), state, answers },
+      last: { key: keyOf(at.pcrs, at.quoted, grows), state, answers },
       ima: logs.ima.kind === 'read' ? { kind: 'read', entries: 0, coverage: undefined } : logs.ima,
       imaTries: 0,
+      imaTried: undefined,
       imaValue: undefined,
       unmetAt: null,
       changed: new Map(),
@@ -196,7 +203,7 @@ export class HostChecks {
     current: Current,
     { pcrs, quoted }: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted },
   ): void {
-    const key = keyOf(pcrs, current.logs)
+    const key = keyOf(pcrs, quoted, current.grows)
     if (key === current.last.key) return
     const state = assessHost(current.logs, quoted, this.#crypto.hash)
     current.last = {
@@ -207,14 +214,13 @@ export class HostChecks {
   }
 
   #noteChanges(
-    { first, changed, logs }: Current,
+    { first, changed, grows }: Current,
     {
       seq,
       path,
       pcrs,
     }: { readonly seq: number; readonly path: string; readonly pcrs: Readonly<Record<string, string>> },
   ): void {
-    const grows = new Set([OWN_LOG_PCR, ...(logs.ima.kind === 'read' ? imaRegisters(logs.ima.log) : [])])
     for (const [name, value] of Object.entries(pcrs)) {
       const pcr = Number(name)
       if (!Object.hasOwn(first.pcrs, name) || first.pcrs[name] === value) continue
@@ -224,7 +230,7 @@ export class HostChecks {
         continue
       }
       changed.set(pcr, { pcr, firstSeq: seq, times: 1 })
-      if (!grows.has(pcr))
+      if (pcr !== OWN_LOG_PCR && !grows.has(pcr))
         this.#findings.add('HOST_CHANGED', path, `PCR ${pcr} has another value than when the attempt began`, 'warns')
     }
   }
@@ -236,6 +242,9 @@ export class HostChecks {
     const { logs } = current
     if (logs.ima.kind !== 'read' || current.imaTries >= IMA_TRIES_MAX) return
     if (current.ima.kind === 'read' && current.ima.coverage !== undefined) return
+    const [register] = imaRegisters(logs.ima.log)
+    if (current.imaTries > 0 && pcrs[register] === current.imaTried) return
+    current.imaTried = pcrs[register]
     current.imaTries += 1
     current.ima = assessIma(logs.ima, quoted, this.#crypto.hash)
     if (current.ima.kind === 'read' && current.ima.coverage !== undefined)
@@ -356,12 +365,24 @@ export class HostChecks {
   }
 }
 
-/** Values that decide what {@link assessHost} answers; those of IMA change all the time and decide nothing there. */
-function keyOf(pcrs: Readonly<Record<string, string>>, { ima }: HostLogs): string {
-  const grows = ima.kind === 'read' ? imaRegisters(ima.log).map(String) : []
-  return Object.entries(pcrs)
-    .flatMap(([pcr, value]) => (grows.includes(pcr) && !FIRMWARE_PCRS.includes(Number(pcr)) ? [] : [pcr, value]))
-    .join()
+/**
+ * The registers of the list of IMA that nothing else rests on: they change all the time. Which registers a list names is up to the
+ * host, so that the others are looked at although it names them.
+ */
+function growing(logs: HostLogs, rules: HostRules | undefined): ReadonlySet<number> {
+  if (logs.ima.kind !== 'read') return new Set()
+  const others = wantedRegisters({ ...logs, ima: { kind: 'absent', why: '' } }, rules)
+  return new Set(imaRegisters(logs.ima.log).filter((pcr) => pcr !== OWN_LOG_PCR && !others.includes(pcr)))
+}
+
+/** All that decides what {@link assessHost} and the computation's rules answer. */
+function keyOf(
+  pcrs: Readonly<Record<string, string>>,
+  { resetCount, restartCount }: Quoted,
+  grows: ReadonlySet<number>,
+): string {
+  const values = Object.entries(pcrs).flatMap(([pcr, value]) => (grows.has(Number(pcr)) ? [] : [pcr, value]))
+  return [resetCount, restartCount, ...values].join()
 }
 
 function ruleSentence({ at, rule, answer, expected, found, events }: HostRuleAnswer): string {

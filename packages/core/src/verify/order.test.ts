@@ -150,6 +150,33 @@ describe('a clock', () => {
   })
 })
 
+test('what became of a host while another one ran is not said besides', () => {
+  const three = attemptsOf({}, { firstSeq: 1, from: 0, host: 1 }, { firstSeq: 1, from: 0, bootId: 'another' })
+  const walked = (clock: TpmsClockInfo): string[] =>
+    walk(
+      three,
+      { attempt: 1, seq: 1, clock: at(1) },
+      { attempt: 2, seq: 1, clock: at(1) },
+      { attempt: 3, seq: 1, clock, told: { boot: boot(clock) } },
+    ).gaps.map((gap) => gap.split(',')[0])
+  const others = ['attempt 2 began on another host', 'attempt 3 began on another host']
+  for (const clock of [at(2), at(2, 8), at(2, 9)]) expect(walked(clock)).toEqual(others)
+  const untold = walk(
+    three,
+    { attempt: 1, seq: 1, clock: at(1) },
+    { attempt: 2, seq: 1, clock: at(1) },
+    { attempt: 3, seq: 1, clock: at(2, 8) },
+  )
+  expect(untold.gaps).toHaveLength(2)
+})
+
+test('nothing is said of a change of hosts after an attestation that could not be read', () => {
+  const two = attemptsOf({}, { firstSeq: 1, from: 0, host: 1 })
+  const second = { attempt: 2, seq: 1, clock: at(1) }
+  expect(walk(two, { attempt: 1, seq: 1 }, second).gaps).toEqual([])
+  expect(walk(two, { attempt: 1, seq: 1, clock: at(1) }, second).gaps).toHaveLength(1)
+})
+
 describe('another power cycle', () => {
   const first = { attempt: 1, seq: 2, clock: at(100, 7, 1) }
 

@@ -68,8 +68,9 @@ export function isClockBack(
   now: TpmsClockInfo,
   change: Pick<PowerChange, 'resets' | 'restarts' | 'orderly'>,
 ): boolean {
-  const kept = change.resets === 0 || (change.orderly && isWhollyTold(change))
-  const allowed = kept ? 0n : BigInt(change.resets) * CLOCK_SAVED_MS_MAX
+  // Without a reset nothing is lost either way.
+  const isKept = change.orderly && isWhollyTold(change)
+  const allowed = isKept ? 0n : BigInt(change.resets) * CLOCK_SAVED_MS_MAX
   return now.clock + allowed < before.clock
 }
 

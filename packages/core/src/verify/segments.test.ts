@@ -31,7 +31,9 @@ describe('segmentBounds', () => {
 describe('confidence', () => {
   test('is 0 without a repetition and 1 when everything was repeated', () => {
     expect([confidence({ total: 10, repeated: 0 }), confidence({ total: 10, repeated: 10 })]).toEqual([0, 1])
-    expect(confidence({ total: 0, repeated: 0 })).toBe(0)
+    expect([confidence({ total: 0, repeated: 0 }), confidence({ total: 0, repeated: 1 })]).toEqual([0, 0])
+    expect([confidence({ total: 10, repeated: -1 }), confidence({ total: 10, repeated: 11 })]).toEqual([0, 1])
+    expect(confidence({ total: 2, repeated: 1, weights: [0, 0] })).toBe(0)
   })
 
   test('grows as 1 - (1 - w)^m', () => {

@@ -1,23 +1,36 @@
-import { encodeTpmsAttest, hex, TPM_ALG, TPM_ST, type Attestation, type HostLogs, type HostRules } from '@reprise/core'
+import { createHash } from 'node:crypto'
+import {
+  encodeTpmsAttest,
+  engineDigest,
+  hex,
+  ownLogValues,
+  TPM_ALG,
+  TPM_ST,
+  type Attestation,
+  type HostLogs,
+  type HostRules,
+  type OwnLog,
+} from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import { refusedHost, watchHost } from './watch.ts'
 
+const sha256 = (data: Uint8Array): Uint8Array => new Uint8Array(createHash('sha256').update(data).digest())
 const absent = { kind: 'absent', why: 'there is none' } as const
 const logs: HostLogs = { boot: absent, ima: absent, own: absent }
 const GOOD = '00'.repeat(32)
 const BAD = '11'.repeat(32)
 
-function receipt(seq: number, pcr7: string): Attestation {
+function receipt(seq: number, pcr7: string, restartCount = 0, others: Record<string, string> = {}): Attestation {
   const attest = encodeTpmsAttest({
     type: TPM_ST.ATTEST_QUOTE,
     qualifiedSigner: new Uint8Array(34),
     extraData: new Uint8Array(32),
-    clockInfo: { clock: BigInt(seq), resetCount: 1, restartCount: 0, safe: true },
+    clockInfo: { clock: BigInt(seq), resetCount: 1, restartCount, safe: true },
     firmwareVersion: 1n,
     attested: { pcrSelect: [{ hash: TPM_ALG.SHA256, pcrs: [7] }], pcrDigest: new Uint8Array(32) },
   })
   const batch = { count: 1, index: 0, path: [], seq: String(seq) }
-  return { attempt: 1, attest: hex(attest), batch, pcrs: { sha256: { '7': pcr7 } }, seq, signature: '00' }
+  return { attempt: 1, attest: hex(attest), batch, pcrs: { sha256: { '7': pcr7, ...others } }, seq, signature: '00' }
 }
 
 function watch(onChange: HostRules['onChange'], isRequired = true, rules?: HostRules) {
@@ -79,6 +92,28 @@ describe('watchHost', () => {
     expect(stopped()).toMatchObject({ rules: [{ answer: 'unknown' }] })
     const { message } = refusedHost({ rules: stopped()?.rules ?? [] })
     expect(message).toContain('eventLog[0] (secureBoot) is unknown: expected Secure Boot is on; found there is none')
+  })
+
+  test('asks again in another power cycle, to which the own log does not belong', () => {
+    const files = [{ name: 'main.js', sha256: BAD }]
+    const engine = engineDigest(files, sha256)
+    const log: OwnLog = {
+      begin: { kind: 'begin', register: GOOD, resetCount: 1, restartCount: 0 },
+      measurements: [
+        { kind: 'engine', files, form: 'bundle', sha256: engine, version: '1' },
+        { kind: 'node', sha256: BAD, v8: '14', version: '26' },
+      ],
+    }
+    const register = hex(ownLogValues(log, sha256).at(-1) as Uint8Array)
+    const { look } = watchHost({
+      rules: { engines: [engine, BAD], onChange: 'stop' },
+      logs: { ...logs, own: { kind: 'read', log } },
+      tier: { name: 'software', isKnown: true },
+      isRequired: true,
+      onTrouble: undefined,
+    })
+    const at = (seq: number, restartCount: number): string => look(receipt(seq, GOOD, restartCount, { '13': register }))
+    expect([at(0, 0), at(1, 0), at(2, 1)]).toEqual(['go', 'go', 'stop'])
   })
 
   test('does not begin when the own log is not what its register held', () => {

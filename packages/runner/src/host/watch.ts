@@ -77,8 +77,9 @@ export function watchHost({ rules, logs, tier, isRequired, onTrouble }: WatchOpt
         }
       }
       if (rules === undefined) return 'go'
-      // The same values have the same answer.
-      const key = JSON.stringify(attestation.pcrs.sha256)
+      // The same values in the same power cycle have the same answer.
+      const { resetCount, restartCount } = quotedIn(attestation)
+      const key = JSON.stringify([resetCount, restartCount, attestation.pcrs.sha256])
       if (key === known) return 'go'
       const unmet = answersTo(attestation, rules).filter(({ answer }) => answer !== 'met')
       if (unmet.length === 0) {

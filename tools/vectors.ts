@@ -6,7 +6,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { bytesSource, canonical, verifyRecord } from '@reprise/core'
 import { recordCases, type RecordCase } from '../test/record/cases/index.ts'
-import { ANSWERS_FILE, differingFrom, FIRST_ANSWER, toldOf, type Told } from '../test/record/answers.ts'
+import { ANSWERS_FILE, answerTo, differingFrom, FIRST_ANSWER, toldIn, type Told } from '../test/record/answers.ts'
 import { readerOptions } from '../test/record/reader.ts'
 
 const folder = resolve(import.meta.dirname, '../vectors/record')
@@ -51,7 +51,8 @@ for (const name of await readdir(folder).catch(() => [])) {
     await rm(join(folder, name), { recursive: true })
 }
 const told = new Map<string, Told>()
-for (const each of recordCases) told.set(each.name, await toldOf(await write(each), (file) => each.beside?.[file]))
+for (const each of recordCases)
+  told.set(each.name, toldIn(await answerTo(await write(each), (file) => each.beside?.[file])))
 const first = told.get(FIRST_ANSWER) ?? {}
 const lines = [...told.keys()].sort().map((name) => {
   const answer = told.get(name) ?? {}

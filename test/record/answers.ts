@@ -3,7 +3,7 @@
  * in answers.jsonl, written by `npm run vectors`; a line there that changes is an answer that changes.
  */
 import { resolve } from 'node:path'
-import { bytesSource, EvidenceError, verifyRecord } from '@reprise/core'
+import { bytesSource, EvidenceError, verifyRecord, type VerifyResult } from '@reprise/core'
 import { readerOptions, type Beside } from './reader.ts'
 
 export const ANSWERS_FILE = resolve(import.meta.dirname, 'answers.jsonl')
@@ -14,17 +14,24 @@ export const FIRST_ANSWER = 'whole'
 /** An answer as JSON; findings in a line each. */
 export type Told = Readonly<Record<string, unknown>>
 
-/** The document is the record's own, and hints belong to codes. */
-export async function toldOf(bytes: Uint8Array, beside: Beside): Promise<Told> {
+export type Answer = VerifyResult | { readonly error: string }
+
+export async function answerTo(bytes: Uint8Array, beside: Beside): Promise<Answer> {
   try {
-    const { document: _, findings, ...answer } = await verifyRecord(bytesSource(bytes), await readerOptions(beside))
-    return {
-      ...answer,
-      findings: findings.map(({ code, severity, path, message }) => `${severity} ${code} ${path}: ${message}`),
-    }
+    return await verifyRecord(bytesSource(bytes), await readerOptions(beside))
   } catch (error) {
     if (error instanceof EvidenceError) return { error: error.code }
     throw error
+  }
+}
+
+/** The document is the record's own, and hints belong to codes. */
+export function toldIn(answer: Answer): Told {
+  if ('error' in answer) return answer
+  const { document: _, findings, ...told } = answer
+  return {
+    ...told,
+    findings: findings.map(({ code, severity, path, message }) => `${severity} ${code} ${path}: ${message}`),
   }
 }
 

@@ -2,6 +2,8 @@
  * Stands in the place of `vitest` for test files whose tests are to be run again and again: they are put on a list.
  * Knows what those files use, and nothing else.
  */
+import { format } from 'node:util'
+
 export { expect } from '../../node_modules/vitest/dist/index.js'
 
 export interface Collected {
@@ -18,8 +20,10 @@ type Register = ((name: string, body: Body, timeoutMs?: number) => void) & { rea
 
 function registering(register: (name: string, run: () => unknown) => void): Register {
   const each: Each = (cases) => (name, body) => {
-    for (const [i, item] of cases.entries())
-      register(`${name} #${i}`, () => body(...(Array.isArray(item) ? item : [item])))
+    for (const [i, item] of cases.entries()) {
+      const args: unknown[] = Array.isArray(item) ? item : [item]
+      register(/%[sdj]/.test(name) ? format(name, ...args) : `${name} #${i}`, () => body(...args))
+    }
   }
   return Object.assign((name: string, body: Body) => register(name, body), { each })
 }

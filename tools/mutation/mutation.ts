@@ -1,7 +1,8 @@
 /**
- * npm run mutation [-- [--again] PATTERN…]: breaks the sources of the verifier in one place after the other, and looks whether a test
- * notices. Fails below the score that is wanted; a survivor that survivors.json explains does not count, and must survive. `--again`
- * believes the report of the run before of mutants that were noticed, where the source is the same, and tries all tests on the others.
+ * npm run mutation [-- [--again [--tests NAMES]] PATTERN…]: breaks the sources of the verifier in one place after the other, and
+ * looks whether a test notices. Fails below the score that is wanted; a survivor that survivors.json explains does not count, and
+ * must survive. `--again`, for who writes tests, believes the report of the run before and the explanations in lines that are
+ * the same, and tries all tests on the others, or those whose names fit a regular expression.
  *
  * Decision: docs/decisions/0017-evidence-under-attack.md. The report is `.cache/mutation.json`.
  */
@@ -71,10 +72,12 @@ export function scoresOf({ files }: Report): Score[] {
   })
 }
 
+export function keyOf({ file, line, original, replacement }: Omit<Explained, 'why'>): string {
+  return JSON.stringify([file, line, original, replacement])
+}
+
 /** @returns What is wrong, a line each; empty when all is well. */
 export function problemsOf(scores: readonly Score[], explained: readonly Explained[]): string[] {
-  const keyOf = ({ file, line, original, replacement }: Explained): string =>
-    JSON.stringify([file, line, original, replacement])
   const known = new Set(explained.map(keyOf))
   const met = new Set(scores.flatMap(({ survived }) => survived.map(keyOf)))
   const looked = new Set(scores.map(({ file }) => file))
@@ -90,7 +93,7 @@ export function problemsOf(scores: readonly Score[], explained: readonly Explain
   ]
 }
 
-function run(patterns: readonly string[], isAgain: boolean): number {
+function run(patterns: readonly string[], isAgain: boolean, only = ''): number {
   const root = resolve(import.meta.dirname, '../..')
   const named = (globs: readonly string[]): string[] => globSync([...globs], { cwd: root }).sort()
   const files = named(patterns).filter((file) => !/(\.test|\/index|\/types)\.ts$/.test(file))
@@ -103,7 +106,7 @@ function run(patterns: readonly string[], isAgain: boolean): number {
     stdio: 'inherit',
     env: {
       ...process.env,
-      ...(isAgain && { REPRISE_MUTATION_AGAIN: '1' }),
+      ...(isAgain && { REPRISE_MUTATION_AGAIN: '1', REPRISE_MUTATION_ONLY: only }),
       REPRISE_MUTATE: files.join(','),
       REPRISE_MUTATION_TESTS: tests.join(','),
     },
@@ -123,6 +126,9 @@ function run(patterns: readonly string[], isAgain: boolean): number {
 }
 
 if (import.meta.main) {
-  const { values, positionals } = parseArgs({ options: { again: { type: 'boolean' } }, allowPositionals: true })
-  process.exitCode = run(positionals.length === 0 ? SOURCES : positionals, values.again === true)
+  const { values, positionals } = parseArgs({
+    options: { again: { type: 'boolean' }, tests: { type: 'string' } },
+    allowPositionals: true,
+  })
+  process.exitCode = run(positionals.length === 0 ? SOURCES : positionals, values.again === true, values.tests)
 }

@@ -3,7 +3,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { expect, test } from '../../node_modules/vitest/dist/index.js'
 import { collected, type Collected } from './collect.ts'
-import type { Report, ReportedMutant } from './mutation.ts'
+import { keyOf, type Explained, type Report, type ReportedMutant } from './mutation.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const isAgain = process.env['REPRISE_MUTATION_AGAIN'] !== undefined
@@ -90,16 +90,19 @@ interface Known {
 /** How much of a chance a test has to notice a mutant, for its time. */
 const worthOf = ({ tries, kills, ms }: Known): number => (kills + 1) / (tries + 2) / (ms + 1)
 
-/** Whether cases are made the same again says nothing of the verifier; and their whole answers hold what a part of them does. */
-const OTHERS = /made the same again|answers as it should/
+/** That the cases are made the same again says nothing of the verifier, and takes most of the time. */
+const OTHERS = /made the same again/
+/** Those that were asked for. */
+const ONLY = new RegExp(process.env['REPRISE_MUTATION_ONLY'] ?? '')
 /** One that takes longer is not worth it: mutants that only it notices want a case of their own. */
 const TEST_MS_MAX = 400
 
 async function runAll(): Promise<Known[]> {
   const known: Known[] = []
   // The first one pays for what is only loaded then.
-  await collected[0]?.run()
-  for (const [i, each] of collected.filter(({ name }) => !OTHERS.test(name)).entries()) {
+  const wanted = collected.filter(({ name }) => !OTHERS.test(name) && ONLY.test(name))
+  await wanted[0]?.run()
+  for (const [i, each] of wanted.entries()) {
     switches.currentTestId = `t${i}`
     const startMs = usedMs()
     expect([each.name, await passes(each, 600_000)]).toEqual([each.name, true])
@@ -157,28 +160,39 @@ const SAVED_AFTER = 10
 
 const read = <T>(path: string): T => JSON.parse(readFileSync(resolve(root, path), 'utf8')) as T
 
-/** What was noticed when the sources were the same; only asked for while tests are written, since they may have changed. */
-function noticedBefore(): ReadonlySet<string> {
-  if (!isAgain) return new Set()
+/**
+ * What became of mutants in lines that are the same: those that were noticed, and those that an explanation says no test can notice.
+ * Only asked for while tests are written, since either may have changed.
+ */
+function knownBefore(): ReadonlyMap<string, ReportedMutant['status']> {
+  if (!isAgain) return new Map()
   const { files } = read<Report>('.cache/mutation.json')
-  const same = Object.entries(files).filter(
-    ([name, { source }]) => source === readFileSync(resolve(root, name), 'utf8'),
-  )
-  return new Set(
-    same.flatMap(([name, { mutants }]) =>
-      mutants.filter(({ status }) => status === 'Killed').map((each) => placeOf(name, each)),
-    ),
+  const explained = new Set(read<Explained[]>('tools/mutation/survivors.json').map(keyOf))
+  return new Map(
+    Object.entries(files).flatMap(([file, { source, mutants }]) => {
+      const lines = source.split('\n')
+      const isKnown = ({ status, line, ...of }: ReportedMutant): boolean =>
+        status === 'Killed' || explained.has(keyOf({ file, line: lines[line - 1].trim(), ...of }))
+      return mutants.filter(isKnown).map((each) => [placeOf(file, lines, each), each.status] as const)
+    }),
   )
 }
 
-const placeOf = (name: string, { line, column, original, replacement }: Omit<ReportedMutant, 'status'>): string =>
-  JSON.stringify([name, line, column, original, replacement])
+function placeOf(
+  name: string,
+  lines: readonly string[],
+  { line, column, original, replacement }: Omit<ReportedMutant, 'status'>,
+): string {
+  const text = lines[line - 1]
+  const twins = lines.slice(0, line - 1).filter((each) => each === text).length
+  return JSON.stringify([name, text, twins, column, original, replacement])
+}
 
 test('every mutant', async () => {
   for (const file of (process.env['REPRISE_MUTATION_TESTS'] ?? '').split(',')) await import(resolve(root, file))
   const mutants = read<Mutant[]>('.cache/mutants.json')
   const known = await runAll()
-  const before = noticedBefore()
+  const before = knownBefore()
   let done = 0
   const files: Record<string, { source: string; mutants: ReportedMutant[] }> = {}
   for (const mutant of mutants) {
@@ -191,9 +205,10 @@ test('every mutant', async () => {
       original: textAt(files[name].source, mutant.location),
       replacement: mutant.replacement,
     }
-    const status = before.has(placeOf(name, place))
-      ? 'Killed'
-      : (mutant.status ?? (await fate(mutant, idsOf(mutants, mutant.fileName), known)))
+    const status =
+      before.get(placeOf(name, files[name].source.split('\n'), place)) ??
+      mutant.status ??
+      (await fate(mutant, idsOf(mutants, mutant.fileName), known))
     files[name].mutants.push({ status, ...place })
     if (++done % SAVED_AFTER === 0) writeFileSync(resolve(root, '.cache/mutation.json.new'), JSON.stringify({ files }))
   }

@@ -149,6 +149,15 @@ export const enrolledBoundsCases: readonly RecordCase[] = [
     },
   ),
   enrolled(
+    'unsigned-where-more-is-asked_fail',
+    'Nothing is signed, and the reader asks for a better TPM: of hosts that signed nothing nothing is said.',
+    { ...unverifiable('FIRST_UNSIGNED', 'UNSIGNED_TAIL'), enrolment: 'none', tier: 'software' },
+    {
+      draft: (draft) => void (draft.quotes.length = 0),
+      trust: policy({ minimumTier: 'hardware', requireMeasurer: 'boot' }),
+    },
+  ),
+  enrolled(
     'endorsement-of-stranger',
     'The endorsement certificate is of a maker that nobody knows: nothing shows the tier.',
     { ...VERIFIED, codes: ['TIER_LOWERED'], tier: 'software' },

@@ -117,6 +117,12 @@ export const hostChangeCases: readonly RecordCase[] = [
     ['IMA_REPLAY'],
   ),
   verified(
+    'ima-not-quoted',
+    'There is a list of IMA, and the quotes leave its register out.',
+    { draft: (draft) => measured(draft, { ima: ima.bytes }) },
+    ['IMA_REPLAY'],
+  ),
+  verified(
     'host-changed-twice',
     'Two registers change, one of them twice, and the computation asks for nothing.',
     {

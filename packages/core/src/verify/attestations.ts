@@ -239,9 +239,8 @@ function shownPcrs(
   pcrs: Attestation['pcrs'],
   { atLeast, crypto: { hash } }: { readonly atLeast: readonly number[]; readonly crypto: Crypto },
 ): ShownPcrs {
-  const named = Object.keys(pcrs.sha256)
-    .map(Number)
-    .sort((a, b) => a - b)
+  // Ascending, as names that are small integers are (ECMA-262, OrdinaryOwnPropertyKeys); the decoder takes no others.
+  const named = Object.keys(pcrs.sha256).map(Number)
   const sha256 = Object.fromEntries(named.map((pcr) => [pcr, fromHex(pcrs.sha256[pcr])]))
   const selection = [{ hash: TPM_ALG.SHA256, pcrs: named }]
   const digest = pcrDigest({ hash, algorithm: 'sha256', selection, banks: { sha256 } })

@@ -372,7 +372,7 @@ export class HostChecks {
 function growing(logs: HostLogs, rules: HostRules | undefined): ReadonlySet<number> {
   if (logs.ima.kind !== 'read') return new Set()
   const others = wantedRegisters({ ...logs, ima: { kind: 'absent', why: '' } }, rules)
-  return new Set(imaRegisters(logs.ima.log).filter((pcr) => pcr !== OWN_LOG_PCR && !others.includes(pcr)))
+  return new Set(imaRegisters(logs.ima.log).filter((pcr) => !others.includes(pcr)))
 }
 
 /** All that decides what {@link assessHost} and the computation's rules answer. */

@@ -4,20 +4,31 @@
  */
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const tier = process.env['REPRISE_TESTS'] ?? 'check'
 const exclude = ['**/node_modules/**', '**/dist/**']
 if (tier === 'check') exclude.push('**/*.slow.test.ts')
 if (tier !== 'nightly') exclude.push('**/*.nightly.test.ts')
 
+/** What takes longest begins first: at the end no worker waits for another one that has the kill matrix before it. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number =>
+      /\/kill-[^/]*$/.test(moduleId) ? 0 : /\/test\/.*\.slow\./.test(moduleId) ? 1 : 2
+    return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b))
+  }
+}
+
 export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
     exclude,
     pool: 'threads',
+    sequence: { sequencer: LongestFirst },
     isolate: false,
-    // Tests of whole commands wait more than they compute: on two cores one worker would leave one idle.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Tests of whole commands wait more than they compute: with a worker for each core one would be idle.
+    maxWorkers: Math.max(3, availableParallelism()),
     reporters: ['dot'],
     testTimeout: tier === 'check' ? 30_000 : 300_000,
     hookTimeout: 120_000,

@@ -34,7 +34,7 @@ describe('bundle', () => {
     await bundle(root, join(root, 'dist'))
     const run = (path: string): string => execFileSync(process.execPath, [join(root, path)], { encoding: 'utf8' })
     expect(run('packages/cli/src/main.ts')).toBe('from echo.worker.ts\n')
-    expect(run('dist/reprise.js')).toBe('from echo.worker.js\n')
+    expect(run('dist/reprise.cjs')).toBe('from echo.worker.js\n')
   })
 
   test('leaves an older build in place, and nothing unfinished', async () => {

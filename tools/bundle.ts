@@ -1,11 +1,12 @@
 /**
  * Bundles the command into dist/: it then starts in a tenth of the time that it needs from source.
  *
- *     dist/reprise.js             the entry: switches V8's compile cache on, then imports the build
+ *     dist/reprise.cjs            the entry: switches V8's compile cache on, then loads the build
  *     dist/build-<digest>/        one build: main.js, every *.worker.js and *.daemon.js, shared chunks
  *
- * A build is written under a temporary name and renamed; dist/reprise.js comes last, also by rename.
+ * A build is written under a temporary name and renamed; dist/reprise.cjs comes last, also by rename.
  * So nobody sees half a bundle, and a process that is running keeps finding workers of its own build.
+ * It is CommonJS: for ES modules Node enumerates all exports of its own modules, which loads webcrypto and more.
  *
  * A room that starts a worker or a daemon names it relative to the module, which is the same in both
  * worlds except for the ending (all files of a build lie in one folder):
@@ -30,13 +31,26 @@ export function entryPoints(root: string): Record<string, string> {
   return entries
 }
 
+/** Each thread switches the cache on for itself; it lives in the build's folder, so it goes when the build goes. */
+const COMPILE_CACHE = "require('node:module').enableCompileCache(__dirname + '/compiled')"
+
 /** Bundles the sources under `root` into `dist` and returns the folder of the build. */
 export async function bundle(root: string, dist: string): Promise<string> {
-  await using build = await rolldown({ input: entryPoints(root), platform: 'node', cwd: root, logLevel: 'warn' })
+  await using build = await rolldown({
+    input: entryPoints(root),
+    platform: 'node',
+    cwd: root,
+    logLevel: 'warn',
+    // Nothing of ours does anything by being imported: who takes one name from a package's index loads what that needs.
+    treeshake: { moduleSideEffects: (id) => id.includes('/node_modules/') },
+    // What a thread shares with the command is in a chunk of its own: it must not run the command.
+    preserveEntrySignatures: 'strict',
+  })
   const { output } = await build.generate({
-    format: 'esm',
+    format: 'cjs',
     entryFileNames: '[name].js',
     chunkFileNames: 'shared-[hash].js',
+    banner: ({ name }) => (/\.(worker|daemon)$/.test(name) ? `${COMPILE_CACHE}\n` : ''),
     comments: { legal: true, annotation: false, jsdoc: false },
   })
   const files = output.map((file) => ({ name: file.fileName, body: file.type === 'chunk' ? file.code : file.source }))
@@ -50,20 +64,21 @@ export async function bundle(root: string, dist: string): Promise<string> {
     const unfinished = join(dist, `unfinished-${process.pid}`)
     mkdirSync(unfinished, { recursive: true })
     for (const file of files) writeFileSync(join(unfinished, file.name), file.body)
+    writeFileSync(join(unfinished, 'package.json'), '{ "type": "commonjs" }\n')
     renameSync(unfinished, target)
   }
-  const entry = join(dist, `unfinished-${process.pid}.js`)
+  const entry = join(dist, `unfinished-${process.pid}.cjs`)
   writeFileSync(entry, entryOf(name))
-  renameSync(entry, join(dist, 'reprise.js'))
+  renameSync(entry, join(dist, 'reprise.cjs'))
   removeOldBuilds(dist, name)
   return target
 }
 
 /** The compile cache lives in the build's folder, so it goes when the build goes. */
 function entryOf(name: string): string {
-  return `import { enableCompileCache } from 'node:module'
-enableCompileCache(new URL('./${name}/compiled', import.meta.url).pathname)
-await import('./${name}/main.js')
+  return `'use strict'
+require('node:module').enableCompileCache(__dirname + '/${name}/compiled')
+require('./${name}/main.js')
 `
 }
 

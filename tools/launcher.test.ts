@@ -77,10 +77,10 @@ describe('./reprise', () => {
     expect(reprise([]).stdout).toBe('one\n')
     version('two')
     expect(reprise([]).stdout).toBe('two\n')
-    const stamp = readFileSync(join(root, 'dist/reprise.js'), 'utf8')
+    const stamp = readFileSync(join(root, 'dist/reprise.cjs'), 'utf8')
     rmSync(join(root, 'packages/cli/src/old.worker.ts'))
     reprise([])
-    expect(readFileSync(join(root, 'dist/reprise.js'), 'utf8')).not.toBe(stamp)
+    expect(readFileSync(join(root, 'dist/reprise.cjs'), 'utf8')).not.toBe(stamp)
   })
 
   test('two first starts at once both work', async () => {

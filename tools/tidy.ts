@@ -57,7 +57,7 @@ const packageOf = (specifier: string): string =>
     .slice(0, specifier.startsWith('@') ? 2 : 1)
     .join('/')
 
-/** Every module that a source names: imports, re-exports, `import()`, import types, `new URL(…, import.meta.url)`, `resolve`. */
+/** Every module that a source names: imports, re-exports, `import()`, import types, `new URL(…, import.meta.url)`, `resolve`, `findPackageJSON`. */
 export function importsOf(file: TextFile): Import[] {
   const { program, module } = parseSync(file.path, file.text)
   const found: { specifier: string; start: number }[] = []
@@ -84,7 +84,8 @@ export function importsOf(file: TextFile): Import[] {
     },
     CallExpression: (node) => {
       const callee = file.text.slice(node.callee.start, node.callee.end)
-      if (/(^|\.)require$|^import\.meta\.resolve$|[rR]equire(\(.*\))?\.resolve$/.test(callee)) add(node.arguments[0])
+      if (/(^|\.)require$|^import\.meta\.resolve$|[rR]equire(\(.*\))?\.resolve$|^findPackageJSON$/.test(callee))
+        add(node.arguments[0])
     },
   }).visit(program)
   return found.map(({ specifier, start }) => ({ specifier, line: lineAt(file.text, start) }))

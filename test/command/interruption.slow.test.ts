@@ -39,6 +39,7 @@ interface Verified {
   readonly checkpoints: number
   readonly attestations: number
   readonly findings: readonly { readonly code: string }[]
+  readonly powerChanges: readonly { readonly orderly: boolean }[]
 }
 
 async function journalsOf(home: string) {
@@ -64,7 +65,7 @@ describe('Ctrl-C', () => {
     expect(answer.code).toBe(3)
     const { evidence, findings, checkpoints } = json<Verified>(answer)
     expect(evidence).toBe('unverifiable')
-    expect(findings.map((finding) => finding.code)).toEqual(['INCOMPLETE', 'SELF_ENROLLED'])
+    expect(findings.map((finding) => finding.code).toSorted()).toEqual(['INCOMPLETE', 'SELF_ENROLLED'])
     expect(checkpoints).toBeGreaterThan(1)
     const [journal] = await journalsOf(home)
     expect(journal).toMatchObject({ tornBytes: 0 })
@@ -169,28 +170,25 @@ describe('a run whose TPM goes', () => {
     expect(stderr).not.toMatch(/unsigned/)
     const answer = await verify()
     expect(answer).toMatchObject({ code: 0 })
-    expect(json<Verified>(answer).attestations).toBeGreaterThan(3)
+    expect(json<Verified>(answer).attestations).toBeGreaterThan(1)
   })
 
-  test('with the TPM itself goes on, and ends with a tail that is said to be unsigned', async () => {
+  test('with the TPM itself goes on and is wholly signed, and the record says that the TPM was not shut down', async () => {
     const { ended } = await startSpinning(600)
     await sleep(300)
     await killProcess(room.home, 'signer')
     await killProcess(room.home, 'swtpm')
     const { code, stderr } = await ended
     expect(code).toBe(0)
-    expect(stderr).toMatch(/signing has ended: .*reset/)
-    expect(stderr).toMatch(/unsigned: \d+ of them, the last ones/)
+    expect(stderr).toMatch(/The signer is back/)
+    expect(stderr).not.toMatch(/unsigned/)
     const answer = await verify()
-    expect(answer.code).toBe(3)
-    const { evidence, findings, attestations } = json<Verified>(answer)
-    expect(evidence).toBe('unverifiable')
-    expect(findings.map((finding) => finding.code)).toEqual(['UNSIGNED_TAIL', 'SELF_ENROLLED'])
-    expect(attestations).toBeGreaterThan(0)
-    expect(await room.reprise(['repeat', 'r.reprise'], { cwd: folder })).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(/UNSIGNED_TAIL[^]*reproduced/) as string,
-    })
+    expect(answer.code).toBe(0)
+    const { evidence, findings, attestations, powerChanges } = json<Verified>(answer)
+    expect(evidence).toBe('verified')
+    expect(findings.map((finding) => finding.code)).toEqual(['SELF_ENROLLED'])
+    expect(powerChanges).toMatchObject([{ orderly: false }])
+    expect(attestations).toBeGreaterThan(1)
   })
 
   test('that does not answer for a while waits as --max-lag-ms says, and is wholly signed', async () => {

@@ -12,7 +12,7 @@ import { killProcess } from '../../packages/host/src/software-home.ts'
 import { compiledProgram } from '../../tools/compile-c.ts'
 
 export const ROOT = resolve(import.meta.dirname, '../..')
-const COMMAND = join(ROOT, 'dist', 'reprise.js')
+const COMMAND = join(ROOT, 'dist', 'reprise.cjs')
 /** No command of these tests takes nearly as long; one that hangs must not hold the whole suite. */
 const HANGING_MS = 120_000
 

@@ -7,6 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { readRun, resumePoint, type JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
+import { loadRecord, type AttachLevel } from '../../packages/runner/src/record/index.ts'
+import { repeat } from '../../packages/runner/src/repeat/index.ts'
+import { connectSigner } from '../../packages/host/src/index.ts'
 import { guest, json, Room, type RunAnswer } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
@@ -122,6 +125,24 @@ describe('--keep-snapshots', () => {
     expect(json(verified)).toMatchObject({ segments: { total: lines.length + 1 }, attached })
     const shown = await room.reprise(['verify', 'r.reprise'], { cwd })
     expect(shown.stdout).toContain(`carries the snapshots of 0, ${segments.at(-2)} to ${segments.at(-1)}, the other`)
+  })
+
+  test('is none for a repetition, unless its record carries them', async () => {
+    const { cwd, run: original, snapshots } = await run([])
+    const store = await openBlobStore(home)
+    await using signer = await connectSigner({ home, tpm: 'software' })
+    const repeated = async (attach: AttachLevel) => {
+      await using record = await loadRecord(join(cwd, 'r.reprise'))
+      const recordPath = join(cwd, `${attach}.reprise`)
+      const request = { original: record, store, home, signer: Promise.resolve(signer), recordPath, attach }
+      return await repeat({ ...request, inputsFolder: cwd, continue: false, snapshotMs: 60 })
+    }
+    const { repetition, run: own } = await repeated('outputs')
+    expect([repetition, own?.keptSnapshots, (own?.snapshots ?? 0) > 1]).toEqual(['reproduced', 0, true])
+    expect((await sizes()).runs).toMatchObject([{ snapshots: 0 }, { run: original, snapshots }])
+    expect((await gc('--yes')).blobs).toBe(0)
+    const whole = await repeated('all')
+    expect(whole.run?.keptSnapshots).toBe(whole.run?.snapshots)
   })
 
   test('2 leaves parts that cannot be repeated: they are named, and nothing is claimed of them', async () => {
@@ -317,7 +338,7 @@ describe('collecting beside everything else', () => {
 /** A store of its own on a small disk; when the run has failed there, the disk grows. */
 const ON_SMALL_DISK = `mount -t tmpfs -o size=3m none "$PLACE" || exit 99
 mkdir "$PLACE/sha256"
-"$@" run -o r.reprise --json --snapshot-ms 100 --checkpoint every=40000000 guest.wasm say ready fill keep.bin 1 spin 300 fill more.bin 2 spin 1000
+"$@" run -o r.reprise --json --snapshot-ms 100 --checkpoint every=40000000 guest.wasm say ready fill keep.bin 1 spin 1500 fill more.bin 2 spin 1000
 echo "first $?"
 find "$PLACE/sha256" -name '.reprise-*'
 mount -o remount,size=64m "$PLACE" || exit 98

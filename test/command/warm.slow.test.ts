@@ -49,6 +49,28 @@ async function entryPath(home: string): Promise<string> {
 }
 
 describe('a Python that starts warm', () => {
+  test('is over before V8 begins to optimise the interpreter, which its end would wait for', async () => {
+    const line = await room.newFolder({ 'a.py': 'print("hello")\n' })
+    const node = { wrap: [process.execPath], node: '--trace-wasm-compilation-times' }
+    const { code, stdout } = await room.reprise(['run', 'python', 'a.py'], { cwd: line, ...node })
+    expect([code, stdout.includes('using Liftoff'), stdout.includes('using TurboFan')]).toEqual([0, true, false])
+  })
+
+  test('unpacks its library once on a machine, and again when what is kept is damaged', async () => {
+    const home = await homeWithout('unpacked')
+    const names = (await readdir(join(home, 'cache', 'wasm'))).filter((name) => name.endsWith('.tar'))
+    expect(names).toHaveLength(1)
+    const path = join(home, 'cache', 'wasm', names[0])
+    const whole = await readFile(path)
+    const importing = run('unpacked')
+    for (const damaged of [whole, whole.subarray(0, -1), whole.map((byte, at) => (at === 1000 ? byte ^ 1 : byte))]) {
+      await writeFile(path, damaged)
+      const { cumulative } = json<RunAnswer>(await room.reprise(importing, { cwd: folder, home }))
+      expect(cumulative).toBe(first.cumulative)
+      expect(Buffer.compare(await readFile(path), whole)).toBe(0)
+    }
+  })
+
   test('is the same computation the second time, and on another machine', async () => {
     const again = await room.reprise(run('again'), { cwd: folder })
     expect(again.stderr).not.toContain(MAKING)

@@ -8,8 +8,9 @@ import { compiledProgram } from '../../tools/compile-c.ts'
 import { ROOT, runGuests, temporaryFolder } from './children.ts'
 
 const PAGES = 65_536
+const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
 
-test('a guest of 4 GiB that writes here and there, and moves to another machine', async () => {
+test.runIf(NIGHTLY)('a guest of 4 GiB that writes here and there, and moves to another machine', async () => {
   await using folder = await temporaryFolder()
   const [[compared, moved]] = await runGuests(folder, [
     {

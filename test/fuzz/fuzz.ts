@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import type { FuzzMessage, FuzzWorkerData } from './fuzz.worker.ts'
 
-/** An input that is at work for longer hangs: the slowest needs a hundredth of it on a quiet machine. */
+/** An input that takes the processor for longer hangs: the slowest needs a hundredth of it. */
 const INPUT_MS_MAX = 30_000
 const WATCH_MS = 1000
 /** Of the JavaScript heap. What an input makes of a few thousand bytes fits in many times. */
@@ -25,17 +25,24 @@ export async function fuzz(range: FuzzRange): Promise<void> {
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX, stackSizeMb: 4 },
   })
   let watched = 0
-  let sinceMs = performance.now()
+  let sinceMs = 0
   let watch: NodeJS.Timeout | undefined
   try {
     await new Promise<void>((resolve, reject) => {
       const fail = (why: string, input = range.from + Atomics.load(counter, 0)): void =>
         reject(found(range, input, why))
       watch = setInterval(() => {
-        const now = Atomics.load(counter, 0)
-        if (now !== watched) sinceMs = performance.now()
-        else if (performance.now() - sinceMs > INPUT_MS_MAX) fail(`it hangs: nothing for ${INPUT_MS_MAX} ms`)
-        watched = now
+        // By its own time: a busy machine may leave it without a processor for long.
+        void worker.cpuUsage().then(
+          ({ user, system }) => {
+            const [now, atMs] = [Atomics.load(counter, 0), (user + system) / 1000]
+            if (now !== watched) sinceMs = atMs
+            else if (atMs - sinceMs > INPUT_MS_MAX) fail(`it hangs: nothing for ${INPUT_MS_MAX} ms of its time`)
+            watched = now
+            // It has ended.
+          },
+          () => undefined,
+        )
       }, WATCH_MS)
       worker.on('message', ({ input, message }: FuzzMessage) => fail(message, input))
       worker.on('error', (error) => fail(String(error)))

@@ -19,7 +19,7 @@ export interface Result {
 }
 
 /** The largest take a minute here, and are run, killed and gone on with by test/command/kill-runtimes.slow.test.ts. */
-const AT_NIGHT: readonly ProgramName[] = ['clang', 'php', 'ruby', 'wasm-ld']
+const AT_NIGHT: readonly ProgramName[] = ['clang', 'lua', 'php', 'ruby', 'wasm-ld']
 export const isNight = process.env['REPRISE_TESTS'] === 'nightly'
 export const programsOfTier = programNames.filter((name) => isNight || !AT_NIGHT.includes(name))
 

@@ -1,6 +1,5 @@
 /** From an action to an exit code. */
 import type { Command } from 'commander'
-import { describeFailure, printFailure } from './print/failure.ts'
 
 type Action = (
   options: Record<string, unknown> & { readonly json?: boolean },
@@ -15,6 +14,8 @@ export function acting(name: string, load: () => Promise<{ readonly action: Acti
       const { action } = await load()
       process.exitCode = await action(options, this.args)
     } catch (error) {
+      // Loads every package whose errors it knows.
+      const { describeFailure, printFailure } = await import('./print/failure.ts')
       const failure = describeFailure(error, name)
       printFailure(failure, options.json === true)
       process.exitCode = failure.exitCode

@@ -68,7 +68,7 @@ function rawEntries(random: Random, contents: readonly Content[]): RawEntry[] {
 export const recordBytes: FuzzTarget = {
   name: 'record-bytes',
   claim: 'a record whose bytes were changed is refused or answers the same',
-  byDay: 2000,
+  byDay: 1200,
   async prepare() {
     const samples = await makeSamples()
     return async (random) => {
@@ -82,7 +82,7 @@ export const recordBytes: FuzzTarget = {
 export const recordZip: FuzzTarget = {
   name: 'record-zip',
   claim: 'a record that was packed in another way is refused or answers the same of the run',
-  byDay: 1500,
+  byDay: 1000,
   async prepare() {
     const samples = await makeSamples()
     return async (random) => {
@@ -97,7 +97,7 @@ export const recordZip: FuzzTarget = {
 export const recordJson: FuzzTarget = {
   name: 'record-json',
   claim: 'a record whose content was edited, and packed as it should be, is refused or answers the same of the run',
-  byDay: 2500,
+  byDay: 1200,
   async prepare() {
     const samples = await makeSamples()
     return async (random) => {

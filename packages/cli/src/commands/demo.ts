@@ -1,8 +1,8 @@
 /** `reprise demo`: the whole first story, with the commands that a user would type. */
 import { copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { repriseHome } from '@reprise/host'
 import { RunnerError } from '@reprise/runner'
 import { EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
@@ -74,8 +74,8 @@ async function prepareFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, MARKER), '')
   await copyFile(join(repositoryRoot(), 'packages/cli/demo', SCRIPT), join(folder, SCRIPT))
-  const datasets = dirname(fileURLToPath(import.meta.resolve('vega-datasets')))
-  await copyFile(join(datasets, '..', 'data', DATA), join(folder, DATA))
+  const datasets = createRequire(import.meta.url).resolve('vega-datasets')
+  await copyFile(join(dirname(datasets), '..', 'data', DATA), join(folder, DATA))
 }
 
 function steps(): readonly Step[] {

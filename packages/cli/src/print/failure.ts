@@ -1,8 +1,8 @@
 /** How a command ends when it cannot answer: what happened, what to do, and the exit code for it. */
 import { EvidenceError, RepriseError } from '@reprise/core'
 import { HostError, type HostErrorCode } from '@reprise/host'
-import { RunnerError } from '@reprise/runner'
-import { EXIT_NO, EXIT_RUN_FAILED, EXIT_UNKNOWN, EXIT_USAGE } from '../exit.ts'
+import { RunnerError, writeFailure } from '@reprise/runner'
+import { EXIT_NO, EXIT_USAGE, ownFailureCode } from '../exit.ts'
 import { paint, safe } from './format.ts'
 
 export interface Failure {
@@ -22,11 +22,11 @@ const NO: ReadonlySet<HostErrorCode> = new Set([
 ])
 const NOT_USABLE: ReadonlySet<HostErrorCode> = new Set(['AUTHORITY_NAME', 'AUTHORITY_HOME'])
 
-/** @param command - Reprise's own failure in `run` is 125, because 1 to 124 are the guest's. */
+/** @param command - Which one failed: it decides the exit code. */
 export function describeFailure(error: unknown, command: string): Failure {
   // What failed on the way out matters less than what led there.
   if (error instanceof SuppressedError) return describeFailure(error.suppressed, command)
-  const own = command === 'run' || command === 'resume' ? EXIT_RUN_FAILED : EXIT_UNKNOWN
+  const own = ownFailureCode(command)
   if (error instanceof RunnerError) {
     const exitCode = error.kind === 'usage' || error.kind === 'input' ? EXIT_USAGE : own
     return { code: error.code, message: error.message, hint: error.hint, exitCode }
@@ -61,4 +61,11 @@ export function printFailure(failure: Failure, json: boolean): void {
   const { stderr } = process
   stderr.write(`${paint('red', 'error', stderr)}   ${failure.code}   ${safe(failure.message)}\n`)
   if (failure.hint !== undefined) stderr.write(`  try: ${safe(failure.hint)}\n`)
+}
+
+/** Ends a command whose answer could not be written. */
+export function endUnwritten(error: Error, command: string): never {
+  const failure = describeFailure(writeFailure(error, 'stdout', 'the answer'), command)
+  printFailure(failure, false)
+  process.exit(failure.exitCode)
 }

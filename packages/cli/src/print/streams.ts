@@ -1,6 +1,5 @@
 /** Answers and the guest's live output on their way out, at the pace of whoever reads them. */
-import { writeFailure } from '@reprise/runner'
-import { describeFailure, printFailure } from './failure.ts'
+import { ownFailureCode } from '../exit.ts'
 
 /**
  * A reader that has had enough (`reprise show x | head`) is no failure: what it does not take is dropped. Any other
@@ -10,13 +9,11 @@ export function watchOutput(command: string): void {
   const isClosed = (error: NodeJS.ErrnoException): boolean => error.code === 'EPIPE'
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (isClosed(error)) return
-    const failure = describeFailure(writeFailure(error, 'stdout', 'the answer'), command)
-    printFailure(failure, false)
-    process.exit(failure.exitCode)
+    void import('./failure.ts').then(({ endUnwritten }) => endUnwritten(error, command))
   })
   // There is nowhere left to say it.
   process.stderr.on('error', (error: NodeJS.ErrnoException) => {
-    if (!isClosed(error)) process.exit(describeFailure(error, command).exitCode)
+    if (!isClosed(error)) process.exit(ownFailureCode(command))
   })
 }
 

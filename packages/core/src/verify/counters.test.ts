@@ -38,8 +38,8 @@ describe('the counter of a host', () => {
       { counter: counter(9n) },
     ]
     expect(all.flatMap((each) => counters.check(0, told(each)))).toEqual([])
-    // Of the six increments from 3 to 9 the two attempts and the second boot are shown.
-    expect(counters.list()).toEqual([{ host: 0, from: '3', to: '9', others: '3' }])
+    // From the begin of the first attempt: of the five increments from 4 to 9 the second attempt and the second boot are shown.
+    expect(counters.list()).toEqual([{ host: 0, from: '4', to: '9', others: '3' }])
   })
 
   test('is known by host, and listed in their order', () => {

@@ -7,7 +7,9 @@ import type { BootFacts, CounterFacts, StatementFacts } from './statements.ts'
 interface Counted {
   /** TPMS_NV_PUBLIC, hex. */
   readonly index: string
-  readonly from: bigint
+  /** At the begin of the host's first attempt; before that, at the boot: what was counted in between is not of this run. */
+  from: bigint
+  hasBegun: boolean
   /** The boot statement before, to the byte. */
   statement: string | undefined
   boot: BootFacts | undefined
@@ -46,6 +48,9 @@ export class HostCounters {
       found.push(
         ...this.#count(host, counter, { isIncrement: begins, what: `the attempt's ${begins ? 'begin' : 'end'}` }),
       )
+    const counted = this.#hosts.get(host)
+    if (counted !== undefined && counter !== undefined && begins && !counted.hasBegun)
+      Object.assign(counted, { from: counted.to, shown: 0n, hasBegun: true })
     return found
   }
 
@@ -56,7 +61,8 @@ export class HostCounters {
   ): Wrong[] {
     const known = this.#hosts.get(host)
     if (known === undefined) {
-      this.#hosts.set(host, { index, from: value, to: value, shown: 0n, statement: undefined, boot: undefined })
+      const nothing = { statement: undefined, boot: undefined, shown: 0n, hasBegun: false }
+      this.#hosts.set(host, { index, from: value, to: value, ...nothing })
       return []
     }
     if (known.index !== index)

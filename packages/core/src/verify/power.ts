@@ -27,7 +27,7 @@ export interface PowerChange {
   readonly sameKernel: boolean | null
 }
 
-/** How many increments the host's counter made while the record's attempts on it were under way. */
+/** How many increments the host's counter made from the begin of the record's first attempt on it to the end of its last. */
 export interface HostCount {
   readonly host: number
   /** Decimal. */

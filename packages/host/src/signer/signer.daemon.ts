@@ -23,31 +23,34 @@ const { values } = parseArgs({
     retire: { type: 'boolean', default: false },
   },
 })
-if (values.home === undefined) throw new Error('--home is missing')
-
 // Sockets and files of this process are for its owner only, from the moment they are there.
 process.umask(0o077)
-const paths = await prepareHome(values.home)
-const log = openLog(paths.log)
-if (values.retire) {
-  await retireHost(paths)
-  log('the identity was given up')
+void main(values)
+
+async function main({ home, ...settings }: typeof values): Promise<void> {
+  if (home === undefined) throw new Error('--home is missing')
+  const paths = await prepareHome(home)
+  const log = openLog(paths.log)
+  if (settings.retire) {
+    await retireHost(paths)
+    log('the identity was given up')
+    process.exit(0)
+  }
+  const tpm = parseTpmChoice(settings.tpm)
+  const rate = Number(values['batches-per-second'])
+  const server = new SignerServer({
+    socketPath: paths.socket,
+    sha256,
+    openHost: () => openHost({ paths, tpm }),
+    batchesPerSecond: Number.isFinite(rate) && rate > 0 ? rate : null,
+    idleMs: Number(values['idle-ms']),
+    log,
+  })
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => server.leave(signal))
+  process.on('uncaughtException', (error) => {
+    log(`failed: ${error.stack ?? error.message}`)
+    process.exit(1)
+  })
+  await server.left
   process.exit(0)
 }
-const tpm = parseTpmChoice(values.tpm)
-const rate = Number(values['batches-per-second'])
-const server = new SignerServer({
-  socketPath: paths.socket,
-  sha256,
-  openHost: () => openHost({ paths, tpm }),
-  batchesPerSecond: Number.isFinite(rate) && rate > 0 ? rate : null,
-  idleMs: Number(values['idle-ms']),
-  log,
-})
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => server.leave(signal))
-process.on('uncaughtException', (error) => {
-  log(`failed: ${error.stack ?? error.message}`)
-  process.exit(1)
-})
-await server.left
-process.exit(0)

@@ -141,14 +141,24 @@ export async function* streamCompressed(path: string, sha256: string): AsyncGene
 /**
  * Reads a blob, whichever way it is kept, for a thread that cannot wait.
  *
- * @param path - Where it is when it is plain. Plain bytes are not checked; whoever handed the path out has done so.
+ * @param path - Where it is when it is plain.
+ * @param options.trusted - Plain bytes are not checked: whoever handed the path out has done so.
  * @throws the system's own error; RunnerError `BLOB_CORRUPT`.
  */
-export function readBlobSync(path: string, sha256: string): Uint8Array {
+export function readBlobSync(
+  path: string,
+  sha256: string,
+  { trusted }: { readonly trusted: boolean } = { trusted: false },
+): Uint8Array {
+  let plain: Uint8Array | undefined
   try {
-    return readFileSync(path)
+    plain = readFileSync(path)
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error
+  }
+  if (plain !== undefined) {
+    if (!trusted && hash('sha256', plain) !== sha256) throw corrupt(path, sha256)
+    return plain
   }
   const file = readFileSync(path + COMPRESSED)
   const maxOutputLength = lengthOf(file, path + COMPRESSED, sha256)

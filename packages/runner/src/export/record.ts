@@ -9,6 +9,7 @@ import {
   EvidenceError,
   fromHex,
   headDigest,
+  joinedDigest,
   hostId,
   objectName,
   rootFromPath,
@@ -75,7 +76,8 @@ async function qualifications(
   const chain = await attestedCumulatives(record)
   const tree = treeHash('batch', sha256)
   let previous = ZERO_DIGEST
-  return ({ attempt: number, seq, batch, attest, signature }) => {
+  return (attestation) => {
+    const { attempt: number, seq, batch, attest, signature } = attestation
     const attempt = document.attempts[number - 1]
     const cumulative = chain.get(seq)
     if (attempt === undefined || cumulative === undefined)
@@ -91,7 +93,7 @@ async function qualifications(
         cumulative,
         snapshots: snapshots.at(seq),
         environmentDigest: environmentDigest(attempt.environment, sha256),
-        previous,
+        previous: joinedDigest(previous, attestation, sha256),
       },
       sha256,
     )

@@ -30,6 +30,7 @@ import {
   CONTROL_STALL_US,
   CONTROL_STREAM_BYTES,
   type Command,
+  type EngineData,
   type EngineMessage,
   type EngineWorkerData,
   type HashRequest,
@@ -43,12 +44,30 @@ import { keptStack } from './warm/index.ts'
 const SLICE_FUEL = 1n << 26n
 /** Live output that may be on its way to the main thread before the guest waits. */
 const STREAM_BYTES_MAX = 8 << 20
-
-const { computation, blobs, cacheFolder, control, shadow, hashPort, from, dirtyPages } = workerData as EngineWorkerData
+const { control } = workerData as EngineWorkerData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+const { computation, blobs, cacheFolder, shadow, hashPort, from, dirtyPages } = machineToBe()
 const readBlob = blobReader(blobs)
+/** Of the snapshot: nobody has read all of it before. */
+const readSaved = blobReader(blobs, { trusted: false })
+
+/** Stands still until there is one. */
+function nextCommand(): Command {
+  for (;;) {
+    const seen = Atomics.load(flags, CONTROL_COMMANDS)
+    const received = parentPort === null ? undefined : receiveMessageOnPort(parentPort)
+    if (received !== undefined) return received.message as Command
+    Atomics.wait(flags, CONTROL_COMMANDS, seen)
+  }
+}
+
+function machineToBe(): EngineData {
+  const command = nextCommand()
+  if (command.kind !== 'machine') throw new Error('a thread is told first what machine it is')
+  return command.data
+}
 
 function post(message: EngineMessage, transfer: readonly ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, [...transfer])
@@ -74,11 +93,11 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
 class EngineThread {
   readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256)
   readonly #wasi: WasiHost = createWasi({
-    ...givenOptions(computation, readBlob),
+    ...givenOptions(computation, { readBlob, cacheFolder, sha256 }),
     position: () => this.#guest.position(),
     sha256,
     onStream: sendStream,
-    saved: from === undefined ? undefined : savedHost(from, readBlob),
+    saved: from === undefined ? undefined : savedHost(from, readSaved),
     ...(computation.checkpoints.kind === 'outputs' && {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
     }),
@@ -118,9 +137,9 @@ class EngineThread {
 
   #beginning(): Pick<GuestOptions, 'continuations' | 'from'> {
     const { continuations } = this.#loaded
-    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from, readBlob) }
+    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from, readSaved) }
     if (computation.start === undefined) return { continuations: continuations() }
-    const command = this.#nextCommand()
+    const command = nextCommand()
     if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')
     const { stack, memoryBytes } = command
     const kept = keptStack(stack)
@@ -174,22 +193,12 @@ class EngineThread {
     post({ kind: 'stop', stop: { kind: 'interrupted', position, memoryBytes: this.#guest.memory().length } })
   }
 
-  /** Stands still until there is one. */
-  #nextCommand(): Command {
-    for (;;) {
-      const seen = Atomics.load(flags, CONTROL_COMMANDS)
-      const received = parentPort === null ? undefined : receiveMessageOnPort(parentPort)
-      if (received !== undefined) return received.message as Command
-      Atomics.wait(flags, CONTROL_COMMANDS, seen)
-    }
-  }
-
   /** Stands still and answers commands until one says to run, or to be captured first. */
   #serve(): 'run' | 'snapshot' {
     for (;;) {
-      const command = this.#nextCommand()
+      const command = nextCommand()
       if (command.kind === 'snapshot') return 'snapshot'
-      if (command.kind === 'warm') throw new Error('a machine begins once')
+      if (command.kind === 'warm' || command.kind === 'machine') throw new Error('a machine begins once')
       if (command.kind === 'scanner') {
         this.#dirtyPages.attach(command.scanner)
       } else if (command.kind !== 'run') {
@@ -223,11 +232,10 @@ class EngineThread {
 
   /** Waits until the hash thread has done with the shadow, and keeps it from the next change until it has again. */
   #takeShadow(): void {
-    while (Atomics.load(flags, CONTROL_HASHING) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
-    Atomics.store(flags, CONTROL_HASHING, 1)
+    while (Atomics.compareExchange(flags, CONTROL_HASHING, 0, 1) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
   }
 
-  #answer(kind: Exclude<Command['kind'], 'run' | 'snapshot' | 'warm' | 'scanner'>): void {
+  #answer(kind: Exclude<Command['kind'], 'machine' | 'run' | 'snapshot' | 'warm' | 'scanner'>): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
       return post({ kind: 'state', memoryBytes: this.#guest.memory().length, engineState: this.#engineState() })

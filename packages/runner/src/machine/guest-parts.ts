@@ -1,7 +1,7 @@
 /** What an engine thread makes a guest of: the computation's host, and the snapshot it begins with, out of blobs. */
 import { hex, type Computation, type SnapshotManifest } from '@reprise/core'
 import { decodeFrames, type SavedHost, type Snapshot, type WasiOptions } from '@reprise/wasm'
-import { wasiMounts, type ReadBlob } from './inputs.ts'
+import { wasiMounts, type MountBlobs, type ReadBlob } from './inputs.ts'
 import { unpackMemory } from './packs.ts'
 
 export type GivenOptions = Pick<
@@ -10,15 +10,15 @@ export type GivenOptions = Pick<
 >
 
 /** What the computation says of its host. */
-export function givenOptions(computation: Computation, readBlob: ReadBlob): GivenOptions {
+export function givenOptions(computation: Computation, blobs: MountBlobs): GivenOptions {
   return {
     arguments: computation.arguments,
     environment: Object.entries(computation.environment),
-    stdin: readBlob(computation.stdin.sha256),
+    stdin: blobs.readBlob(computation.stdin.sha256),
     mounts: wasiMounts(
       computation.mounts,
       computation.mounts.map(({ source }) => source),
-      readBlob,
+      blobs,
     ),
     clockStartNs: BigInt(computation.clock),
     seed: BigInt(computation.seed),

@@ -1,13 +1,11 @@
-/** The hash thread: turns changed pages of the shadow into state roots and snapshots while the machine goes on. */
+/** The hash thread: turns changed pages of the shadow into state roots and snapshots while the machine goes on, see hasher.ts. */
 import { hash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import {
   concat,
   encodeManifest,
   fromHex,
-  PageTree,
   snapshotRoot,
-  stateRoot,
   type BlobRef,
   type GlobalValue,
   type SnapshotManifest,
@@ -15,26 +13,16 @@ import {
 } from '@reprise/core'
 import { openBlobStore, refOf, type BlobSource, type BlobStore } from '../blobs/index.ts'
 import { manifestMemory, MemoryPacker, type PackedMemory } from './packs.ts'
-import {
-  CONTROL_HASHING,
-  type BeginRequest,
-  type HashRequest,
-  type HashResult,
-  type HashWorkerData,
-  type MeasureRequest,
-  type SnapshotRequest,
-} from './protocol.ts'
+import type { HashRequest, HashResult, HashWorkerData, MeasureRequest, SnapshotRequest, TakeOver } from './protocol.ts'
+import { HashedMemory, releaseShadow } from './hashed-memory.ts'
 import { serializedError } from './serialized-error.ts'
-
-const { control, home, shadow, enginePort } = workerData as HashWorkerData
+const { control, home, shadow } = workerData as HashWorkerData
 const flags = new Int32Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
-let tree = new PageTree(sha256)
+const hashed = new HashedMemory(shadow)
 const packer = new MemoryPacker()
 /** All packs of this run, by number. */
 const packs: BlobRef[] = []
-let memoryBytes = 0
-let lastState: Uint8Array = new Uint8Array()
 let store: Promise<SnapshotStore> | undefined
 /** Snapshots are written one after the other. */
 let writing: Promise<void> = Promise.resolve()
@@ -43,19 +31,11 @@ function post(result: HashResult): void {
   parentPort?.postMessage(result)
 }
 
-function releaseShadow(): void {
-  Atomics.store(flags, CONTROL_HASHING, 0)
-  Atomics.notify(flags, CONTROL_HASHING)
-}
-
 function measure(request: MeasureRequest): void {
-  memoryBytes = request.memoryBytes
-  tree.update(new Uint8Array(shadow, 0, memoryBytes), request.pages)
+  const result = hashed.measure(request)
   packer.note(request.pages)
-  const memoryRoot = tree.root()
-  releaseShadow()
-  lastState = stateRoot(memoryRoot, request.engineState, sha256)
-  post({ kind: 'measure', position: request.position, stateRoot: lastState, outputsRoot: request.outputsRoot })
+  releaseShadow(flags)
+  post(result)
 }
 
 interface SnapshotStore {
@@ -112,23 +92,23 @@ function globalValue({ type, bits }: SnapshotRequest['globals'][number]): Global
   return { bits: bits.toString(16).padStart(digits, '0'), type }
 }
 
-/** A warm start: all of its memory is in the shadow before the engine has any. */
-parentPort?.on('message', (request: BeginRequest) => {
-  tree = new PageTree(sha256)
-  memoryBytes = request.memoryBytes
-  const pages = request.pages.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first + i))
-  tree.update(new Uint8Array(shadow, 0, memoryBytes), pages)
-  packer.note(pages)
-  post({ kind: 'begun', memoryRoot: tree.root() })
+/** What is in the shadow counts as changed: of what was hashed before, no snapshot has been taken. */
+parentPort?.once('message', ({ enginePort, lastState, request, ...begun }: TakeOver) => {
+  hashed.begin(begun)
+  hashed.lastState = lastState
+  for (const [first, count] of begun.pages) packer.note(Array.from({ length: count }, (_, i) => first + i))
+  if (request === undefined) releaseShadow(flags)
+  else answer(request)
+  enginePort.on('message', answer)
 })
 
-enginePort.on('message', (request: HashRequest) => {
+function answer(request: HashRequest): void {
   if (request.kind === 'measure') return measure(request)
   // Copied before the machine may change the shadow again; written behind it.
+  const { lastState, memoryBytes } = hashed
   const memory = packer.pack(new Uint8Array(shadow, 0, memoryBytes))
-  releaseShadow()
-  const [state, lengthBytes] = [lastState, memoryBytes]
+  releaseShadow(flags)
   writing = writing
-    .then(() => writeSnapshot(request, memory, state, lengthBytes))
+    .then(() => writeSnapshot(request, memory, lastState, memoryBytes))
     .catch((error: unknown) => post({ kind: 'failed', error: serializedError(error) }))
-})
+}

@@ -45,6 +45,8 @@ const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256: Sha256 = (data) => hash('sha256', data, 'buffer')
 const readBlob = blobReader(blobs)
+/** Of the snapshot: nobody has read all of it before. */
+const readSaved = blobReader(blobs, { trusted: false })
 const digest = (data: Uint8Array): string => hex(sha256(data))
 
 function post(message: ProbeMessage, transfer: readonly ArrayBuffer[] = []): void {
@@ -68,11 +70,11 @@ function warmSnapshot(): Snapshot | undefined {
 class ProbeThread {
   readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256, true)
   readonly #continuations = this.#loaded.continuations()
-  readonly #given = givenOptions(computation, readBlob)
+  readonly #given = givenOptions(computation, { readBlob, cacheFolder, sha256 })
   readonly #calls = new CallRecorder()
   #kept: Kept = {
-    snapshot: from === undefined ? warmSnapshot() : snapshotOf(from, readBlob),
-    host: from === undefined ? undefined : savedHost(from, readBlob),
+    snapshot: from === undefined ? warmSnapshot() : snapshotOf(from, readSaved),
+    host: from === undefined ? undefined : savedHost(from, readSaved),
     calls: 0,
   }
   #guest: Guest | undefined

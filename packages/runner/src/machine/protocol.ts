@@ -24,7 +24,9 @@ export const CONTROL_CAPTURE_US = 5
 export const CONTROL_BYTES = 48
 
 export type Command =
-  /** The first one of a machine that begins warm, when the shadow holds the memory that it begins with. */
+  /** The very first one: threads are started before it is known for what. */
+  | { readonly kind: 'machine'; readonly data: EngineData }
+  /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with. */
   | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memoryBytes: number }
   | { readonly kind: 'run'; readonly position: bigint }
   | { readonly kind: 'measure' }
@@ -73,19 +75,24 @@ export interface SnapshotRequest {
 
 export type HashRequest = MeasureRequest | SnapshotRequest
 
-/** From the main thread to the hash thread, before anything else: what the shadow holds at a warm start. */
+/** What the shadow holds when somebody begins to hash it. */
 export interface BeginRequest {
   readonly memoryBytes: number
   /** Those that may not be zero: [first, count]. */
   readonly pages: readonly (readonly [number, number])[]
 }
 
+/** From the main thread to the hash thread, which takes over from it. */
+export interface TakeOver extends BeginRequest {
+  /** The stateRoot that was measured last; of no bytes before the first one. */
+  readonly lastState: Uint8Array
+  readonly enginePort: MessagePort
+  /** What came meanwhile. */
+  readonly request: HashRequest | undefined
+}
+
 /** From the hash thread; those of one kind come in the order of their requests. */
-export type HashResult =
-  | MeasureResult
-  | { readonly kind: 'begun'; readonly memoryRoot: Uint8Array }
-  | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef }
-  | HashFailure
+export type HashResult = MeasureResult | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef } | HashFailure
 
 export interface HashFailure {
   readonly kind: 'failed'
@@ -100,12 +107,15 @@ export interface MeasureResult {
 }
 
 export interface EngineWorkerData {
+  readonly control: SharedArrayBuffer
+}
+
+export interface EngineData {
   readonly computation: Computation
-  /** Paths of the blobs of the computation by SHA-256, as the store gives them, already checked. */
+  /** Paths by SHA-256, as the store gives them; those of the computation are checked already. */
   readonly blobs: Readonly<Record<string, string>>
   /** Where rewritten modules are kept. */
   readonly cacheFolder: string
-  readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
   readonly hashPort: MessagePort
   /** The snapshot that the machine begins with; its blobs are among `blobs`. Without one a warm start may begin it. */
@@ -118,5 +128,4 @@ export interface HashWorkerData {
   readonly home: string | undefined
   readonly control: SharedArrayBuffer
   readonly shadow: SharedArrayBuffer
-  readonly enginePort: MessagePort
 }

@@ -1,15 +1,9 @@
-/**
- * Rewritten modules, kept by what decides them: the module, the rewriter's version and its options.
- * An entry is one file, named by that key and checked by its own digest, because a wrong one would
- * be a wrong machine.
- */
-import { mkdirSync, openSync, closeSync, fsyncSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+/** Rewritten modules, kept by what decides them: the module, the rewriter's version and its options. */
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
-import { canonical, concat, equal, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
+import { canonical, concat, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import { Continuations, REWRITER_VERSION, rewrite, type KeptStack, type ModuleFacts } from '@reprise/wasm'
-import { temporaryName } from '../durable.ts'
-import { writeFailure } from '../error.ts'
+import { readKept, writeKept } from './kept-file.ts'
 
 export interface LoadedModule {
   readonly module: WebAssembly.Module
@@ -20,8 +14,8 @@ export interface LoadedModule {
   readonly elapsedMs: number
 }
 
-/** Entry: 32 bytes digest of the rest, 4 bytes length of the facts (big-endian), facts as JSON, the module. */
-const HEADER_BYTES = 36
+/** Entry: 4 bytes length of the facts (big-endian), facts as JSON, the module. */
+const LENGTH_BYTES = 4
 
 /** @param lookout - So that the guest can be left in host calls too, to be looked at. */
 export function loadRewritten(
@@ -50,7 +44,7 @@ export function loadRewritten(
   // What is kept was validated when it was made: half the time of reading 15 MB.
   setFlagsFromString(kept === undefined ? '--no-wasm-lazy-validation' : '--wasm-lazy-validation')
   const module = new WebAssembly.Module(rewritten.bytes)
-  if (kept === undefined) writeEntry(folder, path, rewritten, sha256)
+  if (kept === undefined) writeEntry(path, rewritten, sha256)
   const continuations = (stack?: KeptStack): Continuations => new Continuations(program, options, stack)
   return {
     module,
@@ -66,40 +60,21 @@ interface Entry {
   readonly facts: ModuleFacts
 }
 
-/** Undefined when there is none or it is damaged: rewriting again mends both. */
 function readEntry(path: string, sha256: Sha256): Entry | undefined {
-  let file: Uint8Array<ArrayBuffer>
-  try {
-    file = readFileSync(path)
-  } catch {
-    return undefined
-  }
-  if (file.length < HEADER_BYTES || !equal(file.subarray(0, 32), sha256(file.subarray(32)))) return undefined
-  const factsEnd = HEADER_BYTES + new DataView(file.buffer, file.byteOffset).getUint32(32)
+  const entry = readKept(path, sha256)
+  if (entry === undefined) return undefined
+  const factsEnd = LENGTH_BYTES + new DataView(entry.buffer, entry.byteOffset).getUint32(0)
   return {
-    bytes: file.subarray(factsEnd),
-    facts: JSON.parse(fromUtf8(file.subarray(HEADER_BYTES, factsEnd))) as ModuleFacts,
+    bytes: entry.subarray(factsEnd),
+    facts: JSON.parse(fromUtf8(entry.subarray(LENGTH_BYTES, factsEnd))) as ModuleFacts,
   }
 }
 
-function writeEntry(folder: string, path: string, { bytes, facts }: Entry, sha256: Sha256): void {
+function writeEntry(path: string, { bytes, facts }: Entry, sha256: Sha256): void {
   const factsText = utf8(JSON.stringify(facts))
-  const length = new Uint8Array(4)
+  const length = new Uint8Array(LENGTH_BYTES)
   new DataView(length.buffer).setUint32(0, factsText.length)
-  const body = concat(length, factsText, bytes)
-  // By chance: two threads of one process may begin in the same millisecond.
-  const temporary = temporaryName(folder)
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(temporary, concat(sha256(body), body))
-    const file = openSync(temporary, 'r')
-    fsyncSync(file)
-    closeSync(file)
-    renameSync(temporary, path)
-  } catch (error) {
-    rmSync(temporary, { force: true })
-    throw writeFailure(error, path, 'the rewritten program')
-  }
+  writeKept(path, concat(length, factsText, bytes), { sha256, what: 'the rewritten program' })
 }
 
 /** Of the code section; more is compiled by V8's baseline tier first. */
@@ -113,9 +88,10 @@ const TIER_FLAGS = ['liftoff', 'wasm-dynamic-tiering', 'wasm-deopt'] as const
 /**
  * About how many bytes of code a function runs through before it is optimised; V8's own is 13 million. The loop of CPython is
  * 113 kB: it would be optimised from the first instructions of a script on, for a quarter of a second that the end of the process
- * waits for. With this one it is when a few milliseconds were spent in it.
+ * waits for. With this one it is when a few milliseconds were spent in it: a script of one line takes two thirds of it. With
+ * 2^30 a loop of a second takes a fifth longer.
  */
-const WARM_TIERING_BUDGET = 1 << 28
+const WARM_TIERING_BUDGET = 3 << 27
 /**
  * WebAssembly has no on-stack replacement: a hot loop stays in the tier that its function was entered in. So small
  * programs are optimised at once, and large ones, where that takes seconds, when they are hot.

@@ -3,7 +3,7 @@
  * and this, which commands both.
  */
 import { join } from 'node:path'
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads'
 import {
   hex,
   type Computation,
@@ -16,7 +16,6 @@ import {
   type Stop,
   type WarmStart,
 } from '@reprise/core'
-import { WORKER_STACK_MB } from '@reprise/wasm'
 import {
   dirtyPagesChoice,
   startScanner,
@@ -28,7 +27,6 @@ import {
 import { runnerFolders } from '../home.ts'
 import { RunnerError } from '../error.ts'
 import {
-  CONTROL_BYTES,
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
   CONTROL_INTERRUPT,
@@ -39,11 +37,12 @@ import {
   type BeginRequest,
   type Command,
   type EngineMessage,
-  type EngineWorkerData,
+  type EngineData,
   type HashResult,
-  type HashWorkerData,
 } from './protocol.ts'
+import { engineThread } from './engine-thread.ts'
 import { threadFailure } from './failure.ts'
+import { Hasher, type HasherOptions } from './hasher.ts'
 import { loadWarmStart, makeWarmStart, unpackPages, warmStack, type WarmEntry } from './warm/index.ts'
 
 const WASM_PAGE_BYTES = 65536
@@ -77,10 +76,6 @@ export interface MachineProgress {
   readonly dirtyPages: DirtyPagesMethod
 }
 
-export function workerUrl(name: string): URL {
-  return new URL(import.meta.url.endsWith('.ts') ? `./${name}.worker.ts` : `./${name}.worker.js`, import.meta.url)
-}
-
 /**
  * Prepares the machine of a computation; it stands before its first instruction.
  *
@@ -89,28 +84,21 @@ export function workerUrl(name: string): URL {
  */
 export async function startWasmMachine(options: MachineOptions): Promise<WasmMachine> {
   const { computation, dirtyPages = dirtyPagesChoice() } = options
-  const control = new SharedArrayBuffer(CONTROL_BYTES)
+  const { worker: engine, control } = engineThread()
   const shadow = new SharedArrayBuffer(0, { maxByteLength: computation.limits.memoryPages * WASM_PAGE_BYTES })
   const { port1: enginePort, port2: hashPort } = new MessageChannel()
-  const engineData: EngineWorkerData = {
+  const home = options.keepsSnapshots === false ? undefined : options.home
+  const threads = new Threads({ engine, hash: { control, home, shadow, enginePort }, onStream: options.onStream })
+  const data: EngineData = {
     computation,
     blobs: options.blobs,
     cacheFolder: join(runnerFolders(options.home).cache, 'wasm'),
-    control,
     shadow,
     hashPort,
     from: options.from,
     dirtyPages,
   }
-  const home = options.keepsSnapshots === false ? undefined : options.home
-  const hashData: HashWorkerData = { control, home, shadow, enginePort }
-  const hasher = new Worker(workerUrl('hash'), { workerData: hashData, transferList: [enginePort] })
-  const engine = new Worker(workerUrl('engine'), {
-    workerData: engineData,
-    transferList: [hashPort],
-    resourceLimits: { stackSizeMb: WORKER_STACK_MB },
-  })
-  const threads = new Threads({ engine, hasher, control, onStream: options.onStream })
+  threads.tell({ kind: 'machine', data }, [hashPort])
   try {
     // Where it must not be missing it is there before the first checkpoint.
     const scanner = dirtyPages === 'kernel' ? threads.startScanner() : undefined
@@ -150,7 +138,7 @@ async function beginWarm(
     const { memoryBytes, memoryRoot, pages } = entry.head
     if (shadow.byteLength < memoryBytes) shadow.grow(memoryBytes)
     unpackPages(entry, new Uint8Array(shadow))
-    return hex(await threads.begin({ memoryBytes, pages })) === memoryRoot
+    return hex(threads.begin({ memoryBytes, pages })) === memoryRoot
   }
   let entry = await loadWarmStart(request)
   if (!(await put(entry))) {
@@ -182,13 +170,12 @@ interface Waiting<Value> {
 /** The two threads as the main thread reaches them: one question at a time, and one failure for all. */
 class Threads {
   readonly #engine: Worker
-  readonly #hasher: Worker
+  readonly #hasher: Hasher
   readonly #flags: Int32Array
   readonly #onStream: MachineOptions['onStream']
   readonly #measurements: Waiting<Measurement>[] = []
   readonly #snapshots: Waiting<SnapshotRef>[] = []
   #waiting: (Waiting<EngineMessage> & { readonly kind: EngineMessage['kind'] }) | undefined
-  #beginning: Waiting<Uint8Array> | undefined
   #failure: Error | undefined
   #streaming: Promise<void> = Promise.resolve()
   #scanner: Scanner | undefined
@@ -197,20 +184,17 @@ class Threads {
 
   constructor(options: {
     readonly engine: Worker
-    readonly hasher: Worker
-    readonly control: SharedArrayBuffer
+    readonly hash: Omit<HasherOptions, 'onResult' | 'onFailure'>
     readonly onStream: MachineOptions['onStream']
   }) {
     this.#engine = options.engine
-    this.#hasher = options.hasher
-    this.#flags = new Int32Array(options.control)
+    this.#flags = new Int32Array(options.hash.control)
     this.#onStream = options.onStream
     this.#engine.on('message', (message: EngineMessage) => this.#heard(message))
-    this.#hasher.on('message', (result: HashResult) => this.#hashed(result))
-    for (const worker of [this.#engine, this.#hasher]) {
-      worker.on('error', (cause) => this.#fail(failed(`a machine thread failed: ${(cause as Error).message}`, cause)))
-      worker.on('exit', (code) => this.#fail(failed(`a machine thread ended by itself (code ${code})`)))
-    }
+    const onFailure = (message: string, cause?: unknown): void => this.#fail(failed(message, cause))
+    this.#engine.on('error', (cause) => onFailure(`a machine thread failed: ${(cause as Error).message}`, cause))
+    this.#engine.on('exit', (code) => onFailure(`a machine thread ended by itself (code ${code})`))
+    this.#hasher = new Hasher({ ...options.hash, onResult: (result) => this.#hashed(result), onFailure })
   }
 
   /** What the guest wrote so far has been shown. */
@@ -264,28 +248,29 @@ class Threads {
     })
   }
 
-  /** To the hash thread: what a warm start begins with. @returns The root of the memory. */
-  begin(request: BeginRequest): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      if (this.#failure !== undefined) return reject(this.#failure)
-      this.#beginning = { resolve, reject }
-      this.#hasher.postMessage(request)
-    })
+  /** What a warm start begins with is hashed. @returns The root of the memory. */
+  begin(request: BeginRequest): Uint8Array {
+    return this.#hasher.begin(request)
   }
 
-  tell(command: Extract<Command, { kind: 'warm' }>): void {
-    this.#command(command)
+  tell(command: Extract<Command, { kind: 'machine' | 'warm' }>, transfer: readonly MessagePort[] = []): void {
+    this.#command(command, transfer)
+  }
+
+  run(position: bigint): Promise<Answer<'stop'>> {
+    this.#hasher.lasts()
+    return this.ask({ kind: 'run', position }, 'stop')
   }
 
   async terminate(): Promise<void> {
     this.#isTerminated = true
     this.#scanner?.stop()
-    for (const worker of [this.#engine, this.#hasher]) worker.removeAllListeners('exit')
+    this.#engine.removeAllListeners('exit')
     await Promise.all([this.#engine.terminate(), this.#hasher.terminate()])
   }
 
-  #command(command: Command): void {
-    this.#engine.postMessage(command)
+  #command(command: Command, transfer: readonly MessagePort[] = []): void {
+    this.#engine.postMessage(command, [...transfer])
     Atomics.add(this.#flags, CONTROL_COMMANDS, 1)
     Atomics.notify(this.#flags, CONTROL_COMMANDS)
   }
@@ -311,8 +296,7 @@ class Threads {
   }
 
   #hashed(result: HashResult): void {
-    if (result.kind === 'begun') this.#beginning?.resolve(result.memoryRoot)
-    else if (result.kind === 'measure') this.#measurements.shift()?.resolve(result)
+    if (result.kind === 'measure') this.#measurements.shift()?.resolve(result)
     else if (result.kind === 'snapshot') this.#snapshots.shift()?.resolve(result.snapshot)
     else this.#fail(threadFailure(result.error))
   }
@@ -325,7 +309,6 @@ class Threads {
 
   #fail(error: Error): void {
     this.#failure ??= error
-    this.#beginning?.reject(this.#failure)
     this.#waiting?.reject(this.#failure)
     this.#waiting = undefined
     const waiting = [...this.#measurements.splice(0), ...this.#snapshots.splice(0)]
@@ -347,7 +330,7 @@ function machineOf({ threads, control, shadow, ready }: MachineParts): WasmMachi
     memoryBytesAtStart: ready.memoryBytes,
     rewrite: ready.rewrite,
     async runTo(position): Promise<Stop> {
-      const { stop } = await threads.ask({ kind: 'run', position }, 'stop')
+      const { stop } = await threads.run(position)
       await threads.streamed
       return stop
     },

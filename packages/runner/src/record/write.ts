@@ -18,6 +18,7 @@ import {
   type SnapshotManifest,
 } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
+import { deflate } from './deflate.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { RunnerError, systemCode, writeFailure } from '../error.ts'
 import { logsOf } from '../host/index.ts'
@@ -98,7 +99,7 @@ export async function writeRecord({ path, run, attach, store }: RecordRequest): 
   })
   const temporary = temporaryName(dirname(path))
   try {
-    await writeSynced(temporary, writeZip(entries))
+    await writeSynced(temporary, writeZip(entries, deflate))
     await rename(temporary, path)
     await syncFolder(dirname(path))
     return (await stat(path)).size

@@ -20,6 +20,7 @@ export interface RepeatRequest extends Pick<
   | 'recordPath'
   | 'signal'
   | 'signer'
+  | 'snapshotMs'
   | 'store'
 > {
   readonly original: LoadedRecord
@@ -50,6 +51,8 @@ export interface RepeatResult {
 }
 
 /**
+ * Snapshots of the repetition itself go when it has ended, unless its record carries them.
+ *
  * @throws RunnerError `BLOB_MISSING` when something that the computation names is nowhere to be found.
  */
 export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
@@ -73,6 +76,8 @@ export async function repeat(request: RepeatRequest): Promise<RepeatResult> {
   const repetition = await run({
     ...request,
     computation,
+    // Who wants to go on or to repeat in parts has those of the original.
+    keepSnapshots: request.attach === 'all' ? 'all' : 'none',
     repeats: originalRun,
     nextDue: recordedPositions(original.checkpoints),
     onCheckpoint(checkpoint) {

@@ -187,7 +187,7 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
   const nextDue = request.nextDue ?? ((position, memoryBytes) => nextGridPosition(policy, position, memoryBytes))
   const again = earlier && createAgain(earlier, { ...request, ...parts, nextDue, signal: request.signal })
   const lastExpected = earlier?.expected.last ?? 0
-  const snapshots = new SnapshotClock(request.snapshotMs)
+  const snapshots = new SnapshotClock(request.snapshotMs, earlier?.run.snapshots.length)
   let finished: Finished = { ended: undefined, outcome: undefined, removed: [], notes: [] }
   let verdict: 'go' | 'stop' = 'go'
   // Checkpoints are hashed beside the running machine; this is the order in which they are chained.

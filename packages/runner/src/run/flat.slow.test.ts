@@ -5,7 +5,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { fromHex, hex, type Attempt, type Attestation, type SnapshotManifest } from '@reprise/core'
+import {
+  encodeTpmsAttest,
+  fromHex,
+  hex,
+  TPM_ALG,
+  TPM_ST,
+  type Attempt,
+  type Attestation,
+  type SnapshotManifest,
+} from '@reprise/core'
 import type { RunSigner, Signer } from '@reprise/host'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlobStore, type BlobStore } from '../blobs/index.ts'
@@ -85,6 +94,17 @@ function countingMachine(options: {
   }
 }
 
+function quoteAt(seq: number): Parameters<typeof encodeTpmsAttest>[0] {
+  return {
+    type: TPM_ST.ATTEST_QUOTE,
+    qualifiedSigner: new Uint8Array(34),
+    extraData: new Uint8Array(32),
+    clockInfo: { clock: BigInt(seq), resetCount: 1, restartCount: 0, safe: true },
+    firmwareVersion: 1n,
+    attested: { pcrSelect: [{ hash: TPM_ALG.SHA256, pcrs: [0] }], pcrDigest: new Uint8Array(32) },
+  }
+}
+
 /** Signs every few heads, and those that somebody waits for. */
 function countingSigner(attempt: number): Signer {
   let onReceipt: ((attestation: Attestation) => void) | undefined
@@ -92,7 +112,7 @@ function countingSigner(attempt: number): Signer {
   const sign = (seq: number): Attestation => {
     const attestation = {
       attempt,
-      attest: seq.toString(16).padStart(300, '0'),
+      attest: hex(encodeTpmsAttest(quoteAt(seq))),
       batch: { count: 1, index: 0, path: [], seq: String(seq) },
       pcrs: { sha256: { '0': D } },
       seq,
@@ -146,7 +166,16 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
   afterAll(() => rm(home, { recursive: true, force: true }))
 
   /** Runs up to a checkpoint; says how much memory grew from the first tenth of the way to its end. */
-  async function runTo(until: number, attempt: Attempt, parts: Pick<Session, 'journal' | 'earlier'>): Promise<number> {
+  async function runTo(
+    until: number,
+    attempt: Attempt,
+    // At the first checkpoint of each such stretch that comes after the clock's turn.
+    {
+      run = RUN,
+      snapshotMs = 500,
+      ...parts
+    }: Pick<Session, 'journal' | 'earlier'> & Partial<{ run: string; snapshotMs: number }>,
+  ): Promise<number> {
     let firstBytes = 0
     let lastBytes = 0
     const from = attempt.firstSeq - 1
@@ -165,10 +194,9 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
         signer: Promise.resolve(signer),
         recordPath: join(home, 'r.reprise'),
         attach: 'none',
-        // At the first checkpoint of each such stretch that comes after the clock's turn.
-        snapshotMs: 500,
+        snapshotMs,
       },
-      { run: RUN, computation, attempt, look: NOTHING_SEEN, signer, machine, prepareMs: 0, keep: 'all', ...parts },
+      { run, computation, attempt, look: NOTHING_SEEN, signer, machine, prepareMs: 0, keep: 'all', ...parts },
     )
     expect(result).toMatchObject({ checkpoints: until, signedSeq: until - 1 })
     return lastBytes - firstBytes
@@ -205,6 +233,17 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
     expect(record.checkpoints.length).toBe(CHECKPOINTS)
     expect(record.cumulative).toBe(hex((await chainsAt(whole as JournalRun, CHECKPOINTS - 1, [])).cumulative))
     expect(recordedPositions(record.checkpoints)(BigInt(CHECKPOINTS - 2) * 1000n)).toBe(BigInt(CHECKPOINTS - 1) * 1000n)
+  })
+
+  test('that would be saved at each of them is not saved more often than a record can name', TIMES, async () => {
+    const [run, path] = ['cd'.repeat(32), journalPath(home, 'cd'.repeat(32))]
+    await using journal = await createJournal(path)
+    journal.append({ kind: 'start', attempt: attemptOf(1, null), computation, host: HOSTS[0], run })
+    await runTo(CHECKPOINTS, attemptOf(1, null), { journal, earlier: undefined, run, snapshotMs: 0 })
+    await using record = await loadRecord(join(home, 'r.reprise'))
+    expect(record.checkpoints.length).toBe(CHECKPOINTS)
+    expect(record.snapshots.length).toBeGreaterThan(4096)
+    expect(record.snapshots.length).toBeLessThan(65_536)
   })
 })
 

@@ -53,13 +53,14 @@ export async function prepare(
 }
 
 async function lookAround(
-  { home, store, signal, onTrouble }: ExecuteRequest,
+  { home, store, onTrouble }: ExecuteRequest,
   asked: { readonly computation: Computation; readonly signer: Signer; readonly isRequired: boolean },
 ): Promise<Omit<Prepared, 'machine'>> {
   const { computation, signer, isRequired } = asked
   const rules = computation.host
   const mustHold = isRequired ? rules : undefined
-  const look = await lookAtHost({ signer, home, rules, quote: mustHold !== undefined, signal })
+  // An interruption is heard before the first instruction, and there it has its answer.
+  const look = await lookAtHost({ signer, home, rules, quote: mustHold !== undefined })
   if (mustHold !== undefined) refuseOtherHosts(look, mustHold, await tierOf(signer.host))
   for (const log of look.found)
     if ('leftOut' in log) onTrouble?.(`the record leaves the ${log.kind} log of this host out: ${log.why}`)

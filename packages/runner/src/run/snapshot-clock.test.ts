@@ -1,9 +1,10 @@
+import { encodeLine } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import { SnapshotClock } from './snapshot-clock.ts'
 
-function clock(fixedMs?: number | null) {
+function clock(fixedMs?: number | null, before = 0) {
   let nowMs = 1000
-  const snapshots = new SnapshotClock(fixedMs, () => nowMs)
+  const snapshots = new SnapshotClock(fixedMs, before, () => nowMs)
   return { snapshots, after: (ms: number): boolean => ((nowMs += ms), snapshots.isDue()) }
 }
 
@@ -43,4 +44,34 @@ describe('a snapshot is due', () => {
     snapshots.taken(0)
     expect(after(0)).toBe(true)
   })
+
+  test('twice as rarely after every 4096 of them, those of earlier attempts among them', () => {
+    const { snapshots, after } = clock(undefined, 4095)
+    expect([after(9999), after(1)]).toEqual([false, true])
+    snapshots.taken(0)
+    expect([after(19_999), after(1)]).toEqual([false, true])
+    const late = clock(null, 2 * 4096)
+    expect(late.after(1e9)).toBe(false)
+  })
+
+  test.each([undefined, 0, 500])('so that no run has more of them than a record can name (interval %s)', (fixedMs) => {
+    const linesMax = LINES_BYTES_MAX / encodeLine(LONGEST).length
+    const { snapshots, after } = clock(fixedMs)
+    let [count, lastMs, nowMs] = [0, 0, 0]
+    for (let stepMs = 1; nowMs - lastMs < 1e13; stepMs *= 2) {
+      nowMs += stepMs
+      if (!after(stepMs)) continue
+      snapshots.taken(0)
+      count += 1
+      lastMs = nowMs
+      stepMs = 0.5
+    }
+    expect(count).toBeGreaterThan(linesMax / 2)
+    expect(count).toBeLessThan(linesMax)
+  })
 })
+
+/** spec/record.md §1.4 */
+const LINES_BYTES_MAX = 16 << 20
+const D = 'f'.repeat(64)
+const LONGEST = { frames: D, manifest: D, root: D, seq: Number.MAX_SAFE_INTEGER }

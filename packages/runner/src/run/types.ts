@@ -18,7 +18,10 @@ export interface ExecuteRequest {
   readonly recordPath: string
   readonly attach: AttachLevel
   readonly maxLagMs?: number
-  /** Milliseconds between snapshots; absent: 10 to 60 s, so that they cost a hundredth of the time at most; null: none. */
+  /**
+   * Milliseconds between snapshots; absent: 10 to 60 s, so that they cost a hundredth of the time at most; null: none. Very long
+   * runs take them more rarely, see snapshot-clock.ts.
+   */
   readonly snapshotMs?: number | null
   /** Of which signed snapshots the bytes are kept; absent: as the run was asked before, all unless it was. */
   readonly keepSnapshots?: KeepSnapshots

@@ -4,6 +4,9 @@ import { EvidenceError } from '../../error.ts'
 
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
+/** Compresses to raw DEFLATE, in pieces. What `chunks` throws passes as it is; leaving the loop early closes `chunks`. */
+export type Deflate = (chunks: Chunks) => AsyncIterable<Uint8Array>
+
 export function deflate(chunks: Chunks): AsyncIterable<Uint8Array> {
   return through(new CompressionStream('deflate-raw'), chunks, (error) => error)
 }

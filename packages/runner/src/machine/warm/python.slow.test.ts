@@ -67,11 +67,12 @@ async function define(folder: string, args: readonly string[], flags: Flags): Pr
 async function resultOf(computation: Computation) {
   const blobs = blobPaths(computation, store)
   const readBlob = blobReader(blobs)
+  const cacheFolder = join(home, 'cache', 'wasm')
   const { start } = computation
   loaded ??= loadRewritten(
     () => readBlob(computation.program.sha256),
     { ...computation, start: undefined },
-    join(home, 'cache', 'wasm'),
+    cacheFolder,
     nodeCrypto.sha256,
   )
   let ready: Guest | undefined
@@ -83,7 +84,7 @@ async function resultOf(computation: Computation) {
     mounts: wasiMounts(
       computation.mounts,
       computation.mounts.map(({ source }) => source),
-      readBlob,
+      { readBlob, cacheFolder, sha256: nodeCrypto.sha256 },
     ),
     clockStartNs: BigInt(computation.clock),
     seed: BigInt(computation.seed),

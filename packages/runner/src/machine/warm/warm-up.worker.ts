@@ -36,7 +36,7 @@ function hostOf(warming: Warming): WasiHost {
     arguments: start.arguments,
     environment: Object.entries(start.environment),
     stdin: new Uint8Array(),
-    mounts: wasiMounts(computation.mounts, start.mounts, readBlob),
+    mounts: wasiMounts(computation.mounts, start.mounts, { readBlob, cacheFolder, sha256 }),
     clockStartNs: WARM_UP_CLOCK_NS,
     seed: 0n,
     position: () => guestOf(warming).position(),

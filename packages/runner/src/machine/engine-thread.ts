@@ -1,0 +1,32 @@
+/** The engine's thread, which a command may start before it knows for what: a thread takes tens of milliseconds to begin. */
+import { Worker } from 'node:worker_threads'
+import { WORKER_STACK_MB } from '@reprise/wasm'
+import { CONTROL_BYTES, type EngineWorkerData } from './protocol.ts'
+import { workerUrl } from './worker-url.ts'
+
+export interface EngineThread {
+  readonly worker: Worker
+  readonly control: SharedArrayBuffer
+}
+
+let early: EngineThread | undefined
+
+/** For the first machine of this process. A thread that none ever asks for does not keep the process. */
+export function startEngineThreadEarly(): void {
+  early = startEngineThread()
+  early.worker.unref()
+}
+
+export function engineThread(): EngineThread {
+  const thread = early ?? startEngineThread()
+  early = undefined
+  thread.worker.ref()
+  return thread
+}
+
+function startEngineThread(): EngineThread {
+  const control = new SharedArrayBuffer(CONTROL_BYTES)
+  const workerData: EngineWorkerData = { control }
+  const resourceLimits = { stackSizeMb: WORKER_STACK_MB }
+  return { control, worker: new Worker(workerUrl('engine'), { workerData, resourceLimits }) }
+}

@@ -1,0 +1,40 @@
+/** The shadow of a machine's memory and the tree over it: what a measurement of the machine is made of. */
+import { hash } from 'node:crypto'
+import { PageTree, stateRoot } from '@reprise/core'
+import { CONTROL_HASHING, type BeginRequest, type MeasureRequest, type MeasureResult } from './protocol.ts'
+
+const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+
+export class HashedMemory {
+  readonly #shadow: SharedArrayBuffer
+  #tree = new PageTree(sha256)
+  memoryBytes = 0
+  /** The stateRoot that was measured last. */
+  lastState: Uint8Array = new Uint8Array()
+
+  constructor(shadow: SharedArrayBuffer) {
+    this.#shadow = shadow
+  }
+
+  /** Hashes what the shadow holds. @returns The root of the memory. */
+  begin({ memoryBytes, pages }: BeginRequest): Uint8Array {
+    this.#tree = new PageTree(sha256)
+    this.memoryBytes = memoryBytes
+    const wanted = pages.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first + i))
+    this.#tree.update(new Uint8Array(this.#shadow, 0, memoryBytes), wanted)
+    return this.#tree.root()
+  }
+
+  measure({ position, memoryBytes, pages, engineState, outputsRoot }: MeasureRequest): MeasureResult {
+    this.memoryBytes = memoryBytes
+    this.#tree.update(new Uint8Array(this.#shadow, 0, memoryBytes), pages)
+    this.lastState = stateRoot(this.#tree.root(), engineState, sha256)
+    return { kind: 'measure', position, stateRoot: this.lastState, outputsRoot }
+  }
+}
+
+/** Lets the engine thread change the shadow again. */
+export function releaseShadow(flags: Int32Array): void {
+  Atomics.store(flags, CONTROL_HASHING, 0)
+  Atomics.notify(flags, CONTROL_HASHING)
+}

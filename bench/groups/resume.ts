@@ -78,8 +78,13 @@ async function restoreOnce(home: TemporaryHome, cwd: string): Promise<number> {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let stdout = ''
+  let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
-  child.stderr.once('data', () => child.kill('SIGINT'))
+  // With --json the program's own lines come by stderr; what the command says of itself may come before it is ready.
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr += chunk
+    if (stderr.includes('round ')) child.kill('SIGINT')
+  })
   await once(child, 'close')
   return (JSON.parse(stdout) as Prepared).overhead.prepareMs
 }

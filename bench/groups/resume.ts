@@ -81,10 +81,14 @@ async function restoreOnce(home: TemporaryHome, cwd: string): Promise<number> {
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (stdout += chunk))
   // With --json the program's own lines come by stderr; what the command says of itself may come before it is ready.
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+  const goesOn = (chunk: string): void => {
     stderr += chunk
-    if (stderr.includes('round ')) child.kill('SIGINT')
-  })
+    if (!stderr.includes('round ')) return
+    // Once: a second one would end it without an answer.
+    child.stderr.off('data', goesOn).resume()
+    child.kill('SIGINT')
+  }
+  child.stderr.setEncoding('utf8').on('data', goesOn)
   await once(child, 'close')
   return (JSON.parse(stdout) as Prepared).overhead.prepareMs
 }

@@ -2,15 +2,18 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { journalPath, readRun } from '../../packages/runner/src/journal/index.ts'
 import { benchProgram } from '../../tools/compile-c.ts'
 import { REPRISE, runJson, timeCommand } from '../child.ts'
 import { type Bench, type Group, median } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
 
 const MEMORY_MB = [16, 128, 512]
+/** The table is filled in the first of them. */
+const ROUNDS_BEFORE = 12
 const FRESH = [REPRISE, 'run', '--json', '--no-write-back', '-o', 'fresh.reprise', 'hash-table.wasm', '1']
 
 /** Of `run` and `resume` alike. */
@@ -18,7 +21,18 @@ interface Prepared {
   readonly overhead: { readonly prepareMs: number }
 }
 
-/** Stops a run when it has gone a while, so that the last snapshot is behind it. @returns Nothing: `resume last` finds it. */
+/** How many snapshots of the newest run are signed, as its journal says. */
+async function signedSnapshots(home: TemporaryHome, before: ReadonlySet<string>): Promise<number> {
+  const name = (await readdir(join(home.path, 'runs'))).find((each) => !before.has(each))
+  const read = name === undefined ? undefined : await readRun(journalPath(home.path, name)).catch(() => undefined)
+  return read?.run?.snapshots.filter(({ seq }) => seq <= (read.run?.signedSeq ?? -1)).length ?? 0
+}
+
+/**
+ * Stops a run when another snapshot is signed after it went a while: then its memory is in use, and in the snapshot.
+ *
+ * @returns Nothing: `resume last` finds it.
+ */
 async function startAndStop(home: TemporaryHome, cwd: string, megabytes: number): Promise<void> {
   const words = [
     'run',
@@ -30,6 +44,7 @@ async function startAndStop(home: TemporaryHome, cwd: string, megabytes: number)
     '--checkpoint',
     'every=20000000',
   ]
+  const before = new Set(await readdir(join(home.path, 'runs')))
   const child = spawn(REPRISE, [...words, 'hash-table.wasm', '1000', String(megabytes)], {
     cwd,
     env: home.environment,
@@ -37,11 +52,15 @@ async function startAndStop(home: TemporaryHome, cwd: string, megabytes: number)
   })
   const ended = once(child, 'close')
   let rounds = 0
-  for await (const chunk of child.stdout.setEncoding('utf8')) {
+  for await (const chunk of child.stdout.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
     rounds += String(chunk).split('round ').length - 1
-    if (rounds >= 12) break
+    if (rounds >= ROUNDS_BEFORE) break
   }
-  await sleep(300)
+  child.stdout.resume()
+  for (const taken = await signedSnapshots(home, before); (await signedSnapshots(home, before)) <= taken;) {
+    if (child.exitCode !== null) throw new Error('the program ended before it was stopped')
+    await sleep(50)
+  }
   child.kill('SIGKILL')
   await ended
 }

@@ -149,7 +149,7 @@ describe('reprise host enroll', () => {
 
   test('wants to be told how', async () => {
     const { folder } = await newAuthority()
-    for (const words of [[], ['--authority', 'http://127.0.0.1:1', '--request', 'x.json']])
+    for (const words of [[], ['--authority', 'http://127.0.0.1:1', '--request', 'x.json'], ['--authority', 'ftp://x']])
       expect(await room.reprise(['host', 'enroll', ...words], { cwd: folder })).toMatchObject({ code: 2 })
     const nobody = await room.reprise(['host', 'enroll', '--authority', 'http://127.0.0.1:1', '--renew'], {
       cwd: folder,

@@ -32,6 +32,8 @@ interface EnrollOptions {
   readonly json?: boolean
 }
 
+const isWebAddress = (authority: string): boolean => /^https?:\/\//.test(authority)
+
 export async function action(options: object): Promise<number> {
   const given = options as EnrollOptions
   if ((given.authority === undefined) === (given.request === undefined)) {
@@ -40,12 +42,18 @@ export async function action(options: object): Promise<number> {
       hint: '--authority http://… enrols over the network; --request FILE writes a request for an authority that is not on it',
     })
   }
+  if (/^[a-z][a-z\d+.-]*:\/\//i.test(given.authority ?? '') && !isWebAddress(given.authority ?? '')) {
+    throw new RunnerError('USAGE', {
+      message: `${given.authority} is no address of an authority`,
+      hint: 'it begins with http:// or https://; otherwise name a file',
+    })
+  }
   const pin = given.authorityRoot === undefined ? null : await readAuthorityRoot(given.authorityRoot)
   const { home, signal } = createContext()
   await using signer = await connectSigner({ home, signal, onTrouble: advise })
   if (given.request !== undefined) return await writeRequest(signer, given.request, given)
   const authority = given.authority ?? ''
-  if (!/^https?:\/\//.test(authority)) return await takeFile(signer, authority, pin, given)
+  if (!isWebAddress(authority)) return await takeFile(signer, authority, pin, given)
   const { renew = false, wait = 0 } = given
   const enrolled = await enrolHost({
     ...{ home, signer, authority, pin, renew, signal, now: new Date(), waitMs: 1000 * wait },

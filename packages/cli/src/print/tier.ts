@@ -1,5 +1,6 @@
 /** The weakest link, in words, on the first screen. */
 import type { HostFacts } from '@reprise/host'
+import { tierOf } from '@reprise/runner'
 
 export type Tier = 'hardware' | 'firmware' | 'software'
 
@@ -13,11 +14,8 @@ export interface Standing {
  * The tier is decided by who vouches for a TPM: a chip that nobody knows counts no more than a software one, and a
  * software one stays one whatever anybody says.
  */
-export async function standingOf({ certificates, tpm }: HostFacts): Promise<Standing> {
-  if (certificates.length === 0) return { tier: 'software', enrolment: 'self' }
-  const { decodeAkCertificate } = await import('@reprise/core/certificates')
-  const { statement } = decodeAkCertificate(certificates[0])
-  return { tier: tpm.transport === 'swtpm' ? 'software' : statement.tier, enrolment: 'authority' }
+export async function standingOf(host: HostFacts): Promise<Standing> {
+  return { tier: (await tierOf(host)).name, enrolment: host.certificates.length === 0 ? 'self' : 'authority' }
 }
 
 export function weakestLink(tier: Tier, enrolment: 'self' | 'authority' | 'none'): string {

@@ -41,15 +41,13 @@ export function addRecovery(program: Command): void {
     .addOption(json())
     .action(acting('recovery plan', () => import('./commands/recovery-plan.ts')))
   addSimulate(recovery)
+  addExplain(recovery)
 }
 
-function addSimulate(recovery: Command): void {
+/** What makes a scenario. */
+function withScenario(command: Command): Command {
   const places = ['none', 'host', 'rack', 'pdu', 'room', 'zone']
-  recovery
-    .command('simulate')
-    .description('let a fleet lose power, hosts, or its network, and see who comes back; no TPM is needed')
-    .argument('[scenario]', 'one of --list; what is given besides changes it', 'fleet-dark')
-    .option('--list', 'the scenarios')
+  return command
     .option('--plan <file>', 'the fleet of a plan (default: an even one of 4 zones, 16 rooms, 256 racks)')
     .option('--hosts <n>', 'how many hosts that even fleet has', within(256, 100_000), 10_240)
     .option('--seed <n>', 'what decides all chance; the same seed gives the same answer', within(0, 2 ** 40), 1)
@@ -72,6 +70,15 @@ function addSimulate(recovery: Command): void {
     .option('--liars <part>', 'hosts that attest and say what would help a thief', part)
     .option('--loss <part>', 'messages that are lost', part)
     .option('--skew <time>', 'standard deviation of wall clocks', duration)
+}
+
+function addSimulate(recovery: Command): void {
+  const simulate = recovery
+    .command('simulate')
+    .description('let a fleet lose power, hosts, or its network, and see who comes back; no TPM is needed')
+    .argument('[scenario]', 'one of --list; what is given besides changes it', 'fleet-dark')
+    .option('--list', 'the scenarios')
+  withScenario(simulate)
     .option('--watch <time>', 'how long it is watched', duration)
     .option(
       '--attempts <n>',
@@ -81,4 +88,16 @@ function addSimulate(recovery: Command): void {
     .option('--svg <file>', 'write the curves of the recovery')
     .addOption(json())
     .action(acting('recovery simulate', () => import('./commands/recovery-simulate.ts')))
+}
+
+function addExplain(recovery: Command): void {
+  const explain = recovery
+    .command('explain')
+    .description('why a host of a simulation stands where it stands, and what would release it')
+    .argument('<host>', 'such as z0-m0-k0-h0 in the even fleet')
+    .argument('[scenario]', 'as of simulate', 'fleet-dark')
+    .option('--at <time>', 'when, after the outage or the switching on of what was stolen', duration, 600_000)
+  withScenario(explain)
+    .addOption(json())
+    .action(acting('recovery explain', () => import('./commands/recovery-explain.ts')))
 }

@@ -21,38 +21,13 @@ import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
 import { count, duration } from '../print/format.ts'
 import { progressLine } from '../print/progress.ts'
 import { readPlanFile } from '../recovery-file.ts'
+import { changesOf, type SimulateOptions } from '../recovery-scenario.ts'
 
-interface Options {
+interface Options extends SimulateOptions {
   readonly list?: boolean
-  readonly plan?: string
-  readonly hosts: number
-  readonly seed: number
   readonly attempts?: number
   readonly svg?: string
-  readonly json?: boolean
-  readonly returnOver?: number
-  readonly cutFor?: number
-  readonly theftFor?: number
-  readonly skew?: number
-  readonly watch?: number
 }
-
-/** Options that a scenario has under the same name. */
-const SAME = [
-  'outage',
-  'outages',
-  'never',
-  'slow',
-  'flapping',
-  'gone',
-  'cut',
-  'stolen',
-  'thefts',
-  'together',
-  'relay',
-  'liars',
-  'loss',
-] as const
 
 export async function action(options: object, [name = 'fleet-dark']: readonly string[]): Promise<number> {
   const settings = options as Options
@@ -93,20 +68,6 @@ export async function action(options: object, [name = 'fleet-dark']: readonly st
     if (!signal.aborted) throw error
     process.stderr.write('interrupted: half a simulation says nothing\n')
     return EXIT_INTERRUPTED
-  }
-}
-
-function changesOf(options: Options): Partial<Scenario> {
-  const { returnOver, cutFor, theftFor, skew, watch } = options
-  const given = options as unknown as Record<string, unknown>
-  const same = Object.fromEntries(SAME.flatMap((key) => (given[key] === undefined ? [] : [[key, given[key]]])))
-  return {
-    ...(same as Partial<Scenario>),
-    ...(returnOver !== undefined && { returnMs: returnOver }),
-    ...(cutFor !== undefined && { cutMs: cutFor }),
-    ...(theftFor !== undefined && { theftMs: theftFor }),
-    ...(skew !== undefined && { skewMs: skew }),
-    ...(watch !== undefined && { horizonMs: watch }),
   }
 }
 

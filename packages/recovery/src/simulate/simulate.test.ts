@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { evenPlan } from '../plan/sample.ts'
 import { betaCumulative, rateOf } from './bounds.ts'
 import { curvesSvg } from './curves.ts'
+import { explain } from './explain.ts'
 import { fleetOf } from './fleet.ts'
 import { randomFrom } from './random.ts'
 import { simulate, simulateThefts } from './run.ts'
@@ -79,6 +80,28 @@ describe('simulate', () => {
     expect(() => scenarioNamed('flood')).toThrow(expect.objectContaining({ code: 'SCENARIO' }))
     await expect(simulate(fleet, scenarioNamed('rack-dark', { outages: 65 }), 1)).rejects.toThrow('the fleet has 64')
     expect(Object.keys(SCENARIOS).length).toBeGreaterThan(10)
+  })
+})
+
+describe('explain', () => {
+  const host = fleet.views[0].id
+  test('says what a host waits for that is cut off, off, healthy, released or stolen', () => {
+    const at = (name: string, change: object, minutes: number) =>
+      explain(fleet, scenarioNamed(name, change), 1, host, minutes * 60_000)
+    const cut = at('fleet-dark', { never: 0, cut: 'host' }, 20)
+    expect(cut).toMatchObject({ phase: 'holding', sharesHeld: 0, sharesNeeded: 5, verdict: { action: 'hold' } })
+    expect(cut.changes[1]).toContain('5 more of its witnesses')
+    expect(cut.peers).toHaveLength(18)
+    expect(at('fleet-dark', { never: 1 }, 20)).toMatchObject({ phase: 'off', changes: ['power'] })
+    expect(at('fleet-dark', { outage: 'none' }, 20)).toMatchObject({ phase: 'healthy', changes: [] })
+    expect(at('fleet-dark', { never: 0 }, 60)).toMatchObject({ phase: 'released', changes: [], sharesHeld: 5 })
+    const stolen = at('stolen-zone', { stolen: 'host', thefts: 512, theftMs: 60_000 * 600 }, 620)
+    expect(stolen).toMatchObject({ isStolen: true, phase: 'locked', sharesHeld: 0 })
+    expect(stolen.changes[0]).toContain('looks stolen')
+  })
+
+  test('refuses a host that is not there', () => {
+    expect(() => explain(fleet, scenarioNamed('fleet-dark'), 1, 'nobody', 0)).toThrow('no active host nobody')
   })
 })
 

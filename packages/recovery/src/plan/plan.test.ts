@@ -1,5 +1,5 @@
+import { hash } from 'node:crypto'
 import { hex, utf8 } from '@reprise/core'
-import { nodeCrypto } from '@reprise/host/crypto'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { RecoveryError } from '../error.ts'
@@ -10,6 +10,7 @@ import { readPlan } from './read.ts'
 import { evenPlan, SHAPE } from './sample.ts'
 import { survivalOf } from './survive.ts'
 
+const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
 const head = 'fleet: lab\nversion: 1\nlongestOutage: 8h\n'
 const small = 'policy: { witnesses: 3, threshold: 2, perPdu: 4, perRoom: 4, ownZone: 3 }\n'
 const host = (name: string, more = ''): string =>
@@ -111,7 +112,7 @@ describe('readPlan', () => {
 
 describe('digests', () => {
   test('of a plan depend on every field, and not on how it was written', () => {
-    const digest = (text: string): string => hex(planDigest(readPlan(utf8(text), 'x'), nodeCrypto.sha256))
+    const digest = (text: string): string => hex(planDigest(readPlan(utf8(text), 'x'), sha256))
     expect(digest(`# a comment\n${good}`)).toBe(digest(good))
     expect(digest(good.replace('threshold: 2', 'threshold: 3'))).not.toBe(digest(good))
     expect(digest(good.replace('pdu: p }', `pdu: p, ak: 000b${'a'.repeat(64)} }`))).not.toBe(digest(good))
@@ -120,7 +121,7 @@ describe('digests', () => {
   test('of a share bind its host, epoch and index', () => {
     const bytes = new Uint8Array(33)
     const of = (host: string, epoch: number, index: number): string =>
-      hex(shareDigest({ host, epoch, index }, bytes, nodeCrypto.sha256))
+      hex(shareDigest({ host, epoch, index }, bytes, sha256))
     expect(new Set([of('a', 1, 1), of('b', 1, 1), of('a', 2, 1), of('a', 1, 2)]).size).toBe(4)
   })
 })

@@ -2,6 +2,7 @@
  * Power, clocks and a network for the machines of protocol/: they decide, this carries. Times are milliseconds since the
  * outage began. Hosts come to be when something happens to them; the others are healthy and have long been up.
  */
+import { HEARTBEAT_MS } from '../plan/check.ts'
 import { type AskingAction, type AskingEvent, type AskingState, newAsking, stepAsking } from '../protocol/asking.ts'
 import type { Observation } from '../protocol/facts.ts'
 import {
@@ -73,7 +74,6 @@ export interface World {
 
 /** Before the outage every host had been up for this long, in milliseconds. */
 const UP_BEFORE_MS = 30 * 86_400_000
-const HEARTBEAT_MS = 10 * 60_000
 const OBSERVE_MS = 1000
 const EPOCH = 1
 const HELD = { epochs: [EPOCH], committed: EPOCH }

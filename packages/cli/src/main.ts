@@ -1,5 +1,6 @@
 /** The command. What is asked for most often answers before anything else is loaded. */
-import { startEngineThreadEarly } from '@reprise/runner'
+import { repriseHome } from '@reprise/host'
+import { expectedModule, startEngineThreadEarly } from '@reprise/runner'
 import manifest from '../package.json' with { type: 'json' }
 
 /** Commands that start a machine in this process. */
@@ -9,8 +10,13 @@ if (process.argv.length === 3 && process.argv[2] === '--version') {
 } else {
   const [, , command, ...rest] = process.argv
   // It begins beside the reading of the command line, of the files, and of what is kept.
-  if (RUNS.has(command) && !rest.includes('--help') && !rest.includes('-h')) startEngineThreadEarly()
+  if (RUNS.has(command) && !rest.includes('--help') && !rest.includes('-h')) beginEngine(command, rest)
   void import('./program.ts').then(({ main }) => main(process.argv, manifest.version)).then(leave)
+}
+
+function beginEngine(command: string | undefined, rest: readonly string[]): void {
+  const module = command === 'run' ? expectedModule(rest) : undefined
+  startEngineThreadEarly(module && { module, home: repriseHome() })
 }
 
 /** Ends the process once what it wrote is on its way: taking down heaps and machines one by one takes a tenth of a short run. */

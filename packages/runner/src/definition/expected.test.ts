@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlobStore, type BlobStore } from '../blobs/index.ts'
-import { defineCommand, type Flags } from './define.ts'
+import { defineCommand } from './define.ts'
 import { expectedModule } from './expected.ts'
+import type { Flags } from './flags.ts'
 
 let folder: string
 let store: BlobStore

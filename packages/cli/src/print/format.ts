@@ -1,8 +1,11 @@
 /** Numbers, sizes and digests as people read them. */
 import { styleText } from 'node:util'
 
+/** Made once: `toLocaleString` makes one for each number. */
+const WHOLE = new Intl.NumberFormat('en-US')
+
 export function count(value: number, noun: string, plural = `${noun}s`): string {
-  return `${value.toLocaleString('en-US')} ${value === 1 ? noun : plural}`
+  return `${WHOLE.format(value)} ${value === 1 ? noun : plural}`
 }
 
 const SIZES = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const

@@ -12,12 +12,8 @@ export function fromUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }
 
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-
 export function hex(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += HEX[byte]
-  return text
+  return bytes.toHex()
 }
 
 /** Lower-case hex only, so that text and bytes stay one to one. */
@@ -28,15 +24,7 @@ export function isHex(text: string): boolean {
 /** @throws `TypeError` unless the text is lower-case hex of whole bytes. */
 export function fromHex(text: string): Uint8Array {
   if (!isHex(text)) throw new TypeError('not lower-case hex')
-  const bytes = new Uint8Array(text.length / 2)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = (nibble(text, 2 * i) << 4) | nibble(text, 2 * i + 1)
-  return bytes
-}
-
-/** '0' to '9' are 0x30 to 0x39, 'a' to 'f' are 0x61 to 0x66. */
-function nibble(text: string, index: number): number {
-  const code = text.charCodeAt(index)
-  return code < 0x60 ? code - 0x30 : code - 0x57
+  return Uint8Array.fromHex(text)
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {

@@ -30,6 +30,7 @@ import type { TpmsClockInfo } from '../tpm/index.ts'
 import type { Findings, Severity } from './findings.ts'
 import { HostLogReader } from './host-logs.ts'
 import type { OpenedRecord } from './open.ts'
+import { isSameCycle } from './power.ts'
 import type { VerifiedHost } from './trust.ts'
 
 /** What the record shows of the host of an attempt. */
@@ -55,7 +56,12 @@ interface Current {
   readonly first: { readonly pcrs: Readonly<Record<string, string>>; readonly state: HostState }
   readonly rules: readonly HostRuleAnswer[]
   /** What was answered last, for the same values need no second answer. */
-  last: { readonly key: string; readonly state: HostState; readonly answers: readonly HostRuleAnswer[] }
+  last: {
+    readonly quoted: Quoted
+    readonly key: string
+    readonly state: HostState
+    readonly answers: readonly HostRuleAnswer[]
+  }
   ima: ImaState
   imaTries: number
   /** The value that was tried last. */
@@ -76,6 +82,7 @@ export class HostChecks {
   readonly #logs: HostLogReader
   readonly #shown: AttemptHost[] = []
   #current: Current | undefined
+  #quoted: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted } | undefined
   #measurer: MeasurerAnswer | undefined
   /** The last checkpoint that an attestation covers whose host met the rules. */
   #metSeq = -1
@@ -100,7 +107,7 @@ export class HostChecks {
 
   /** To be called with each attestation whose values are those that were quoted, in order. */
   async check({ attempt, pcrs, seq }: Attestation, clock: TpmsClockInfo, path: string): Promise<void> {
-    const quoted = quotedOf(pcrs.sha256, clock)
+    const quoted = this.#quotedOf(pcrs.sha256, clock)
     const begun = this.#current?.attempt === attempt ? this.#current : undefined
     const current = begun ?? (await this.#begin(attempt, { seq, path, quoted, pcrs: pcrs.sha256 }))
     if (current === undefined) return
@@ -125,6 +132,15 @@ export class HostChecks {
 
   get measurer(): MeasurerAnswer {
     return this.#measurer ?? { measurer: 'unmeasured', why: 'nothing is signed' }
+  }
+
+  /** The same object as before when nothing changed, which it seldom does during a run. */
+  #quotedOf(pcrs: Readonly<Record<string, string>>, clock: TpmsClockInfo): Quoted {
+    const known = this.#quoted
+    if (known?.pcrs === pcrs && isSameCycle(known.quoted, clock)) return known.quoted
+    const quoted = quotedOf(pcrs, clock)
+    this.#quoted = { pcrs, quoted }
+    return quoted
   }
 
   /** Logs of attempts of which nothing is signed are held to their digests all the same. */
@@ -157,7 +173,7 @@ export class HostChecks {
       grows,
       first: { pcrs: at.pcrs, state },
       rules: answers,
-      last: { key: keyOf(at.pcrs, at.quoted, grows), state, answers },
+      last: { quoted: at.quoted, key: keyOf(at.pcrs, at.quoted, grows), state, answers },
       ima: logs.ima.kind === 'read' ? { kind: 'read', entries: 0, coverage: undefined } : logs.ima,
       imaTries: 0,
       imaTried: undefined,
@@ -203,10 +219,13 @@ export class HostChecks {
     current: Current,
     { pcrs, quoted }: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted },
   ): void {
-    const key = keyOf(pcrs, quoted, current.grows)
-    if (key === current.last.key) return
+    const { last, grows } = current
+    if (quoted === last.quoted) return
+    const key = keyOf(pcrs, quoted, grows)
+    if (key === last.key) return
     const state = assessHost(current.logs, quoted, this.#crypto.hash)
     current.last = {
+      quoted,
       key,
       state,
       answers: this.#evaluate(this.#document.computation.host, { attempt: current.attempt, state, quoted }),
@@ -221,6 +240,7 @@ export class HostChecks {
       pcrs,
     }: { readonly seq: number; readonly path: string; readonly pcrs: Readonly<Record<string, string>> },
   ): void {
+    if (pcrs === first.pcrs) return
     for (const [name, value] of Object.entries(pcrs)) {
       const pcr = Number(name)
       if (!Object.hasOwn(first.pcrs, name) || first.pcrs[name] === value) continue

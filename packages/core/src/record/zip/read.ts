@@ -5,7 +5,7 @@
 import { concat, equal, fromUtf8 } from '../../bytes/index.ts'
 import { assert, EvidenceError } from '../../error.ts'
 import { crc32 } from './crc32.ts'
-import { inflate, inflateAtOnce, type Inflate } from './deflate.ts'
+import { damagedStream, inflate, type Inflate } from './deflate.ts'
 import {
   CENTRAL_HEADER_BYTES,
   DEFLATED,
@@ -44,7 +44,7 @@ export interface ZipEntry {
 }
 
 const READ_BYTES = 1 << 18
-/** Entries that are inflated in one go, where the source can. */
+/** Entries that are read in one go: those that are stored, and others where the source inflates. */
 const AT_ONCE_BYTES_MAX = 1 << 18
 
 /**
@@ -137,33 +137,54 @@ function decodeName(bytes: Uint8Array): string {
 }
 
 function entry(source: ZipSource, header: ZipHeader, localOffset: number): ZipEntry {
-  const { name, lengthBytes } = header
-  const chunks = (): AsyncIterable<Uint8Array> => entryChunks(source, header, localOffset)
+  const { name, lengthBytes, compressedBytes } = header
+  const isSmall = Math.max(compressedBytes, lengthBytes) <= AT_ONCE_BYTES_MAX
+  const atOnce = isSmall && (header.method === STORED || source.inflate !== undefined)
   return {
     name,
     lengthBytes,
-    compressedBytes: header.compressedBytes,
-    chunks,
+    compressedBytes,
+    chunks: () => (atOnce ? oneChunk(source, header, localOffset) : entryChunks(source, header, localOffset)),
     async bytes(lengthBytesMax) {
       if (lengthBytes > lengthBytesMax) {
         throw new EvidenceError('LIMIT', {
           message: `${name} of ${lengthBytes} bytes; at most ${lengthBytesMax} are read`,
         })
       }
+      if (atOnce) return await entryAtOnce(source, header, localOffset)
       const parts: Uint8Array[] = []
-      for await (const chunk of chunks()) parts.push(chunk)
+      for await (const chunk of entryChunks(source, header, localOffset)) parts.push(chunk)
       return concat(...parts)
     },
   }
 }
 
+async function* oneChunk(source: ZipSource, header: ZipHeader, localOffset: number): AsyncGenerator<Uint8Array> {
+  yield await entryAtOnce(source, header, localOffset)
+}
+
+/** Header and content in one read. */
+async function entryAtOnce(source: ZipSource, header: ZipHeader, localOffset: number): Promise<Uint8Array> {
+  const { name, method, lengthBytes, compressedBytes } = header
+  const expected = encodeLocalHeader(header)
+  const whole = await read(source, localOffset, expected.length + compressedBytes)
+  checkLocalHeader(header, { expected, found: whole.subarray(0, expected.length) })
+  const data = whole.subarray(expected.length)
+  // A copy of what is stored, for the source may have given a part of something larger.
+  const content = method === STORED ? data.slice() : source.inflate?.(data, lengthBytes)
+  if (content === undefined) throw damagedStream()
+  if (content.length !== lengthBytes) throw damaged(`${name} does not have the length that its header says`)
+  checkCrc32(header, crc32(content))
+  return content
+}
+
 async function* entryChunks(source: ZipSource, header: ZipHeader, localOffset: number): AsyncGenerator<Uint8Array> {
   const expected = encodeLocalHeader(header)
-  if (!equal(await read(source, localOffset, expected.length), expected))
-    throw damaged(`the local header of ${header.name} is not as its central header wants it`)
+  checkLocalHeader(header, { expected, found: await read(source, localOffset, expected.length) })
+  const data = ranges(source, localOffset + expected.length, header.compressedBytes)
   let crc = 0
   let gotBytes = 0
-  for await (const chunk of content(source, header, localOffset + expected.length)) {
+  for await (const chunk of header.method === STORED ? data : inflate(data)) {
     gotBytes += chunk.length
     // What the header promised is the limit: a stream that holds more is not inflated further.
     if (gotBytes > header.lengthBytes) throw damaged(`${header.name} is longer than its header says`)
@@ -171,16 +192,18 @@ async function* entryChunks(source: ZipSource, header: ZipHeader, localOffset: n
     yield chunk
   }
   if (gotBytes !== header.lengthBytes) throw damaged(`${header.name} is shorter than its header says`)
-  if (crc !== header.crc32) throw damaged(`${header.name} does not have its CRC-32`)
+  checkCrc32(header, crc)
 }
 
-function content(source: ZipSource, header: ZipHeader, offset: number): AsyncIterable<Uint8Array> {
-  const data = ranges(source, offset, header.compressedBytes)
-  if (header.method === STORED) return data
-  const isSmall = Math.max(header.compressedBytes, header.lengthBytes) <= AT_ONCE_BYTES_MAX
-  return isSmall && source.inflate !== undefined
-    ? inflateAtOnce(data, header.lengthBytes, source.inflate)
-    : inflate(data)
+function checkLocalHeader(
+  { name }: ZipHeader,
+  { expected, found }: { readonly expected: Uint8Array; readonly found: Uint8Array },
+): void {
+  if (!equal(found, expected)) throw damaged(`the local header of ${name} is not as its central header wants it`)
+}
+
+function checkCrc32(header: ZipHeader, crc: number): void {
+  if (crc !== header.crc32) throw damaged(`${header.name} does not have its CRC-32`)
 }
 
 async function* ranges(source: ZipSource, offset: number, lengthBytes: number): AsyncGenerator<Uint8Array> {

@@ -85,7 +85,12 @@ export function cumulativeChain(sha256: Sha256): CumulativeChain {
     start: (id) => tupleDigest(sha256, 'reprise/start/v1', id),
     next(cumulative, { seq, position, kind, stateRoot, outputsRoot, outcome }) {
       const fields = [BigInt(seq), position, kind, stateRoot, outputsRoot, outcome]
-      return tupleDigest(sha256, 'reprise/cumulative/v1', cumulative, tupleDigest(sha256, 'reprise/checkpoint/v1', ...fields))
+      return tupleDigest(
+        sha256,
+        'reprise/cumulative/v1',
+        cumulative,
+        tupleDigest(sha256, 'reprise/checkpoint/v1', ...fields),
+      )
     },
   }
 }

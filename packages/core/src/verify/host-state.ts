@@ -19,7 +19,7 @@ import {
   measurerOf,
   OWN_LOG_PCR,
   type Quoted,
-  quotedOf,
+  quotedInARow,
   showHost,
   type ShownHost,
   wantedRegisters,
@@ -30,7 +30,6 @@ import type { TpmsClockInfo } from '../tpm/index.ts'
 import type { Findings, Severity } from './findings.ts'
 import { HostLogReader } from './host-logs.ts'
 import type { OpenedRecord } from './open.ts'
-import { isSameCycle } from './power.ts'
 import type { VerifiedHost } from './trust.ts'
 
 /** What the record shows of the host of an attempt. */
@@ -45,6 +44,9 @@ export interface AttemptHost extends ShownHost {
   readonly changed: readonly { readonly pcr: number; readonly firstSeq: number; readonly times: number }[]
 }
 
+/** Hex, by register. */
+type PcrValues = Readonly<Record<string, string>>
+
 /** A list is held against so many values of its register until one fits. */
 const IMA_TRIES_MAX = 4
 
@@ -53,7 +55,7 @@ interface Current {
   readonly logs: HostLogs
   /** See {@link growing}. */
   readonly grows: ReadonlySet<number>
-  readonly first: { readonly pcrs: Readonly<Record<string, string>>; readonly state: HostState }
+  readonly first: { readonly pcrs: PcrValues; readonly state: HostState }
   readonly rules: readonly HostRuleAnswer[]
   /** What was answered last, for the same values need no second answer. */
   last: {
@@ -81,8 +83,8 @@ export class HostChecks {
   readonly #reader: HostRules | undefined
   readonly #logs: HostLogReader
   readonly #shown: AttemptHost[] = []
+  readonly #quotedOf = quotedInARow()
   #current: Current | undefined
-  #quoted: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted } | undefined
   #measurer: MeasurerAnswer | undefined
   /** The last checkpoint that an attestation covers whose host met the rules. */
   #metSeq = -1
@@ -134,15 +136,6 @@ export class HostChecks {
     return this.#measurer ?? { measurer: 'unmeasured', why: 'nothing is signed' }
   }
 
-  /** The same object as before when nothing changed, which it seldom does during a run. */
-  #quotedOf(pcrs: Readonly<Record<string, string>>, clock: TpmsClockInfo): Quoted {
-    const known = this.#quoted
-    if (known?.pcrs === pcrs && isSameCycle(known.quoted, clock)) return known.quoted
-    const quoted = quotedOf(pcrs, clock)
-    this.#quoted = { pcrs, quoted }
-    return quoted
-  }
-
   /** Logs of attempts of which nothing is signed are held to their digests all the same. */
   async #readLogsOfOthers(): Promise<void> {
     const seen = new Set([...this.#shown.map(({ attempt }) => attempt), this.#current?.attempt])
@@ -151,12 +144,7 @@ export class HostChecks {
 
   async #begin(
     number: number,
-    at: {
-      readonly seq: number
-      readonly path: string
-      readonly quoted: Quoted
-      readonly pcrs: Readonly<Record<string, string>>
-    },
+    at: { readonly seq: number; readonly path: string; readonly quoted: Quoted; readonly pcrs: PcrValues },
   ): Promise<Current | undefined> {
     this.#endAttempt()
     const attempt = this.#document.attempts[number - 1]
@@ -215,10 +203,7 @@ export class HostChecks {
     return { name, isKnown: isOwnWord || judged?.enrolment === 'authority' || name !== 'software' }
   }
 
-  #answer(
-    current: Current,
-    { pcrs, quoted }: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted },
-  ): void {
+  #answer(current: Current, { pcrs, quoted }: { readonly pcrs: PcrValues; readonly quoted: Quoted }): void {
     const { last, grows } = current
     if (quoted === last.quoted) return
     const key = keyOf(pcrs, quoted, grows)
@@ -234,11 +219,7 @@ export class HostChecks {
 
   #noteChanges(
     { first, changed, grows }: Current,
-    {
-      seq,
-      path,
-      pcrs,
-    }: { readonly seq: number; readonly path: string; readonly pcrs: Readonly<Record<string, string>> },
+    { seq, path, pcrs }: { readonly seq: number; readonly path: string; readonly pcrs: PcrValues },
   ): void {
     if (pcrs === first.pcrs) return
     for (const [name, value] of Object.entries(pcrs)) {
@@ -255,10 +236,7 @@ export class HostChecks {
     }
   }
 
-  #checkIma(
-    current: Current,
-    { pcrs, quoted }: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted },
-  ): void {
+  #checkIma(current: Current, { pcrs, quoted }: { readonly pcrs: PcrValues; readonly quoted: Quoted }): void {
     const { logs } = current
     if (logs.ima.kind !== 'read' || current.imaTries >= IMA_TRIES_MAX) return
     if (current.ima.kind === 'read' && current.ima.coverage !== undefined) return
@@ -339,11 +317,7 @@ export class HostChecks {
 
   #measure(
     current: Current,
-    {
-      quoted,
-      pcrs,
-      path,
-    }: { readonly quoted: Quoted; readonly pcrs: Readonly<Record<string, string>>; readonly path: string },
+    { quoted, pcrs, path }: { readonly quoted: Quoted; readonly pcrs: PcrValues; readonly path: string },
   ): void {
     const { state } = current.last
     const rules = this.#reader
@@ -396,11 +370,7 @@ function growing(logs: HostLogs, rules: HostRules | undefined): ReadonlySet<numb
 }
 
 /** All that decides what {@link assessHost} and the computation's rules answer. */
-function keyOf(
-  pcrs: Readonly<Record<string, string>>,
-  { resetCount, restartCount }: Quoted,
-  grows: ReadonlySet<number>,
-): string {
+function keyOf(pcrs: PcrValues, { resetCount, restartCount }: Quoted, grows: ReadonlySet<number>): string {
   const values = Object.entries(pcrs).flatMap(([pcr, value]) => (grows.has(Number(pcr)) ? [] : [pcr, value]))
   return [resetCount, restartCount, ...values].join()
 }

@@ -40,9 +40,7 @@ export interface HostCount {
 /** Part 1 §36.3.2: a TPM saves its clock at least this often. */
 export const CLOCK_SAVED_MS_MAX = 1n << 22n
 
-type PowerCycle = Pick<TpmsClockInfo, 'resetCount' | 'restartCount'>
-
-export function isSameCycle(a: PowerCycle, b: PowerCycle): boolean {
+export function isSameCycle(a: TpmsClockInfo, b: TpmsClockInfo): boolean {
   return a.resetCount === b.resetCount && a.restartCount === b.restartCount
 }
 

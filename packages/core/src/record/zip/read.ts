@@ -13,6 +13,7 @@ import {
   encodeEndRecord,
   encodeLocalHeader,
   END_RECORD_BYTES,
+  LOCAL_HEADER_BYTES,
   STORED,
   ZIP_BYTES_MAX,
   ZIP_ENTRIES_MAX,
@@ -87,12 +88,12 @@ function readCentralDirectory(
   let at = 0
   let localOffset = 0
   for (let i = 0; i < entries; i++) {
-    const { header, headerBytes } = readCentralHeader(central, at, localOffset)
+    const { header, headerBytes, localHeaderBytes } = readCentralHeader(central, at, localOffset)
     if (names.has(header.name)) throw damaged(`${header.name} is there twice`)
     names.add(header.name)
     found.push(entry(source, header, localOffset))
     at += headerBytes
-    localOffset += encodeLocalHeader(header).length + header.compressedBytes
+    localOffset += localHeaderBytes + header.compressedBytes
   }
   if (at !== central.length) throw damaged('bytes after the last header of the central directory')
   if (localOffset !== centralOffset) throw damaged('the entries do not fill the space before the central directory')
@@ -103,7 +104,7 @@ function readCentralHeader(
   central: Uint8Array,
   at: number,
   localOffset: number,
-): { header: ZipHeader; headerBytes: number } {
+): { header: ZipHeader; headerBytes: number; localHeaderBytes: number } {
   if (central.length - at < CENTRAL_HEADER_BYTES) throw damaged('the central directory is cut')
   const view = new DataView(central.buffer, central.byteOffset + at)
   const method = view.getUint16(10, true)
@@ -125,7 +126,7 @@ function readCentralHeader(
   if (header.lengthBytes > ZIP_BYTES_MAX) throw damaged(`${name} has ${header.lengthBytes} bytes`)
   if (method === STORED && header.compressedBytes !== header.lengthBytes)
     throw damaged(`${name} is stored and has two lengths`)
-  return { header, headerBytes }
+  return { header, headerBytes, localHeaderBytes: LOCAL_HEADER_BYTES + nameBytes }
 }
 
 function decodeName(bytes: Uint8Array): string {

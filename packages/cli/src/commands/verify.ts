@@ -143,7 +143,7 @@ function startAnswer({ start, document }: VerifyResult): object | null {
 
 const COLOURS = { verified: 'green', refuted: 'red', unverifiable: 'yellow' } as const
 
-/** In one write: of many records, more of them took longer than what is written. */
+/** In one write: of many records, all verdicts come from one thread. */
 export function printVerdict(path: string, result: VerifyResult): void {
   process.stdout.write(`${verdictLines(path, result).join('\n')}\n`)
 }

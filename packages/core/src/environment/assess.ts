@@ -115,7 +115,7 @@ export function quotedOf(
   return { pcrs: Object.fromEntries(values) as Record<string, Uint8Array>, resetCount, restartCount }
 }
 
-/** {@link quotedOf} of one attestation after the other: the same object as before when nothing changed, which seldom does. */
+/** {@link quotedOf} of one attestation after the other: the same object as long as nothing changes. */
 export function quotedInARow(): typeof quotedOf {
   let known: { readonly shown: Parameters<typeof quotedOf>[0]; readonly quoted: Quoted } | undefined
   return (pcrs, clock) => {

@@ -14,20 +14,21 @@ export function sized(bytes: Uint8Array): readonly [bigint, Uint8Array] {
 export function tuple(tag: string, ...fields: readonly Field[]): Uint8Array {
   const head = tagBytes(tag)
   const bytes = new Uint8Array(lengthOf(head, fields))
-  write(bytes, head, fields)
+  write(new DataView(bytes.buffer), bytes, head, fields)
   return bytes
 }
 
 /** One buffer for all tuples up to a page and its tag: records and checkpoints are made of thousands of small ones. */
 const kept = new Uint8Array(1 << 13)
+const keptView = new DataView(kept.buffer)
 
 /** @param sha256 - Must not keep its input, which is overwritten by the next tuple. */
 export function tupleDigest(sha256: Sha256, tag: string, ...fields: readonly Field[]): Uint8Array {
   const head = tagBytes(tag)
   const lengthBytes = lengthOf(head, fields)
-  const bytes = lengthBytes > kept.length ? new Uint8Array(lengthBytes) : kept.subarray(0, lengthBytes)
-  write(bytes, head, fields)
-  return sha256(bytes)
+  if (lengthBytes > kept.length) return sha256(tuple(tag, ...fields))
+  write(keptView, kept, head, fields)
+  return sha256(kept.subarray(0, lengthBytes))
 }
 
 /** There are as many as the formats name. */
@@ -46,12 +47,13 @@ function lengthOf(head: Uint8Array, fields: readonly Field[]): number {
   return lengthBytes
 }
 
-function write(bytes: Uint8Array, head: Uint8Array, fields: readonly Field[]): void {
+/** @param view - Of `bytes`: made once for those that are kept. */
+function write(view: DataView, bytes: Uint8Array, head: Uint8Array, fields: readonly Field[]): void {
   bytes.set(head)
   let at = head.length
   for (const field of fields) {
     if (typeof field === 'bigint') {
-      writeU64(bytes, at, field)
+      view.setBigUint64(at, field)
       at += 8
     } else if (typeof field === 'number') bytes[at++] = field
     else {
@@ -59,16 +61,4 @@ function write(bytes: Uint8Array, head: Uint8Array, fields: readonly Field[]): v
       at += field.length
     }
   }
-}
-
-function writeU64(bytes: Uint8Array, at: number, value: bigint): void {
-  writeU32(bytes, at, Number((value >> 32n) & 0xffff_ffffn))
-  writeU32(bytes, at + 4, Number(value & 0xffff_ffffn))
-}
-
-function writeU32(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24
-  bytes[at + 1] = value >>> 16
-  bytes[at + 2] = value >>> 8
-  bytes[at + 3] = value
 }

@@ -173,7 +173,8 @@ function rate({ count: counted, trials, rate: value = 0, low, high }: Rate): str
 }
 
 function percent(value: number): string {
-  return `${Number((100 * value).toPrecision(3))} %`
+  // Near certainty the digits that matter are the last ones.
+  return `${Number(value > 0.99 ? (100 * value).toFixed(3) : (100 * value).toPrecision(3))} %`
 }
 
 function times(before: string, found: Percentiles | undefined): string {

@@ -27,6 +27,8 @@ export type PinTag = bigint | undefined
 export interface Pins {
   /** To be called before anything rests on the blobs being there. Throws RunnerError `DISK_FULL` or `WRITE`. */
   pin(digests: readonly string[], tag: PinTag): Promise<void>
+  /** What the first pin waits for, beforehand. */
+  ready(): Promise<void>
 }
 
 export function openPins(folders: Pick<RunnerFolders, 'pins' | 'lock' | 'collecting'>): Pins {
@@ -35,6 +37,9 @@ export function openPins(folders: Pick<RunnerFolders, 'pins' | 'lock' | 'collect
   const pinned = new Set<string>()
   let opened: Promise<number> | undefined
   return {
+    async ready() {
+      await (opened ??= openFile(path))
+    },
     async pin(digests, tag) {
       const lines = digests.map((digest) => (tag === undefined ? digest : `${digest} ${tag}`))
       const added = tag === undefined ? lines.filter((line) => !pinned.has(line)) : lines

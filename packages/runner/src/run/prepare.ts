@@ -9,7 +9,7 @@ import {
 import type { Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
-import { loadWarmRoot, startWasmMachine, type WarmUp, type WasmMachine } from '../machine/index.ts'
+import { loadWarmRoot, startWasmMachine, type SavedMachine, type WarmUp, type WasmMachine } from '../machine/index.ts'
 import type { HostLook } from '../host/index.ts'
 import { keepLogs, lookAtHost, refuseOtherHosts, tierOf } from '../host/index.ts'
 import type { ExecuteRequest } from './types.ts'
@@ -32,12 +32,12 @@ export interface Prepared {
 export async function prepare(
   request: ExecuteRequest,
   computation: Computation,
-  { from, isRequired }: { readonly from?: SnapshotManifest; readonly isRequired: boolean },
+  { from, isRequired }: { readonly from?: SavedMachine; readonly isRequired: boolean },
 ): Promise<Prepared> {
   const { store } = request
   const machine = startWasmMachine({
     computation,
-    blobs: { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from, store)) },
+    blobs: { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from.manifest, store)) },
     home: request.home,
     from,
     ...(request.onStream !== undefined && { onStream: request.onStream }),

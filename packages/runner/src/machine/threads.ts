@@ -114,6 +114,8 @@ export class Threads {
     const packs = { manifest, blobs }
     const hashed = new Promise<RestoredResult>((resolve, reject) => {
       this.#restored = { resolve, reject }
+      if (manifest.memoryBytes > shadow.maxByteLength) throw notTheSavedMachine(expected)
+      shadow.grow(manifest.memoryBytes)
       const memory = new Uint8Array(shadow)
       const filled = fillShadow(packs, memory, (ranges) => this.tell({ kind: 'filled', ranges, isLast: false }))
       filled.then(() => this.tell({ kind: 'filled', ranges: [], isLast: true })).catch(reject)

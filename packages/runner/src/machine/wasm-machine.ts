@@ -87,7 +87,6 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
     from: options.from?.manifest,
     dirtyPages,
   }
-  if (options.from !== undefined) shadow.grow(options.from.manifest.memoryBytes)
   threads.tell({ kind: 'machine', data }, [hashPort])
   try {
     // Where it must not be missing it is there before the first checkpoint.

@@ -1,0 +1,74 @@
+/** What a host's TPM and its witnesses' TPMs keep of a release, and the image that it opens. Truth: spec/release.md. */
+
+export {
+  type Approval,
+  approvalMessage,
+  type LeaseApproval,
+  type ShareApproval,
+  type SignedApproval,
+} from './approval.ts'
+export {
+  type BootState,
+  CAP_PCR,
+  CAP_UNTOUCHED,
+  capBoot,
+  pcrClause,
+  readBootState,
+  type Register,
+} from './boot-state.ts'
+export { HALF_BYTES, type WrappedKey } from './content-key.ts'
+export {
+  abandonGeneration,
+  commitGeneration,
+  contentKey,
+  type Generation,
+  generationRoot,
+  type Generations,
+  type GenerationStep,
+  type Keeper,
+  type LeaseRequest,
+  openTpmHalf,
+  prepareGeneration,
+  type PrepareRequest,
+  readGenerations,
+  renewLease,
+  retireGeneration,
+} from './generations.ts'
+export {
+  count,
+  type CounterName,
+  type Floor,
+  INDEXES,
+  openCounter,
+  raiseFloor,
+  readCounter,
+  readFloor,
+} from './indexes.ts'
+export { leaseKey, type PolicySigner } from './keys.ts'
+export { type LeaseTerms, type Renewal } from './lease.ts'
+export {
+  combineEscrow,
+  combineShares,
+  type EscrowedShare,
+  escrowHalf,
+  isShare,
+  keepShare,
+  type KeptShare,
+  openEscrow,
+  openShare,
+  SHARE_BYTES,
+  type ShareDigests,
+  type ShareScope,
+  splitHalf,
+} from './quorum-half.ts'
+export { Secret } from './secret.ts'
+export { type Opened, type PinnedTpm, readStorageKey, type Rule, type SealedObject } from './storage.ts'
+export {
+  breakGlassMessage,
+  type BreakGlassRequest,
+  openByApproval,
+  openByOperators,
+  type OperatorStatement,
+  type TpmHalf,
+} from './tpm-half.ts'
+export { shareDigest } from './words.ts'

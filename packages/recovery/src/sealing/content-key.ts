@@ -20,8 +20,9 @@ export interface RootScope {
   readonly epoch: number
   /** Value of the image counter when it stood for version 0. */
   readonly imageBase: bigint
-  /** The same of the roster's counter. */
+  /** The same of the roster's counter, and of that of approvals. */
   readonly rosterBase: bigint
+  readonly approvalsBase: bigint
 }
 
 /**
@@ -29,7 +30,7 @@ export interface RootScope {
  * @throws {@link RecoveryError} `USAGE` when halves and mode do not fit.
  */
 export function rootOf(halves: { readonly tpm: Secret; readonly quorum?: Secret }, scope: RootScope): Secret {
-  const { mode, host, epoch, imageBase, rosterBase } = scope
+  const { mode, host, epoch, imageBase, rosterBase, approvalsBase } = scope
   const parts = halves.quorum === undefined ? [halves.tpm] : [halves.tpm, halves.quorum]
   if (parts.length !== (mode === 'quorum' ? 2 : 1) || parts.some(({ bytes }) => bytes.length !== HALF_BYTES))
     throw new RecoveryError('USAGE', {
@@ -38,7 +39,7 @@ export function rootOf(halves: { readonly tpm: Secret; readonly quorum?: Secret 
   const info = tagged('reprise/release-root/v1').u8(MODES[mode]).sized(utf8(host)).u64(BigInt(epoch))
   const ikm = concat(...parts.map(({ bytes }) => bytes))
   try {
-    return derive(ikm, info.u64(imageBase).u64(rosterBase).done())
+    return derive(ikm, info.u64(imageBase).u64(rosterBase).u64(approvalsBase).done())
   } finally {
     ikm.fill(0)
   }

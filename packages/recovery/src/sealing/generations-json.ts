@@ -73,6 +73,7 @@ const generation = object<Generation>({
   half,
   imageBase: bigDecimal,
   rosterBase: bigDecimal,
+  approvalsBase: bigDecimal,
   leases: list(terms, 2),
   threshold: integer(0, WITNESSES_MAX),
   shareDigests: list(digest, WITNESSES_MAX),

@@ -10,7 +10,7 @@ import type { HostId, PlanMode, Share } from '../types.ts'
 import type { BootState, Register } from './boot-state.ts'
 import { HALF_BYTES, rootOf, type RootScope, unwrapContentKey, wrapContentKey, type WrappedKey } from './content-key.ts'
 import { decodeGenerations, encodeGenerations } from './generations-json.ts'
-import { leaseHandle, openCounter, readCounter, removeIndex } from './indexes.ts'
+import { type CounterName, leaseHandle, openCounter, readCounter, removeIndex } from './indexes.ts'
 import { leaseKey } from './keys.ts'
 import { confirmedResetCount, leasePolicy, type LeaseTerms, type Renewal, writeLease } from './lease.ts'
 import { type EscrowedShare, escrowHalf, splitHalf } from './quorum-half.ts'
@@ -24,6 +24,7 @@ export interface Generation {
   readonly half: TpmHalf
   readonly imageBase: bigint
   readonly rosterBase: bigint
+  readonly approvalsBase: bigint
   /** Leases that the index may hold, newest first: a crash may have come before or after the TPM took the newest. */
   readonly leases: readonly LeaseTerms[]
   /** None in mode `tpm-only`. */
@@ -162,6 +163,7 @@ async function drawGeneration(
     half,
     imageBase: scope.imageBase,
     rosterBase: scope.rosterBase,
+    approvalsBase: scope.approvalsBase,
     leases: [terms],
     threshold: isQuorum ? threshold : 0,
     shareDigests: shares.map(({ digest }) => digest),
@@ -184,12 +186,22 @@ async function choosePlace<Index>(
   })
 }
 
-async function readBases({ pinned, read }: Keeper): Promise<Pick<RootScope, 'imageBase' | 'rosterBase'>> {
+async function readBases({
+  pinned,
+  read,
+}: Keeper): Promise<Pick<RootScope, 'imageBase' | 'rosterBase' | 'approvalsBase'>> {
   const bytes = await read()
   const known = bytes === undefined ? undefined : decodeGenerations(bytes).current
-  if (known !== undefined) return known
-  const imageBase = await readCounter(pinned, await openCounter(pinned, 'image'))
-  return { imageBase, rosterBase: await readCounter(pinned, await openCounter(pinned, 'roster')) }
+  if (known !== undefined) {
+    const { imageBase, rosterBase, approvalsBase } = known
+    return { imageBase, rosterBase, approvalsBase }
+  }
+  const value = async (name: CounterName): Promise<bigint> => readCounter(pinned, await openCounter(pinned, name))
+  return {
+    imageBase: await value('image'),
+    rosterBase: await value('roster'),
+    approvalsBase: await value('approvals'),
+  }
 }
 
 async function termsOf(pinned: PinnedTpm, { boots, cap, resetBudget }: LeaseRequest): Promise<LeaseTerms> {
@@ -256,8 +268,8 @@ export function generationRoot(
   generation: Generation,
   halves: { readonly tpm: Secret; readonly quorum?: Secret },
 ): Secret {
-  const { mode, imageBase, rosterBase, half } = generation
-  return rootOf(halves, { mode, host: half.host, epoch: half.epoch, imageBase, rosterBase })
+  const { mode, imageBase, rosterBase, approvalsBase, half } = generation
+  return rootOf(halves, { mode, host: half.host, epoch: half.epoch, imageBase, rosterBase, approvalsBase })
 }
 
 /** @throws {@link RecoveryError} `CONTENT_KEY` when there is none for this version, or it does not open. */

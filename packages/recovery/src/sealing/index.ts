@@ -34,6 +34,11 @@ export {
   renewLease,
   retireGeneration,
 } from './generations.ts'
+export { buildImage, makeFileSystem } from './image/build.ts'
+export type { ImageFloors, ImageManifest, ImagePayload, PayloadKind, SignedManifest } from './image/manifest.ts'
+export { decryptImage, type ImageSource, openImage, type OpenImage } from './image/open-image.ts'
+export { sealImage, type SealImageRequest } from './image/seal-image.ts'
+export { IMAGE_PCR, imageDigest, measureImage, raiseImageFloors, readImageFloors } from './image/take.ts'
 export {
   count,
   type CounterName,

@@ -15,11 +15,10 @@ import {
   openNvIndex,
   type Policy,
   readHandles,
-  StartAuthSession,
   type Tpm,
 } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
-import { openStorageKey, owner, type PinnedTpm } from './storage.ts'
+import { inTurn, openStorageKey, owner, type PinnedTpm, startSession } from './storage.ts'
 
 /** Two leases, of an even and of an odd generation; counters below which nothing is taken. */
 export const INDEXES = {
@@ -121,12 +120,14 @@ export async function count(pinned: PinnedTpm, nvIndex: NvIndex): Promise<void> 
 }
 
 /** Reads a counter in a session that nobody in between can answer for. */
-export async function readCounter(pinned: PinnedTpm, nvIndex: NvIndex): Promise<bigint> {
-  await using tpmKey = await openStorageKey(pinned)
-  await using session = await pinned.tpm.execute(StartAuthSession({ sessionType: 'hmac', tpmKey, encrypt: true }))
-  const read = NvRead({ authHandle: nvIndex, nvIndex, size: COUNTER_BYTES })
-  const { data } = await pinned.tpm.execute(read, { sessions: [session] })
-  return new ByteReader(data).u64()
+export function readCounter(pinned: PinnedTpm, nvIndex: NvIndex): Promise<bigint> {
+  return inTurn(pinned, async () => {
+    await using storageKey = await openStorageKey(pinned)
+    await using session = await startSession(pinned.tpm, storageKey, 'hmac')
+    const read = NvRead({ authHandle: nvIndex, nvIndex, size: COUNTER_BYTES })
+    const { data } = await pinned.tpm.execute(read, { sessions: [session] })
+    return new ByteReader(data).u64()
+  })
 }
 
 /** A counter that stands for a version: `value - base`. `base` is kept with the generation, which binds it. */

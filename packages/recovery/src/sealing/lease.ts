@@ -18,7 +18,7 @@ import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import { type BootState, pcrClause, type Register } from './boot-state.ts'
 import type { PolicySigner } from './keys.ts'
-import { openStorageKey, type PinnedTpm, type RuledClause, startSession } from './storage.ts'
+import { inTurn, openStorageKey, type PinnedTpm, type RuledClause, startSession } from './storage.ts'
 import { leaseRef } from './words.ts'
 
 /** What one lease says. */
@@ -120,12 +120,14 @@ export async function writeLease(
   const nvIndex = await openNvIndex(tpm, lease.index.handle)
   const data = leaseContents(policy)
   if (isWritten(nvIndex) && equal(await readNv(tpm, { authHandle: nvIndex, nvIndex }), data)) return 'unchanged'
-  await using tpmKey = await openStorageKey(pinned)
-  await using session = await startSession(tpm, tpmKey, 'policy')
-  const policyRef = leaseRef(host)
-  const signature = key.sign(policySignedMessage({ nonceTPM: session.nonceTpm, policyRef }))
-  await meetPolicy(tpm, session, [{ kind: 'signed', signer: key.area, policyRef, signature }])
-  await tpm.execute(NvWrite({ authHandle: nvIndex, nvIndex, data }), { sessions: [session] })
+  await inTurn(pinned, async () => {
+    await using storageKey = await openStorageKey(pinned)
+    await using session = await startSession(tpm, storageKey, 'policy')
+    const policyRef = leaseRef(host)
+    const signature = key.sign(policySignedMessage({ nonceTPM: session.nonceTpm, policyRef }))
+    await meetPolicy(tpm, session, [{ kind: 'signed', signer: key.area, policyRef, signature }])
+    await tpm.execute(NvWrite({ authHandle: nvIndex, nvIndex, data }), { sessions: [session] })
+  })
   await pinned.persist()
   return 'written'
 }
@@ -140,7 +142,11 @@ function isWritten({ nvPublic }: NvIndex): boolean {
  *
  * @throws {@link RecoveryError} `PIN`.
  */
-export async function confirmedResetCount(pinned: PinnedTpm): Promise<number> {
+export function confirmedResetCount(pinned: PinnedTpm): Promise<number> {
+  return inTurn(pinned, () => confirmResetCount(pinned))
+}
+
+async function confirmResetCount(pinned: PinnedTpm): Promise<number> {
   const { tpm } = pinned
   const { resetCount } = (await tpm.execute(ReadClock())).currentTime.clockInfo
   await using tpmKey = await openStorageKey(pinned)

@@ -69,7 +69,7 @@ describe('shares', () => {
 })
 
 describe('the content key', () => {
-  const root = { mode: 'quorum', ...scope, imageBase: 4n, rosterBase: 9n } as const
+  const root = { mode: 'quorum', ...scope, imageBase: 4n, rosterBase: 9n, approvalsBase: 2n } as const
   const random = (lengthBytes: number): Uint8Array => Secret.random(lengthBytes).bytes
 
   test('opens with its own halves, generation and version alone', () => {
@@ -90,6 +90,7 @@ describe('the content key', () => {
       rootOf({ tpm, quorum }, { ...root, epoch: 4 }),
       rootOf({ tpm, quorum }, { ...root, imageBase: 5n }),
       rootOf({ tpm, quorum }, { ...root, rosterBase: 8n }),
+      rootOf({ tpm, quorum }, { ...root, approvalsBase: 3n }),
     ]
     for (const wrong of roots) {
       expect(() => unwrapContentKey(wrong, wrapped)).toThrow(expect.objectContaining({ code: 'CONTENT_KEY' }) as Error)

@@ -85,6 +85,21 @@ const REFUSALS: ReadonlySet<string> = new Set([
 /** How often registers may change while a policy is met. */
 const ATTEMPTS_MAX = 5
 
+const turns = new WeakMap<Tpm, Promise<unknown>>()
+
+/**
+ * One thing at a time on a TPM: each takes up to three of its three slots for objects. What waits for people waits outside
+ * its turn.
+ */
+export function inTurn<T>({ tpm }: Pick<PinnedTpm, 'tpm'>, work: () => Promise<T>): Promise<T> {
+  const turn = (turns.get(tpm) ?? Promise.resolve()).then(work)
+  turns.set(
+    tpm,
+    turn.catch(() => undefined),
+  )
+  return turn
+}
+
 /** The storage key of this TPM, for pinning: only where the host is provisioned, never where it recovers. */
 export async function readStorageKey(tpm: Tpm, ownerAuth?: Uint8Array): Promise<Uint8Array> {
   await using key = await tpm.execute(CreatePrimary({ primaryHandle: owner({ ownerAuth }), inPublic: SRK_P256 }))
@@ -112,7 +127,11 @@ export function startSession(tpm: Tpm, storageKey: LoadedObject, sessionType: Se
 }
 
 /** Seals at most 128 bytes; they go to the TPM encrypted. */
-export async function seal(pinned: PinnedTpm, policy: Policy, secret: Secret): Promise<SealedObject> {
+export function seal(pinned: PinnedTpm, policy: Policy, secret: Secret): Promise<SealedObject> {
+  return inTurn(pinned, () => sealNow(pinned, policy, secret))
+}
+
+async function sealNow(pinned: PinnedTpm, policy: Policy, secret: Secret): Promise<SealedObject> {
   await using parentHandle = await openStorageKey(pinned)
   await using session = await startSession(pinned.tpm, parentHandle, 'hmac')
   const inPublic = sealedTemplate(policy.digest)
@@ -144,24 +163,25 @@ export async function unseal(pinned: PinnedTpm, sealed: SealedObject, clauses: C
 }
 
 async function unsealOnce(pinned: PinnedTpm, sealed: SealedObject, clauses: Clauses): Promise<Opened> {
-  const { tpm } = pinned
-  const storageKey = await openStorageKey(pinned)
-  await using session = await startSession(tpm, storageKey, 'policy').catch(async (error: unknown) => {
-    await storageKey.flush()
-    throw error
+  await using session = await inTurn(pinned, async () => {
+    await using storageKey = await openStorageKey(pinned)
+    return await startSession(pinned.tpm, storageKey, 'policy')
   })
-  // Free again before operators are asked: that may take an hour.
-  await storageKey.flush()
   const ruled = typeof clauses === 'function' ? await clauses(session.nonceTpm) : clauses
+  return await inTurn(pinned, () => meetAndUnseal(pinned, session, { sealed, ruled }))
+}
+
+async function meetAndUnseal(
+  pinned: PinnedTpm,
+  session: Session,
+  { sealed, ruled }: { readonly sealed: SealedObject; readonly ruled: readonly RuledClause[] },
+): Promise<Opened> {
+  const { tpm } = pinned
   await using item = await loadSealed(pinned, sealed)
   let position = 0
   try {
-    await meetPolicy(
-      tpm,
-      session,
-      ruled.map(({ clause }) => clause),
-      { at: (at) => (position = at) },
-    )
+    const clauses = ruled.map(({ clause }) => clause)
+    await meetPolicy(tpm, session, clauses, { at: (at) => (position = at) })
     position = ruled.length
     const { outData } = await tpm.execute(Unseal({ itemHandle: item }), { sessions: [session] })
     return { kind: 'opened', secret: Secret.owning(outData) }

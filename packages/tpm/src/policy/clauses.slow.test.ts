@@ -1,6 +1,6 @@
 /** Sequences of clauses against a second implementation: tpm2-tools computes the same digests in trial sessions. */
 
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, sign } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ByteWriter, concat, hex, TPM_ALG, TPM_EO, utf8 } from '@reprise/core'
@@ -45,19 +45,6 @@ const leaseByTools = [
   ['tpm2_policycountertimer', '--eq', 'restarts=0'],
 ] as const
 
-function keyFiles(name: string): { signer: Signer; pem: string } {
-  const signer = new Signer()
-  const area = signer.area as unknown as { readonly unique: { readonly x: Uint8Array; readonly y: Uint8Array } }
-  const spki = concat(SPKI_P256, Uint8Array.of(4), area.unique.x, area.unique.y)
-  const pem = `-----BEGIN PUBLIC KEY-----\n${Buffer.from(spki).toString('base64')}\n-----END PUBLIC KEY-----\n`
-  writeFileSync(join(host.scratch, `${name}.pem`), pem)
-  return { signer, pem: `${name}.pem` }
-}
-/** SubjectPublicKeyInfo up to the point, as any P-256 key has it. */
-const SPKI_P256 = new Uint8Array(
-  generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'der' }).subarray(0, -65),
-)
-
 describe('tpm2-tools come to the same digest for', () => {
   test('registers, resets and restarts, one after the other', async () => {
     expect(await digestByTools(leaseByTools)).toBe(hex(policyOf(leaseClauses()).digest))
@@ -100,10 +87,7 @@ describe('tpm2-tools come to the same digest for', () => {
   })
 
   test('approvals: the Name of the approver and the reference, and nothing of what came before', async () => {
-    const { signer, pem } = keyFiles('approver')
-    const public_ = ['-C', 'n', '-G', 'ecc', '-u', pem, '-c', 'approver.ctx', '-n', 'approver.name'] as const
-    await host.tool('tpm2_loadexternal', ...public_)
-    // tpm2_loadexternal gives keys the scheme null; the Name of ours has its scheme, so the tool is told that Name.
+    const signer = new Signer()
     writeFileSync(join(host.scratch, 'ours.name'), externalName(signer.area))
     writeFileSync(join(host.scratch, 'ref'), policyRef)
     writeFileSync(join(host.scratch, 'input'), policyOf(leaseClauses()).digest)
@@ -115,6 +99,22 @@ describe('tpm2-tools come to the same digest for', () => {
       { kind: 'authorize', approver: signer.area, policyRef },
     ]
     expect(byTools).toBe(hex(policyOf(clauses).digest))
+  })
+})
+
+describe('tpm2-tools agree about PolicySigned', () => {
+  test('with the Name that they give the key', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    writeFileSync(join(host.scratch, 'operator.pem'), publicKey.export({ type: 'spki', format: 'pem' }))
+    const loaded = ['-C', 'n', '-G', 'ecc', '-u', 'operator.pem', '-c', 'operator.ctx', '-n', 'operator.name'] as const
+    await host.tool('tpm2_loadexternal', ...loaded)
+    writeFileSync(join(host.scratch, 'reference'), policyRef)
+    // A trial session does not look at it.
+    writeFileSync(join(host.scratch, 'signature'), sign('sha256', policyRef, privateKey))
+    const signed = ['-g', 'sha256', '-s', 'signature', '-f', 'ecdsa', '-c', 'operator.ctx', '-q', 'reference'] as const
+    const name = new Uint8Array(readFileSync(join(host.scratch, 'operator.name')))
+    const expected = new Policy().signed({ name, policyRef })
+    expect(await digestByTools([['tpm2_policysigned', ...signed]])).toBe(hex(expected.digest))
   })
 })
 

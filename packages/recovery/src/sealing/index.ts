@@ -16,6 +16,7 @@ export {
   readBootState,
   type Register,
 } from './boot-state.ts'
+export { holdsCleanMarker, signCleanMarker } from './clean-marker.ts'
 export { HALF_BYTES, type WrappedKey } from './content-key.ts'
 export {
   abandonGeneration,
@@ -52,6 +53,12 @@ export {
 export { leaseKey, type PolicySigner } from './keys.ts'
 export { type LeaseTerms, type Renewal } from './lease.ts'
 export {
+  type HeartbeatClock,
+  type PriorShutdownSources,
+  readPriorShutdown,
+  type SystemFiles,
+} from './prior-shutdown.ts'
+export {
   combineEscrow,
   combineShares,
   type EscrowedShare,
@@ -68,6 +75,7 @@ export {
 } from './quorum-half.ts'
 export { Secret } from './secret.ts'
 export { type Opened, type PinnedTpm, readStorageKey, type Rule, type SealedObject } from './storage.ts'
+export { systemFiles } from './system-files.ts'
 export {
   breakGlassMessage,
   type BreakGlassRequest,

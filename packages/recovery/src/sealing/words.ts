@@ -35,8 +35,8 @@ export function breakGlassRef(host: HostId, nonce: Uint8Array): Uint8Array {
   return sha256(tagged('reprise/break-glass/v1').sized(utf8(host)).raw(nonce).done())
 }
 
-/** What the plan has of a share: `H("reprise/share/v1" 0 sized(host) epoch index bytes)`. */
+/** What the plan has of a share: `H("reprise/share/v1" 0 sized(host) u64(epoch) u64(index) sized(bytes))`. */
 export function shareDigest({ host, epoch, index, bytes }: Omit<Share, 'digest'>): Uint8Array {
-  const fields = tagged('reprise/share/v1').sized(utf8(host)).u64(BigInt(epoch)).u32(index)
-  return sha256(fields.done(), bytes)
+  const fields = tagged('reprise/share/v1').sized(utf8(host)).u64(BigInt(epoch)).u64(BigInt(index))
+  return sha256(fields.u64(BigInt(bytes.length)).done(), bytes)
 }

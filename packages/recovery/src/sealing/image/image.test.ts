@@ -9,7 +9,7 @@ import { concat, hex } from '@reprise/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Secret } from '../secret.ts'
 import { person } from '../testing.ts'
-import { type ImageManifest } from './manifest.ts'
+import type { ImageManifest } from './manifest.ts'
 import { decryptImage, type ImageSource, openImage } from './open-image.ts'
 import { sealImage, type SealImageRequest } from './seal-image.ts'
 

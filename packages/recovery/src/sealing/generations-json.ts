@@ -1,6 +1,14 @@
 /** The file of generations. Format: spec/release.md §8. */
 
-import { decodeTpmsNvPublic, encodeTpmsNvPublic, fromUtf8, nvName, type TpmsNvPublic, utf8 } from '@reprise/core'
+import {
+  canonical,
+  decodeTpmsNvPublic,
+  encodeTpmsNvPublic,
+  fromUtf8,
+  nvName,
+  type TpmsNvPublic,
+  utf8,
+} from '@reprise/core'
 import {
   bigDecimal,
   bytes,
@@ -103,7 +111,7 @@ export function decodeGenerations(content: Uint8Array): Generations {
 }
 
 export function encodeGenerations(generations: Generations): Uint8Array {
-  return utf8(`${JSON.stringify(toJson(withPublicAreas({ schema: SCHEMA, ...generations })), undefined, 1)}\n`)
+  return utf8(canonical(toJson(withPublicAreas({ schema: SCHEMA, ...generations }))))
 }
 
 /** Every index by its public area, wherever it stands. */

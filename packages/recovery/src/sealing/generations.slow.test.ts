@@ -270,7 +270,7 @@ describe('other ways', () => {
     await provision()
     const text = new TextDecoder().decode(file)
     expect(hex(file!)).not.toContain(hex(CONTENT_KEY))
-    file = new TextEncoder().encode(text.replace('"mode": "quorum"', '"mode": "none"'))
+    file = new TextEncoder().encode(text.replace('"mode":"quorum"', '"mode":"none"'))
     await expect(readGenerations(keeper())).rejects.toMatchObject({
       code: 'GENERATION',
       message: expect.stringContaining('generations.current.mode') as string,

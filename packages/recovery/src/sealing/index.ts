@@ -37,6 +37,7 @@ export {
 } from './generations.ts'
 export { buildImage, makeFileSystem } from './image/build.ts'
 export type { ImageFloors, ImageManifest, ImagePayload, PayloadKind, SignedManifest } from './image/manifest.ts'
+export { openImageFile } from './image/file-source.ts'
 export { decryptImage, type ImageSource, openImage, type OpenImage } from './image/open-image.ts'
 export { sealImage, type SealImageRequest } from './image/seal-image.ts'
 export { IMAGE_PCR, imageDigest, measureImage, raiseImageFloors, readImageFloors } from './image/take.ts'
@@ -50,6 +51,8 @@ export {
   readCounter,
   readFloor,
 } from './indexes.ts'
+export { generationFile } from './generation-file.ts'
+export { decodeGenerations, encodeGenerations } from './generations-json.ts'
 export { leaseKey, type PolicySigner } from './keys.ts'
 export { type LeaseTerms, type Renewal } from './lease.ts'
 export {

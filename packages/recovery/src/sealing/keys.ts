@@ -48,7 +48,7 @@ export function leaseKey(root: Secret): PolicySigner {
     const [x, y] = [point.subarray(1, 33), point.subarray(33)].map((part) => part.toString('base64url'))
     const key = createPrivateKey({ key: { kty: 'EC', crv: 'P-256', x, y, d: d.toString('base64url') }, format: 'jwk' })
     return {
-      area: signerArea(point),
+      area: signerArea(new Uint8Array(point)),
       sign: (message) => ({
         scheme: { kind: 'ecdsa', hash: 'sha256' },
         signature: new Uint8Array(sign('sha256', message, { key, dsaEncoding: 'ieee-p1363' })),

@@ -16,7 +16,7 @@ function bootOf(now: HeartbeatClock, orderly: boolean): Parameters<typeof readPr
     type: TPM_ST.ATTEST_SESSION_AUDIT,
     attested: { exclusiveSession: false, sessionDigest: new Uint8Array(32) },
   })
-  const response = `00${'00000006'}${'00000001'}${'00000201'}${orderly ? '80000000' : '00000000'}`
+  const response = `00000000060000000100000201${orderly ? '80000000' : '00000000'}`
   const startup = { attest: hex(attest), response, signature: '' }
   return { bootId: null, counter: { attest: '', public: '', signature: '' }, startup }
 }

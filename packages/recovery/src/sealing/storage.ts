@@ -163,21 +163,36 @@ export async function unseal(pinned: PinnedTpm, sealed: SealedObject, clauses: C
 }
 
 async function unsealOnce(pinned: PinnedTpm, sealed: SealedObject, clauses: Clauses): Promise<Opened> {
+  if (typeof clauses !== 'function') {
+    return await inTurn(pinned, async () => {
+      await using storageKey = await openStorageKey(pinned)
+      await using session = await startSession(pinned.tpm, storageKey, 'policy')
+      await using item = await load(pinned, sealed, storageKey)
+      return await meetAndUnseal(pinned, session, { item, ruled: clauses })
+    })
+  }
   await using session = await inTurn(pinned, async () => {
     await using storageKey = await openStorageKey(pinned)
     return await startSession(pinned.tpm, storageKey, 'policy')
   })
-  const ruled = typeof clauses === 'function' ? await clauses(session.nonceTpm) : clauses
-  return await inTurn(pinned, () => meetAndUnseal(pinned, session, { sealed, ruled }))
+  const ruled = await clauses(session.nonceTpm)
+  return await inTurn(pinned, async () => {
+    await using storageKey = await openStorageKey(pinned)
+    await using item = await load(pinned, sealed, storageKey)
+    return await meetAndUnseal(pinned, session, { item, ruled })
+  })
+}
+
+function load({ tpm }: PinnedTpm, sealed: SealedObject, parentHandle: LoadedObject): Promise<LoadedObject> {
+  return tpm.execute(Load({ parentHandle, inPrivate: sealed.private, inPublic: decodeTpmtPublic(sealed.public) }))
 }
 
 async function meetAndUnseal(
   pinned: PinnedTpm,
   session: Session,
-  { sealed, ruled }: { readonly sealed: SealedObject; readonly ruled: readonly RuledClause[] },
+  { item, ruled }: { readonly item: LoadedObject; readonly ruled: readonly RuledClause[] },
 ): Promise<Opened> {
   const { tpm } = pinned
-  await using item = await loadSealed(pinned, sealed)
   let position = 0
   try {
     const clauses = ruled.map(({ clause }) => clause)
@@ -191,10 +206,4 @@ async function meetAndUnseal(
     const rule = response === 'TPM_RC_EXPIRED' ? 'operators' : (ruled[position]?.rule ?? 'policy')
     return { kind: 'refused', rule, response, position }
   }
-}
-
-async function loadSealed(pinned: PinnedTpm, sealed: SealedObject): Promise<LoadedObject> {
-  await using parentHandle = await openStorageKey(pinned)
-  const inPublic = decodeTpmtPublic(sealed.public)
-  return await pinned.tpm.execute(Load({ parentHandle, inPrivate: sealed.private, inPublic }))
 }

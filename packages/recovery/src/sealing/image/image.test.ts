@@ -78,12 +78,15 @@ async function read(bytes: Uint8Array, using_ = key, by = trust): Promise<Uint8A
 }
 
 describe('an image', () => {
-  test.each([1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK])('of %i bytes comes out as it went in', async (lengthBytes) => {
-    const bytes = content(lengthBytes)
-    const sealed = await seal(bytes)
-    expect(hex(await read(sealed.image)) === hex(bytes)).toBe(true)
-    expect(hex(sealed.manifest.payload.sha256)).toBe(createHash('sha256').update(bytes).digest('hex'))
-  })
+  test.each([1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK, 16 * CHUNK, 16 * CHUNK + 1, 33 * CHUNK - 5])(
+    'of %i bytes comes out as it went in',
+    async (lengthBytes) => {
+      const bytes = content(lengthBytes)
+      const sealed = await seal(bytes)
+      expect(hex(await read(sealed.image)) === hex(bytes)).toBe(true)
+      expect(hex(sealed.manifest.payload.sha256)).toBe(createHash('sha256').update(bytes).digest('hex'))
+    },
+  )
 
   test('is whole or not there, and an empty payload makes none', async () => {
     await expect(seal(new Uint8Array())).rejects.toMatchObject({ code: 'IMAGE' })
@@ -100,6 +103,11 @@ describe('an image', () => {
     const text = Buffer.from(image)
     for (const at of [0, CHUNK, 2 * CHUNK]) expect(text.includes(payload.subarray(at, at + 24))).toBe(false)
   })
+})
+
+test('large chunks come out as well', async () => {
+  const bytes = content((1 << 21) + 5)
+  expect(hex(await read((await seal(bytes, { chunkBytes: 1 << 20 })).image)) === hex(bytes)).toBe(true)
 })
 
 describe('is refused, saying what and where', () => {

@@ -1,5 +1,6 @@
 /** Checks an image and decrypts it chunk by chunk, in bounded memory. Rules: spec/release.md §11.4. */
 
+import { hash } from 'node:crypto'
 import { ByteReader, equal } from '@reprise/core'
 import { RecoveryError } from '../../error.ts'
 import type { Secret } from '../secret.ts'
@@ -38,8 +39,8 @@ export interface OpenImage {
 }
 
 const HEADER_BYTES = MAGIC.length + 4
-/** Chunks that are read and digested ahead of the one that is decrypted. */
-const AHEAD = 2
+/** Read at a time. */
+const BATCH_BYTES = 1 << 20
 
 function damaged({ where }: ImageSource, what: string): RecoveryError {
   return new RecoveryError('IMAGE', {
@@ -48,18 +49,18 @@ function damaged({ where }: ImageSource, what: string): RecoveryError {
   })
 }
 
-async function readExactly(
-  source: ImageSource,
-  position: number,
-  lengthBytes: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const target = new Uint8Array(lengthBytes)
-  for (let got = 0; got < lengthBytes;) {
+async function fill(source: ImageSource, position: number, target: Uint8Array): Promise<void> {
+  for (let got = 0; got < target.length;) {
     const more = await source.read(target.subarray(got), position + got)
     if (more === 0)
-      throw damaged(source, `it ends at byte ${position + got}, where ${lengthBytes - got} more are expected`)
+      throw damaged(source, `it ends at byte ${position + got}, where ${target.length - got} more are expected`)
     got += more
   }
+}
+
+async function readExactly(source: ImageSource, position: number, lengthBytes: number): Promise<Uint8Array> {
+  const target = new Uint8Array(lengthBytes)
+  await fill(source, position, target)
   return target
 }
 
@@ -90,7 +91,7 @@ export async function openImage(
 
 /**
  * Decrypts the image. Each chunk is given out only when its digest is the table's and its tag holds; it is wiped when the next
- * one is asked for. At most {@link AHEAD} + 2 chunks are in memory.
+ * one is asked for. Two batches and a chunk are in memory.
  *
  * @throws {@link RecoveryError} `CONTENT_KEY` for another key, `IMAGE` with the chunk and both digests.
  */
@@ -102,47 +103,68 @@ export async function* decryptImage(image: OpenImage, key: Secret): AsyncGenerat
       hint: 'Prepare a generation with the key of this version.',
     })
   }
-  const total = chunkCount(manifest.payload)
-  const ahead: Promise<Read>[] = []
-  try {
-    for (let index = 0; index < total; index++) {
-      for (let next = index + ahead.length; next < Math.min(total, index + 1 + AHEAD); next++) {
-        const reading = readChunk(image, next, total)
-        // Whoever stops early never awaits it.
-        reading.catch(() => undefined)
-        ahead.push(reading)
-      }
-      const { encrypted, digest } = (await ahead.shift()) as Read
-      const expected = image.table.subarray(index * 32, index * 32 + 32)
-      const named = `chunk ${index} of ${total}`
-      if (!equal(digest, expected))
-        throw damaged(
-          image.source,
-          `${named} has the digest ${shown(digest)}, the manifest's table says ${shown(expected)}`,
-        )
-      const plain = decryptChunk(key, { version: manifest.version, index, total }, encrypted)
-      if (plain === undefined)
-        throw damaged(image.source, `${named}, digest ${shown(digest)}, was not encrypted for this place with this key`)
+  for await (const { first, chunks } of readBatches(image)) {
+    for (const [i, encrypted] of chunks.entries()) {
+      const plain = checkAndDecrypt(image, key, { index: first + i, encrypted })
       try {
         yield plain
       } finally {
         plain.fill(0)
       }
     }
-  } finally {
-    await Promise.allSettled(ahead)
   }
 }
 
-interface Read {
-  readonly encrypted: Uint8Array
-  readonly digest: Uint8Array
+/** Chunks that were read together, as they are in the file. */
+interface Batch {
+  /** Index of the first one. */
+  readonly first: number
+  readonly chunks: readonly Uint8Array[]
 }
 
-async function readChunk({ manifest, source, start }: OpenImage, index: number, total: number): Promise<Read> {
-  const { lengthBytes, chunkBytes } = manifest.payload
-  const plainBytes = index === total - 1 ? lengthBytes - index * chunkBytes : chunkBytes
-  const encrypted = await readExactly(source, start + index * (chunkBytes + TAG_BYTES), plainBytes + TAG_BYTES)
-  // In a thread of its own, beside the decryption of the chunk before.
-  return { encrypted, digest: new Uint8Array(await crypto.subtle.digest('SHA-256', encrypted)) }
+/** Each batch is read while the one before it is decrypted, into the same memory again and again: fresh pages cost more than AES. */
+async function* readBatches(image: OpenImage): AsyncGenerator<Batch, void, void> {
+  const { chunkBytes, lengthBytes } = image.manifest.payload
+  const step = chunkBytes + TAG_BYTES
+  const total = chunkCount(image.manifest.payload)
+  const perBatch = Math.max(1, Math.floor(BATCH_BYTES / chunkBytes))
+  const buffers = [new Uint8Array(perBatch * step), new Uint8Array(perBatch * step)] as const
+  const read = async (first: number): Promise<Batch> => {
+    const count = Math.min(perBatch, total - first)
+    const end = Math.min((first + count) * step, lengthBytes + total * TAG_BYTES)
+    const all = buffers[(first / perBatch) % 2].subarray(0, end - first * step)
+    await fill(image.source, image.start + first * step, all)
+    return { first, chunks: Array.from({ length: count }, (_, i) => all.subarray(i * step, (i + 1) * step)) }
+  }
+  let next = read(0)
+  try {
+    for (let first = 0; first < total; first += perBatch) {
+      const batch = await next
+      if (first + perBatch < total) {
+        next = read(first + perBatch)
+        // Whoever stops early never awaits it.
+        next.catch(() => undefined)
+      }
+      yield batch
+    }
+  } finally {
+    await next.catch(() => undefined)
+  }
+}
+
+function checkAndDecrypt(
+  { manifest, source, table }: OpenImage,
+  key: Secret,
+  { index, encrypted }: { readonly index: number; readonly encrypted: Uint8Array },
+): Uint8Array {
+  const total = table.length / 32
+  const expected = table.subarray(index * 32, index * 32 + 32)
+  const digest = hash('sha256', encrypted, 'buffer')
+  const named = `chunk ${index} of ${total}`
+  if (!equal(digest, expected)) {
+    throw damaged(source, `${named} has the digest ${shown(digest)}, the manifest's table says ${shown(expected)}`)
+  }
+  const plain = decryptChunk(key, { version: manifest.version, index, total }, encrypted)
+  if (plain !== undefined) return plain
+  throw damaged(source, `${named}, digest ${shown(digest)}, was not encrypted for this place with this key`)
 }

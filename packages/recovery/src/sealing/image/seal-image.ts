@@ -20,7 +20,8 @@ import {
   type PayloadKind,
 } from './manifest.ts'
 
-const CHUNK_BYTES = 1 << 20
+/** Larger ones are decrypted into fresh pages of memory, which costs as much as AES itself. */
+const CHUNK_BYTES = 1 << 16
 
 export interface SealImageRequest {
   /** Path of the plain payload. */

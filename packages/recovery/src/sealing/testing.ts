@@ -17,6 +17,8 @@ export class TestChip implements PinnedTpm, AsyncDisposable {
   readonly folder: string
   readonly scratch: string
   storageKey = new Uint8Array()
+  /** What somebody on the bus saw since power was last there: commands and answers in turn. */
+  readonly wire: Uint8Array[] = []
   #swtpm: swtpm.Swtpm | undefined
   #tpm: Tpm | undefined
   readonly persist = (): Promise<void> => swtpm.persist(this.folder)
@@ -52,8 +54,15 @@ export class TestChip implements PinnedTpm, AsyncDisposable {
 
   /** Power, and what firmware and system measure. */
   async boot(release = 'release 1'): Promise<void> {
+    this.wire.length = 0
     this.#swtpm = await swtpm.start(this.folder)
-    this.#tpm = connect(await this.#swtpm.open())
+    const transport = await this.#swtpm.open()
+    const send = async (bytes: Uint8Array): Promise<Uint8Array> => {
+      const answer = await transport.send(bytes)
+      this.wire.push(bytes.slice(), answer.slice())
+      return answer
+    }
+    this.#tpm = connect({ kind: transport.kind, send, close: () => transport.close() })
     for (const pcrHandle of BOOT_PCRS)
       await this.tpm.execute(PcrExtend({ pcrHandle, digests: { sha256: sha256(new TextEncoder().encode(release)) } }))
   }

@@ -44,7 +44,7 @@ import {
 } from './tpm-half.ts'
 
 const host = 'web-1'
-const SECRET = new Uint8Array(32).fill(0x5a)
+const SECRET = new Uint8Array(randomBytes(32))
 const BUDGET = 3
 const operators = [person(), person(), person()]
 
@@ -265,6 +265,15 @@ describe('the TPM refuses', () => {
       code: 'PIN',
     })
     await expect(openByLease(other, now, terms)).rejects.toMatchObject({ response: { name: 'TPM_RC_INTEGRITY' } })
+  })
+
+  test('to say the half where somebody on the bus could read it', async () => {
+    const terms = await termsNow()
+    const half = await sealed(terms)
+    expect(said(await openByLease(chip, half, terms))).toBe(OPENED)
+    const seen = Buffer.concat(chip.wire)
+    expect(seen.length).toBeGreaterThan(4000)
+    for (let at = 0; at <= SECRET.length - 8; at += 8) expect(seen.includes(SECRET.subarray(at, at + 8))).toBe(false)
   })
 
   test('50 power cuts, each with a refused attempt in it, without locking itself', async () => {

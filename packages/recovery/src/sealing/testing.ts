@@ -4,10 +4,10 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { concat, TPM_SU, type TpmSignature } from '@reprise/core'
+import { concat, hex, TPM_SU, type TpmSignature } from '@reprise/core'
 import { connect, PcrExtend, Shutdown, swtpm, type Tpm } from '@reprise/tpm'
 import { type BootState, readBootState } from './boot-state.ts'
-import { type PinnedTpm, readStorageKey } from './storage.ts'
+import { type Opened, type PinnedTpm, readStorageKey } from './storage.ts'
 import { sha256 } from './words.ts'
 
 /** The registers that a boot of these tests measures into. */
@@ -125,4 +125,11 @@ export function person(): Person {
       signature: new Uint8Array(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' })),
     }),
   }
+}
+
+/** An opened secret in hex, or the refusal. */
+export function said(opened: Opened): string {
+  if (opened.kind === 'refused') return `${opened.rule} ${opened.response}`
+  using secret = opened.secret
+  return hex(secret.bytes)
 }

@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto'
 import { concat, decodeTpmtPublic, hex, TPM_PT, TPMA_NV } from '@reprise/core'
 import {
-  hasCommand,
   Load,
   meetPolicy,
   NvDefineSpace,
@@ -17,9 +16,8 @@ import {
   Unseal,
 } from '@reprise/tpm'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { approvalMessage, type LeaseApproval, type SignedApproval } from './approval.ts'
 import { CAP_UNTOUCHED, capBoot } from './boot-state.ts'
-import { count, openCounter, readCounter, removeIndex } from './indexes.ts'
+import { removeIndex } from './indexes.ts'
 import { leaseKey } from './keys.ts'
 import {
   confirmedResetCount,
@@ -30,18 +28,9 @@ import {
   leaseWritePolicy,
 } from './lease.ts'
 import { Secret } from './secret.ts'
-import { type Opened, openStorageKey, startSession } from './storage.ts'
-import { person, TestChip } from './testing.ts'
-import {
-  breakGlassMessage,
-  type BreakGlassRequest,
-  halfBranches,
-  openByApproval,
-  openByLease,
-  openByOperators,
-  sealHalf,
-  type TpmHalf,
-} from './tpm-half.ts'
+import { openStorageKey, startSession } from './storage.ts'
+import { person, said, TestChip } from './testing.ts'
+import { halfBranches, openByLease, sealHalf, type TpmHalf } from './tpm-half.ts'
 
 const host = 'web-1'
 const SECRET = new Uint8Array(randomBytes(32))
@@ -83,11 +72,6 @@ async function sealed(terms: LeaseTerms, epoch = 1): Promise<TpmHalf> {
   })
 }
 
-function said(opened: Opened): string {
-  if (opened.kind === 'refused') return `${opened.rule} ${opened.response}`
-  using secret = opened.secret
-  return hex(secret.bytes)
-}
 const OPENED = hex(SECRET)
 
 /** Meets the same clauses without the digest that PolicyPCR takes as an early warning: the object itself must refuse. */
@@ -290,116 +274,5 @@ describe('the TPM refuses', () => {
     if (half.lease.kind !== 'index') throw new Error('no index')
     await writeLease(chip, { host, index: half.lease.index, key, policy: leasePolicy(renewed) })
     expect(said(await openByLease(chip, half, renewed))).toBe(OPENED)
-  })
-})
-
-describe('break-glass', () => {
-  const collect =
-    (who: readonly number[], change: Partial<BreakGlassRequest> = {}) =>
-    async (request: BreakGlassRequest) =>
-      who.map((operator) => ({
-        operator,
-        signature: operators[operator].sign(breakGlassMessage({ ...request, ...change })),
-      }))
-  const open = (half: TpmHalf, ask: ReturnType<typeof collect>, expirationS = 3600): Promise<Opened> =>
-    openByOperators(chip, half, { expirationS, collect: ask })
-
-  test('opens the half for two of three operators, in any boot, and once', async () => {
-    const half = await sealed(await termsNow())
-    await chip.cut()
-    await chip.boot('rescue')
-    expect(said(await open(half, collect([2, 0])))).toBe(OPENED)
-    expect(said(await open(half, collect([2, 0])))).toBe('used TPM_RC_POLICY')
-    expect(said(await open(half, collect([1, 2])))).toBe('used TPM_RC_POLICY')
-    const next = await sealed(await termsNow(), 2)
-    expect(said(await open(next, collect([1, 2])))).toBe(OPENED)
-  })
-
-  test('is refused for too few, for one twice, and for another key, host, nonce, session or time', async () => {
-    const half = await sealed(await termsNow())
-    await expect(open(half, collect([1]))).rejects.toMatchObject({ code: 'OPERATORS' })
-    await expect(open(half, collect([1, 1]))).rejects.toMatchObject({ code: 'OPERATORS' })
-    for (const seconds of [0, -1, 0.5, 1e9]) {
-      await expect(open(half, collect([0, 1]), seconds)).rejects.toMatchObject({ code: 'USAGE' })
-    }
-    const changes: readonly Partial<BreakGlassRequest>[] = [
-      { host: 'web-2' },
-      { nonce: new Uint8Array(32) },
-      { nonceTpm: new Uint8Array(32) },
-      { expirationS: 7200 },
-    ]
-    for (const change of changes) {
-      expect(said(await open(half, collect([0, 1], change)))).toBe('operators TPM_RC_SIGNATURE')
-    }
-    const [first, ...rest] = operators
-    operators.splice(0, 3, person(), ...rest)
-    expect(said(await open(half, collect([0, 1])))).toBe('operators TPM_RC_SIGNATURE')
-    operators[0] = first
-    // Statements of an earlier session, whoever kept them, and those that came too late.
-    let kept: Awaited<ReturnType<ReturnType<typeof collect>>> = []
-    const late = async (request: BreakGlassRequest): ReturnType<ReturnType<typeof collect>> => {
-      kept = await collect([0, 1])(request)
-      await new Promise((resolve) => setTimeout(resolve, 1_100))
-      return kept
-    }
-    expect(said(await open(half, late, 1))).toBe('operators TPM_RC_EXPIRED')
-    expect(said(await open(half, async () => kept, 1))).toBe('operators TPM_RC_SIGNATURE')
-    expect(said(await open(half, collect([0, 1])))).toBe(OPENED)
-  })
-
-  test('stays refused when its counter is taken away and made anew', async () => {
-    const half = await sealed(await termsNow())
-    expect(said(await open(half, collect([0, 1])))).toBe(OPENED)
-    await removeIndex(chip, half.breakGlass.counter.handle)
-    expect(await readCounter(chip, await openCounter(chip, 'breakGlass'))).toBeGreaterThan(half.breakGlass.unused)
-    expect(said(await open(half, collect([0, 1])))).toBe('used TPM_RC_POLICY')
-  })
-})
-
-describe('where a chip has no PolicyAuthorizeNV, the approver signs leases', () => {
-  const approver = person()
-
-  test('for this host and number, until they are taken back', async () => {
-    const terms = await termsNow()
-    using secret = Secret.owning(SECRET.slice())
-    const half = await sealHalf(chip, {
-      host,
-      epoch: 1,
-      secret,
-      lease: { kind: 'approvals', approver: approver.point },
-      operators: operators.map(({ point }) => point),
-      needed: 3,
-      random: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),
-    })
-    const counter = await openCounter(chip, 'approvals')
-    const number = await readCounter(chip, counter)
-    const approve = (approval: LeaseApproval, by = approver): SignedApproval<LeaseApproval> => ({
-      approval,
-      signature: by.sign(approvalMessage(approval)),
-    })
-    const good: LeaseApproval = { purpose: 'lease', host, counter, number, terms }
-    expect(said(await openByApproval(chip, half, approve(good)))).toBe(OPENED)
-    expect(said(await openByApproval(chip, half, approve(good, person())))).toBe('approval TPM_RC_SIGNATURE')
-    expect(said(await openByApproval(chip, half, approve({ ...good, host: 'web-2' })))).toBe('policy TPM_RC_VALUE')
-    const larger = { ...good, terms: { ...terms, resetCountMax: terms.resetCountMax + 1 } }
-    expect(said(await openByApproval(chip, half, { ...approve(good), approval: larger }))).toBe(
-      'approval TPM_RC_SIGNATURE',
-    )
-    await capBoot(chip.tpm)
-    expect(said(await openByApproval(chip, half, approve(good)))).toBe('boot TPM_RC_VALUE')
-    await chip.suspend()
-    await chip.boot()
-    expect(said(await openByApproval(chip, half, approve(good)))).toBe('restarts TPM_RC_POLICY')
-    await chip.cut()
-    await chip.boot()
-    expect(said(await openByApproval(chip, half, approve(good)))).toBe(OPENED)
-    await count(chip, counter)
-    expect(said(await openByApproval(chip, half, approve(good)))).toBe('revoked TPM_RC_POLICY')
-    const next = { ...good, number: number + 1n, terms: await termsNow() }
-    expect(said(await openByApproval(chip, half, approve(next)))).toBe(OPENED)
-  })
-
-  test('which a chip says by its commands', async () => {
-    expect(await hasCommand(chip.tpm, 'PolicyAuthorizeNV')).toBe(true)
   })
 })

@@ -52,24 +52,28 @@ const OPERATOR_WAYS_MAX = 64
 const NONCE_BYTES = 32
 const EXPIRATION_S_MAX = 86_400
 
+/** How many choices of `needed` out of `count` there are. */
+function choiceCount(count: number, needed: number): number {
+  let ways = 1
+  for (let i = 0; i < needed; i++) ways = (ways * (count - i)) / (i + 1)
+  return ways
+}
+
 /** Every choice of `needed` out of `count`, ascending, in order. */
-export function choices(count: number, needed: number): readonly (readonly number[])[] {
-  const pick = (from: number, left: number): readonly (readonly number[])[] =>
-    left === 0
-      ? [[]]
-      : Array.from({ length: Math.max(0, count - from - left + 1) }, (_, i) => from + i).flatMap((first) =>
-          pick(first + 1, left - 1).map((rest) => [first, ...rest]),
-        )
-  return pick(0, needed)
+function choices(count: number, needed: number, from = 0): readonly (readonly number[])[] {
+  if (needed === 0) return [[]]
+  const firsts = Array.from({ length: Math.max(0, count - from - needed + 1) }, (_, i) => from + i)
+  return firsts.flatMap((first) => choices(count, needed - 1, first + 1).map((rest) => [first, ...rest]))
 }
 
 function operatorWays({ needed, operators }: BreakGlassLock): readonly (readonly number[])[] {
-  const ways = choices(operators.length, needed)
-  const distinct = new Set(operators.map(hex)).size === operators.length
-  if (needed >= 1 && ways.length >= 1 && ways.length <= OPERATOR_WAYS_MAX && distinct) return ways
+  const count = operators.length
+  const ways = Number.isInteger(needed) && needed >= 1 ? choiceCount(count, needed) : 0
+  const distinct = new Set(operators.map(hex)).size === count
+  if (ways >= 1 && ways <= OPERATOR_WAYS_MAX && distinct) return choices(count, needed)
   throw new RecoveryError('USAGE', {
     message: distinct
-      ? `${needed} of ${operators.length} operators are ${ways.length} ways to release a host; a policy takes 1 to ${OPERATOR_WAYS_MAX}.`
+      ? `${needed} of ${count} operators are ${ways} ways to release a host; a policy takes 1 to ${OPERATOR_WAYS_MAX}.`
       : 'An operator key is named twice.',
     hint: 'Up to seven operators fit with any number needed.',
   })

@@ -5,6 +5,7 @@ import { acting } from './acting.ts'
 import { EXIT_USAGE } from './exit.ts'
 import { watchOutput } from './print/streams.ts'
 import { addAuthority } from './program-authority.ts'
+import { addRecovery } from './program-recovery.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
 
@@ -82,6 +83,7 @@ export function createProgram(version: string): Command {
   addReaders(program)
   addMachine(program)
   addAuthority(program)
+  addRecovery(program)
   return program
 }
 

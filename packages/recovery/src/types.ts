@@ -7,12 +7,12 @@
 /** Name of a host in its fleet: 1 to 63 of `a-z 0-9 . _ -`, beginning and ending with a letter or digit. */
 export type HostId = string
 
-/** What fails together (§2). Names are those of the whole fleet: a rack stands in one room, a room and a PDU in one zone. */
+/** What fails together (§2). Names are those of the whole fleet: a rack and a PDU stand in one room, a room in one zone. */
 export interface FaultDomain {
   readonly zone: string
   readonly room: string
   readonly rack: string
-  /** The power distribution unit that feeds the host; it may feed several racks of its zone. */
+  /** The power distribution unit that feeds the host; it may feed several racks of its room. */
   readonly pdu: string
 }
 

@@ -87,4 +87,3 @@ export {
   type OperatorStatement,
   type TpmHalf,
 } from './tpm-half.ts'
-export { shareDigest } from './words.ts'

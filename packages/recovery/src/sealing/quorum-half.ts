@@ -5,12 +5,13 @@ import { equal, hex, utf8 } from '@reprise/core'
 import { policyOf } from '@reprise/tpm'
 import { combine, split } from 'shamir-secret-sharing'
 import { RecoveryError } from '../error.ts'
+import { shareDigest } from '../plan/digest.ts'
 import type { HostId, Share } from '../types.ts'
 import { approvalClause, approvalClauses, type ShareApproval, type SignedApproval } from './approval.ts'
 import { signerArea } from './keys.ts'
 import { Secret } from './secret.ts'
 import { type Opened, type PinnedTpm, seal, type SealedObject, unseal } from './storage.ts'
-import { shareDigest, tagged } from './words.ts'
+import { sha256, tagged } from './words.ts'
 
 /** A half, and a byte that tells shares apart. */
 export const SHARE_BYTES = 33
@@ -44,7 +45,7 @@ export async function splitHalf(
     epoch,
     index,
     bytes,
-    digest: shareDigest({ host, epoch, index, bytes }),
+    digest: shareDigest({ host, epoch, index }, bytes, sha256),
   }))
 }
 
@@ -63,7 +64,7 @@ export function isShare(share: Omit<Share, 'digest'>, plan: ShareDigests): boole
     share.epoch === plan.epoch &&
     share.bytes.length === SHARE_BYTES &&
     expected !== undefined &&
-    equal(shareDigest(share), expected)
+    equal(shareDigest(share, share.bytes, sha256), expected)
   )
 }
 

@@ -5,6 +5,7 @@ import { concat, fromHex, hex, nvName, type TpmsNvPublic } from '@reprise/core'
 import { alternatives, policyOf } from '@reprise/tpm'
 import { expect, test } from 'vitest'
 import { approvalClause, approvalMessage } from './approval.ts'
+import { shareDigest } from '../plan/digest.ts'
 import type { BootState } from './boot-state.ts'
 import { rootOf, wrapContentKey } from './content-key.ts'
 import { encryptChunk } from './image/chunks.ts'
@@ -13,7 +14,7 @@ import { hashWith, leaseKey, signerArea } from './keys.ts'
 import { leasePolicy, leaseWritePolicy } from './lease.ts'
 import { Secret } from './secret.ts'
 import { breakGlassPolicy, halfBranches } from './tpm-half.ts'
-import { sha256, shareDigest } from './words.ts'
+import { sha256 } from './words.ts'
 
 interface Input {
   readonly [name: string]: string
@@ -71,7 +72,7 @@ test('keys and digests of a generation', () => {
   const { wrapped } = wrapContentKey(root, { version: 7, key }, () => fromHex(text['wrapNonce']))
   expect(hex(wrapped)).toBe(expected['wrapped'])
   const { index, bytes } = input.share
-  expect(hex(shareDigest({ host, epoch: input.epoch, index, bytes: fromHex(bytes) }))).toBe(expected['shareDigest'])
+  expect(hex(shareDigest({ host, epoch: input.epoch, index }, fromHex(bytes), sha256))).toBe(expected['shareDigest'])
 })
 
 test('leases, branches and the policy of the half', () => {

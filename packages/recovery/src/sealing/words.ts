@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { ByteWriter, utf8 } from '@reprise/core'
-import type { HostId, Share } from '../types.ts'
+import type { HostId } from '../types.ts'
 
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
   const digest = createHash('sha256')
@@ -33,10 +33,4 @@ export function leaseRef(host: HostId): Uint8Array {
 /** policyRef of break-glass (§3.4). @param nonce - 32 bytes, drawn when the half was sealed. */
 export function breakGlassRef(host: HostId, nonce: Uint8Array): Uint8Array {
   return sha256(tagged('reprise/break-glass/v1').sized(utf8(host)).raw(nonce).done())
-}
-
-/** What the plan has of a share: `H("reprise/share/v1" 0 sized(host) u64(epoch) u64(index) sized(bytes))`. */
-export function shareDigest({ host, epoch, index, bytes }: Omit<Share, 'digest'>): Uint8Array {
-  const fields = tagged('reprise/share/v1').sized(utf8(host)).u64(BigInt(epoch)).u64(BigInt(index))
-  return sha256(fields.u64(BigInt(bytes.length)).done(), bytes)
 }

@@ -149,6 +149,8 @@ describe('a rotation', () => {
     expect(next).toBeUndefined()
     expect(await recover(current, shares)).toBe(RECOVERED)
     await expect(commitGeneration(keeper())).rejects.toMatchObject({ code: 'GENERATION' })
+    const operators = { ...request().operators, escrow: [escrow[0].point] }
+    await expect(prepareGeneration(keeper(), request({ operators }))).rejects.toMatchObject({ code: 'USAGE' })
   })
 })
 
@@ -179,6 +181,20 @@ describe('a heartbeat', () => {
     expect(await recover((await readGenerations(keeper())).current, shares)).toBe(RECOVERED)
   })
 
+  test('renews the lease of a generation that was made in the same boot, which is capped', async () => {
+    await provision()
+    await capBoot(chip.tpm)
+    const { shares, root } = await prepareGeneration(keeper(), request())
+    await commitGeneration(keeper())
+    await retireGeneration(keeper())
+    const boots = [TestChip.stateOf('release 1'), TestChip.stateOf('release 2')]
+    using own = root
+    expect(await renewLease(keeper(), own, { ...request().lease, boots })).toBe('written')
+    await chip.cut()
+    await chip.boot('release 2')
+    expect(await recover((await readGenerations(keeper())).current, shares)).toBe(RECOVERED)
+  })
+
   test.each(['lease noted', 'lease written'] as const)('cut off after "%s" leaves a lease that opens', async (step) => {
     const shares = await provision()
     using root = await released(shares)
@@ -187,6 +203,19 @@ describe('a heartbeat', () => {
     await expect(renewLease(keeper(step), root, request().lease)).rejects.toThrow(Crash)
     await chip.cut()
     await chip.boot()
+    expect(await recover((await readGenerations(keeper())).current, shares)).toBe(RECOVERED)
+  })
+
+  test('cut off again and again before the TPM has taken a lease leaves the one that it holds', async () => {
+    const shares = await provision()
+    using root = await released(shares)
+    for (let crashes = 0; crashes < 3; crashes++) {
+      await chip.cut()
+      await chip.boot()
+      await expect(renewLease(keeper('lease noted'), root, request().lease)).rejects.toThrow(Crash)
+    }
+    expect(await recover((await readGenerations(keeper())).current, shares)).toBe(RECOVERED)
+    expect(await renewLease(keeper(), root, request().lease)).toBe('written')
     expect(await recover((await readGenerations(keeper())).current, shares)).toBe(RECOVERED)
   })
 

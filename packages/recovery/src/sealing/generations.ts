@@ -12,7 +12,7 @@ import { HALF_BYTES, rootOf, type RootScope, unwrapContentKey, wrapContentKey, t
 import { decodeGenerations, encodeGenerations } from './generations-json.ts'
 import { type CounterName, leaseHandle, openCounter, readCounter, removeIndex } from './indexes.ts'
 import { leaseKey } from './keys.ts'
-import { confirmedResetCount, leasePolicy, type LeaseTerms, type Renewal, writeLease } from './lease.ts'
+import { confirmedResetCount, heldLease, leasePolicy, type LeaseTerms, type Renewal, writeLease } from './lease.ts'
 import { type EscrowedShare, escrowHalf, splitHalf } from './quorum-half.ts'
 import { Secret } from './secret.ts'
 import type { Opened, PinnedTpm } from './storage.ts'
@@ -102,16 +102,28 @@ export interface PrepareRequest {
   readonly contentKeys: readonly { readonly version: number; readonly key: Secret }[]
 }
 
+/** A generation that is sealed, and in the file as `next`. */
+export interface Prepared {
+  readonly epoch: number
+  /** For the witnesses; the caller's to wipe. Once they are there, {@link commitGeneration}. */
+  readonly shares: readonly Share[]
+  /** Of the new generation: whoever renews its lease needs it, and a host whose cap register is extended opens it no more. */
+  readonly root: Secret
+}
+
 /**
- * Draws new halves and seals them beside the current generation. The shares are for the witnesses, and the caller's to wipe;
- * once they are there, {@link commitGeneration}.
+ * Draws new halves and seals them beside the current generation.
  *
  * @throws {@link RecoveryError} `GENERATION` while an older generation has not been retired; `PIN`, `TPM`, `USAGE`.
  */
-export async function prepareGeneration(
-  keeper: Keeper,
-  request: PrepareRequest,
-): Promise<{ readonly epoch: number; readonly shares: readonly Share[] }> {
+export async function prepareGeneration(keeper: Keeper, request: PrepareRequest): Promise<Prepared> {
+  const { signing, escrow } = request.operators
+  if (request.mode === 'quorum' && signing.length !== escrow.length) {
+    throw new RecoveryError('USAGE', {
+      message: `${signing.length} operators sign, and ${escrow.length} have a key for a share in escrow.`,
+      hint: 'Name both keys of each operator, in one order.',
+    })
+  }
   const known = await readGenerations(keeper)
   if (known.previous !== undefined) {
     throw new RecoveryError('GENERATION', {
@@ -125,24 +137,36 @@ export async function prepareGeneration(
   // What an attempt that was cut off left, in the TPM and in the file.
   await removeIndex(keeper.pinned, leaseHandle(epoch))
   await after(keeper, 'cleared')
-  const { generation, shares } = await drawGeneration(keeper, epoch, request)
-  await after(keeper, 'sealed')
-  await write(keeper, { ...known, next: generation })
-  await after(keeper, 'written')
-  return { epoch, shares }
+  using tpm = Secret.owning(keeper.random(HALF_BYTES))
+  using quorum = Secret.owning(keeper.random(HALF_BYTES))
+  const scope = { mode: request.mode, host: request.host, epoch, ...(await readBases(keeper)) }
+  const root = rootOf(request.mode === 'quorum' ? { tpm, quorum } : { tpm }, scope)
+  try {
+    const { generation, shares } = await drawGeneration(keeper, { scope, tpm, quorum, root }, request)
+    await after(keeper, 'sealed')
+    await write(keeper, { ...known, next: generation })
+    await after(keeper, 'written')
+    return { epoch, shares, root }
+  } catch (error) {
+    root[Symbol.dispose]()
+    throw error
+  }
+}
+
+interface Drawn {
+  readonly scope: RootScope
+  readonly tpm: Secret
+  readonly quorum: Secret
+  readonly root: Secret
 }
 
 async function drawGeneration(
-  keeper: Keeper,
-  epoch: number,
+  { pinned, random }: Keeper,
+  { scope, tpm, quorum, root }: Drawn,
   request: PrepareRequest,
 ): Promise<{ readonly generation: Generation; readonly shares: readonly Share[] }> {
-  const { host, mode, operators, threshold } = request
-  const { pinned, random } = keeper
-  using tpm = Secret.owning(random(HALF_BYTES))
-  using quorum = Secret.owning(random(HALF_BYTES))
-  const scope = { mode, host, epoch, ...(await readBases(keeper)) }
-  using root = rootOf(mode === 'quorum' ? { tpm, quorum } : { tpm }, scope)
+  const { operators, threshold } = request
+  const { mode, host, epoch } = scope
   const terms = await termsOf(pinned, request.lease)
   const lease = await choosePlace(pinned, request, () => ({ kind: 'index', key: leaseKey(root), terms }) as const)
   const half = await sealHalf(pinned, {
@@ -298,7 +322,9 @@ export async function renewLease(keeper: Keeper, root: Secret, request: LeaseReq
   const terms = await termsOf(keeper.pinned, request)
   const policy = leasePolicy(terms)
   if (!equal(leasePolicy(leases[0]).digest, policy.digest)) {
-    await write(keeper, { ...known, current: { ...known.current, leases: [terms, leases[0]] } })
+    // The one that the index holds, which need not be the newest: an earlier renewal may have come no further than the file.
+    const held = (await heldLease(keeper.pinned, half.lease.index, leases)) ?? leases[0]
+    await write(keeper, { ...known, current: { ...known.current, leases: [terms, held] } })
     await after(keeper, 'lease noted')
   }
   const index: NvIndex = half.lease.index

@@ -29,6 +29,7 @@ export {
   type Keeper,
   type LeaseRequest,
   openTpmHalf,
+  type Prepared,
   prepareGeneration,
   type PrepareRequest,
   readGenerations,

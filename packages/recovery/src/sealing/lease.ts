@@ -132,6 +132,18 @@ export async function writeLease(
   return 'written'
 }
 
+/** Which of these leases the index holds. */
+export async function heldLease(
+  { tpm }: PinnedTpm,
+  { handle }: NvIndex,
+  leases: readonly LeaseTerms[],
+): Promise<LeaseTerms | undefined> {
+  const nvIndex = await openNvIndex(tpm, handle)
+  if (!isWritten(nvIndex)) return undefined
+  const held = await readNv(tpm, { authHandle: nvIndex, nvIndex })
+  return leases.find((terms) => equal(leaseContents(leasePolicy(terms)), held))
+}
+
 function isWritten({ nvPublic }: NvIndex): boolean {
   return (nvPublic.attributes & TPMA_NV.WRITTEN) !== 0
 }

@@ -32,7 +32,6 @@ import {
 import { startProgram, type NamedFile, type Start, type Started } from './start.ts'
 import { readStdin } from './stdin.ts'
 import { warmStartOf, type WarmContext } from './warm.ts'
-import { readYaml } from './yaml.ts'
 
 export interface DefinitionContext extends Draws, WarmContext {
   /** `$REPRISE_HOME`; never an input. */
@@ -123,6 +122,8 @@ export async function defineYaml(
   request: Omit<DefinitionRequest, 'command'>,
   context: DefinitionContext,
 ): Promise<Definition> {
+  // What reads YAML is as large as all else that a run needs.
+  const { readYaml } = await import('./yaml.ts')
   const yaml = await readYaml(resolve(context.folder, path), path, context)
   const flags = await settingsOfFlags(request.flags ?? {}, context.folder, context)
   const program = await detectProgram(yaml.program, yaml.arguments, yaml.folder)

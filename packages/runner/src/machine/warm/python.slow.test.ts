@@ -11,7 +11,7 @@ import { createWasi, runGuest, type Guest } from '@reprise/wasm'
 import { nodeCrypto } from '../../crypto.ts'
 import { blobReader, wasiMounts } from '../inputs.ts'
 import { loadRewritten, type LoadedModule } from '../rewritten.ts'
-import { keptStack, loadWarmStart, unpackPages, warmStack, type WarmUp } from './index.ts'
+import { keptStack, loadWarmStart, warmStack, type WarmUp } from './index.ts'
 import { CASES, type Case } from './python-cases.ts'
 
 let home: string
@@ -72,8 +72,7 @@ async function resultOf(computation: Computation) {
   loaded ??= loadRewritten(
     () => readBlob(computation.program.sha256),
     { ...computation, start: undefined },
-    cacheFolder,
-    nodeCrypto.sha256,
+    { folder: cacheFolder, sha256: nodeCrypto.sha256 },
   )
   let ready: Guest | undefined
   const guestThere = (): Guest => ready as Guest
@@ -126,7 +125,7 @@ function withoutAddresses(text: Uint8Array): string {
 async function beginning(module: LoadedModule, computation: WarmUp, blobs: Readonly<Record<string, string>>) {
   const entry = await loadWarmStart({ computation, blobs, home })
   const memory = new Uint8Array(entry.head.memoryBytes)
-  unpackPages(entry, memory)
+  await entry.unpack(memory)
   const stack = warmStack(entry)
   const kept = keptStack(stack)
   const { globals } = stack

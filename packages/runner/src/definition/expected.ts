@@ -1,0 +1,37 @@
+/**
+ * Which module a command line will most likely run, told before it is read: by then it can be loaded. A guess that is
+ * wrong costs work and nothing else.
+ */
+import { STACK_LIMIT_SLOTS_DEFAULT } from '@reprise/wasm'
+import type { WantedModule } from '../machine/index.ts'
+import { RUNTIMES } from './runtimes.ts'
+import { DEFAULT_MEMORY_PAGES } from './settings.ts'
+
+/** Options that do not change the module. */
+const ALONE = new Set(['--cold', '--json', '--no-write-back', '--no-snapshots'])
+const WITH_VALUE = new Set([
+  ...['-o', '--output', '--attach', '--checkpoint', '--compare', '--host-rules', '--input', '--keep-snapshots'],
+  ...['--max-lag-ms', '--seed', '--snapshot-ms', '--stdin', '--time'],
+])
+
+/** @param words - What follows `reprise run`. */
+export function expectedModule(words: readonly string[]): WantedModule | undefined {
+  let at = 0
+  for (; words[at]?.startsWith('-'); at++) {
+    if (WITH_VALUE.has(words[at])) at += 1
+    else if (!ALONE.has(words[at])) return undefined
+  }
+  const runtime = RUNTIMES.find(({ name }) => name === words[at])
+  if (runtime === undefined) return undefined
+  const isWarm = runtime.name === 'python' && !words.slice(0, at).includes('--cold') && isScript(words[at + 1])
+  return {
+    floats: 'canonical',
+    limits: { memoryPages: DEFAULT_MEMORY_PAGES, stackSlots: STACK_LIMIT_SLOTS_DEFAULT },
+    program: { sha256: runtime.sha256 },
+    ...(isWarm && { start: {} }),
+  }
+}
+
+function isScript(word: string | undefined): boolean {
+  return word !== undefined && (!word.startsWith('-') || word === '-c' || word === '-m')
+}

@@ -27,6 +27,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   'wasm.stall2g.ms': { most: 40 },
   'rewrite.mbPerS': { least: 5 },
   'sign.rate.ratio': { least: 0.8 },
+  'recovery.decrypt.gbPerS': { least: 1 },
   'enrol.hostS': { most: 2 },
   'recovery.simulate.falseReleases': { most: 0 },
   'recovery.simulate.stuck': { most: 0.005 },

@@ -1,5 +1,6 @@
 /** The groups of figures, and how they are run. */
 
+import { decrypt } from './groups/decrypt.ts'
 import { enrol } from './groups/enrol.ts'
 import { recovery } from './groups/recovery.ts'
 import { resume } from './groups/resume.ts'
@@ -12,7 +13,7 @@ import { wasm } from './groups/wasm.ts'
 import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [enrol, recovery, resume, rewrite, sign, stall, start, verify, wasm]
+export const groups: readonly Group[] = [decrypt, enrol, recovery, resume, rewrite, sign, stall, start, verify, wasm]
 
 export interface BenchOptions extends BenchSettings {
   /** All groups when empty. */

@@ -5,7 +5,7 @@
 #   sh tools/setup.sh command     those, and the bundled command in dist/, with what a C compiler adds to it if there is one
 #   sh tools/setup.sh dirty-pages what a C compiler adds to it
 #   sh tools/setup.sh tpm         the software TPM
-#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, a C compiler
+#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, mkfs.erofs, a C compiler
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
 # a second one waits for the first and then finds the work done. stdout and stdin are left alone.
@@ -137,11 +137,11 @@ tpm() {
 }
 
 tests() {
-  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin; then
-    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git, strace and the model checker spin' \
-      swtpm swtpm-tools tpm2-tools openssl unzip git strace spin
+  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs; then
+    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git, strace, mkfs.erofs and the model checker spin' \
+      swtpm swtpm-tools tpm2-tools openssl unzip git strace spin erofs-utils
   fi
-  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin; do
+  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs; do
     command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
   done
   dirty_pages

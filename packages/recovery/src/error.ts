@@ -9,6 +9,15 @@ const KINDS = {
   PLAN_UNREADABLE: 'input', // no such file, or not for us
   PLACEMENT: 'input', // no witnesses can be found within the caps
   SCENARIO: 'usage', // a simulation of something that the fleet does not have
+  PIN: 'failure', // the TPM is not the one that was pinned
+  TPM: 'failure', // the TPM has no room, or something else stands where ours belongs
+  OPERATORS: 'usage', // too few operators made a statement
+  SHARES: 'input', // too few shares, or of two epochs
+  GENERATION: 'input', // the file of sealed generations is damaged, or what is asked for does not fit it
+  CONTENT_KEY: 'input', // a wrapped key that these halves do not open
+  IMAGE: 'input', // an image that is damaged, cut, or of another version
+  IMAGE_OLD: 'input', // an image below what this host takes
+  IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
 } as const satisfies Readonly<Record<string, RecoveryErrorKind>>
 
 export type RecoveryErrorCode = keyof typeof KINDS

@@ -20,6 +20,7 @@ export {
   decodeCapability,
   GetCapability,
   GetRandom,
+  hasCommand,
   ReadClock,
   readHandles,
   readProperties,
@@ -97,6 +98,14 @@ export {
 } from './entity.ts'
 export { isResponse, isSessionGone, TpmError, type TpmErrorCode } from './error.ts'
 export { Policy } from './policy/calculator.ts'
+export {
+  type Alternatives,
+  alternatives,
+  externalName,
+  meetPolicy,
+  type PolicyClause,
+  policyOf,
+} from './policy/clauses.ts'
 export { type Credential, makeCredential } from './session/credential.ts'
 export { Session, type SessionType } from './session/session.ts'
 export * as swtpm from './software/index.ts'

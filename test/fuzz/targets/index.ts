@@ -2,6 +2,7 @@ import type { FuzzTarget } from '../target.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
+import { recoveryGenerations, recoveryImages } from './release.ts'
 import { tpmAnswers, tpmStructures } from './tpm.ts'
 import { wasmModules } from './wasm.ts'
 
@@ -15,4 +16,6 @@ export const targets: readonly FuzzTarget[] = [
   tpmStructures,
   tpmAnswers,
   wasmModules,
+  recoveryImages,
+  recoveryGenerations,
 ]

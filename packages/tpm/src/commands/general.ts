@@ -11,7 +11,9 @@ import {
   readPcrSelection,
   readTimeInfo,
   TPM_CAP,
+  TPM_CC,
   type TPM_SU,
+  type TpmCommandName,
   type TpmsTimeInfo,
 } from '@reprise/core'
 import { type Command, command, type Executor, nothing } from '../command.ts'
@@ -59,6 +61,7 @@ export type CapabilityData =
   | { readonly capability: typeof TPM_CAP.PCRS; readonly pcrs: readonly PcrSelection[] }
   | { readonly capability: typeof TPM_CAP.ALGS; readonly algorithms: readonly number[] }
   | { readonly capability: typeof TPM_CAP.ECC_CURVES; readonly curves: readonly number[] }
+  | { readonly capability: typeof TPM_CAP.COMMANDS; readonly commandCodes: readonly number[] }
   | { readonly capability: typeof TPM_CAP.TPM_PROPERTIES; readonly properties: ReadonlyMap<number, number> }
 
 export interface Capability {
@@ -92,6 +95,9 @@ function readCapabilityData(reader: ByteReader): CapabilityData {
       return { capability, algorithms: readList(reader, () => readAlgorithm(reader)) }
     case TPM_CAP.ECC_CURVES:
       return { capability, curves: readList(reader, () => reader.u16()) }
+    case TPM_CAP.COMMANDS:
+      // TPMA_CC, Part 2 §8.9: the low 16 bits are the index, bit 29 marks a vendor's own.
+      return { capability, commandCodes: readList(reader, () => reader.u32() & 0x2000ffff) }
     case TPM_CAP.HANDLES:
       return { capability, handles: readList(reader, () => reader.u32()) }
     case TPM_CAP.PCRS:
@@ -140,6 +146,14 @@ export async function readProperties(tpm: Executor, first: number, count = 1): P
   const { capabilityData } = await tpm.execute(GetCapability(request))
   if (capabilityData.capability !== TPM_CAP.TPM_PROPERTIES) throw wrongCapability(capabilityData.capability)
   return new Map([...capabilityData.properties].filter(([property]) => property < first + count))
+}
+
+/** Whether the TPM has this command; optional ones, such as PolicyAuthorizeNV, some chips lack. */
+export async function hasCommand(tpm: Executor, name: TpmCommandName): Promise<boolean> {
+  const request = { capability: TPM_CAP.COMMANDS, property: TPM_CC[name], propertyCount: 1 }
+  const { capabilityData } = await tpm.execute(GetCapability(request))
+  if (capabilityData.capability !== TPM_CAP.COMMANDS) throw wrongCapability(capabilityData.capability)
+  return capabilityData.commandCodes[0] === TPM_CC[name]
 }
 
 function wrongCapability(capability: number): TpmError {

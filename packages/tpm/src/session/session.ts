@@ -157,12 +157,11 @@ export class Session implements Entity, AsyncDisposable {
     const iv = stream.subarray(AES_KEY_BITS / 8)
     const end = 2 + ((parameters[0] << 8) | parameters[1])
     const cipher = (use.encrypting ? createCipheriv : createDecipheriv)(`aes-${AES_KEY_BITS}-cfb`, key, iv)
-    return concat(
-      parameters.subarray(0, 2),
-      cipher.update(parameters.subarray(2, end)),
-      cipher.final(),
-      parameters.subarray(end),
-    )
+    const crypted = cipher.update(parameters.subarray(2, end))
+    const whole = concat(parameters.subarray(0, 2), crypted, cipher.final(), parameters.subarray(end))
+    // What was decrypted may be a secret, whose only copy is the caller's to wipe.
+    crypted.fill(0)
+    return whole
   }
 
   async flush(): Promise<void> {

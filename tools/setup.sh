@@ -5,6 +5,7 @@
 #   sh tools/setup.sh command     those, and the bundled command in dist/, with what a C compiler adds to it if there is one
 #   sh tools/setup.sh dirty-pages what a C compiler adds to it
 #   sh tools/setup.sh tpm         the software TPM
+#   sh tools/setup.sh runtime PACKAGE…   the Debian packages that a language runtime is built with
 #   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, a C compiler
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
@@ -168,9 +169,13 @@ case ${1-} in
   command) command_ ;;
   tpm) tpm ;;
   dirty-pages) dirty_pages ;;
+  runtime)
+    shift
+    debian 'building the runtime needs packages that are missing' "$@"
+    ;;
   tests) tests ;;
   *)
-    say 'usage: sh tools/setup.sh packages|command|dirty-pages|tpm|tests'
+    say 'usage: sh tools/setup.sh packages|command|dirty-pages|tpm|runtime|tests'
     exit 2
     ;;
 esac

@@ -5,6 +5,7 @@ import { acting } from './acting.ts'
 import { EXIT_USAGE } from './exit.ts'
 import { watchOutput } from './print/streams.ts'
 import { addAuthority } from './program-authority.ts'
+import { addRuntime } from './program-runtime.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
 
@@ -79,8 +80,10 @@ export function createProgram(version: string): Command {
     .exitOverride()
     .showHelpAfterError('(see: reprise --help)')
   addRun(program)
+  addResume(program)
   addReaders(program)
   addMachine(program)
+  addRuntime(program, jobs)
   addAuthority(program)
   return program
 }
@@ -99,7 +102,7 @@ function addRun(program: Command): void {
     .usage('[options] PROGRAM [ARGS...]')
     .argument(
       '<program>',
-      'a .wasm command module; python, ruby, php, qjs or sqlite and what follows; or a computation.yaml',
+      'a .wasm command module; python, ruby, php, qjs, sqlite or an installed runtime and what follows; or a computation.yaml',
     )
     .argument('[args...]', 'arguments of the program')
     .passThroughOptions()
@@ -117,6 +120,7 @@ function addRun(program: Command): void {
     .option('--seed <n|random>', 'seed of everything random (default: 0)')
     .option('--time <iso|now>', 'the time at which the program believes to start (default: 2000-01-01T00:00:00Z)')
     .option('--checkpoint <policy>', 'every=FUEL, outputs or none (default: about one a second)')
+    .option('--runtime <name>', 'an installed runtime by name or the beginning of its id, or stock (default: the best)')
     .option('--cold', 'begin at the very beginning of the program: no warm start of Python')
     .option('--memory <size>', 'the most memory the program may have (default: 2GiB)')
     .addOption(
@@ -144,7 +148,9 @@ function addRun(program: Command): void {
     .option('--no-write-back', 'leave the outputs out of the working folder')
     .addOption(json())
     .action(acting('run', () => import('./commands/run.ts')))
+}
 
+function addResume(program: Command): void {
   program
     .command('resume')
     .description('go on with a run after a crash or on another host, from its newest signed snapshot')

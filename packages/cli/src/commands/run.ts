@@ -61,6 +61,8 @@ export async function action(options: object, command: readonly string[]): Promi
         }),
     },
   )
+  const { runtime } = definition
+  if (runtime?.id !== undefined) advise(`with ${runtime.title}, runtime ${runtime.id.slice(0, 12)}`)
   for (const line of definition.advice) advise(line)
   const progress = runProgress()
   const onTrouble = (message: string): void => {

@@ -20,7 +20,8 @@ import { RunnerError } from '../error.ts'
 import { settingsOfFlags, type Flags } from './flags.ts'
 import { isTaken, placeFolder, placeInputs, type PlacedFile, type Placement } from './inputs.ts'
 import { shellWord } from './paths.ts'
-import { detectProgram, stemOf } from './program.ts'
+import { chooseRuntime, runtimeWords, STOCK, type ChosenRuntime, type NamedFile } from './chosen.ts'
+import { detectProgram, OTHER_NAMES, stemOf } from './program.ts'
 import {
   DEFAULT_CLOCK,
   DEFAULT_GRID_FUEL,
@@ -29,7 +30,8 @@ import {
   type Draws,
   type Settings,
 } from './settings.ts'
-import { startProgram, type NamedFile, type Start, type Started } from './start.ts'
+import { startProgram, type Start, type Started } from './start.ts'
+import { stockNamed } from './runtime-files.ts'
 import { readStdin } from './stdin.ts'
 import { warmStartOf, type WarmContext } from './warm.ts'
 import { readYaml } from './yaml.ts'
@@ -68,6 +70,8 @@ export interface Definition {
      */
     readonly files: ReadonlyMap<string, string>
   }
+  /** What it is run with; undefined for a module of the user's. */
+  readonly runtime: Pick<ChosenRuntime, 'name' | 'title' | 'id'> | undefined
   /** SHA-256 of all that came from the user; what an earlier run has written among them makes this run follow it. */
   readonly inputs: readonly string[]
   /** One-line notes for the user. */
@@ -80,14 +84,14 @@ export interface Definition {
  * @throws RunnerError of kind `usage` or `input` naming what, where and what to do; `DISK_FULL`, `WRITE`, `RUNTIME_MISSING`.
  */
 export async function defineCommand(request: DefinitionRequest, context: DefinitionContext): Promise<Definition> {
-  const [word, ...args] = request.command
+  const [word, ...args] = commandOf(request)
   if (word === undefined) {
     throw new RunnerError('USAGE', {
       message: 'no program given',
       hint: 'reprise run PROGRAM [ARGS…], for example: reprise run python analysis.py',
     })
   }
-  const program = await detectProgram(word, args, context.folder)
+  const program = await programOf(word, args, { ...context, wanted: request.flags?.runtime })
   if (program.kind !== 'yaml') {
     const settings = await settingsOfFlags(request.flags ?? {}, context.folder, context)
     return define(
@@ -125,7 +129,8 @@ export async function defineYaml(
 ): Promise<Definition> {
   const yaml = await readYaml(resolve(context.folder, path), path, context)
   const flags = await settingsOfFlags(request.flags ?? {}, context.folder, context)
-  const program = await detectProgram(yaml.program, yaml.arguments, yaml.folder)
+  const place = { home: context.home, folder: yaml.folder, wanted: request.flags?.runtime }
+  const program = await programOf(yaml.program, yaml.arguments, place)
   if (program.kind === 'yaml')
     throw new RunnerError('DEFINITION', {
       message: `${path}: its program is a yaml file`,
@@ -147,10 +152,41 @@ export async function defineYaml(
   return { ...definition, program: { ...definition.program, stem: stemOf(path) } }
 }
 
+/** With `--runtime` its name may be left out before a script, or be what the native program is called. */
+function commandOf({ command, flags }: DefinitionRequest): readonly string[] {
+  const [word] = command
+  const wanted = flags?.runtime
+  if (wanted === undefined || wanted === STOCK || word === undefined || /\.ya?ml$/.test(word)) return command
+  const isNamed = stockNamed(word) !== undefined || Object.hasOwn(OTHER_NAMES, word) || word === wanted
+  return [wanted, ...(isNamed ? command.slice(1) : command)]
+}
+
+interface ProgramPlace {
+  readonly home: string
+  readonly folder: string
+  /** As `--runtime`. */
+  readonly wanted: string | undefined
+}
+
+async function programOf(
+  word: string,
+  args: readonly string[],
+  { home, folder, wanted }: ProgramPlace,
+): Promise<Start['program'] | { readonly kind: 'yaml'; readonly path: string }> {
+  if (word === wanted) return { kind: 'runtime', runtime: await chooseRuntime(home, word, wanted) }
+  const program = await detectProgram(word, args, { folder, runtimes: await runtimeWords(home) })
+  if (program.kind === 'runtime') return { kind: 'runtime', runtime: await chooseRuntime(home, program.name, wanted) }
+  if (wanted === undefined || program.kind === 'yaml') return program
+  throw new RunnerError('USAGE', {
+    message: `--runtime ${wanted} is for a language runtime, and ${word} is a program of its own`,
+    hint: 'leave --runtime out',
+  })
+}
+
 /** `reprise run` and the flags but `--input`, to show a command that can be typed. */
 function typed(flags: Flags = {}): string[] {
-  const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold, hostRules } = flags
-  const valued = { checkpoint, compare, env, floats, 'host-rules': hostRules, memory, seed, stdin, time }
+  const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold, hostRules, runtime } = flags
+  const valued = { checkpoint, compare, env, floats, 'host-rules': hostRules, memory, runtime, seed, stdin, time }
   const words = Object.entries(valued).flatMap(([flag, value]) =>
     [value ?? []].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
   )
@@ -196,7 +232,9 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     ...(settings.host !== undefined && { host: settings.host }),
   }
   refuseUndecodable(cold)
-  const start = settings.start === 'cold' ? undefined : await warmStartOf(cold, usual, context)
+  const runtime = plan.program.kind === 'runtime' ? plan.program.runtime : undefined
+  const start =
+    settings.start === 'cold' || runtime === undefined ? undefined : await warmStartOf(cold, runtime, usual, context)
   const computation = start === undefined ? cold : { ...cold, start }
   const own = plan.program.kind === 'module' ? [program] : []
   return {
@@ -208,6 +246,7 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     computation,
     inputs: [...new Set([...own, stdinRef, ...mounts.flatMap(filesOf)].map(({ sha256 }) => sha256))],
     program: { label: started.label, stem: started.stem },
+    runtime: runtime && { name: runtime.name, title: runtime.title, id: runtime.id },
     workingFolder: {
       files: new Map(settings.inputs ? [] : filesOf(mounts[0]).map(({ path, sha256 }) => [path, sha256])),
       path: folder,

@@ -38,6 +38,8 @@ export interface Flags {
   readonly compare?: readonly string[]
   /** `--host-rules FILE` */
   readonly hostRules?: string
+  /** `--runtime NAME|ID|stock` */
+  readonly runtime?: string
   /** `--cold` */
   readonly cold?: boolean
 }

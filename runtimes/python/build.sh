@@ -166,7 +166,10 @@ python() {
   is_done configured || configure_python
   step 'compiling CPython'
   cd "$WORK/python"
-  make -j "$JOBS" python.wasm
+  # A stack of 8 MiB instead of 512 KiB, as later versions have it: deep recursion ends in Python's own exception.
+  make -j "$JOBS" LDFLAGS_NODIST='-z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=20971520' python.wasm
+  # What sysconfig tells.
+  make pybuilddir.txt
 }
 
 # install_library: what the guest reads, without what cannot work there
@@ -229,4 +232,4 @@ if with sqlite; then is_done sqlite || (sqlite); fi
 install_licences
 install_sdk
 step 'putting the module in its place'
-llvm-strip-19 --strip-all -o "$OUT/runtime.wasm" "$WORK/python/python.wasm"
+llvm-strip-19 --strip-debug -o "$OUT/runtime.wasm" "$WORK/python/python.wasm"

@@ -116,6 +116,11 @@ function addRun(program: Command): void {
     .addOption(
       new Option('--env <name=value>', 'an environment variable for the program; may be given again').argParser(list),
     )
+    .addOption(
+      new Option('--package <wheel|folder>', 'a pure Python package, besides the inputs; may be given again').argParser(
+        list,
+      ),
+    )
     .option('--stdin <file>', 'standard input of the program, - for that of this command (default: empty)')
     .option('--seed <n|random>', 'seed of everything random (default: 0)')
     .option('--time <iso|now>', 'the time at which the program believes to start (default: 2000-01-01T00:00:00Z)')

@@ -20,6 +20,7 @@ const KINDS = {
   BLOB_MISSING: 'unknown', // the store does not have it
   BLOB_CORRUPT: 'unknown', // the store has other bytes under that digest
   RUNTIME_MISSING: 'failure', // the package with the language runtimes is not installed, or is another version
+  PACKAGE: 'input', // a Python package that cannot be added
   RECIPE: 'input', // a recipe of a runtime, or its lock, with a mistake
   RUNTIME_UNKNOWN: 'usage', // no runtime or recipe of that name
   RUNTIME_BUSY: 'input', // another process builds it

@@ -21,6 +21,7 @@ import { settingsOfFlags, type Flags } from './flags.ts'
 import { isTaken, placeFolder, placeInputs, type PlacedFile, type Placement } from './inputs.ts'
 import { shellWord } from './paths.ts'
 import { chooseRuntime, runtimeWords, STOCK, type ChosenRuntime, type NamedFile } from './chosen.ts'
+import { placePackages, type Packages } from './packages.ts'
 import { detectProgram, OTHER_NAMES, stemOf } from './program.ts'
 import {
   DEFAULT_CLOCK,
@@ -100,6 +101,7 @@ export async function defineCommand(request: DefinitionRequest, context: Definit
         args,
         before: typed(request.flags),
         folder: context.folder,
+        packages: packagePaths(request, context),
         program,
         recordPath: request.recordPath,
         settings,
@@ -143,6 +145,7 @@ export async function defineYaml(
       args: yaml.arguments,
       before: typed(request.flags),
       folder: yaml.folder,
+      packages: packagePaths(request, context),
       program,
       recordPath: request.recordPath,
       settings,
@@ -150,6 +153,10 @@ export async function defineYaml(
     context,
   )
   return { ...definition, program: { ...definition.program, stem: stemOf(path) } }
+}
+
+function packagePaths({ flags }: Pick<DefinitionRequest, 'flags'>, { folder }: DefinitionContext): readonly string[] {
+  return (flags?.package ?? []).map((path) => resolve(folder, path))
 }
 
 /** With `--runtime` its name may be left out before a script, or be what the native program is called. */
@@ -186,7 +193,8 @@ async function programOf(
 /** `reprise run` and the flags but `--input`, to show a command that can be typed. */
 function typed(flags: Flags = {}): string[] {
   const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold, hostRules, runtime } = flags
-  const valued = { checkpoint, compare, env, floats, 'host-rules': hostRules, memory, runtime, seed, stdin, time }
+  const more = { 'host-rules': hostRules, package: flags.package, runtime }
+  const valued = { checkpoint, compare, env, floats, memory, seed, stdin, time, ...more }
   const words = Object.entries(valued).flatMap(([flag, value]) =>
     [value ?? []].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
   )
@@ -196,6 +204,8 @@ function typed(flags: Flags = {}): string[] {
 interface Plan extends Start {
   readonly settings: Settings
   readonly recordPath: string | undefined
+  /** Of `--package`, absolute. */
+  readonly packages: readonly string[]
   /** What can be typed before and after an `--input` flag. */
   readonly before: readonly string[]
   readonly after: readonly string[]
@@ -211,15 +221,17 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
   const stdin = await readStdin(settings.stdin, context.stdin)
   const program = await storeNamed(context.store, started.module)
   const [stdinRef] = await context.store.putAll([stdin])
+  const packages = await packagesOf(plan, placement, context)
   const mounts: ComputationMount[] = []
   for (const mount of mountsOf(placement, started)) mounts.push(await storeMount(context.store, mount))
+  if (packages !== undefined) mounts.push(packages.mount)
 
   const usual = { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', ...started.environment }
   const cold: Computation = {
     arguments: started.argv,
     checkpoints: settings.checkpoints ?? gridPolicy(DEFAULT_GRID_FUEL),
     clock: settings.clock ?? DEFAULT_CLOCK,
-    environment: { ...usual, ...settings.environment },
+    environment: { ...usual, ...packages?.environment, ...settings.environment },
     floats: settings.floats ?? 'canonical',
     limits: { memoryPages: settings.memoryPages ?? DEFAULT_MEMORY_PAGES, stackSlots: STACK_LIMIT_SLOTS_DEFAULT },
     mounts,
@@ -252,6 +264,20 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
       path: folder,
     },
   }
+}
+
+async function packagesOf(
+  { packages, program, settings }: Plan,
+  placement: Placement,
+  { store }: DefinitionContext,
+): Promise<Packages | undefined> {
+  if (packages.length === 0) return undefined
+  if (program.kind === 'runtime' && program.runtime.argv[0] === 'python')
+    return await placePackages(packages, { store, placement, environment: settings.environment })
+  throw new RunnerError('USAGE', {
+    message: '--package adds Python packages, and what is run is no Python',
+    hint: 'reprise run --package FILE.whl python SCRIPT',
+  })
 }
 
 /** Limits that no single input knows of, such as the number of mounts, are those of the decoder that every reader uses. */

@@ -40,6 +40,8 @@ export interface Flags {
   readonly hostRules?: string
   /** `--runtime NAME|ID|stock` */
   readonly runtime?: string
+  /** `--package FILE|FOLDER` */
+  readonly package?: readonly string[]
   /** `--cold` */
   readonly cold?: boolean
 }

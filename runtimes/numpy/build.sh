@@ -101,7 +101,7 @@ link() {
   # shellcheck disable=SC2086
   clang-19 --target=wasm32-wasi $(cat "$BASE/sdk/compile-flags") $defines -I"$BASE/sdk/include/python$python" -c "$PATCHES/main.c" -o "$WORK/main.o"
   # shellcheck disable=SC2046
-  clang-19 --target=wasm32-wasi -O2 -z stack-size=1048576 -Wl,--stack-first -Wl,--initial-memory=20971520 -o "$WORK/python.wasm" \
+  clang-19 --target=wasm32-wasi -O2 -z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=33554432 -o "$WORK/python.wasm" \
     "$WORK/main.o" $(cd "$tree" && sources | sed "s|/|_|g; s|c\$|o|; s|^|$objects/|" | LC_ALL=C sort) -L"$BASE/sdk/lib" $(cat "$BASE/sdk/lib/link-flags")
 }
 
@@ -134,4 +134,4 @@ is_done generated || generate
 (link)
 (install_library)
 step 'putting the module in its place'
-llvm-strip-19 --strip-all -o "$OUT/runtime.wasm" "$WORK/python.wasm"
+llvm-strip-19 --strip-debug -o "$OUT/runtime.wasm" "$WORK/python.wasm"

@@ -56,7 +56,16 @@ function isWarm(computation: Computation, kind: WarmKind, usual: Variables): boo
     if (kind.variablesAtStart.test(name) && environment[name] !== usual[name]) return false
   }
   const [folder] = mounts
-  return folder.source.kind === 'files' && folder.source.files.every(({ path }) => !kind.readAtStart.includes(path))
+  if (folder.source.kind !== 'files') return false
+  return folder.source.files.every(
+    ({ path }) => !kind.readAtStart.includes(path) && !kind.modulesAtStart.has(moduleOf(path)),
+  )
+}
+
+/** The name by which Python would import a file from its own folder, or a package from the one around that. */
+function moduleOf(path: string): string {
+  const parts = path.replace(/\.py$/, '').split('/')
+  return (parts.at(-1) === '__init__' ? parts.at(-2) : parts.at(-1)) ?? ''
 }
 
 function warmUpOf(

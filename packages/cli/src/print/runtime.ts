@@ -23,7 +23,7 @@ export async function lockOf({ manifest }: InstalledRuntime): Promise<LockCompar
 }
 
 export function lockLines(lock: LockComparison): readonly string[] {
-  if (lock.kind === 'as-locked') return ['as its lock says: the same bytes as everywhere else']
+  if (lock.kind === 'as-locked') return ['as its lock says']
   if (lock.kind === 'not-comparable') return [`not compared with the lock: ${lock.why}`]
   return [
     'NOT AS ITS LOCK SAYS: runs with it have other states than runs with the build that the lock names',

@@ -1,6 +1,7 @@
 /** The groups of figures, and how they are run. */
 
 import { enrol } from './groups/enrol.ts'
+import { numpy } from './groups/numpy.ts'
 import { python } from './groups/python.ts'
 import { resume } from './groups/resume.ts'
 import { rewrite } from './groups/rewrite.ts'
@@ -12,7 +13,7 @@ import { wasm } from './groups/wasm.ts'
 import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [enrol, python, resume, rewrite, sign, stall, start, verify, wasm]
+export const groups: readonly Group[] = [enrol, numpy, python, resume, rewrite, sign, stall, start, verify, wasm]
 
 export interface BenchOptions extends BenchSettings {
   /** All groups when empty. */

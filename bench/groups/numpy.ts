@@ -33,7 +33,8 @@ type Side = 'subject' | keyof typeof SIDES
 
 export const numpy: Group = {
   name: 'numpy',
-  about: 'arrays in the NumPy that was built, hashed and signed, to native NumPy with the reference BLAS and with OpenBLAS',
+  about:
+    'arrays in the NumPy that was built, hashed and signed, to native NumPy with the reference BLAS and with OpenBLAS',
   async measure(bench) {
     const { runtimes } = await listRuntimes(repriseHome())
     const runtime = runtimes.find(({ manifest }) => manifest.name === 'numpy')
@@ -70,7 +71,12 @@ async function measureStart(bench: Bench, home: TemporaryHome): Promise<void> {
     const words = ['run', '-o', `start-${count++}.reprise`, '--runtime', 'numpy', 'python', 'start.py']
     return (await timeCommand([REPRISE, ...words], { cwd: home.folder, env: home.environment })).wallS
   }
-  await bench.figure({ name: 'start.wallS', unit: 's', subject, summary: { key: 'start.numpy.warm.wallS', of: 'value' } })
+  await bench.figure({
+    name: 'start.wallS',
+    unit: 's',
+    subject,
+    summary: { key: 'start.numpy.warm.wallS', of: 'value' },
+  })
 }
 
 /** Each once that does not count: it fills caches; then in turn, and who goes first alternates. */
@@ -105,6 +111,11 @@ function report(bench: Bench, taken: Readonly<Record<Side, readonly Mark[][]>>):
       const summary = { key: `numpy.${side}.${name}.ratio`, of: 'ratio' } as const
       bench.add({ name: `${side}.${name}`, unit: 's', samples, baselines, summary })
     }
+    const sums = (runs: readonly Mark[][]): number[] =>
+      runs.map((marks) => BENCHMARKS.reduce((sum, _, i) => sum + roundOf(marks, i), 0))
+    const [samples, baselines] = [sums(taken.subject), sums(taken[side])]
+    const summary = { key: `numpy.${side}.ratio`, of: 'ratio' } as const
+    bench.add({ name: side, unit: 's', samples, baselines, summary })
   }
 }
 

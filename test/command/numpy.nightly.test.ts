@@ -41,7 +41,11 @@ async function killed(folder: string): Promise<string> {
     const run = (await runsIn(room.home)).find((name) => !before.has(name))
     const seen = run === undefined ? undefined : await peek(room.home, run)
     if (child.exitCode !== null) throw new Error(`it ended before it could be killed: ${(await ended).stderr}`)
-    if (run !== undefined && seen !== undefined && seen.snapshots.filter(({ seq }) => seq <= seen.signedSeq).length >= 2) {
+    if (
+      run !== undefined &&
+      seen !== undefined &&
+      seen.snapshots.filter(({ seq }) => seq <= seen.signedSeq).length >= 2
+    ) {
       child.kill('SIGKILL')
       await ended
       return run

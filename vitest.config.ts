@@ -24,7 +24,8 @@ export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts', 'bench/**/*.test.ts'],
     exclude,
-    pool: 'threads',
+    // Processes, not threads: a machine sets V8's flags for its process, which code of another test would not survive.
+    pool: 'forks',
     sequence: { sequencer: LongestFirst },
     isolate: false,
     // Tests of whole commands wait more than they compute: with a worker for each core one would be idle.

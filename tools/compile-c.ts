@@ -18,7 +18,8 @@ import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { threadId } from 'node:worker_threads'
-import { WASI } from 'node:wasi'
+
+const RUNNER = join(import.meta.dirname, 'unstable-wasi.ts')
 
 const LANGUAGES = join(import.meta.dirname, '..', 'node_modules', '@runno', 'sandbox', 'dist', 'langs')
 
@@ -55,7 +56,8 @@ function withTool(tool: string, args: readonly string[], output: string, files: 
   try {
     execFileSync('tar', ['-xzf', languageFile('clang-fs.tar.gz'), '-C', root])
     for (const [path, bytes] of files) writeFileSync(join(root, path), bytes)
-    run(`${tool}.wasm`, [tool, ...args], root)
+    // In a process of its own: V8 does not bear that somebody else's flags change while it optimises these large modules.
+    execFileSync(process.execPath, ['--no-warnings', RUNNER, languageFile(`${tool}.wasm`), root, tool, ...args])
     return readFileSync(join(root, output))
   } finally {
     rmSync(root, { recursive: true, force: true })
@@ -126,55 +128,6 @@ export function keepFile(name: string, bytes: Uint8Array): string {
   writeFileSync(own, bytes)
   renameSync(own, path)
   return path
-}
-
-function run(tool: string, args: string[], root: string): void {
-  const { imports, start } = unstableWasi(args, root)
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(languageFile(tool))), imports)
-  const code = start(instance)
-  if (code !== 0) throw new Error(`${args[0]} ended with ${code}`)
-}
-
-/**
- * node:wasi for modules of the older `wasi_unstable`: other numbers in fd_seek, smaller file attributes.
- *
- * Source: wasi_unstable.witx and wasi_snapshot_preview1.witx, `whence` and `filestat`.
- */
-export function unstableWasi(
-  args: string[],
-  root: string,
-): { imports: Record<string, WebAssembly.ModuleImports>; start: (instance: WebAssembly.Instance) => number } {
-  // uvwasi answers EINVAL to environ_get when there are no variables.
-  const wasi = new WASI({ version: 'unstable', args, env: { LANG: 'C' }, preopens: { '/': root }, returnOnExit: true })
-  let memory = new WebAssembly.Memory({ initial: 0 })
-  const host = wasi.wasiImport as Record<string, (...values: unknown[]) => number>
-  const smallAttributes =
-    (name: string) =>
-    (...values: unknown[]): number => {
-      const at = (values.at(-1) as number) >>> 0
-      const after = new Uint8Array(memory.buffer).slice(at + 56, at + 64)
-      const result = host[name](...values)
-      const bytes = new Uint8Array(memory.buffer)
-      const view = new DataView(memory.buffer)
-      if (result === 0) {
-        view.setUint32(at + 20, Number(view.getBigUint64(at + 24, true)), true)
-        bytes.copyWithin(at + 24, at + 32, at + 64)
-      }
-      bytes.set(after, at + 56)
-      return result
-    }
-  const adapted = {
-    ...host,
-    fd_seek: (fd: unknown, offset: unknown, whence: number, result: unknown) =>
-      host['fd_seek'](fd, offset, (whence + 1) % 3, result),
-    fd_filestat_get: smallAttributes('fd_filestat_get'),
-    path_filestat_get: smallAttributes('path_filestat_get'),
-  }
-  const start = (instance: WebAssembly.Instance): number => {
-    memory = instance.exports['memory'] as WebAssembly.Memory
-    return wasi.start(instance)
-  }
-  return { imports: { wasi_unstable: adapted }, start }
 }
 
 if (import.meta.main) {

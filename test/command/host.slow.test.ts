@@ -10,7 +10,7 @@ import { parseEventLog } from '@reprise/core'
 import { connect, PcrExtend, swtpm } from '@reprise/tpm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { killProcess } from '../../packages/host/src/software-home.ts'
-import { peek, runsIn } from './journals.ts'
+import { peek, peekHeld, runsIn } from './journals.ts'
 import { guest, json, Room, type Answer, type RunAnswer } from './room.ts'
 
 const vector = (name: string, file: string): string =>
@@ -275,7 +275,7 @@ describe('a register that changes under a run', () => {
     let run: string | undefined
     for (;;) {
       run ??= (await runsIn(home)).find((name) => !before.has(name))
-      const journal = run === undefined ? undefined : await peek(home, run)
+      const journal = run === undefined ? undefined : await peekHeld(running.child, home, run)
       if ((journal?.snapshots.filter(({ seq }) => seq <= journal.heldSeq).length ?? 0) >= 2) break
       if (running.child.exitCode !== null) throw new Error((await running.ended).stderr)
       await sleep(20)

@@ -1,4 +1,5 @@
 /** What the journals of a home say while commands are at work on them, and after they were killed. */
+import type { ChildProcess } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Checkpoint } from '@reprise/core'
@@ -14,6 +15,16 @@ export async function runsIn(home: string): Promise<string[]> {
 /** What a journal says up to now; undefined before its first line. */
 export async function peek(home: string, run: string): Promise<JournalRun | undefined> {
   return (await readRun(journalOf(home, run)).catch(() => undefined))?.run
+}
+
+/** The same, with the command held meanwhile: on a busy machine a short one would be at its end before that is read. */
+export async function peekHeld(child: ChildProcess, home: string, run: string): Promise<JournalRun | undefined> {
+  child.kill('SIGSTOP')
+  try {
+    return await peek(home, run)
+  } finally {
+    child.kill('SIGCONT')
+  }
 }
 
 /** All that a journal shows. */

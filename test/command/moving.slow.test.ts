@@ -1,7 +1,7 @@
 /** Runs that go on on another host, from their record alone. */
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -9,7 +9,8 @@ import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
-import { readRun, type JournalRun } from '../../packages/runner/src/journal/index.ts'
+import type { JournalRun } from '../../packages/runner/src/journal/index.ts'
+import { journalOf, peek, peekHeld, runsIn } from './journals.ts'
 import { guest, json, namesIn, Room, type Answer, type RunAnswer, type Running } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
@@ -39,13 +40,6 @@ beforeAll(async () => {
 })
 afterAll(() => room[Symbol.asyncDispose]())
 
-const journalIn = (home: string, run: string): string => join(home, 'runs', run, 'journal')
-async function runsIn(home: string): Promise<string[]> {
-  return await readdir(join(home, 'runs')).catch(() => [])
-}
-async function peek(home: string, run: string): Promise<JournalRun | undefined> {
-  return (await readRun(journalIn(home, run)).catch(() => undefined))?.run
-}
 const signedSnapshots = (run: JournalRun | undefined): number =>
   run?.snapshots.filter(({ seq }) => seq <= run.signedSeq).length ?? 0
 
@@ -61,7 +55,7 @@ async function killAfter(
     found.attempts.length >= attempts &&
     found.snapshots.filter(({ seq }) => seq >= found.attempts[attempts - 1].firstSeq && seq <= found.signedSeq)
       .length >= count
-  while (!isThere(await peek(home, run)) && child.exitCode === null) await sleep(10)
+  while (!isThere(await peekHeld(child, home, run)) && child.exitCode === null) await sleep(10)
   child.kill('SIGKILL')
   return await ended
 }
@@ -175,10 +169,10 @@ describe('a run that was killed goes on from its record alone', () => {
 
   test('on the host that has its journal still, which is not written over', async () => {
     const { home, run, record } = await killed('same')
-    const before = await readFile(journalIn(home, run))
+    const before = await readFile(journalOf(home, run))
     const finished = await resume(record, home)
     await expectWhole(finished)
-    expect((await readFile(journalIn(home, run))).subarray(0, before.length).equals(before)).toBe(true)
+    expect((await readFile(journalOf(home, run))).subarray(0, before.length).equals(before)).toBe(true)
     expect((await verify(finished.record)).attestationKeys).toHaveLength(1)
   })
 
@@ -318,10 +312,10 @@ describe('a record is not gone on with', () => {
     await killAfter(b, run, onB, { attempts: 2, count: 1 })
     const finished = await resume(record, c)
     await expectWhole(finished)
-    const before = await readFile(journalIn(c, run))
+    const before = await readFile(journalOf(c, run))
     const forked = await resume(await exported(b, run, 'resume'), c)
     expect(forked).toMatchObject({ code: 2, stdout: expect.stringMatching(/FORKED.*gone on with twice/) as string })
-    expect((await readFile(journalIn(c, run))).equals(before)).toBe(true)
+    expect((await readFile(journalOf(c, run))).equals(before)).toBe(true)
     const other = await resume(await exported(b, run, 'resume'), b)
     await expectWhole(other)
     const compared = await room.reprise(['diff', finished.record, other.record], { cwd: await room.newFolder() })
@@ -347,10 +341,10 @@ test.runIf(NIGHTLY)('a journal is laid whole or not at all, whenever the process
     await sleep(i * 4)
     running.child.kill('SIGKILL')
     await running.ended
-    const there = await readRun(journalIn(home, run)).catch(() => undefined)
+    const there = await peek(home, run)
     if (there !== undefined) {
       laid += 1
-      expect(signedSnapshots(there.run)).toBeGreaterThan(0)
+      expect(signedSnapshots(there)).toBeGreaterThan(0)
     }
     if (i % 4 === 3) await expectWhole(there === undefined ? await resume(record, home) : await resume(run, home))
     await rm(home, { recursive: true, force: true, maxRetries: 5 }).catch(() => undefined)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { killProcess, processesOf } from '../../packages/host/src/software-home.ts'
-import { peek, runsIn } from './journals.ts'
+import { peekHeld, runsIn } from './journals.ts'
 import { guest, json, Room, type Answer, type Running } from './room.ts'
 
 /** Snapshots and checkpoints several times a second. */
@@ -34,7 +34,7 @@ async function start(): Promise<Started> {
   for (;;) {
     if (running.child.exitCode !== null) throw new Error((await running.ended).stderr)
     const [run] = await runsIn(home)
-    const read = run === undefined ? undefined : await peek(home, run)
+    const read = run === undefined ? undefined : await peekHeld(running.child, home, run)
     if (read?.snapshots.some(({ seq }) => seq <= read.signedSeq)) return { home, folder, run: read.run, running }
     await sleep(20)
   }

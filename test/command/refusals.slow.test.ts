@@ -3,6 +3,7 @@ import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { deflateRawSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runsIn } from './journals.ts'
 import { type Answer, guest, json, namesIn, Room, type StartOptions } from './room.ts'
 
 const NOBODY = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
@@ -40,12 +41,15 @@ async function expectRefusal(
   more: Partial<StartOptions> = {},
 ): Promise<void> {
   const before = await namesIn(folder)
+  const { home = room.home } = more
+  const runs = await runsIn(home)
   const answer = await room.reprise(words, { cwd: folder, ...more })
   expect({ words, ...answer }).toMatchObject({ words, code: expected.code })
   const said = answer.stdout + answer.stderr
   for (const text of expected.says) expect(said).toMatch(text)
   expectNoTrace(answer)
   expect(await namesIn(folder)).toEqual(before)
+  if (words[0] === 'run') expect({ words, runs: await runsIn(home) }).toEqual({ words, runs })
 }
 
 function expectNoTrace({ stdout, stderr }: Answer): void {

@@ -6,7 +6,7 @@ import { decodeManifestBytes } from '../../packages/core/src/index.ts'
 import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
 import type { JournalRun } from '../../packages/runner/src/journal/index.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { journalOf as journalPath, peek as peekIn, randomFrom, runsIn, SEED } from './journals.ts'
+import { journalOf as journalPath, peek as peekIn, peekHeld, randomFrom, runsIn, SEED } from './journals.ts'
 import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
@@ -105,7 +105,8 @@ async function cut(
   delayMs = 300,
 ): Promise<Answer> {
   const before = signedSnapshots(await peek(run))
-  while (signedSnapshots(await peek(run)) < before + count && child.exitCode === null) await sleep(20)
+  while (signedSnapshots(await peekHeld(child, room.home, run)) < before + count && child.exitCode === null)
+    await sleep(20)
   await sleep(random() * delayMs)
   child.kill(signal)
   return await ended

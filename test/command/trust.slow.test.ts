@@ -46,6 +46,9 @@ describe('verify', () => {
   test('warns first of a host that nobody vouches for whom the reader trusts', async () => {
     const answer = await verify(enrolled)
     expect([answer.code, answer.stdout.split('\n')[0]]).toEqual([0, expect.stringContaining('SELF_ENROLLED')])
+    expect(answer.stdout).toContain('enrolled at an authority that is not trusted here')
+    expect(answer.stdout).toMatch(/certificate of CN=Lab root \(key identifier [0-9a-f]{40}\)/)
+    expect(answer.stdout).not.toContain('self-enrolled')
     expect(await verify(enrolled, '--require-enrolment')).toMatchObject({ code: 3 })
   })
 

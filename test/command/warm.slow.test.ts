@@ -7,9 +7,9 @@ import {
   encodeWarmEntry,
   keptStack,
   readWarmEntry,
-  unpackPages,
   warmEntry,
   warmStack,
+  type MadeEntry,
   type WarmEntry,
 } from '../../packages/runner/src/machine/warm/entry.ts'
 import { json, Room, type RunAnswer } from './room.ts'
@@ -177,7 +177,7 @@ describe('a warm start in the cache', () => {
     const honest = await readWarmEntry(await entryPath(room.home))
     if (honest === undefined) throw new Error('the honest entry is whole')
     const name = (await readdir(join(room.home, 'cache', 'warm')))[0]
-    await writeFile(join(home, 'cache', 'warm', name), encodeWarmEntry(forged(honest)))
+    await writeFile(join(home, 'cache', 'warm', name), encodeWarmEntry(await forged(honest)))
     const lie = json<RunAnswer>(await room.reprise(run('forged'), { cwd: folder, home }))
     expect(lie.computation).not.toBe(first.computation)
     const verified = json(await room.reprise(['verify', '--json', 'forged.reprise'], { cwd: folder }))
@@ -197,9 +197,9 @@ describe('a warm start in the cache', () => {
 })
 
 /** Another memory, and all digests as they belong to it. */
-function forged(entry: WarmEntry): WarmEntry {
+async function forged(entry: WarmEntry): Promise<MadeEntry> {
   const memory = new Uint8Array(entry.head.memoryBytes)
-  unpackPages(entry, memory)
+  await entry.unpack(memory)
   const text = Buffer.from(memory.buffer).indexOf('Return the')
   expect(text).toBeGreaterThan(0)
   memory[text] ^= 1

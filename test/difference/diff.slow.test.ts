@@ -1,6 +1,8 @@
 /** `reprise diff` down to the step, as a user runs it. */
+import { readFileSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesSource, CHECKPOINTS_ENTRY, openRecord, utf8 } from '@reprise/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guest, json, Room } from '../command/room.ts'
@@ -210,10 +212,17 @@ describe('a repetition that diverges', () => {
 
 test('a search that is interrupted ends with the code for that, at once and without half an answer', async () => {
   const folder = await room.newFolder({ 'guest.wasm': await guest() })
-  await run(folder, 'a.reprise', ['--seed', '1', 'guest.wasm', 'spin', '1000', 'random'])
-  await run(folder, 'b.reprise', ['--seed', '2', 'guest.wasm', 'spin', '1000', 'random'])
+  await run(folder, 'a.reprise', ['--seed', '1', 'guest.wasm', 'spin', '5000', 'random'])
+  await run(folder, 'b.reprise', ['--seed', '2', 'guest.wasm', 'spin', '5000', 'random'])
   const { child, ended } = room.start(['diff', 'a.reprise', 'b.reprise'], { cwd: folder })
-  child.stderr?.once('data', () => setTimeout(() => child.kill('SIGINT'), 100))
-  setTimeout(() => child.kill('SIGINT'), 2000)
+  // It begins in a third of that and needs twice as much for the first of its searches.
+  while (cpuS(child.pid) < 1.2) await sleep(10)
+  child.kill('SIGINT')
   expect(await ended).toMatchObject({ code: 130, stdout: '' })
 })
+
+/** Seconds of CPU that a process had, by proc_pid_stat(5): utime and stime, in hundredths. */
+function cpuS(pid: number | undefined): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}

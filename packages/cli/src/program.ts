@@ -69,7 +69,11 @@ const blobs = (): Option =>
     'a folder or http(s) address that has what is neither attached nor in the store, as sha256/<digest>; may be given again',
   ).argParser(list)
 
-export function createProgram(version: string): Command {
+/** Those of {@link addRun}. */
+const RUNNING = new Set<string | undefined>(['demo', 'run', 'resume'])
+
+/** @param wanted - What is asked for: describing all the other commands would take as long as a small program runs. */
+export function createProgram(version: string, wanted?: string): Command {
   const program = new Command('reprise')
     .description(
       'Runs a computation so that anyone can run it again and get the same states bit for bit, signed by the TPM of the host.',
@@ -81,6 +85,7 @@ export function createProgram(version: string): Command {
     .showHelpAfterError('(see: reprise --help)')
   addRun(program)
   addResume(program)
+  if (RUNNING.has(wanted)) return program
   addReaders(program)
   addMachine(program)
   addRuntime(program, jobs)
@@ -319,7 +324,7 @@ function addMachine(program: Command): void {
 
 export async function main(argv: readonly string[], version: string): Promise<void> {
   watchOutput(argv[2] ?? '')
-  const program = createProgram(version)
+  const program = createProgram(version, argv[2])
   try {
     await program.parseAsync([...argv])
   } catch (error) {

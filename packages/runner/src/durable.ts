@@ -6,9 +6,11 @@ import { createHash, randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, copyFile, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { BlobRef } from '@reprise/core'
+import { concat, type BlobRef } from '@reprise/core'
 
 const CHUNK_BYTES = 1 << 20
+/** Of what is written from memory in pieces. */
+const PIECE_BYTES_MIN = 1 << 18
 
 /** A name for a file that is not finished: hidden, so that a folder scan never takes it for an input. */
 export function temporaryName(folder: string): string {
@@ -40,11 +42,29 @@ export async function writeSynced(
 ): Promise<void> {
   const file = await open(path, 'wx', mode)
   try {
-    await file.writeFile(content)
+    await file.writeFile(
+      typeof content === 'string' || content instanceof Uint8Array ? content : inLargePieces(content),
+    )
     await file.sync()
   } finally {
     await file.close()
   }
+}
+
+/** A write for each small piece takes longer than its bytes do. */
+async function* inLargePieces(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let gathered: Uint8Array[] = []
+  let lengthBytes = 0
+  for await (const piece of pieces) {
+    // Who gives pieces may use their bytes again.
+    gathered.push(piece.slice())
+    lengthBytes += piece.length
+    if (lengthBytes < PIECE_BYTES_MIN) continue
+    yield concat(...gathered)
+    gathered = []
+    lengthBytes = 0
+  }
+  if (lengthBytes > 0) yield concat(...gathered)
 }
 
 export async function syncFile(path: string): Promise<void> {

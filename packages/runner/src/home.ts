@@ -31,6 +31,11 @@ export function runnerFolders(home: string): RunnerFolders {
   }
 }
 
+/** Where rewritten modules are kept. */
+export function moduleCache(home: string): string {
+  return join(runnerFolders(home).cache, 'wasm')
+}
+
 /**
  * Makes the folders, for this user alone (0700).
  *

@@ -10,7 +10,15 @@ export {
 } from './collect/index.ts'
 export { type Cause, type CriterionResult, type OutputDifference } from './compare/index.ts'
 export { nodeCrypto } from './crypto.ts'
-export { defineCommand, readHostRules, RUNTIMES, runtimeOf, type Definition, type Flags } from './definition/index.ts'
+export {
+  defineCommand,
+  expectedModule,
+  readHostRules,
+  RUNTIMES,
+  runtimeOf,
+  type Definition,
+  type Flags,
+} from './definition/index.ts'
 export {
   callSentence,
   difference,

@@ -42,12 +42,6 @@ export {
   type Snapshot,
   type Stop as PauseStop,
 } from './machine.ts'
-export {
-  MEMORY_LIMIT_PAGES_DEFAULT,
-  rewrite,
-  REWRITER_VERSION,
-  STACK_LIMIT_SLOTS_DEFAULT,
-  type ModuleFacts,
-  type RewriteOptions,
-} from './passes/rewrite.ts'
+export { rewrite, type ModuleFacts, type RewriteOptions } from './passes/rewrite.ts'
+export { MEMORY_LIMIT_PAGES_DEFAULT, REWRITER_VERSION, STACK_LIMIT_SLOTS_DEFAULT } from './passes/version.ts'
 export type { TrapReason } from './trap.ts'

@@ -46,6 +46,7 @@ export async function action(options: object, command: readonly string[]): Promi
   } = options as RunOptions
   const context = createContext()
   const store = await openStore(context)
+  store.begin()
   let isFirst = false
   const definition = await defineCommand(
     { command, flags, ...(output !== undefined && { recordPath: resolve(output) }) },

@@ -143,20 +143,25 @@ function startAnswer({ start, document }: VerifyResult): object | null {
 
 const COLOURS = { verified: 'green', refuted: 'red', unverifiable: 'yellow' } as const
 
+/** In one write: of many records, all verdicts come from one thread. */
 export function printVerdict(path: string, result: VerifyResult): void {
-  const { stdout } = process
-  const line = (text: string): void => void stdout.write(`${text}\n`)
+  process.stdout.write(`${verdictLines(path, result).join('\n')}\n`)
+}
+
+function verdictLines(path: string, result: VerifyResult): readonly string[] {
+  const lines: string[] = []
+  const line = (text: string): void => void lines.push(text)
   const { evidence, findings, document } = result
-  const word = paint(COLOURS[evidence], evidence, stdout)
+  const word = paint(COLOURS[evidence], evidence, process.stdout)
   if (evidence === 'refuted') {
     const [first, ...others] = findings.filter(({ severity }) => severity === 'refutes')
     line(`${word}   ${first?.code}   ${safe(path)}`)
-    for (const finding of first === undefined ? [] : [first, ...others]) printFinding(finding)
-    return
+    for (const finding of first === undefined ? [] : [first, ...others]) line(findingText(finding))
+    return lines
   }
   const self = findings.some(({ code }) => code === 'SELF_ENROLLED') ? '   SELF_ENROLLED' : ''
   line(`${word}, not repeated${self}   ${safe(path)}   ${result.cumulative === null ? '' : short(result.cumulative)}`)
-  line(`  ${weakestLink(result.tier, result.enrolment)}`)
+  line(`  ${weakestLink(result.tier, enrolmentOf(result))}`)
   for (const host of result.hosts) if (host.enrolment === 'authority') line(`  ${enrolledHost(host)}`)
   line(`  ${count(result.checkpoints, 'checkpoint')}, ${count(result.attestations, 'attestation')}${startedAt(result)}`)
   if (result.signedCheckpoints < result.checkpoints)
@@ -164,12 +169,23 @@ export function printVerdict(path: string, result: VerifyResult): void {
       `  signed: the first ${result.signedCheckpoints} of them; the rest, and any outcome, is only what the file says`,
     )
   for (const words of powerLines(result)) line(`  ${words}`)
-  for (const finding of findings) if (finding.code !== 'SELF_ENROLLED') printFinding(finding)
+  // Who enrolled itself is told already; by whom another one was certified is not.
+  const isEnrolledElsewhere = enrolmentOf(result) !== 'self'
+  for (const finding of findings)
+    if (finding.code !== 'SELF_ENROLLED' || isEnrolledElsewhere) line(findingText(finding))
   if (result.measurer !== 'unmeasured') line(`  measured (${result.measurer}): ${result.measurerWhy}`)
   for (const host of result.attempts) for (const text of hostLines(host)) line(`  ${safe(text)}`)
   if (result.snapshots > 0) line(`  ${segmentsLine(result)}`)
   if (document !== null) line(`  success would be: ${document.computation.success.map(criterion).join('; ')}`)
   line(`  not checked: ${result.notChecked.map(({ what }) => what).join(', ')}`)
+  return lines
+}
+
+/** A host without certificates enrolled itself; another one did not, whether or not the reader trusts who certified it. */
+function enrolmentOf({ enrolment, hosts, document }: VerifyResult): Parameters<typeof weakestLink>[1] {
+  const isCertified = document?.hosts.every(({ certificates }) => certificates.length > 0) === true
+  const isKnown = hosts.every((host) => host.enrolment === 'authority' || host.authority !== null)
+  return enrolment === 'self' && isCertified && !isKnown ? 'elsewhere' : enrolment
 }
 
 /** Of many power cycles, as of a laptop that sleeps, these are told one by one. */
@@ -236,6 +252,6 @@ function startedAt({ document }: VerifyResult): string {
   return started === undefined ? '' : `, ${started} (the host's own clock)`
 }
 
-function printFinding({ code, message, path, hint }: Finding): void {
-  process.stdout.write(`  ${code}: ${safe(message)}${path === '' ? '' : ` (${safe(path)})`}\n    ${safe(hint)}\n`)
+function findingText({ code, message, path, hint }: Finding): string {
+  return `  ${code}: ${safe(message)}${path === '' ? '' : ` (${safe(path)})`}\n    ${safe(hint)}`
 }

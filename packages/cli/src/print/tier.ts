@@ -18,12 +18,15 @@ export async function standingOf(host: HostFacts): Promise<Standing> {
   return { tier: (await tierOf(host)).name, enrolment: host.certificates.length === 0 ? 'self' : 'authority' }
 }
 
-export function weakestLink(tier: Tier, enrolment: 'self' | 'authority' | 'none'): string {
+/** @param enrolment - `elsewhere`: every host is certified, and of one at least by nobody whom the reader trusts. */
+export function weakestLink(tier: Tier, enrolment: 'self' | 'elsewhere' | 'authority' | 'none'): string {
   switch (enrolment) {
     case 'authority':
       return `${tier} TPM, enrolled`
     case 'self':
       return `${tier} TPM, self-enrolled: shows that nothing changed since it was made, not who made it`
+    case 'elsewhere':
+      return `${tier} TPM, enrolled at an authority that is not trusted here: shows that nothing changed since it was made, not who made it`
     default:
       return 'not signed at all: shows nothing'
   }

@@ -12,9 +12,16 @@ export function fromUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes)
 }
 
+/** ES2026, five times as fast; Node 24 has none of it, nor have browsers of 2024. */
+const native = {
+  toHex: (Uint8Array.prototype as { readonly toHex?: (this: Uint8Array) => string }).toHex,
+  fromHex: (Uint8Array as { readonly fromHex?: (text: string) => Uint8Array<ArrayBuffer> }).fromHex,
+}
+
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 export function hex(bytes: Uint8Array): string {
+  if (native.toHex !== undefined) return native.toHex.call(bytes)
   let text = ''
   for (const byte of bytes) text += HEX[byte]
   return text
@@ -28,15 +35,10 @@ export function isHex(text: string): boolean {
 /** @throws `TypeError` unless the text is lower-case hex of whole bytes. */
 export function fromHex(text: string): Uint8Array {
   if (!isHex(text)) throw new TypeError('not lower-case hex')
+  if (native.fromHex !== undefined) return native.fromHex.call(Uint8Array, text)
   const bytes = new Uint8Array(text.length / 2)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = (nibble(text, 2 * i) << 4) | nibble(text, 2 * i + 1)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
   return bytes
-}
-
-/** '0' to '9' are 0x30 to 0x39, 'a' to 'f' are 0x61 to 0x66. */
-function nibble(text: string, index: number): number {
-  const code = text.charCodeAt(index)
-  return code < 0x60 ? code - 0x30 : code - 0x57
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {

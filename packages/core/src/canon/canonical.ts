@@ -37,7 +37,11 @@ function encode(value: unknown, trail: Trail): string {
   }
 }
 
+/** Printable ASCII but the quotation mark and the backslash: almost every string, and it stands as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/
+
 function encodeString(text: string, trail: Trail): string {
+  if (PLAIN.test(text)) return `"${text}"`
   if (!text.isWellFormed()) throw refused(trail, 'a lone surrogate')
   return JSON.stringify(text)
 }
@@ -58,14 +62,21 @@ function encodeMembers(value: object, trail: Trail): string {
   if (prototype !== Object.prototype && prototype !== null) throw refused(trail, 'an instance of a class')
   const members = value as Readonly<Record<string, unknown>>
   let text = ''
-  // The default sort compares UTF-16 code units, which is the order of RFC 8785 §3.2.3.
-  for (const name of Object.keys(members).sort()) {
+  for (const name of sortedNames(members)) {
     const key = encodeString(name, trail)
     trail.push(name)
     text += `${text === '' ? '' : ','}${key}:${encode(members[name], trail)}`
     trail.pop()
   }
   return `{${text}}`
+}
+
+/** What was read comes in this order already. */
+function sortedNames(members: object): readonly string[] {
+  const names = Object.keys(members)
+  // Both compare UTF-16 code units, which is the order of RFC 8785 §3.2.3.
+  for (let i = 1; i < names.length; i++) if (names[i - 1] > names[i]) return names.sort()
+  return names
 }
 
 function refused(trail: Trail, what: string): EvidenceError {

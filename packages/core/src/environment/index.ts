@@ -13,6 +13,7 @@ export {
   type LogKind,
   type OwnState,
   type Quoted,
+  quotedInARow,
   quotedOf,
   readBootLog,
   readImaList,

@@ -1,5 +1,5 @@
 /** What is hashed for a run: checkpoints, chains, heads and batches. Format: spec/measurement.md. */
-import { ByteWriter, compare, concat, fromHex, utf8 } from '../bytes/index.ts'
+import { ByteWriter, compare, concat, fromHex, sized, tuple, tupleDigest, utf8 } from '../bytes/index.ts'
 import { canonical } from '../canon/index.ts'
 import type { Sha256 } from '../crypto.ts'
 import { DIGEST_BYTES, treeHash, treeRoot } from '../merkle/index.ts'
@@ -16,21 +16,8 @@ import {
 
 export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
-const tags = new Map<string, Uint8Array>()
-
-/** A hashed tuple: the tag, a zero byte, then the fields (spec/measurement.md §1.1). */
-export function tuple(tag: string): ByteWriter {
-  let bytes = tags.get(tag)
-  if (bytes === undefined) tags.set(tag, (bytes = utf8(`${tag}\0`)))
-  return new ByteWriter().raw(bytes)
-}
-
 function digestOfJson(tag: string, value: unknown, sha256: Sha256): Uint8Array {
-  return sha256(
-    tuple(tag)
-      .raw(utf8(canonical(value)))
-      .done(),
-  )
+  return tupleDigest(sha256, tag, utf8(canonical(value)))
 }
 
 export function computationId(computation: Computation, sha256: Sha256): Uint8Array {
@@ -47,7 +34,7 @@ export function outcomeDigest(outcome: Outcome, sha256: Sha256): Uint8Array {
 
 /** @param engineState - All that decides the rest of the run besides the memory; bytes fixed by the semantics. */
 export function stateRoot(memoryRoot: Uint8Array, engineState: Uint8Array, sha256: Sha256): Uint8Array {
-  return sha256(tuple('reprise/state/v1').raw(memoryRoot).sized(engineState).done())
+  return tupleDigest(sha256, 'reprise/state/v1', memoryRoot, ...sized(engineState))
 }
 
 export interface OutputLeaf {
@@ -93,28 +80,17 @@ export interface CumulativeChain {
   readonly next: (cumulative: Uint8Array, leaf: CheckpointLeaf) => Uint8Array
 }
 
-/** Keeps its input buffers, because a verifier walks this a hundred thousand times. */
 export function cumulativeChain(sha256: Sha256): CumulativeChain {
-  const leafTag = utf8('reprise/checkpoint/v1\0')
-  const leafInput = new Uint8Array(leafTag.length + 8 + 8 + 1 + 3 * DIGEST_BYTES)
-  leafInput.set(leafTag)
-  const view = new DataView(leafInput.buffer)
-  const linkTag = utf8('reprise/cumulative/v1\0')
-  const linkInput = new Uint8Array(linkTag.length + 2 * DIGEST_BYTES)
-  linkInput.set(linkTag)
   return {
-    start: (id) => sha256(tuple('reprise/start/v1').raw(id).done()),
-    next(cumulative, leaf) {
-      let at = leafTag.length
-      view.setBigUint64(at, BigInt(leaf.seq))
-      view.setBigUint64((at += 8), leaf.position)
-      view.setUint8((at += 8), leaf.kind)
-      leafInput.set(leaf.stateRoot, (at += 1))
-      leafInput.set(leaf.outputsRoot, (at += DIGEST_BYTES))
-      leafInput.set(leaf.outcome, at + DIGEST_BYTES)
-      linkInput.set(cumulative, linkTag.length)
-      linkInput.set(sha256(leafInput), linkTag.length + DIGEST_BYTES)
-      return sha256(linkInput)
+    start: (id) => tupleDigest(sha256, 'reprise/start/v1', id),
+    next(cumulative, { seq, position, kind, stateRoot, outputsRoot, outcome }) {
+      const fields = [BigInt(seq), position, kind, stateRoot, outputsRoot, outcome]
+      return tupleDigest(
+        sha256,
+        'reprise/cumulative/v1',
+        cumulative,
+        tupleDigest(sha256, 'reprise/checkpoint/v1', ...fields),
+      )
     },
   }
 }
@@ -152,7 +128,7 @@ export function cumulativeOf(
 
 /** What stands before the frames in the bytes that give a snapshotRoot, for frames that come in pieces. */
 export function snapshotRootPrefix(stateRoot: Uint8Array, framesBytes: number): Uint8Array {
-  return tuple('reprise/snapshot/v1').raw(stateRoot).u64(BigInt(framesBytes)).done()
+  return tuple('reprise/snapshot/v1', stateRoot, BigInt(framesBytes))
 }
 
 /**
@@ -166,7 +142,7 @@ export function snapshotRoot(stateRoot: Uint8Array, frames: Uint8Array, sha256: 
 
 /** S before any snapshot (spec/measurement.md §5). */
 export function snapshotsStart(computation: Uint8Array, sha256: Sha256): Uint8Array {
-  return sha256(tuple('reprise/snapshots/start/v1').raw(computation).done())
+  return tupleDigest(sha256, 'reprise/snapshots/start/v1', computation)
 }
 
 /** S after one more snapshot. @param link.position - Of the checkpoint at which it was taken. */
@@ -176,8 +152,8 @@ export function snapshotsNext(
   sha256: Sha256,
 ): Uint8Array {
   const { seq, root, frames, manifest } = snapshot
-  const link = tuple('reprise/snapshots/v1').raw(before).u64(BigInt(seq)).u64(position)
-  return sha256(link.raw(fromHex(root)).raw(fromHex(frames)).raw(fromHex(manifest)).done())
+  const digests = [root, frames, manifest].map(fromHex)
+  return tupleDigest(sha256, 'reprise/snapshots/v1', before, BigInt(seq), position, ...digests)
 }
 
 /** The chain S over snapshots, and what it was at each checkpoint (spec/measurement.md §5). */
@@ -243,18 +219,18 @@ export interface Head {
 }
 
 export function headDigest(head: Head, sha256: Sha256): Uint8Array {
-  const counts = tuple('reprise/head/v1').raw(head.runId)
-  counts.u64(BigInt(head.attempt)).u64(BigInt(head.firstSeq)).u64(BigInt(head.seq))
-  return sha256(counts.raw(head.cumulative).raw(head.snapshots).raw(head.environmentDigest).raw(head.previous).done())
+  const counts = [BigInt(head.attempt), BigInt(head.firstSeq), BigInt(head.seq)]
+  const digests = [head.cumulative, head.snapshots, head.environmentDigest, head.previous]
+  return tupleDigest(sha256, 'reprise/head/v1', head.runId, ...counts, ...digests)
 }
 
 export function attestationDigest(attest: Uint8Array, signature: Uint8Array, sha256: Sha256): Uint8Array {
-  return sha256(tuple('reprise/attestation/v1').sized(attest).sized(signature).done())
+  return tupleDigest(sha256, 'reprise/attestation/v1', ...sized(attest), ...sized(signature))
 }
 
 /** @param akName - The TPM's Name of the attestation key: nameAlg, then the digest of its public area. */
 export function hostId(akName: Uint8Array, sha256: Sha256): Uint8Array {
-  return sha256(tuple('reprise/host/v1').sized(akName).done())
+  return tupleDigest(sha256, 'reprise/host/v1', ...sized(akName))
 }
 
 /** The qualifying data of a quote that shows the state of a host to whoever asks, by their nonce (spec/measurement.md §6). */
@@ -262,7 +238,7 @@ export function attestDigest(
   asked: { readonly hostId: Uint8Array; readonly nonce: Uint8Array },
   sha256: Sha256,
 ): Uint8Array {
-  return sha256(tuple('reprise/attest/v1').raw(asked.hostId).raw(asked.nonce).done())
+  return tupleDigest(sha256, 'reprise/attest/v1', asked.hostId, asked.nonce)
 }
 
 /** The qualifying data of a quote over a batch of heads (spec/measurement.md §6). */
@@ -270,7 +246,7 @@ export function batchDigest(
   batch: { readonly hostId: Uint8Array; readonly seq: bigint; readonly root: Uint8Array },
   sha256: Sha256,
 ): Uint8Array {
-  return sha256(tuple('reprise/batch/v1').raw(batch.hostId).u64(batch.seq).raw(batch.root).done())
+  return tupleDigest(sha256, 'reprise/batch/v1', batch.hostId, batch.seq, batch.root)
 }
 
 /** What a host proves when it enrols at an authority (spec/enrolment.md §4). */
@@ -291,6 +267,6 @@ export interface EnrolmentProof {
 /** The qualifying data of the quote in an answer to an authority's challenge (spec/enrolment.md §4). */
 export function enrolmentDigest(proof: EnrolmentProof, sha256: Sha256): Uint8Array {
   const { authority, request, hostId, ekName, name, secret } = proof
-  const ids = tuple('reprise/enrol/v1').raw(authority).raw(request).raw(hostId)
-  return sha256(ids.sized(ekName).sized(utf8(name)).sized(secret).done())
+  const said = [ekName, utf8(name), secret].flatMap(sized)
+  return tupleDigest(sha256, 'reprise/enrol/v1', authority, request, hostId, ...said)
 }

@@ -63,8 +63,10 @@ export function bool(value: unknown, path: string): boolean {
 
 export function text(value: unknown, path: string, lengthBytesMax: number): string {
   if (typeof value !== 'string' || !value.isWellFormed()) throw wrong(path, 'is not a well-formed string')
-  const lengthBytes = value.length > lengthBytesMax ? value.length : utf8(value).length
-  if (lengthBytes > lengthBytesMax) throw tooLarge(path, `has more than ${lengthBytesMax} bytes`)
+  // A UTF-16 code unit takes one to three bytes, so that most strings need no encoding to be short enough.
+  const isShort = 3 * value.length <= lengthBytesMax
+  if (!isShort && (value.length > lengthBytesMax || utf8(value).length > lengthBytesMax))
+    throw tooLarge(path, `has more than ${lengthBytesMax} bytes`)
   return value
 }
 

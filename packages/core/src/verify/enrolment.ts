@@ -72,7 +72,7 @@ export async function checkCertificates(
   for (const { code, index, message } of problems)
     record.findings.add('CERTIFICATE_CHAIN', names[index] ?? 'the root', `${code}: ${message}`)
   if (problems.length > 0) return { kind: 'wrong' }
-  if (root === undefined) return { kind: 'unknown', authority: chain[chain.length - 1].issuer.text }
+  if (root === undefined) return { kind: 'unknown', authority: issuerOf(chain[chain.length - 1]) }
   checkRevocation(record, { ak, chain, root, path: names[0], lists: context.lists })
   return {
     kind: 'trusted',
@@ -81,6 +81,11 @@ export async function checkCertificates(
     tier: await tierOf(record, { ak, host, context }),
     isTimely: checkTime(record, { chain: [...chain, root], names, host, context }),
   }
+}
+
+/** By name, which anybody can take, and by the key's identifier, which tells two of one name apart. */
+function issuerOf({ issuer, extensions: { authorityKeyId } }: Certificate): string {
+  return authorityKeyId === undefined ? issuer.text : `${issuer.text} (key identifier ${hex(authorityKeyId)})`
 }
 
 /** The root that the chain leads to, among those that are trusted; what is wrong with the chain, whether or not there is one. */

@@ -119,7 +119,7 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
   MEASURER_TOO_LOW:
     'ask for a record from a host that measures what it runs, or leave requireMeasurer out of the trust policy',
   SELF_ENROLLED:
-    'this shows that nothing changed since it was made, not who made it; name the key with --trust if you know it',
+    'this shows that nothing changed since it was made, not who made it; if you know the key, or the authority that certified it, name it with --trust (docs/trust.md)',
 }
 
 /** Findings of one code beyond these say nothing new. */

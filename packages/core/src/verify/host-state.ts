@@ -19,7 +19,7 @@ import {
   measurerOf,
   OWN_LOG_PCR,
   type Quoted,
-  quotedOf,
+  quotedInARow,
   showHost,
   type ShownHost,
   wantedRegisters,
@@ -44,6 +44,9 @@ export interface AttemptHost extends ShownHost {
   readonly changed: readonly { readonly pcr: number; readonly firstSeq: number; readonly times: number }[]
 }
 
+/** Hex, by register. */
+type PcrValues = Readonly<Record<string, string>>
+
 /** A list is held against so many values of its register until one fits. */
 const IMA_TRIES_MAX = 4
 
@@ -52,10 +55,15 @@ interface Current {
   readonly logs: HostLogs
   /** See {@link growing}. */
   readonly grows: ReadonlySet<number>
-  readonly first: { readonly pcrs: Readonly<Record<string, string>>; readonly state: HostState }
+  readonly first: { readonly pcrs: PcrValues; readonly state: HostState }
   readonly rules: readonly HostRuleAnswer[]
   /** What was answered last, for the same values need no second answer. */
-  last: { readonly key: string; readonly state: HostState; readonly answers: readonly HostRuleAnswer[] }
+  last: {
+    readonly quoted: Quoted
+    readonly key: string
+    readonly state: HostState
+    readonly answers: readonly HostRuleAnswer[]
+  }
   ima: ImaState
   imaTries: number
   /** The value that was tried last. */
@@ -75,6 +83,7 @@ export class HostChecks {
   readonly #reader: HostRules | undefined
   readonly #logs: HostLogReader
   readonly #shown: AttemptHost[] = []
+  readonly #quotedOf = quotedInARow()
   #current: Current | undefined
   #measurer: MeasurerAnswer | undefined
   /** The last checkpoint that an attestation covers whose host met the rules. */
@@ -100,7 +109,7 @@ export class HostChecks {
 
   /** To be called with each attestation whose values are those that were quoted, in order. */
   async check({ attempt, pcrs, seq }: Attestation, clock: TpmsClockInfo, path: string): Promise<void> {
-    const quoted = quotedOf(pcrs.sha256, clock)
+    const quoted = this.#quotedOf(pcrs.sha256, clock)
     const begun = this.#current?.attempt === attempt ? this.#current : undefined
     const current = begun ?? (await this.#begin(attempt, { seq, path, quoted, pcrs: pcrs.sha256 }))
     if (current === undefined) return
@@ -135,12 +144,7 @@ export class HostChecks {
 
   async #begin(
     number: number,
-    at: {
-      readonly seq: number
-      readonly path: string
-      readonly quoted: Quoted
-      readonly pcrs: Readonly<Record<string, string>>
-    },
+    at: { readonly seq: number; readonly path: string; readonly quoted: Quoted; readonly pcrs: PcrValues },
   ): Promise<Current | undefined> {
     this.#endAttempt()
     const attempt = this.#document.attempts[number - 1]
@@ -157,7 +161,7 @@ export class HostChecks {
       grows,
       first: { pcrs: at.pcrs, state },
       rules: answers,
-      last: { key: keyOf(at.pcrs, at.quoted, grows), state, answers },
+      last: { quoted: at.quoted, key: keyOf(at.pcrs, at.quoted, grows), state, answers },
       ima: logs.ima.kind === 'read' ? { kind: 'read', entries: 0, coverage: undefined } : logs.ima,
       imaTries: 0,
       imaTried: undefined,
@@ -199,14 +203,14 @@ export class HostChecks {
     return { name, isKnown: isOwnWord || judged?.enrolment === 'authority' || name !== 'software' }
   }
 
-  #answer(
-    current: Current,
-    { pcrs, quoted }: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted },
-  ): void {
-    const key = keyOf(pcrs, quoted, current.grows)
-    if (key === current.last.key) return
+  #answer(current: Current, { pcrs, quoted }: { readonly pcrs: PcrValues; readonly quoted: Quoted }): void {
+    const { last, grows } = current
+    if (quoted === last.quoted) return
+    const key = keyOf(pcrs, quoted, grows)
+    if (key === last.key) return
     const state = assessHost(current.logs, quoted, this.#crypto.hash)
     current.last = {
+      quoted,
       key,
       state,
       answers: this.#evaluate(this.#document.computation.host, { attempt: current.attempt, state, quoted }),
@@ -215,12 +219,9 @@ export class HostChecks {
 
   #noteChanges(
     { first, changed, grows }: Current,
-    {
-      seq,
-      path,
-      pcrs,
-    }: { readonly seq: number; readonly path: string; readonly pcrs: Readonly<Record<string, string>> },
+    { seq, path, pcrs }: { readonly seq: number; readonly path: string; readonly pcrs: PcrValues },
   ): void {
+    if (pcrs === first.pcrs) return
     for (const [name, value] of Object.entries(pcrs)) {
       const pcr = Number(name)
       if (!Object.hasOwn(first.pcrs, name) || first.pcrs[name] === value) continue
@@ -235,10 +236,7 @@ export class HostChecks {
     }
   }
 
-  #checkIma(
-    current: Current,
-    { pcrs, quoted }: { readonly pcrs: Readonly<Record<string, string>>; readonly quoted: Quoted },
-  ): void {
+  #checkIma(current: Current, { pcrs, quoted }: { readonly pcrs: PcrValues; readonly quoted: Quoted }): void {
     const { logs } = current
     if (logs.ima.kind !== 'read' || current.imaTries >= IMA_TRIES_MAX) return
     if (current.ima.kind === 'read' && current.ima.coverage !== undefined) return
@@ -319,11 +317,7 @@ export class HostChecks {
 
   #measure(
     current: Current,
-    {
-      quoted,
-      pcrs,
-      path,
-    }: { readonly quoted: Quoted; readonly pcrs: Readonly<Record<string, string>>; readonly path: string },
+    { quoted, pcrs, path }: { readonly quoted: Quoted; readonly pcrs: PcrValues; readonly path: string },
   ): void {
     const { state } = current.last
     const rules = this.#reader
@@ -376,11 +370,7 @@ function growing(logs: HostLogs, rules: HostRules | undefined): ReadonlySet<numb
 }
 
 /** All that decides what {@link assessHost} and the computation's rules answer. */
-function keyOf(
-  pcrs: Readonly<Record<string, string>>,
-  { resetCount, restartCount }: Quoted,
-  grows: ReadonlySet<number>,
-): string {
+function keyOf(pcrs: PcrValues, { resetCount, restartCount }: Quoted, grows: ReadonlySet<number>): string {
   const values = Object.entries(pcrs).flatMap(([pcr, value]) => (grows.has(Number(pcr)) ? [] : [pcr, value]))
   return [resetCount, restartCount, ...values].join()
 }

@@ -25,6 +25,8 @@ const FILE_NAME = 'reprise.pins'
 export type PinTag = bigint | undefined
 
 export interface Pins {
+  /** Begins what the first pin waits for. */
+  begin(): void
   /** To be called before anything rests on the blobs being there. Throws RunnerError `DISK_FULL` or `WRITE`. */
   pin(digests: readonly string[], tag: PinTag): Promise<void>
 }
@@ -35,6 +37,11 @@ export function openPins(folders: Pick<RunnerFolders, 'pins' | 'lock' | 'collect
   const pinned = new Set<string>()
   let opened: Promise<number> | undefined
   return {
+    begin() {
+      opened ??= openFile(path)
+      // Whoever pins sees it.
+      opened.catch(() => {})
+    },
     async pin(digests, tag) {
       const lines = digests.map((digest) => (tag === undefined ? digest : `${digest} ${tag}`))
       const added = tag === undefined ? lines.filter((line) => !pinned.has(line)) : lines

@@ -47,6 +47,8 @@ export interface KeptBlob {
 }
 
 export interface BlobStore {
+  /** Much will be asked for or put: begins what that waits for first. */
+  readonly begin: () => void
   /** Whether it is there; then it stays as long as this process lives. */
   readonly has: (sha256: string) => Promise<boolean>
   readonly putBytes: (bytes: Uint8Array) => Promise<BlobRef>
@@ -111,6 +113,7 @@ function storeAt(parts: StoreParts, tag: PinTag): BlobStore {
     return refs
   }
   return {
+    begin: () => pins.begin(),
     has: async (sha256) => (await pinned(sha256)) !== undefined,
     putBytes: async (bytes) => (await putAll([bytes]))[0],
     putFile: async (path) => (await putAll([path]))[0],

@@ -35,7 +35,6 @@ import { startProgram, type Start, type Started } from './start.ts'
 import { stockNamed } from './runtime-files.ts'
 import { readStdin } from './stdin.ts'
 import { warmStartOf, type WarmContext } from './warm.ts'
-import { readYaml } from './yaml.ts'
 
 export interface DefinitionContext extends Draws, WarmContext {
   /** `$REPRISE_HOME`; never an input. */
@@ -129,6 +128,8 @@ export async function defineYaml(
   request: Omit<DefinitionRequest, 'command'>,
   context: DefinitionContext,
 ): Promise<Definition> {
+  // What reads YAML is as large as all else that a run needs.
+  const { readYaml } = await import('./yaml.ts')
   const yaml = await readYaml(resolve(context.folder, path), path, context)
   const flags = await settingsOfFlags(request.flags ?? {}, context.folder, context)
   const place = { home: context.home, folder: yaml.folder, wanted: request.flags?.runtime }

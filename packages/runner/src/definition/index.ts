@@ -1,4 +1,5 @@
 export { defineCommand, type Definition, type DefinitionContext } from './define.ts'
+export { expectedModule } from './expected.ts'
 export type { Flags } from './flags.ts'
 export { readHostRules } from './host-rules.ts'
 export { runtimeFiles, runtimeOf } from './runtime-files.ts'

@@ -36,7 +36,7 @@ import {
   type HashRequest,
 } from './protocol.ts'
 import { blobReader } from './inputs.ts'
-import { loadRewritten } from './rewritten.ts'
+import { loadExpected, loadRewritten } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
 import { keptStack } from './warm/index.ts'
 
@@ -44,10 +44,11 @@ import { keptStack } from './warm/index.ts'
 const SLICE_FUEL = 1n << 26n
 /** Live output that may be on its way to the main thread before the guest waits. */
 const STREAM_BYTES_MAX = 8 << 20
-const { control } = workerData as EngineWorkerData
+const { control, expects } = workerData as EngineWorkerData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+const expected = expects && loadExpected(expects.module, { folder: expects.cacheFolder, sha256 })
 const { computation, blobs, cacheFolder, shadow, hashPort, from, dirtyPages } = machineToBe()
 const readBlob = blobReader(blobs)
 /** Of the snapshot: nobody has read all of it before. */
@@ -91,7 +92,12 @@ const pageDiffersNative: PageDiffers = (a, b, offset) =>
 
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
 class EngineThread {
-  readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256)
+  readonly #loaded = loadRewritten(
+    () => readBlob(computation.program.sha256),
+    computation,
+    { folder: cacheFolder, sha256 },
+    { expected },
+  )
   readonly #wasi: WasiHost = createWasi({
     ...givenOptions(computation, { readBlob, cacheFolder, sha256 }),
     position: () => this.#guest.position(),

@@ -2,12 +2,11 @@
  * A machine to be looked at: it stops where it is told, says what all of it is, and can be put back to where it was kept.
  * Slower at its stops than the machine of a run, and as fast between them. Nothing of it touches the disk.
  */
-import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { hex, pagesRoot, type Computation, type SnapshotManifest } from '@reprise/core'
 import { WORKER_STACK_MB } from '@reprise/wasm'
 import { nodeCrypto } from '../crypto.ts'
-import { runnerFolders } from '../home.ts'
+import { moduleCache } from '../home.ts'
 import { threadFailure } from './failure.ts'
 import {
   PROBE_BYTES,
@@ -24,7 +23,7 @@ import {
   type ProbeStop,
   type ProbeTarget,
 } from './probe-protocol.ts'
-import { loadWarmStart, makeWarmStart, unpackPages, warmStack, type WarmEntry } from './warm/index.ts'
+import { loadWarmStart, makeWarmStart, warmStack, type WarmEntry } from './warm/index.ts'
 import { failed, notTheWarmStart } from './wasm-machine.ts'
 import { workerUrl } from './worker-url.ts'
 
@@ -62,7 +61,7 @@ export async function startProbe(options: ProbeOptions): Promise<Probe> {
   const workerData: ProbeData = {
     computation: options.computation,
     blobs: options.blobs,
-    cacheFolder: join(runnerFolders(options.home).cache, 'wasm'),
+    cacheFolder: moduleCache(options.home),
     control,
     from: options.from,
     warm: options.from === undefined ? await warmStart(options) : undefined,
@@ -83,9 +82,9 @@ async function warmStart({ computation, blobs, home }: ProbeOptions): Promise<Pr
   if (start === undefined) return undefined
   const request = { computation: { ...computation, start }, blobs, home }
   let entry = await loadWarmStart(request)
-  let memory = memoryOf(entry)
+  let memory = await memoryOf(entry)
   // Damaged in the cache.
-  if (memory === undefined) memory = memoryOf((entry = await makeWarmStart(request)))
+  if (memory === undefined) memory = await memoryOf((entry = await makeWarmStart(request)))
   if (memory === undefined) throw failed('a warm start changed while it was loaded')
   const { snapshotRoot } = entry.head
   if (snapshotRoot !== start.snapshotRoot) throw notTheWarmStart(start.snapshotRoot, snapshotRoot)
@@ -93,9 +92,9 @@ async function warmStart({ computation, blobs, home }: ProbeOptions): Promise<Pr
 }
 
 /** Undefined when it is not the one of the head. */
-function memoryOf(entry: WarmEntry): Uint8Array | undefined {
+async function memoryOf(entry: WarmEntry): Promise<Uint8Array | undefined> {
   const memory = new Uint8Array(entry.head.memoryBytes)
-  unpackPages(entry, memory)
+  await entry.unpack(memory)
   return hex(pagesRoot(memory, nodeCrypto.sha256)) === entry.head.memoryRoot ? memory : undefined
 }
 

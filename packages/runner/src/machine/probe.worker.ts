@@ -68,7 +68,12 @@ function warmSnapshot(): Snapshot | undefined {
 }
 
 class ProbeThread {
-  readonly #loaded = loadRewritten(() => readBlob(computation.program.sha256), computation, cacheFolder, sha256, true)
+  readonly #loaded = loadRewritten(
+    () => readBlob(computation.program.sha256),
+    computation,
+    { folder: cacheFolder, sha256 },
+    { lookout: true },
+  )
   readonly #continuations = this.#loaded.continuations()
   readonly #given = givenOptions(computation, { readBlob, cacheFolder, sha256 })
   readonly #calls = new CallRecorder()

@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Computation, MachineResults, SnapshotManifest, SnapshotRef, Stop } from '@reprise/core'
 import type { GlobalState, SavedHost } from '@reprise/wasm'
 import type { DirtyPagesChoice, DirtyPagesMethod } from '../dirty-pages/index.ts'
+import type { WantedModule } from './rewritten.ts'
 import type { SerializedError } from './serialized-error.ts'
 import type { WarmStack } from './warm/index.ts'
 
@@ -26,7 +27,7 @@ export const CONTROL_BYTES = 48
 export type Command =
   /** The very first one: threads are started before it is known for what. */
   | { readonly kind: 'machine'; readonly data: EngineData }
-  /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with. */
+  /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with; it is hashed meanwhile. */
   | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memoryBytes: number }
   | { readonly kind: 'run'; readonly position: bigint }
   | { readonly kind: 'measure' }
@@ -108,6 +109,13 @@ export interface MeasureResult {
 
 export interface EngineWorkerData {
   readonly control: SharedArrayBuffer
+  readonly expects: Expects | undefined
+}
+
+/** What a thread may load before it is told what machine it is. */
+export interface Expects {
+  readonly module: WantedModule
+  readonly cacheFolder: string
 }
 
 export interface EngineData {

@@ -2,7 +2,14 @@
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { canonical, concat, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
-import { Continuations, REWRITER_VERSION, rewrite, type KeptStack, type ModuleFacts } from '@reprise/wasm'
+import {
+  Continuations,
+  REWRITER_VERSION,
+  rewrite,
+  type KeptStack,
+  type ModuleFacts,
+  type RewriteOptions,
+} from '@reprise/wasm'
 import { readKept, writeKept } from './kept-file.ts'
 
 export interface LoadedModule {
@@ -17,41 +24,97 @@ export interface LoadedModule {
 /** Entry: 4 bytes length of the facts (big-endian), facts as JSON, the module. */
 const LENGTH_BYTES = 4
 
-/** @param lookout - So that the guest can be left in host calls too, to be looked at. */
+/** Of a computation, what decides its rewritten module and how that is compiled. */
+export interface WantedModule extends Pick<Computation, 'floats' | 'limits'> {
+  readonly program: Pick<Computation['program'], 'sha256'>
+  readonly start?: object | undefined
+}
+
+export interface RewriteContext {
+  /** Where rewritten modules are kept. */
+  readonly folder: string
+  readonly sha256: Sha256
+}
+
+/** A module that was loaded before it was known that it is the one. */
+export interface ExpectedModule extends Pick<LoadedModule, 'module' | 'facts' | 'elapsedMs'> {
+  readonly path: string
+  readonly isWarm: boolean
+}
+
+/** Undefined when it is not kept: to be made, it must be sure. */
+export function loadExpected(wanted: WantedModule, { folder, sha256 }: RewriteContext): ExpectedModule | undefined {
+  const startedMs = performance.now()
+  const path = pathOf(optionsOf(wanted), wanted, { folder, sha256 })
+  const kept = readEntry(path, sha256)
+  if (kept === undefined) return undefined
+  const isWarm = wanted.start !== undefined
+  const module = compile(kept.bytes, { isWarm, isKept: true })
+  return { path, isWarm, module, facts: kept.facts, elapsedMs: performance.now() - startedMs }
+}
+
+/**
+ * @param options.lookout - So that the guest can be left in host calls too, to be looked at.
+ * @param options.expected - Taken when it is what is wanted.
+ */
 export function loadRewritten(
   program: () => Uint8Array,
-  computation: Pick<Computation, 'floats' | 'limits' | 'program'> & {
-    readonly start?: Computation['start'] | undefined
-  },
-  folder: string,
-  sha256: Sha256,
-  lookout = false,
+  wanted: WantedModule,
+  { folder, sha256 }: RewriteContext,
+  { lookout = false, expected }: { readonly lookout?: boolean; readonly expected?: ExpectedModule | undefined } = {},
 ): LoadedModule {
   const startedMs = performance.now()
-  const options = {
-    floats: computation.floats,
-    stackLimitSlots: computation.limits.stackSlots,
-    memoryLimitPages: computation.limits.memoryPages,
-    capture: true,
-    ...(lookout && { lookout }),
+  const options = optionsOf(wanted, lookout)
+  const isWarm = wanted.start !== undefined
+  const continuations = (stack?: KeptStack): Continuations => new Continuations(program, options, stack)
+  const path = pathOf(options, wanted, { folder, sha256 })
+  if (expected?.path === path && expected.isWarm === isWarm) {
+    const { module, facts, elapsedMs } = expected
+    return { module, facts, continuations, cached: true, elapsedMs }
   }
-  const key = sha256(utf8(canonical({ options, program: computation.program.sha256, rewriter: REWRITER_VERSION })))
-  const path = join(folder, `${hex(key)}.rewritten`)
   const kept = readEntry(path, sha256)
   const rewritten = kept ?? rewrite(program(), options)
-  chooseTier(rewritten.bytes)
-  if (computation.start !== undefined) setFlagsFromString(`--wasm-tiering-budget=${WARM_TIERING_BUDGET}`)
-  // What is kept was validated when it was made: half the time of reading 15 MB.
-  setFlagsFromString(kept === undefined ? '--no-wasm-lazy-validation' : '--wasm-lazy-validation')
-  const module = new WebAssembly.Module(rewritten.bytes)
+  const module = compile(rewritten.bytes, { isWarm, isKept: kept !== undefined })
   if (kept === undefined) writeEntry(path, rewritten, sha256)
-  const continuations = (stack?: KeptStack): Continuations => new Continuations(program, options, stack)
   return {
     module,
     facts: rewritten.facts,
     continuations,
     cached: kept !== undefined,
     elapsedMs: performance.now() - startedMs,
+  }
+}
+
+function optionsOf({ floats, limits }: WantedModule, lookout = false): RewriteOptions {
+  return {
+    floats,
+    stackLimitSlots: limits.stackSlots,
+    memoryLimitPages: limits.memoryPages,
+    capture: true,
+    ...(lookout && { lookout }),
+  }
+}
+
+function pathOf(options: RewriteOptions, { program }: WantedModule, { folder, sha256 }: RewriteContext): string {
+  const key = sha256(utf8(canonical({ options: { ...options }, program: program.sha256, rewriter: REWRITER_VERSION })))
+  return join(folder, `${hex(key)}.rewritten`)
+}
+
+function compile(
+  bytes: Uint8Array<ArrayBuffer>,
+  { isWarm, isKept }: { readonly isWarm: boolean; readonly isKept: boolean },
+): WebAssembly.Module {
+  chooseTier(bytes)
+  if (isWarm) setFlagsFromString(`--wasm-tiering-budget=${WARM_TIERING_BUDGET}`)
+  // What is kept was validated when it was made: half the time of reading 15 MB.
+  if (isKept) setFlagsFromString('--wasm-lazy-validation')
+  try {
+    return new WebAssembly.Module(bytes)
+  } finally {
+    // A module keeps what it was made with. As long as a flag differs from what Node was built with, all threads compile
+    // what they load anew, Node's own files too: more than twice the time.
+    setFlagsFromString('--no-wasm-lazy-validation')
+    if (isWarm) setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`)
   }
 }
 
@@ -92,6 +155,8 @@ const TIER_FLAGS = ['liftoff', 'wasm-dynamic-tiering', 'wasm-deopt'] as const
  * 2^30 a loop of a second takes a fifth longer.
  */
 const WARM_TIERING_BUDGET = 3 << 27
+/** V8's own. */
+const TIERING_BUDGET = 13_000_000
 /**
  * WebAssembly has no on-stack replacement: a hot loop stays in the tier that its function was entered in. So small
  * programs are optimised at once, and large ones, where that takes seconds, when they are hot.

@@ -2,9 +2,9 @@
  * The wasm engine behind the engine contract: a thread that runs the guest, a thread that hashes,
  * and this, which commands both.
  */
-import { join } from 'node:path'
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads'
 import {
+  assert,
   hex,
   type Computation,
   type Machine,
@@ -24,7 +24,7 @@ import {
   type DirtyPagesMethod,
   type Scanner,
 } from '../dirty-pages/index.ts'
-import { runnerFolders } from '../home.ts'
+import { moduleCache } from '../home.ts'
 import { RunnerError } from '../error.ts'
 import {
   CONTROL_CAPTURE_US,
@@ -43,7 +43,7 @@ import {
 import { engineThread } from './engine-thread.ts'
 import { threadFailure } from './failure.ts'
 import { Hasher, type HasherOptions } from './hasher.ts'
-import { loadWarmStart, makeWarmStart, unpackPages, warmStack, type WarmEntry } from './warm/index.ts'
+import { loadWarmStart, makeWarmStart, warmStack } from './warm/index.ts'
 
 const WASM_PAGE_BYTES = 65536
 export interface MachineOptions {
@@ -83,6 +83,18 @@ export interface MachineProgress {
  *   program does not come to the warm start of the computation.
  */
 export async function startWasmMachine(options: MachineOptions): Promise<WasmMachine> {
+  const machine = await tryToStart(options)
+  if (machine !== undefined) return machine
+  const { computation, blobs, home } = options
+  assert(computation.start !== undefined, 'only what begins warm can find that damaged')
+  await makeWarmStart({ computation: { ...computation, start: computation.start }, blobs, home })
+  const again = await tryToStart(options)
+  if (again === undefined) throw failed('a warm start changed while it was loaded')
+  return again
+}
+
+/** @returns Undefined when the warm start that is kept is damaged. */
+async function tryToStart(options: MachineOptions): Promise<WasmMachine | undefined> {
   const { computation, dirtyPages = dirtyPagesChoice() } = options
   const { worker: engine, control } = engineThread()
   const shadow = new SharedArrayBuffer(0, { maxByteLength: computation.limits.memoryPages * WASM_PAGE_BYTES })
@@ -92,7 +104,7 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
   const data: EngineData = {
     computation,
     blobs: options.blobs,
-    cacheFolder: join(runnerFolders(options.home).cache, 'wasm'),
+    cacheFolder: moduleCache(options.home),
     shadow,
     hashPort,
     from: options.from,
@@ -106,8 +118,13 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
     // Whoever fails first is heard below.
     ready.catch(() => {})
     const { start } = computation
-    if (start !== undefined && options.from === undefined)
-      await beginWarm(threads, { ...options, computation: { ...computation, start }, shadow })
+    if (start !== undefined && options.from === undefined) {
+      const isWhole = await beginWarm(threads, { ...options, computation: { ...computation, start }, shadow })
+      if (!isWhole) {
+        await threads.terminate()
+        return undefined
+      }
+    }
     const heard = await ready
     await scanner
     return machineOf({ threads, control, shadow, ready: heard })
@@ -118,8 +135,10 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
 }
 
 /**
- * Puts the memory of the warm start where both threads find it, and has it hashed before the guest gets it: so a machine
+ * Puts the memory of the warm start where both threads find it, and hashes it while the guest gets it: so a machine
  * begins with the state that the computation seals, or not at all.
+ *
+ * @returns False when it is not the memory that it is kept as.
  */
 async function beginWarm(
   threads: Threads,
@@ -132,25 +151,15 @@ async function beginWarm(
     readonly computation: Computation & { readonly start: WarmStart }
     readonly shadow: SharedArrayBuffer
   },
-): Promise<void> {
-  const request = { computation, blobs, home }
-  const put = async (entry: WarmEntry): Promise<boolean> => {
-    const { memoryBytes, memoryRoot, pages } = entry.head
-    if (shadow.byteLength < memoryBytes) shadow.grow(memoryBytes)
-    unpackPages(entry, new Uint8Array(shadow))
-    return hex(threads.begin({ memoryBytes, pages })) === memoryRoot
-  }
-  let entry = await loadWarmStart(request)
-  if (!(await put(entry))) {
-    // Damaged in the cache.
-    entry = await makeWarmStart(request)
-    new Uint8Array(shadow).fill(0)
-    if (!(await put(entry))) throw failed('a warm start changed while it was loaded')
-  }
-  const { snapshotRoot, memoryBytes } = entry.head
+): Promise<boolean> {
+  const entry = await loadWarmStart({ computation, blobs, home })
+  const { snapshotRoot, memoryBytes, memoryRoot, pages } = entry.head
   if (snapshotRoot !== computation.start.snapshotRoot)
     throw notTheWarmStart(computation.start.snapshotRoot, snapshotRoot)
+  if (shadow.byteLength < memoryBytes) shadow.grow(memoryBytes)
+  await entry.unpack(new Uint8Array(shadow))
   threads.tell({ kind: 'warm', stack: warmStack(entry), memoryBytes })
+  return hex(threads.begin({ memoryBytes, pages })) === memoryRoot
 }
 
 export function notTheWarmStart(sealed: string, actual: string): RunnerError {
@@ -179,7 +188,7 @@ class Threads {
   #failure: Error | undefined
   #streaming: Promise<void> = Promise.resolve()
   #scanner: Scanner | undefined
-  #isTerminated = false
+  #terminated: Promise<void> | undefined
   #dirtyPages: DirtyPagesMethod = WHILE_SMALL
 
   constructor(options: {
@@ -215,7 +224,7 @@ class Threads {
     } catch (error) {
       scanner = (error as Error).message
     }
-    if (this.#isTerminated) this.#scanner?.stop()
+    if (this.#terminated !== undefined) this.#scanner?.stop()
     else this.#command({ kind: 'scanner', scanner })
   }
 
@@ -262,8 +271,12 @@ class Threads {
     return this.ask({ kind: 'run', position }, 'stop')
   }
 
-  async terminate(): Promise<void> {
-    this.#isTerminated = true
+  /** May be asked for again. */
+  terminate(): Promise<void> {
+    return (this.#terminated ??= this.#terminate())
+  }
+
+  async #terminate(): Promise<void> {
     this.#scanner?.stop()
     this.#engine.removeAllListeners('exit')
     await Promise.all([this.#engine.terminate(), this.#hasher.terminate()])

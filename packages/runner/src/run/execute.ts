@@ -103,6 +103,8 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
   })
   const parts = { machine, evidence, signing, watch, journal, computation, attempt, earlier, keeper }
   const finished = await runToEnd(request, parts)
+  // It takes its time; the record does not wait for it, but whoever made the machine does, and sees what fails.
+  machine[Symbol.asyncDispose]().then(undefined, () => {})
   await finish({ journal, evidence, signing, watch, ended: finished.outcome !== undefined })
   const hostChange = watch.stopped()
   // What ended on a host that was not to be gone on with has no outcome yet.

@@ -14,9 +14,12 @@ import type { HostLook } from '../host/index.ts'
 import { keepLogs, lookAtHost, refuseOtherHosts, tierOf } from '../host/index.ts'
 import type { ExecuteRequest } from './types.ts'
 
-export interface Prepared {
-  readonly signer: Signer
+export interface Prepared extends ReadyHost {
   readonly machine: WasmMachine
+}
+
+export interface ReadyHost {
+  readonly signer: Signer
   /** How the host was just before the run. */
   readonly look: HostLook
   /** Its logs, in the store. */
@@ -26,13 +29,22 @@ export interface Prepared {
 /**
  * The signer and the machine get ready at the same time; when one fails, neither is left behind.
  *
- * @param isRequired - Whether the host must be one that the computation demands.
+ * @param options.isRequired - Whether the host must be one that the computation demands.
+ * @param options.onHost - What follows as soon as the host is ready; the machine is waited for meanwhile.
  * @throws RunnerError `HOST_RULES` when it is not.
  */
 export async function prepare(
   request: ExecuteRequest,
   computation: Computation,
-  { from, isRequired }: { readonly from?: SnapshotManifest; readonly isRequired: boolean },
+  {
+    from,
+    isRequired,
+    onHost,
+  }: {
+    readonly from?: SnapshotManifest
+    readonly isRequired: boolean
+    readonly onHost?: (host: ReadyHost) => Promise<void>
+  },
 ): Promise<Prepared> {
   const { store } = request
   const machine = startWasmMachine({
@@ -42,7 +54,11 @@ export async function prepare(
     from,
     ...(request.onStream !== undefined && { onStream: request.onStream }),
   })
-  const host = request.signer.then((signer) => lookAround(request, { computation, signer, isRequired }))
+  const host = request.signer.then(async (signer) => {
+    const ready = await lookAround(request, { computation, signer, isRequired })
+    await onHost?.(ready)
+    return ready
+  })
   const [looked, started] = await Promise.allSettled([host, machine])
   if (started.status === 'rejected') throw refusalOf(computation, started.reason)
   if (looked.status === 'rejected') {
@@ -55,7 +71,7 @@ export async function prepare(
 async function lookAround(
   { home, store, onTrouble }: ExecuteRequest,
   asked: { readonly computation: Computation; readonly signer: Signer; readonly isRequired: boolean },
-): Promise<Omit<Prepared, 'machine'>> {
+): Promise<ReadyHost> {
   const { computation, signer, isRequired } = asked
   const rules = computation.host
   const mustHold = isRequired ? rules : undefined

@@ -1,12 +1,14 @@
 /** A fresh run: from a computation to its record. */
 import { randomBytes } from 'node:crypto'
-import { hex, type Attempt } from '@reprise/core'
+import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { assert, hex, type Attempt } from '@reprise/core'
 import type { HostFacts } from '@reprise/host'
-import { createJournal, journalPath, type JournalHost } from '../journal/index.ts'
+import { createJournal, journalPath, type JournalHost, type JournalWriter } from '../journal/index.ts'
 import { checkRecordPlace } from '../record/index.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute } from './execute.ts'
-import { prepare } from './prepare.ts'
+import { prepare, type Prepared, type ReadyHost } from './prepare.ts'
 import type { RunRequest, RunResult } from './types.ts'
 
 /**
@@ -19,24 +21,12 @@ export async function run(request: RunRequest): Promise<RunResult> {
   const { computation } = request
   const id = hex(randomBytes(32))
   await checkRecordPlace(request.recordPath)
-  const isRequired = (request.repeats ?? null) === null
-  const { signer, machine, look, logs } = await prepare(request, computation, { isRequired })
+  const { prepared, attempt, journal: opened } = await prepareWithJournal(request, id)
+  const { signer, machine, look } = prepared
   await using _machine = machine
+  await using journal = opened
   const prepareMs = performance.now() - startedMs
-  const environment = await describeEnvironment({
-    host: signer.host,
-    startedAt: new Date(),
-    logs,
-    follows: request.follows ?? [],
-    repeats: request.repeats ?? null,
-  })
-  const attempt: Attempt = { attempt: 1, environment, firstSeq: 0, from: null, host: 0 }
-  const host = journalHost(signer.host)
-  await using journal = await createJournal(journalPath(request.home, id))
-  journal.append({ kind: 'start', attempt, computation, host, run: id })
   const { keepSnapshots: keep = 'all' } = request
-  if (keep !== 'all') journal.append({ kind: 'keep', snapshots: keep })
-  await journal.sync()
   return await execute(request, {
     run: id,
     computation,
@@ -49,6 +39,65 @@ export async function run(request: RunRequest): Promise<RunResult> {
     keep,
     earlier: undefined,
   })
+}
+
+interface Begun {
+  readonly attempt: Attempt
+  readonly journal: JournalWriter
+}
+
+/**
+ * The journal's first lines are on disk when the machine is ready: to make, lock and sync it takes as long as a small
+ * program runs. A run that cannot begin leaves none.
+ */
+async function prepareWithJournal(request: RunRequest, id: string): Promise<Begun & { readonly prepared: Prepared }> {
+  const path = journalPath(request.home, id)
+  const opening = createJournal(path)
+  opening.catch(() => {})
+  let begun: Begun | undefined
+  const onHost = async (host: ReadyHost): Promise<void> => {
+    const attempt = await firstAttempt(request, host)
+    const journal = await opening
+    await writeStart(request, { id, attempt, host: host.signer.host, journal })
+    begun = { attempt, journal }
+  }
+  try {
+    const isRequired = (request.repeats ?? null) === null
+    const prepared = await prepare(request, request.computation, { isRequired, onHost })
+    assert(begun !== undefined, 'the journal is begun when the host is ready')
+    return { ...begun, prepared }
+  } catch (error) {
+    const journal = await opening.catch(() => undefined)
+    await journal?.[Symbol.asyncDispose]()
+    await rm(dirname(path), { recursive: true, force: true })
+    throw error
+  }
+}
+
+async function firstAttempt({ follows, repeats }: RunRequest, { signer, logs }: ReadyHost): Promise<Attempt> {
+  const environment = await describeEnvironment({
+    host: signer.host,
+    startedAt: new Date(),
+    logs,
+    follows: follows ?? [],
+    repeats: repeats ?? null,
+  })
+  return { attempt: 1, environment, firstSeq: 0, from: null, host: 0 }
+}
+
+async function writeStart(
+  { computation, keepSnapshots: keep = 'all' }: RunRequest,
+  start: {
+    readonly id: string
+    readonly attempt: Attempt
+    readonly host: HostFacts
+    readonly journal: JournalWriter
+  },
+): Promise<void> {
+  const { id, attempt, host, journal } = start
+  journal.append({ kind: 'start', attempt, computation, host: journalHost(host), run: id })
+  if (keep !== 'all') journal.append({ kind: 'keep', snapshots: keep })
+  await journal.sync()
 }
 
 export function journalHost({ akPublic, certificates, ekCertificate }: HostFacts): JournalHost {

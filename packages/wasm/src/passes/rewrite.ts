@@ -40,12 +40,6 @@ import {
 import { TableUseCollector } from './table-uses.ts'
 import { TailCalls } from './tail-calls.ts'
 
-/** Part of the key of every cache of rewritten modules: changes with each change of the output. */
-export const REWRITER_VERSION = '3'
-/** Slots that the activations on call-graph cycles may take together. */
-export const STACK_LIMIT_SLOTS_DEFAULT = 1 << 22
-export const MEMORY_LIMIT_PAGES_DEFAULT = 1 << 16
-
 export interface RewriteOptions {
   /** `canonical`: every NaN that the guest can see has one bit pattern; `host`: the engine's own. */
   readonly floats: 'canonical' | 'host'

@@ -1,5 +1,4 @@
 /** Raw DEFLATE (RFC 1951) in pieces, through the streams that Node and browsers share. */
-import { concat } from '../../bytes/index.ts'
 import { EvidenceError } from '../../error.ts'
 
 export type Chunks = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
@@ -25,20 +24,7 @@ export function inflate(chunks: Chunks): AsyncIterable<Uint8Array> {
  */
 export type Inflate = (compressed: Uint8Array, lengthBytesMax: number) => Uint8Array | undefined
 
-/** {@link inflate} of few bytes. What gives more than `lengthBytesMax` is damaged, too. */
-export async function* inflateAtOnce(
-  chunks: AsyncIterable<Uint8Array>,
-  lengthBytesMax: number,
-  inflateWhole: Inflate,
-): AsyncGenerator<Uint8Array> {
-  const parts: Uint8Array[] = []
-  for await (const chunk of chunks) parts.push(chunk)
-  const whole = inflateWhole(parts.length === 1 ? parts[0] : concat(...parts), lengthBytesMax)
-  if (whole === undefined) throw damagedStream()
-  yield whole
-}
-
-function damagedStream(cause?: unknown): EvidenceError {
+export function damagedStream(cause?: unknown): EvidenceError {
   const message = 'a deflate stream is damaged or does not end where it should'
   return new EvidenceError('CONTAINER', { message, cause })
 }

@@ -5,7 +5,7 @@
 import { concat, equal, fromUtf8 } from '../../bytes/index.ts'
 import { assert, EvidenceError } from '../../error.ts'
 import { crc32 } from './crc32.ts'
-import { inflate, inflateAtOnce, type Inflate } from './deflate.ts'
+import { damagedStream, inflate, type Inflate } from './deflate.ts'
 import {
   CENTRAL_HEADER_BYTES,
   DEFLATED,
@@ -13,6 +13,7 @@ import {
   encodeEndRecord,
   encodeLocalHeader,
   END_RECORD_BYTES,
+  LOCAL_HEADER_BYTES,
   STORED,
   ZIP_BYTES_MAX,
   ZIP_ENTRIES_MAX,
@@ -44,7 +45,7 @@ export interface ZipEntry {
 }
 
 const READ_BYTES = 1 << 18
-/** Entries that are inflated in one go, where the source can. */
+/** Entries that are read in one go: those that are stored, and others where the source inflates. */
 const AT_ONCE_BYTES_MAX = 1 << 18
 
 /**
@@ -87,12 +88,12 @@ function readCentralDirectory(
   let at = 0
   let localOffset = 0
   for (let i = 0; i < entries; i++) {
-    const { header, headerBytes } = readCentralHeader(central, at, localOffset)
+    const { header, headerBytes, localHeaderBytes } = readCentralHeader(central, at, localOffset)
     if (names.has(header.name)) throw damaged(`${header.name} is there twice`)
     names.add(header.name)
     found.push(entry(source, header, localOffset))
     at += headerBytes
-    localOffset += encodeLocalHeader(header).length + header.compressedBytes
+    localOffset += localHeaderBytes + header.compressedBytes
   }
   if (at !== central.length) throw damaged('bytes after the last header of the central directory')
   if (localOffset !== centralOffset) throw damaged('the entries do not fill the space before the central directory')
@@ -103,7 +104,7 @@ function readCentralHeader(
   central: Uint8Array,
   at: number,
   localOffset: number,
-): { header: ZipHeader; headerBytes: number } {
+): { header: ZipHeader; headerBytes: number; localHeaderBytes: number } {
   if (central.length - at < CENTRAL_HEADER_BYTES) throw damaged('the central directory is cut')
   const view = new DataView(central.buffer, central.byteOffset + at)
   const method = view.getUint16(10, true)
@@ -125,7 +126,7 @@ function readCentralHeader(
   if (header.lengthBytes > ZIP_BYTES_MAX) throw damaged(`${name} has ${header.lengthBytes} bytes`)
   if (method === STORED && header.compressedBytes !== header.lengthBytes)
     throw damaged(`${name} is stored and has two lengths`)
-  return { header, headerBytes }
+  return { header, headerBytes, localHeaderBytes: LOCAL_HEADER_BYTES + nameBytes }
 }
 
 function decodeName(bytes: Uint8Array): string {
@@ -137,33 +138,54 @@ function decodeName(bytes: Uint8Array): string {
 }
 
 function entry(source: ZipSource, header: ZipHeader, localOffset: number): ZipEntry {
-  const { name, lengthBytes } = header
-  const chunks = (): AsyncIterable<Uint8Array> => entryChunks(source, header, localOffset)
+  const { name, lengthBytes, compressedBytes } = header
+  const isSmall = Math.max(compressedBytes, lengthBytes) <= AT_ONCE_BYTES_MAX
+  const atOnce = isSmall && (header.method === STORED || source.inflate !== undefined)
   return {
     name,
     lengthBytes,
-    compressedBytes: header.compressedBytes,
-    chunks,
+    compressedBytes,
+    chunks: () => (atOnce ? oneChunk(source, header, localOffset) : entryChunks(source, header, localOffset)),
     async bytes(lengthBytesMax) {
       if (lengthBytes > lengthBytesMax) {
         throw new EvidenceError('LIMIT', {
           message: `${name} of ${lengthBytes} bytes; at most ${lengthBytesMax} are read`,
         })
       }
+      if (atOnce) return await entryAtOnce(source, header, localOffset)
       const parts: Uint8Array[] = []
-      for await (const chunk of chunks()) parts.push(chunk)
+      for await (const chunk of entryChunks(source, header, localOffset)) parts.push(chunk)
       return concat(...parts)
     },
   }
 }
 
+async function* oneChunk(source: ZipSource, header: ZipHeader, localOffset: number): AsyncGenerator<Uint8Array> {
+  yield await entryAtOnce(source, header, localOffset)
+}
+
+/** Header and content in one read. */
+async function entryAtOnce(source: ZipSource, header: ZipHeader, localOffset: number): Promise<Uint8Array> {
+  const { name, method, lengthBytes, compressedBytes } = header
+  const expected = encodeLocalHeader(header)
+  const whole = await read(source, localOffset, expected.length + compressedBytes)
+  checkLocalHeader(header, { expected, found: whole.subarray(0, expected.length) })
+  const data = whole.subarray(expected.length)
+  // A copy of what is stored, for the source may have given a part of something larger.
+  const content = method === STORED ? data.slice() : source.inflate?.(data, lengthBytes)
+  if (content === undefined) throw damagedStream()
+  if (content.length !== lengthBytes) throw damaged(`${name} does not have the length that its header says`)
+  checkCrc32(header, crc32(content))
+  return content
+}
+
 async function* entryChunks(source: ZipSource, header: ZipHeader, localOffset: number): AsyncGenerator<Uint8Array> {
   const expected = encodeLocalHeader(header)
-  if (!equal(await read(source, localOffset, expected.length), expected))
-    throw damaged(`the local header of ${header.name} is not as its central header wants it`)
+  checkLocalHeader(header, { expected, found: await read(source, localOffset, expected.length) })
+  const data = ranges(source, localOffset + expected.length, header.compressedBytes)
   let crc = 0
   let gotBytes = 0
-  for await (const chunk of content(source, header, localOffset + expected.length)) {
+  for await (const chunk of header.method === STORED ? data : inflate(data)) {
     gotBytes += chunk.length
     // What the header promised is the limit: a stream that holds more is not inflated further.
     if (gotBytes > header.lengthBytes) throw damaged(`${header.name} is longer than its header says`)
@@ -171,16 +193,18 @@ async function* entryChunks(source: ZipSource, header: ZipHeader, localOffset: n
     yield chunk
   }
   if (gotBytes !== header.lengthBytes) throw damaged(`${header.name} is shorter than its header says`)
-  if (crc !== header.crc32) throw damaged(`${header.name} does not have its CRC-32`)
+  checkCrc32(header, crc)
 }
 
-function content(source: ZipSource, header: ZipHeader, offset: number): AsyncIterable<Uint8Array> {
-  const data = ranges(source, offset, header.compressedBytes)
-  if (header.method === STORED) return data
-  const isSmall = Math.max(header.compressedBytes, header.lengthBytes) <= AT_ONCE_BYTES_MAX
-  return isSmall && source.inflate !== undefined
-    ? inflateAtOnce(data, header.lengthBytes, source.inflate)
-    : inflate(data)
+function checkLocalHeader(
+  { name }: ZipHeader,
+  { expected, found }: { readonly expected: Uint8Array; readonly found: Uint8Array },
+): void {
+  if (!equal(found, expected)) throw damaged(`the local header of ${name} is not as its central header wants it`)
+}
+
+function checkCrc32(header: ZipHeader, crc: number): void {
+  if (crc !== header.crc32) throw damaged(`${header.name} does not have its CRC-32`)
 }
 
 async function* ranges(source: ZipSource, offset: number, lengthBytes: number): AsyncGenerator<Uint8Array> {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PAGE_BYTES } from '@reprise/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { encodeWarmEntry, keptStack, readWarmEntry, readWarmHead, unpackPages, warmEntry, warmStack } from './entry.ts'
+import { encodeWarmEntry, keptStack, readWarmEntry, readWarmHead, warmEntry, warmStack } from './entry.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -49,8 +49,14 @@ describe('an entry of the cache', () => {
       [8, 2],
     ])
     const unpacked = new Uint8Array(read.head.memoryBytes)
-    unpackPages(read, unpacked)
+    await read.unpack(unpacked)
     expect(unpacked).toEqual(memory)
+    const shared = new Uint8Array(new SharedArrayBuffer(read.head.memoryBytes))
+    await made.unpack(shared)
+    expect(shared.slice()).toEqual(memory)
+    shared.fill(0)
+    await read.unpack(shared)
+    expect(shared.slice()).toEqual(memory)
     const stack = warmStack(read)
     expect(stack.globals).toEqual(warmedUp.globals)
     expect(keptStack(stack).activations).toEqual(warmedUp.activations)

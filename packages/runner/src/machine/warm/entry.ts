@@ -5,7 +5,7 @@
  *     32 bytes SHA-256 of what follows up to the pages, 4 bytes length of the head (big-endian), the head as JSON,
  *     the pages of memory that are not zero, the modules one after the other
  */
-import { open, readFile } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import {
   concat,
   equal,
@@ -61,12 +61,22 @@ export interface WarmHead {
 
 export interface WarmEntry {
   readonly head: WarmHead
-  /** The pages that are not zero. */
-  readonly pages: Uint8Array
   readonly modules: Uint8Array
+  /**
+   * Puts the pages into a memory of zeros, as far as they are there: whoever hashes the memory sees whether it is whole.
+   *
+   * @param target - May be shared.
+   */
+  readonly unpack: (target: Uint8Array) => Promise<void>
 }
 
-export function warmEntry({ activations, globals, hostState, memory, continuations }: WarmedUp): WarmEntry {
+/** One that was made just now, whose bytes are all here. */
+export interface MadeEntry extends WarmEntry {
+  /** The pages that are not zero. */
+  readonly pages: Uint8Array
+}
+
+export function warmEntry({ activations, globals, hostState, memory, continuations }: WarmedUp): MadeEntry {
   const tree = new PageTree(sha256)
   tree.update(
     memory,
@@ -91,7 +101,19 @@ export function warmEntry({ activations, globals, hostState, memory, continuatio
   const pages = concat(
     ...runs.map(([first, count]) => memory.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES)),
   )
-  return { head, pages, modules }
+  return {
+    head,
+    pages,
+    modules,
+    unpack: async (target) => {
+      let at = 0
+      for (const place of placesOf(head, target)) place.set(pages.subarray(at, (at += place.length)))
+    },
+  }
+}
+
+function placesOf({ pages }: WarmHead, target: Uint8Array): Uint8Array[] {
+  return pages.map(([first, count]) => target.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES))
 }
 
 function pageRuns(memory: Uint8Array): readonly (readonly [number, number])[] {
@@ -107,7 +129,7 @@ function pageRuns(memory: Uint8Array): readonly (readonly [number, number])[] {
   return runs
 }
 
-export function encodeWarmEntry({ head, pages, modules }: WarmEntry): Uint8Array {
+export function encodeWarmEntry({ head, pages, modules }: MadeEntry): Uint8Array {
   const text = utf8(JSON.stringify(head))
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, text.length)
@@ -116,15 +138,7 @@ export function encodeWarmEntry({ head, pages, modules }: WarmEntry): Uint8Array
 
 /** Undefined when there is no entry, or one with a damaged head. */
 export async function readWarmHead(path: string): Promise<WarmHead | undefined> {
-  const file = await open(path).catch(() => undefined)
-  if (file === undefined) return undefined
-  try {
-    const bytes = new Uint8Array(HEAD_BYTES_MAX)
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
-    return decodeHead(bytes.subarray(0, bytesRead))?.head
-  } finally {
-    await file.close()
-  }
+  return await withFile(path, async (file) => (await readHead(file))?.head)
 }
 
 /**
@@ -134,17 +148,49 @@ export async function readWarmHead(path: string): Promise<WarmHead | undefined> 
  * @returns Undefined when there is none, or a damaged one.
  */
 export async function readWarmEntry(path: string): Promise<WarmEntry | undefined> {
-  const read = await readFile(path).catch(() => undefined)
-  if (read === undefined) return undefined
-  // A Buffer's slices are no copies: each would take the whole file along to another thread.
-  const file = new Uint8Array(read.buffer, read.byteOffset, read.length)
-  const decoded = decodeHead(file)
-  if (decoded === undefined) return undefined
-  const { head, headEnd } = decoded
-  const pagesEnd = headEnd + PAGE_BYTES * head.pages.reduce((sum, [, count]) => sum + count, 0)
-  const modules = file.subarray(pagesEnd)
-  const isWhole = pagesEnd <= file.length && hex(sha256(modules)) === head.modules
-  return isWhole ? { head, pages: file.subarray(headEnd, pagesEnd), modules } : undefined
+  return await withFile(path, async (file) => {
+    const decoded = await readHead(file)
+    if (decoded === undefined) return undefined
+    const { head, headEnd } = decoded
+    const pagesEnd = headEnd + PAGE_BYTES * head.pages.reduce((sum, [, count]) => sum + count, 0)
+    const modulesBytes = (await file.stat()).size - pagesEnd
+    if (modulesBytes < 0) return undefined
+    const modules = new Uint8Array(modulesBytes)
+    await file.read(modules, 0, modulesBytes, pagesEnd)
+    if (hex(sha256(modules)) !== head.modules) return undefined
+    return { head, modules, unpack: (target) => readPages(path, headEnd, placesOf(head, target)) }
+  })
+}
+
+async function withFile<T>(path: string, use: (file: FileHandle) => Promise<T>): Promise<T | undefined> {
+  const file = await open(path).catch(() => undefined)
+  if (file === undefined) return undefined
+  try {
+    return await use(file)
+  } finally {
+    await file.close()
+  }
+}
+
+/** The kernel takes no more pieces at once. */
+const PIECES_MAX = 1024
+
+/** Straight to where they belong: by way of a buffer of the file's length it takes three times as long. */
+async function readPages(path: string, position: number, places: readonly Uint8Array[]): Promise<void> {
+  await withFile(path, async (file) => {
+    let at = position
+    for (let i = 0; i < places.length; i += PIECES_MAX) {
+      const some = places.slice(i, i + PIECES_MAX)
+      await file.readv(some, at)
+      at += some.reduce((sum, { length }) => sum + length, 0)
+    }
+  })
+}
+
+async function readHead(file: FileHandle): Promise<ReturnType<typeof decodeHead>> {
+  const bytes = new Uint8Array(HEAD_BYTES_MAX)
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, 0)
+  return decodeHead(bytes.subarray(0, bytesRead))
 }
 
 function decodeHead(file: Uint8Array): { readonly head: WarmHead; readonly headEnd: number } | undefined {
@@ -165,15 +211,6 @@ function globalsOf(globals: WarmHead['globals']): readonly GlobalState[] {
   return globals.map(({ type, bits }) => ({ type, bits: BigInt(`0x${bits}`) }))
 }
 
-/** Puts the memory into a buffer of zeros of that length. */
-export function unpackPages({ head, pages }: WarmEntry, memory: Uint8Array): void {
-  let at = 0
-  for (const [first, count] of head.pages) {
-    memory.set(pages.subarray(at, at + count * PAGE_BYTES), first * PAGE_BYTES)
-    at += count * PAGE_BYTES
-  }
-}
-
 /** All but the memory, as a machine thread is told. */
 export interface WarmStack {
   readonly frames: Uint8Array
@@ -181,7 +218,7 @@ export interface WarmStack {
   readonly continuations: readonly KeptContinuation[]
 }
 
-export function warmStack({ head, modules }: WarmEntry): WarmStack {
+export function warmStack({ head, modules }: Pick<WarmEntry, 'head' | 'modules'>): WarmStack {
   let at = 0
   const continuations = head.continuations.map(({ lengthBytes, ...rest }): KeptContinuation => {
     const bytes = modules.slice(at, (at += lengthBytes))

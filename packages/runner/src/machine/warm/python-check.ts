@@ -9,7 +9,7 @@ import { defineCommand, type Flags } from '../../definition/index.ts'
 import { blobPaths, warmRootOf } from '../../run/index.ts'
 import { blobReader, wasiMounts } from '../inputs.ts'
 import { loadRewritten, type LoadedModule } from '../rewritten.ts'
-import { keptStack, loadWarmStart, unpackPages, warmStack, type WarmUp } from './index.ts'
+import { keptStack, loadWarmStart, warmStack, type WarmUp } from './index.ts'
 import type { Case } from './python-cases.ts'
 
 /** Where cases are run; the module is compiled once for all of them. */
@@ -74,8 +74,7 @@ async function resultOf(place: Place, computation: Computation) {
   const loaded = (place.loaded ??= loadRewritten(
     () => readBlob(computation.program.sha256),
     { ...computation, start: undefined },
-    cacheFolder,
-    nodeCrypto.sha256,
+    { folder: cacheFolder, sha256: nodeCrypto.sha256 },
   ))
   let ready: Guest | undefined
   const guestThere = (): Guest => ready as Guest
@@ -133,7 +132,7 @@ async function beginning(
 ) {
   const entry = await loadWarmStart({ computation, blobs, home })
   const memory = new Uint8Array(entry.head.memoryBytes)
-  unpackPages(entry, memory)
+  await entry.unpack(memory)
   const stack = warmStack(entry)
   const kept = keptStack(stack)
   const { globals } = stack

@@ -10,7 +10,7 @@ import { REWRITER_VERSION, WORKER_STACK_MB } from '@reprise/wasm'
 import { nodeCrypto } from '../../crypto.ts'
 import { writeFileAtomically } from '../../durable.ts'
 import { RunnerError, writeFailure } from '../../error.ts'
-import { runnerFolders } from '../../home.ts'
+import { moduleCache, runnerFolders } from '../../home.ts'
 import { threadFailure } from '../failure.ts'
 import { encodeWarmEntry, readWarmEntry, readWarmHead, warmEntry, type WarmedUp, type WarmEntry } from './entry.ts'
 import type { WarmUp, WarmUpMessage, WarmUpWorkerData } from './protocol.ts'
@@ -70,7 +70,7 @@ async function warmUp({ computation, blobs, home }: WarmUpRequest): Promise<Warm
   const data: WarmUpWorkerData = {
     computation: { floats, limits, mounts, program, semantics, start },
     blobs,
-    cacheFolder: join(runnerFolders(home).cache, 'wasm'),
+    cacheFolder: moduleCache(home),
   }
   const url = import.meta.url.endsWith('.ts') ? './warm-up.worker.ts' : './warm-up.worker.js'
   const worker = new Worker(new URL(url, import.meta.url), {

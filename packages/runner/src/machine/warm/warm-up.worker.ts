@@ -56,8 +56,7 @@ function warmUp(): WarmedUp {
   const { module, facts, continuations } = loadRewritten(
     () => readBlob(computation.program.sha256),
     { ...computation, start: undefined },
-    cacheFolder,
-    sha256,
+    { folder: cacheFolder, sha256 },
   )
   const made = continuations()
   const warming: Warming = { guest: undefined, isWarm: false, atStart: new Uint8Array() }

@@ -177,6 +177,24 @@ describe('a determinism alarm', () => {
     await expectWhole(await resume(run, ['--discard-alarm']))
   })
 
+  test('is not raised for a damaged pack: that is named, nothing is signed, and once it is mended the run goes on', async () => {
+    const run = await killed('damaged')
+    const store = await openBlobStore(run.home)
+    const pathOf = async (digest: string): Promise<string> => (await store.find(digest))!.path
+    const { damaged, other } = await otherSnapshot(store, run.snapshot.manifest)
+    const path = await pathOf(damaged)
+    const [before, journal] = [await readFile(path), await readFile(run.journal)]
+    // Of the right form and length: nobody sees it before the memory is hashed.
+    await writeFile(path, await readFile(await pathOf(other)))
+    expect(await resume(run)).toMatchObject({
+      code: 125,
+      stdout: said(new RegExp(`BLOB_CORRUPT.*${damaged.slice(2)}`)),
+    })
+    expect((await readFile(run.journal)).equals(journal)).toBe(true)
+    await writeFile(path, before)
+    await expectWhole(await resume(run))
+  })
+
   test('is there whole or not at all, whenever the process is killed', async () => {
     const run = await killed('killed')
     await withState(run.journal, run.snapshot.seq + 1, 'e'.repeat(64))
@@ -205,15 +223,24 @@ const hexByte = (value: number): string => value.toString(16).padStart(2, '0')
 async function otherSnapshot(
   store: BlobStore,
   digest: string,
-): Promise<{ readonly manifest: string; readonly address: number; readonly before: number }> {
+): Promise<{
+  readonly manifest: string
+  readonly address: number
+  readonly before: number
+  /** The pack, and what it is in the other snapshot. */
+  readonly damaged: string
+  readonly other: string
+}> {
   const manifest = JSON.parse(Buffer.from(await store.read(digest)).toString()) as SnapshotManifest
   const [firstPage, , index, firstInPack] = manifest.pages[0]
   const pack = Uint8Array.from(await store.read(manifest.packs[index].sha256))
   const at = firstInPack * 4096 + 100
   const before = pack[at]
   pack[at] = before ^ 1
-  const packs = manifest.packs.with(index, await store.putBytes(pack))
+  const other = await store.putBytes(pack)
+  const packs = manifest.packs.with(index, other)
   const text = JSON.stringify({ ...manifest, packs })
   const { sha256 } = await store.putBytes(Buffer.from(text))
-  return { manifest: sha256, address: firstPage * 4096 + 100, before }
+  const damaged = manifest.packs[index].sha256
+  return { manifest: sha256, address: firstPage * 4096 + 100, before, damaged, other: other.sha256 }
 }

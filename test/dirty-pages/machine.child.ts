@@ -66,8 +66,10 @@ async function run(given: Case, way: Way): Promise<Answer> {
   const stallMs: number[] = []
   let stoodMs = 0
   let isKilled = false
+  let expected = { outputs: '', position: '', state: '' }
   const measure = async (of: Machine): Promise<void> => {
-    const { position, stateRoot } = await of.measure()
+    const { position, stateRoot, outputsRoot } = await of.measure()
+    expected = { outputs: hex(outputsRoot), position: position.toString(), state: hex(stateRoot) }
     states.push(`${position} ${hex(stateRoot)}`)
     const { measureMs } = machine.progress()
     stallMs.push(measureMs - stoodMs)
@@ -97,11 +99,10 @@ async function run(given: Case, way: Way): Promise<Answer> {
       machine = await startWasmMachine({
         ...common,
         blobs: { ...own, ...snapshotPaths(manifest, store) },
-        from: manifest,
+        from: { manifest, expected },
       })
       stoodMs = 0
-      const { position, stateRoot } = await machine.measure()
-      if (`${position} ${hex(stateRoot)}` !== states.at(-1)) throw new Error('the restored machine is another one')
+      if ((await machine.restored)?.isExpected !== true) throw new Error('the restored machine is another one')
       stoodMs = machine.progress().measureMs
     }
   }

@@ -3,11 +3,11 @@ import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { loadRecord, repeat, type AttachLevel, type RepeatResult, type SegmentChoice } from '@reprise/runner'
 import { openPlaces } from '../blob-places.ts'
-import { createContext, openSigner, openStore } from '../context.ts'
+import { createContext, openStore } from '../context.ts'
 import { EXIT_INTERRUPTED, EXIT_NO, EXIT_UNKNOWN, EXIT_YES } from '../exit.ts'
-import { advise, count, paint, safe, short, shortPath } from '../print/format.ts'
+import { count, paint, safe, short, shortPath } from '../print/format.ts'
 import { gatherProgress } from '../print/gather-progress.ts'
-import { runProgress } from '../print/run-progress.ts'
+import { openSignedWork } from '../signed-work.ts'
 import { repeatInParts } from './repeat-segments.ts'
 import { criterion, printVerdict, verifyFile } from './verify.ts'
 
@@ -51,18 +51,14 @@ export async function action(options: object, [path = '']: readonly string[]): P
       json,
       evidence: evidence.evidence,
     })
-  const progress = runProgress()
   const gathering = gatherProgress()
-  const onTrouble = (message: string): void => {
-    progress.clear()
-    advise(message)
-  }
-  await using signer = openSigner(context, onTrouble)
+  await using work = openSignedWork(context)
+  const { signer, progress, onTrouble } = work
   const result = await repeat({
     original,
     store,
     home: context.home,
-    signer: signer.ready,
+    signer,
     attach,
     inputsFolder: resolve(inputs),
     places,

@@ -15,12 +15,12 @@ import {
   type LoadedRecord,
 } from '@reprise/runner'
 import { openPlaces } from '../blob-places.ts'
-import { createContext, openSigner, openStore, type Context } from '../context.ts'
+import { createContext, openStore, type Context } from '../context.ts'
 import { EXIT_NO, EXIT_UNKNOWN } from '../exit.ts'
 import { advise } from '../print/format.ts'
 import { gatherProgress } from '../print/gather-progress.ts'
-import { runProgress } from '../print/run-progress.ts'
 import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/run-result.ts'
+import { openSignedWork } from '../signed-work.ts'
 import { standingOf } from '../print/tier.ts'
 import { streamWriter } from '../print/streams.ts'
 import { writeOutputs } from '../write-outputs.ts'
@@ -127,19 +127,15 @@ async function goOn(
         : `the run is known on this host now; after a crash: reprise resume ${run.slice(0, 8)}`,
     )
   }
-  const progress = runProgress()
-  const onTrouble = (message: string): void => {
-    progress.clear()
-    advise(message)
-  }
-  await using signer = openSigner(context, onTrouble)
+  await using work = openSignedWork(context)
+  const { signer, progress, onTrouble } = work
   const result = await resume({
     run,
     store,
     home: context.home,
     sources,
     discardAlarm,
-    signer: signer.ready,
+    signer,
     recordPath: output === undefined ? freeRecordPath(stemOf(run, record)) : resolve(output),
     attach,
     ...(maxLagMs !== undefined && { maxLagMs }),

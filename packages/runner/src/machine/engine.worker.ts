@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { PAGE_BYTES } from '@reprise/core'
+import { PAGE_BYTES, type SnapshotManifest } from '@reprise/core'
 import {
   createWasi,
   encodeEngineState,
@@ -143,7 +143,10 @@ class EngineThread {
 
   #beginning(): Pick<GuestOptions, 'continuations' | 'from'> {
     const { continuations } = this.#loaded
-    if (from !== undefined) return { continuations: continuations(), from: snapshotOf(from, readSaved) }
+    if (from !== undefined) {
+      const memory = { lengthBytes: from.memoryBytes, copyTo: (to: Uint8Array) => this.#fill(to) }
+      return { continuations: continuations(), from: { ...snapshotOf(from, readSaved), memory } }
+    }
     if (computation.start === undefined) return { continuations: continuations() }
     const command = nextCommand()
     if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')
@@ -157,6 +160,36 @@ class EngineThread {
     }
   }
 
+  /** Takes the saved memory out of the shadow, as it gets there: what the guest has is then what is hashed, byte for byte. */
+  #fill(memory: Uint8Array): void {
+    const filled = new Uint8Array(shadow, 0, memory.length)
+    for (;;) {
+      const command = nextCommand()
+      if (command.kind === 'scanner') {
+        this.#dirtyPages.attach(command.scanner)
+        continue
+      }
+      if (command.kind !== 'filled') throw new Error('a machine that is restored is told its memory first')
+      for (const [offset, lengthBytes] of command.ranges)
+        memory.set(filled.subarray(offset, offset + lengthBytes), offset)
+      if (command.isLast) return
+    }
+  }
+
+  /** Has the memory hashed that it was restored with. The guest need not stand still for it: the shadow does. */
+  #restored({ pages }: SnapshotManifest): void {
+    this.#takeShadow()
+    const request: HashRequest = {
+      kind: 'restored',
+      position: this.#guest.position(),
+      memoryBytes: this.#guest.memory().length,
+      pages: pages.map(([first, count]) => [first, count] as const),
+      engineState: this.#engineState(),
+      outputsRoot: this.#wasi.outputsRoot(),
+    }
+    hashPort.postMessage(request)
+  }
+
   #begin(guest: Guest): void {
     this.#ready = guest
     this.#wasi.bind({
@@ -164,6 +197,7 @@ class EngineThread {
         return guest.memory().buffer
       },
     })
+    if (from !== undefined) this.#restored(from)
     const { cached, elapsedMs } = this.#loaded
     post({ kind: 'ready', memoryBytes: guest.memory().length, rewrite: { cached, elapsedMs } })
     this.#serve()
@@ -204,7 +238,8 @@ class EngineThread {
     for (;;) {
       const command = nextCommand()
       if (command.kind === 'snapshot') return 'snapshot'
-      if (command.kind === 'warm' || command.kind === 'machine') throw new Error('a machine begins once')
+      if (command.kind === 'warm' || command.kind === 'machine' || command.kind === 'filled')
+        throw new Error('a machine begins once')
       if (command.kind === 'scanner') {
         this.#dirtyPages.attach(command.scanner)
       } else if (command.kind !== 'run') {
@@ -241,7 +276,7 @@ class EngineThread {
     while (Atomics.compareExchange(flags, CONTROL_HASHING, 0, 1) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
   }
 
-  #answer(kind: Exclude<Command['kind'], 'machine' | 'run' | 'snapshot' | 'warm' | 'scanner'>): void {
+  #answer(kind: 'measure' | 'state' | 'results'): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
       return post({ kind: 'state', memoryBytes: this.#guest.memory().length, engineState: this.#engineState() })

@@ -13,7 +13,16 @@ import {
 } from '@reprise/core'
 import { openBlobStore, refOf, type BlobSource, type BlobStore } from '../blobs/index.ts'
 import { manifestMemory, MemoryPacker, type PackedMemory } from './packs.ts'
-import type { HashRequest, HashResult, HashWorkerData, MeasureRequest, SnapshotRequest, TakeOver } from './protocol.ts'
+import type {
+  BeginRequest,
+  HashRequest,
+  HashResult,
+  HashWorkerData,
+  MeasureRequest,
+  RestoredRequest,
+  SnapshotRequest,
+  TakeOver,
+} from './protocol.ts'
 import { HashedMemory, releaseShadow } from './hashed-memory.ts'
 import { serializedError } from './serialized-error.ts'
 const { control, home, shadow } = workerData as HashWorkerData
@@ -34,6 +43,13 @@ function post(result: HashResult): void {
 function measure(request: MeasureRequest): void {
   const result = hashed.measure(request)
   packer.note(request.pages)
+  releaseShadow(flags)
+  post(result)
+}
+
+function restored(request: RestoredRequest): void {
+  const result = hashed.restored(request)
+  noteRuns(request)
   releaseShadow(flags)
   post(result)
 }
@@ -93,17 +109,24 @@ function globalValue({ type, bits }: SnapshotRequest['globals'][number]): Global
 }
 
 /** What is in the shadow counts as changed: of what was hashed before, no snapshot has been taken. */
-parentPort?.once('message', ({ enginePort, lastState, request, ...begun }: TakeOver) => {
-  hashed.begin(begun)
+parentPort?.once('message', ({ enginePort, lastState, request, begun }: TakeOver) => {
+  if (begun !== undefined) {
+    hashed.begin(begun)
+    noteRuns(begun)
+  }
   hashed.lastState = lastState
-  for (const [first, count] of begun.pages) packer.note(Array.from({ length: count }, (_, i) => first + i))
   if (request === undefined) releaseShadow(flags)
   else answer(request)
   enginePort.on('message', answer)
 })
 
+function noteRuns({ pages }: BeginRequest): void {
+  for (const [first, count] of pages) packer.note(Array.from({ length: count }, (_, i) => first + i))
+}
+
 function answer(request: HashRequest): void {
   if (request.kind === 'measure') return measure(request)
+  if (request.kind === 'restored') return restored(request)
   // Copied before the machine may change the shadow again; written behind it.
   const { lastState, memoryBytes } = hashed
   const memory = packer.pack(new Uint8Array(shadow, 0, memoryBytes))

@@ -1,7 +1,14 @@
 /** The shadow of a machine's memory and the tree over it: what a measurement of the machine is made of. */
 import { hash } from 'node:crypto'
 import { PageTree, stateRoot } from '@reprise/core'
-import { CONTROL_HASHING, type BeginRequest, type MeasureRequest, type MeasureResult } from './protocol.ts'
+import {
+  CONTROL_HASHING,
+  type BeginRequest,
+  type MeasureRequest,
+  type MeasureResult,
+  type RestoredRequest,
+  type RestoredResult,
+} from './protocol.ts'
 
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
 
@@ -30,6 +37,12 @@ export class HashedMemory {
     this.#tree.update(new Uint8Array(this.#shadow, 0, memoryBytes), pages)
     this.lastState = stateRoot(this.#tree.root(), engineState, sha256)
     return { kind: 'measure', position, stateRoot: this.lastState, outputsRoot }
+  }
+
+  restored(request: RestoredRequest): RestoredResult {
+    const { position, engineState, outputsRoot } = request
+    this.lastState = stateRoot(this.begin(request), engineState, sha256)
+    return { kind: 'restored', position, stateRoot: this.lastState, outputsRoot, engineState }
   }
 }
 

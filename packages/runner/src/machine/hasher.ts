@@ -12,6 +12,8 @@ import {
   type HashRequest,
   type HashResult,
   type HashWorkerData,
+  type MeasureRequest,
+  type RestoredRequest,
   type TakeOver,
 } from './protocol.ts'
 import { workerUrl } from './worker-url.ts'
@@ -63,10 +65,10 @@ export class Hasher {
   }
 
   #answer(request: HashRequest): void {
-    if (request.kind === 'snapshot' || request.pages.length > PAGES_MAX) return this.#handOver(request)
+    if (request.kind === 'snapshot' || pagesOf(request) > PAGES_MAX) return this.#handOver(request)
     const { onResult, onFailure } = this.#options
     try {
-      const result = this.#hashed.measure(request)
+      const result = request.kind === 'restored' ? this.#hashed.restored(request) : this.#hashed.measure(request)
       releaseShadow(this.#flags)
       onResult(result)
     } catch (error) {
@@ -91,7 +93,10 @@ export class Hasher {
     const { memoryBytes, lastState } = this.#hashed
     this.#isHandedOver = true
     enginePort.removeAllListeners('message')
-    const message: TakeOver = { memoryBytes, pages: [[0, memoryBytes / PAGE_BYTES]], lastState, enginePort, request }
+    // A machine that was restored brings along what to hash.
+    const begun =
+      request?.kind === 'restored' ? undefined : { memoryBytes, pages: [[0, memoryBytes / PAGE_BYTES]] as const }
+    const message: TakeOver = { begun, lastState, enginePort, request }
     this.#makeThread().postMessage(message, [enginePort])
   }
 
@@ -106,4 +111,9 @@ export class Hasher {
     thread.on('exit', (code) => onFailure(`a machine thread ended by itself (code ${code})`))
     return thread
   }
+}
+
+function pagesOf(request: MeasureRequest | RestoredRequest): number {
+  if (request.kind === 'measure') return request.pages.length
+  return request.pages.reduce((sum, [, count]) => sum + count, 0)
 }

@@ -3,5 +3,6 @@ export { type CallLog, type Look, type Mark, type ProbeCall, type ProbeStop } fr
 export { startEngineThreadEarly } from './engine-thread.ts'
 export { startProbe, type Probe } from './probe.ts'
 export { loadWarmRoot, type WarmUp } from './warm/index.ts'
+export type { SavedMachine } from './restore.ts'
 export type { WantedModule } from './rewritten.ts'
 export { startWasmMachine, type WasmMachine } from './wasm-machine.ts'

@@ -24,7 +24,8 @@ import {
   type ProbeTarget,
 } from './probe-protocol.ts'
 import { loadWarmStart, makeWarmStart, warmStack, type WarmEntry } from './warm/index.ts'
-import { failed, notTheWarmStart } from './wasm-machine.ts'
+import { failed } from './threads.ts'
+import { notTheWarmStart } from './wasm-machine.ts'
 import { workerUrl } from './worker-url.ts'
 
 export interface ProbeOptions {

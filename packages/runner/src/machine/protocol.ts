@@ -24,11 +24,16 @@ export const CONTROL_STALL_US = 4
 export const CONTROL_CAPTURE_US = 5
 export const CONTROL_BYTES = 48
 
+/** [offset, length], in bytes. */
+export type ByteRange = readonly [number, number]
+
 export type Command =
   /** The very first one: threads are started before it is known for what. */
   | { readonly kind: 'machine'; readonly data: EngineData }
   /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with; it is hashed meanwhile. */
   | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memoryBytes: number }
+  /** In a machine that goes on from a snapshot: these parts of its memory are in the shadow. */
+  | { readonly kind: 'filled'; readonly ranges: readonly ByteRange[]; readonly isLast: boolean }
   | { readonly kind: 'run'; readonly position: bigint }
   | { readonly kind: 'measure' }
   /** At a due stop, after `measure`. */
@@ -74,7 +79,12 @@ export interface SnapshotRequest {
   readonly host: SavedHost
 }
 
-export type HashRequest = MeasureRequest | SnapshotRequest
+/** From the engine thread when a machine stands where it was saved: its memory is what the shadow was filled with. */
+export interface RestoredRequest extends Omit<MeasureRequest, 'kind' | 'pages'>, BeginRequest {
+  readonly kind: 'restored'
+}
+
+export type HashRequest = MeasureRequest | SnapshotRequest | RestoredRequest
 
 /** What the shadow holds when somebody begins to hash it. */
 export interface BeginRequest {
@@ -84,7 +94,9 @@ export interface BeginRequest {
 }
 
 /** From the main thread to the hash thread, which takes over from it. */
-export interface TakeOver extends BeginRequest {
+export interface TakeOver {
+  /** What was hashed there; undefined: nothing. */
+  readonly begun: BeginRequest | undefined
   /** The stateRoot that was measured last; of no bytes before the first one. */
   readonly lastState: Uint8Array
   readonly enginePort: MessagePort
@@ -93,7 +105,11 @@ export interface TakeOver extends BeginRequest {
 }
 
 /** From the hash thread; those of one kind come in the order of their requests. */
-export type HashResult = MeasureResult | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef } | HashFailure
+export type HashResult =
+  | MeasureResult
+  | RestoredResult
+  | { readonly kind: 'snapshot'; readonly snapshot: SnapshotRef }
+  | HashFailure
 
 export interface HashFailure {
   readonly kind: 'failed'
@@ -105,6 +121,11 @@ export interface MeasureResult {
   readonly position: bigint
   readonly stateRoot: Uint8Array
   readonly outputsRoot: Uint8Array
+}
+
+export interface RestoredResult extends Omit<MeasureResult, 'kind'> {
+  readonly kind: 'restored'
+  readonly engineState: Uint8Array
 }
 
 export interface EngineWorkerData {
@@ -126,7 +147,7 @@ export interface EngineData {
   readonly cacheFolder: string
   readonly shadow: SharedArrayBuffer
   readonly hashPort: MessagePort
-  /** The snapshot that the machine begins with; its blobs are among `blobs`. Without one a warm start may begin it. */
+  /** The snapshot that the machine begins with; its memory comes by the shadow. Without one a warm start may begin it. */
   readonly from: SnapshotManifest | undefined
   readonly dirtyPages: DirtyPagesChoice
 }

@@ -9,6 +9,8 @@ export interface SignedBefore {
   readonly run: JournalRun
   readonly snapshot: Snapshot
   readonly manifest: SnapshotManifest
+  /** Writes into the journal that this attempt begins: not for one whose snapshot turns out to be damaged. */
+  readonly begin: () => Promise<void>
   /** The checkpoint of the snapshot. */
   readonly checkpoint: Checkpoint
   /** Signed after the snapshot, by seq: computed again, each must come out equal. */
@@ -16,8 +18,14 @@ export interface SignedBefore {
 }
 
 export interface Again {
-  /** Measures the restored machine. @throws RunnerError `DETERMINISM` when it is not the one that was saved. */
-  restored(): Promise<DriveFrom>
+  readonly from: DriveFrom
+  /**
+   * The attempt begins with it: to be called once, and had before anything counts that comes of going on, see `restored` of
+   * the machine.
+   *
+   * @throws RunnerError `DETERMINISM` when it is not the one that was saved, `BLOB_CORRUPT` when a pack is to blame.
+   */
+  restored(): Promise<void>
   /** To be called with each checkpoint in order. @throws RunnerError `DETERMINISM` when it was signed otherwise. */
   check(measured: Measured, measurement: Measurement): Promise<void>
 }
@@ -26,11 +34,14 @@ export function createAgain(before: SignedBefore, parts: Omit<AlarmParts, 'earli
   const { run, snapshot, manifest, checkpoint, expected } = before
   const alarmParts: AlarmParts = { ...parts, run: run.run, earlier: { run, snapshot } }
   return {
+    from: { seq: checkpoint.seq, position: BigInt(checkpoint.position) },
     async restored() {
-      const measurement = await parts.machine.measure()
+      const restored = await parts.machine.restored
+      await before.begin()
+      if (restored === undefined || restored.isExpected) return
+      const { measurement, state } = restored
       const actual = checkpointOf(checkpoint.seq, checkpoint.kind, measurement)
-      if (!isSame(checkpoint, actual)) throw await raiseAlarm(alarmParts, { expected: checkpoint, actual, manifest })
-      return { seq: checkpoint.seq, position: measurement.position }
+      throw await raiseAlarm(alarmParts, { expected: checkpoint, actual, atSnapshot: { manifest, state } })
     },
     async check({ seq, kind }, measurement) {
       if (seq > expected.last) return

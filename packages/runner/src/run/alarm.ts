@@ -23,7 +23,7 @@ import { diffPages, type PageDifferences } from '../compare/index.ts'
 import { syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { RunnerError, writeFailure } from '../error.ts'
 import { journalPath, type JournalRun, type JournalWriter } from '../journal/index.ts'
-import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
+import { startWasmMachine, type SavedMachine, type WasmMachine } from '../machine/index.ts'
 import { drive } from './drive.ts'
 import type { Evidence } from './evidence.ts'
 import { blobPaths, snapshotPaths } from './prepare.ts'
@@ -46,6 +46,12 @@ export interface AlarmParts {
   readonly earlier: { readonly run: JournalRun; readonly snapshot: Snapshot }
   readonly nextDue: (position: bigint, memoryBytes: number) => bigint
   readonly signal: AbortSignal | undefined
+}
+
+interface Found {
+  readonly expected: Checkpoint
+  readonly actual: Checkpoint
+  readonly atSnapshot?: { readonly manifest: SnapshotManifest; readonly state: MachineState }
 }
 
 /** What came out when it was computed once more, in a fresh machine from the last snapshot before. */
@@ -82,15 +88,13 @@ export function isSame(a: Checkpoint, b: Checkpoint): boolean {
 /**
  * Keeps both states, writes the alarm into the journal, and gives what the run ends with.
  *
- * @param manifest - Of the snapshot that was restored, when the alarm is about that.
+ * @param found.atSnapshot - The snapshot that was restored and the state that it gave, when the alarm is about that.
  */
-export async function raiseAlarm(
-  parts: AlarmParts,
-  found: { readonly expected: Checkpoint; readonly actual: Checkpoint; readonly manifest?: SnapshotManifest },
-): Promise<RunnerError> {
-  const { expected, actual, manifest } = found
-  const state = await parts.machine.state()
-  const measured = manifest === undefined ? await savedState(parts, actual, state) : restoredState(parts, manifest)
+export async function raiseAlarm(parts: AlarmParts, found: Found): Promise<RunnerError> {
+  const { expected, actual, atSnapshot } = found
+  const state = atSnapshot?.state ?? (await parts.machine.state())
+  const measured =
+    atSnapshot === undefined ? await savedState(parts, actual, state) : restoredState(parts, atSnapshot.manifest)
   const again = await computeAgain(parts, found)
   const isGood = again.secondTry.kind === 'as-signed' && again.state !== undefined
   const report: AlarmReport = {
@@ -98,7 +102,7 @@ export async function raiseAlarm(
     run: parts.run,
     expected,
     actual,
-    isAtSnapshot: manifest !== undefined,
+    isAtSnapshot: atSnapshot !== undefined,
     secondTry: again.secondTry,
     memory: isGood
       ? diffPages(again.state.memory, state.memory, { maxPages: PAGES_SHOWN_MAX, maxBytes: BYTES_SHOWN_MAX })
@@ -188,16 +192,12 @@ function snapshotFiles(digests: readonly string[], store: BlobStore): StateFiles
 /** Computes the checkpoint once more: from the snapshot, or from the one before it when that is what does not hold. */
 async function computeAgain(
   parts: AlarmParts,
-  {
-    expected,
-    actual,
-    manifest,
-  }: { readonly expected: Checkpoint; readonly actual: Checkpoint; readonly manifest?: SnapshotManifest },
+  { expected, actual, atSnapshot }: Found,
 ): Promise<{ readonly secondTry: SecondTry; readonly state?: MachineState }> {
   const notMade = (why: string): { readonly secondTry: SecondTry } => ({ secondTry: { kind: 'not-made', why } })
   if (parts.signal?.aborted === true) return notMade('it was interrupted')
   try {
-    const from = await startOf(parts, manifest !== undefined)
+    const from = await startOf(parts, atSnapshot !== undefined)
     const { measured, state } = await measuredAgain(parts, from, expected.seq)
     if (measured === undefined) return notMade('it did not come to this checkpoint again')
     if (isSame(measured, expected)) return { secondTry: { kind: 'as-signed' }, state }
@@ -209,26 +209,29 @@ async function computeAgain(
 }
 
 interface Start {
-  readonly manifest: SnapshotManifest | undefined
+  readonly from: SavedMachine | undefined
   readonly seq: number
 }
 
 async function startOf({ earlier, store }: AlarmParts, isBefore: boolean): Promise<Start> {
   const { run } = earlier
   const snapshot = isBefore ? run.snapshots.findLast(({ seq }) => seq < earlier.snapshot.seq) : earlier.snapshot
-  if (snapshot === undefined) return { manifest: undefined, seq: 0 }
+  if (snapshot === undefined) return { from: undefined, seq: 0 }
   for await (const [checkpoint] of run.checkpoints(snapshot.seq, snapshot.seq))
-    return { manifest: await readSnapshot(snapshot, checkpoint, store), seq: snapshot.seq }
+    return {
+      from: { manifest: await readSnapshot(snapshot, checkpoint, store), expected: checkpoint },
+      seq: snapshot.seq,
+    }
   throw new Error(`there is no checkpoint ${snapshot.seq}`)
 }
 
 async function measuredAgain(
   { computation, store, home, nextDue, signal }: AlarmParts,
-  { manifest, seq: first }: Start,
+  { from, seq: first }: Start,
   wanted: number,
 ): Promise<{ readonly measured: Checkpoint | undefined; readonly state: MachineState }> {
-  const blobs = { ...blobPaths(computation, store), ...(manifest !== undefined && snapshotPaths(manifest, store)) }
-  await using machine = await startWasmMachine({ computation, blobs, home, from: manifest })
+  const blobs = { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from.manifest, store)) }
+  await using machine = await startWasmMachine({ computation, blobs, home, from })
   const interrupt = (): void => machine.interrupt()
   signal?.addEventListener('abort', interrupt)
   let measured: Checkpoint | undefined
@@ -244,7 +247,7 @@ async function measuredAgain(
         return 'stop' as const
       },
     }
-    await drive(machine, driver, manifest && { seq: first, position: BigInt(manifest.position) })
+    await drive(machine, driver, from && { seq: first, position: BigInt(from.expected.position) })
   } finally {
     signal?.removeEventListener('abort', interrupt)
   }

@@ -193,7 +193,9 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
   let finished: Finished = { ended: undefined, outcome: undefined, removed: [], notes: [] }
   let verdict: 'go' | 'stop' = 'go'
   // Checkpoints are hashed beside the running machine; this is the order in which they are chained.
-  let chained: Promise<void> = Promise.resolve()
+  const restored = again?.restored() ?? Promise.resolve()
+  restored.catch(() => {})
+  let chained = restored
   const chain = async (measured: Measured, saved: Promise<SnapshotRef> | undefined): Promise<void> => {
     const measurement = await measured.measurement
     await again?.check(measured, measurement)
@@ -218,7 +220,6 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
   const ticker = setInterval(() => report(signing.isWaiting() ? 'signing' : 'running'), 200)
   try {
     report('preparing')
-    const from = await again?.restored()
     const ended = await drive(
       machine,
       {
@@ -244,10 +245,14 @@ async function runToEnd(request: ExecuteRequest, parts: Parts): Promise<Finished
           return parts.watch.stopped() === undefined ? verdict : 'stop'
         },
       },
-      from,
+      again?.from,
     )
     await chained
     return { ...finished, ended }
+  } catch (error) {
+    // It says more of a machine that was not restored to what was signed.
+    await restored
+    throw error
   } finally {
     clearInterval(ticker)
     request.signal?.removeEventListener('abort', interrupt)

@@ -71,6 +71,7 @@ function countingMachine(options: {
   let seq = options.from
   const rootOf = (text: string): Uint8Array => hash('sha256', text, 'buffer')
   return {
+    restored: undefined,
     memoryBytesAtStart: 0,
     rewrite: { cached: true, elapsedMs: 0 },
     async runTo(position) {
@@ -223,8 +224,11 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
     expect(earlier.expected.last - point.snapshot.seq).toBeGreaterThan(1000)
 
     const attempt = attemptOf(2, point.snapshot.seq)
-    journal.append({ kind: 'attempt', attempt, host: HOSTS[0] })
-    const grownBytes = await runTo(CHECKPOINTS, attempt, { journal, earlier: { ...earlier, manifest: MANIFEST } })
+    const begin = async (): Promise<void> => journal.append({ kind: 'attempt', attempt, host: HOSTS[0] })
+    const grownBytes = await runTo(CHECKPOINTS, attempt, {
+      journal,
+      earlier: { ...earlier, begin, manifest: MANIFEST },
+    })
     expect(grownBytes).toBeLessThan(GROWTH_BYTES_MAX)
 
     const { run: whole } = await readRun(path)

@@ -9,7 +9,7 @@ import {
 import type { Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
-import { loadWarmRoot, startWasmMachine, type WarmUp, type WasmMachine } from '../machine/index.ts'
+import { loadWarmRoot, startWasmMachine, type SavedMachine, type WarmUp, type WasmMachine } from '../machine/index.ts'
 import type { HostLook } from '../host/index.ts'
 import { keepLogs, lookAtHost, refuseOtherHosts, tierOf } from '../host/index.ts'
 import type { ExecuteRequest } from './types.ts'
@@ -41,7 +41,7 @@ export async function prepare(
     isRequired,
     onHost,
   }: {
-    readonly from?: SnapshotManifest
+    readonly from?: SavedMachine
     readonly isRequired: boolean
     readonly onHost?: (host: ReadyHost) => Promise<void>
   },
@@ -49,7 +49,7 @@ export async function prepare(
   const { store } = request
   const machine = startWasmMachine({
     computation,
-    blobs: { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from, store)) },
+    blobs: { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from.manifest, store)) },
     home: request.home,
     from,
     ...(request.onStream !== undefined && { onStream: request.onStream }),

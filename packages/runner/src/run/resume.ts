@@ -43,6 +43,7 @@ export interface ResumeRequest extends ExecuteRequest {
 export async function resume(request: ResumeRequest): Promise<RunResult> {
   const startedMs = performance.now()
   await checkRecordPlace(request.recordPath)
+  request.store.begin()
   const opened = await openJournal(journalPath(request.home, request.run))
   await using journal = opened.journal
   // Cut off before its first line was on disk.
@@ -63,7 +64,10 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
   const [first] = earlier.attempts
   const repeats = first?.environment.repeats ?? null
-  const prepared = await prepare(request, earlier.computation, { from: manifest, isRequired: repeats === null })
+  const prepared = await prepare(request, earlier.computation, {
+    from: { manifest, expected: before.checkpoint },
+    isRequired: repeats === null,
+  })
   const { signer, machine, look, logs } = prepared
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
@@ -82,11 +86,13 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     from: seq,
     host: hostNumber(earlier, host.ak),
   }
-  if (earlier.alarm !== null) journal.append({ kind: 'discard' })
-  journal.append({ kind: 'attempt', attempt, host })
   const { keepSnapshots: keep = earlier.keep } = request
-  if (keep !== earlier.keep) journal.append({ kind: 'keep', snapshots: keep })
-  await journal.sync()
+  const begin = async (): Promise<void> => {
+    if (earlier.alarm !== null) journal.append({ kind: 'discard' })
+    journal.append({ kind: 'attempt', attempt, host })
+    if (keep !== earlier.keep) journal.append({ kind: 'keep', snapshots: keep })
+    await journal.sync()
+  }
   await using _expected = before.expected.stream
   return await execute(request, {
     run: request.run,
@@ -98,12 +104,12 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     journal,
     prepareMs,
     keep,
-    earlier: { ...before, manifest },
+    earlier: { ...before, manifest, begin },
   })
 }
 
 /** What an attempt has to know of those before it, gone along in their journal. */
-export async function earlierOf(run: JournalRun, point: ResumePoint): Promise<Omit<Earlier, 'manifest'>> {
+export async function earlierOf(run: JournalRun, point: ResumePoint): Promise<Omit<Earlier, 'begin' | 'manifest'>> {
   const { snapshot, snapshots, expected } = point
   return {
     ...(await chainsAt(run, snapshot.seq, snapshots)),

@@ -17,8 +17,8 @@ import { RunnerError } from '../error.ts'
 import type { RunResult } from './types.ts'
 
 /**
- * Checks that all is there that the machine will read, and the stack by what was signed. The machine checks each blob by
- * its digest when it reads it: memory is large, and decompressed and hashed once. Then it is measured.
+ * Checks that all is there that the machine will read, and the stack by what was signed. The rest is checked where it is read,
+ * the memory as a whole by the state that it gives: it is large, and decompressed and hashed once.
  *
  * @param checkpoint - The one at which the snapshot was taken.
  * @throws RunnerError `BLOB_MISSING`; `BLOB_CORRUPT` for manifest and stack; `NOT_THE_SNAPSHOT` when it is not the one that was

@@ -39,7 +39,8 @@ export const python: Group = {
     if (runtime === undefined)
       return bench.notMeasured('native.ratio', 'no runtime python: reprise runtime build python')
     const minor = runtime.manifest.version.split('.').slice(0, 2).join('.')
-    const native = `python${minor}`
+    // Debian's, whatever else is on the PATH.
+    const native = `/usr/bin/python${minor}`
     const version = await promisify(execFile)(native, ['--version']).catch(() => undefined)
     if (version === undefined) return bench.notMeasured('native.ratio', `there is no ${native} to compare with`)
     bench.progress(`${runtime.manifest.title} to ${version.stdout.trim()}`)

@@ -166,6 +166,8 @@ python() {
   is_done configured || configure_python
   step 'compiling CPython'
   cd "$WORK/python"
+  # Where the sources are would come into the module: getpath looks for a build folder by it.
+  sed -i "s|-DVPATH='\"\$(VPATH)\"'|-DVPATH='\"/build/src/python\"'|" Makefile
   # A stack of 8 MiB instead of 512 KiB, as later versions have it: deep recursion ends in Python's own exception.
   make -j "$JOBS" LDFLAGS_NODIST='-z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=20971520' python.wasm
   # What sysconfig tells.
@@ -182,9 +184,21 @@ install_library() {
     --exclude=ensurepip --exclude=lib2to3 --exclude=distutils --exclude=__pycache__ --exclude=site-packages --exclude='*.bat' .) |
     tar -xf - -C "$library"
   rm -f "$library/turtle.py"
-  # Paths of this machine stand in what the configuration was: /build instead.
+  # What the configuration was, with /build for the paths of this machine; one value a line, because lines were broken by their length.
   build=$(cat "$WORK/python/pybuilddir.txt")
-  sed "s|$WORK|/build|g; s|'[^']*python3\.11'|'python3.11'|g" "$WORK/python/$build"/_sysconfigdata_*.py >"$library/_sysconfigdata__wasi_wasm32-wasi.py"
+  python$version -I -S -c '
+import sys
+
+names = {}
+with open(sys.argv[1]) as file:
+    exec(file.read(), names)
+print("build_time_vars = {")
+for name, value in sorted(names["build_time_vars"].items()):
+    if isinstance(value, str):
+        value = value.replace(sys.argv[2], "/build").replace(sys.argv[3], "python3.11")
+    print(f"    {name!r}: {value!r},")
+print("}")
+' "$WORK/python/$build"/_sysconfigdata_*.py "$WORK" "$(command -v python3.11)" >"$library/_sysconfigdata__wasi_wasm32-wasi.py"
   cp "$PATCHES"/absent/*.py "$library/"
   # By content, and never looked at again: times of files are not those of this machine in the guest.
   python$version -I -S -m compileall -q -j 1 --invalidation-mode unchecked-hash -s "$OUT/lib" -p /python "$library" ||

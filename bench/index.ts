@@ -2,6 +2,8 @@
 
 import { decrypt } from './groups/decrypt.ts'
 import { enrol } from './groups/enrol.ts'
+import { numpy } from './groups/numpy.ts'
+import { python } from './groups/python.ts'
 import { recovery } from './groups/recovery.ts'
 import { resume } from './groups/resume.ts'
 import { rewrite } from './groups/rewrite.ts'
@@ -13,7 +15,20 @@ import { wasm } from './groups/wasm.ts'
 import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [decrypt, enrol, recovery, resume, rewrite, sign, stall, start, verify, wasm]
+export const groups: readonly Group[] = [
+  decrypt,
+  enrol,
+  numpy,
+  python,
+  recovery,
+  resume,
+  rewrite,
+  sign,
+  stall,
+  start,
+  verify,
+  wasm,
+]
 
 export interface BenchOptions extends BenchSettings {
   /** All groups when empty. */

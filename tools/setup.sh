@@ -5,6 +5,7 @@
 #   sh tools/setup.sh command     those, and the bundled command in dist/, with what a C compiler adds to it if there is one
 #   sh tools/setup.sh dirty-pages what a C compiler adds to it
 #   sh tools/setup.sh tpm         the software TPM
+#   sh tools/setup.sh runtime PACKAGE…   the Debian packages that a language runtime is built with
 #   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, mkfs.erofs, a C compiler
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
@@ -144,6 +145,9 @@ tests() {
   for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs; do
     command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
   done
+  if lacks clang-19 wasm-ld-19 patch || [ ! -d /usr/lib/wasm32-wasi ] || [ ! -d /usr/lib/llvm-19/lib/clang/19/lib/wasi ]; then
+    debian 'the tests build a runtime' clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc patch
+  fi
   dirty_pages
   [ ! -f dist/dirty-pages/absent ] || {
     debian 'the tests compile what asks the kernel for written pages' gcc libc6-dev
@@ -168,9 +172,13 @@ case ${1-} in
   command) command_ ;;
   tpm) tpm ;;
   dirty-pages) dirty_pages ;;
+  runtime)
+    shift
+    debian 'building the runtime needs packages that are missing' "$@"
+    ;;
   tests) tests ;;
   *)
-    say 'usage: sh tools/setup.sh packages|command|dirty-pages|tpm|tests'
+    say 'usage: sh tools/setup.sh packages|command|dirty-pages|tpm|runtime|tests'
     exit 2
     ;;
 esac

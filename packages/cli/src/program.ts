@@ -6,6 +6,7 @@ import { EXIT_USAGE } from './exit.ts'
 import { watchOutput } from './print/streams.ts'
 import { addAuthority } from './program-authority.ts'
 import { addRecovery } from './program-recovery.ts'
+import { addRuntime } from './program-runtime.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
 
@@ -84,9 +85,11 @@ export function createProgram(version: string, wanted?: string): Command {
     .exitOverride()
     .showHelpAfterError('(see: reprise --help)')
   addRun(program)
+  addResume(program)
   if (RUNNING.has(wanted)) return program
   addReaders(program)
   addMachine(program)
+  addRuntime(program, jobs)
   addAuthority(program)
   addRecovery(program)
   return program
@@ -106,7 +109,7 @@ function addRun(program: Command): void {
     .usage('[options] PROGRAM [ARGS...]')
     .argument(
       '<program>',
-      'a .wasm command module; python, ruby, php, qjs or sqlite and what follows; or a computation.yaml',
+      'a .wasm command module; python, ruby, php, qjs, sqlite or an installed runtime and what follows; or a computation.yaml',
     )
     .argument('[args...]', 'arguments of the program')
     .passThroughOptions()
@@ -120,10 +123,16 @@ function addRun(program: Command): void {
     .addOption(
       new Option('--env <name=value>', 'an environment variable for the program; may be given again').argParser(list),
     )
+    .addOption(
+      new Option('--package <wheel|folder>', 'a pure Python package, besides the inputs; may be given again').argParser(
+        list,
+      ),
+    )
     .option('--stdin <file>', 'standard input of the program, - for that of this command (default: empty)')
     .option('--seed <n|random>', 'seed of everything random (default: 0)')
     .option('--time <iso|now>', 'the time at which the program believes to start (default: 2000-01-01T00:00:00Z)')
     .option('--checkpoint <policy>', 'every=FUEL, outputs or none (default: about one a second)')
+    .option('--runtime <name>', 'an installed runtime by name or the beginning of its id, or stock (default: the best)')
     .option('--cold', 'begin at the very beginning of the program: no warm start of Python')
     .option('--memory <size>', 'the most memory the program may have (default: 2GiB)')
     .addOption(
@@ -151,7 +160,9 @@ function addRun(program: Command): void {
     .option('--no-write-back', 'leave the outputs out of the working folder')
     .addOption(json())
     .action(acting('run', () => import('./commands/run.ts')))
+}
 
+function addResume(program: Command): void {
   program
     .command('resume')
     .description('go on with a run after a crash or on another host, from its newest signed snapshot')

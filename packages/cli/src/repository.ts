@@ -13,3 +13,8 @@ export function repositoryRoot(): string {
   }
   return folder
 }
+
+/** The recipes of language runtimes. */
+export function recipesFolder(): string {
+  return join(repositoryRoot(), 'runtimes')
+}

@@ -1,6 +1,6 @@
 /** From the command line to the end of the process. */
 import { repriseHome } from '@reprise/host'
-import { expectedModule, startEngineThreadEarly } from '@reprise/runner'
+import { expectedModule, listRuntimes, startEngineThreadEarly } from '@reprise/runner'
 
 /** Commands that start a machine in this process. */
 const RUNS = new Set<string | undefined>(['run', 'resume', 'repeat'])
@@ -9,8 +9,9 @@ export async function start(argv: readonly string[], version: string): Promise<v
   const [, , command, ...rest] = argv
   // It begins beside the reading of the command line, of the files, and of what is kept.
   if (RUNS.has(command) && !rest.includes('--help') && !rest.includes('-h')) {
-    const module = command === 'run' ? expectedModule(rest) : undefined
-    startEngineThreadEarly(module && { module, home: repriseHome() })
+    const home = repriseHome()
+    const module = command === 'run' ? expectedModule(rest, (await listRuntimes(home)).runtimes) : undefined
+    startEngineThreadEarly(module && { module, home })
   }
   const { main } = await import('./program.ts')
   await main(argv, version)

@@ -20,6 +20,14 @@ const KINDS = {
   BLOB_MISSING: 'unknown', // the store does not have it
   BLOB_CORRUPT: 'unknown', // the store has other bytes under that digest
   RUNTIME_MISSING: 'failure', // the package with the language runtimes is not installed, or is another version
+  PACKAGE: 'input', // a Python package that cannot be added
+  RECIPE: 'input', // a recipe of a runtime, or its lock, with a mistake
+  RUNTIME_UNKNOWN: 'usage', // no runtime or recipe of that name
+  RUNTIME_BUSY: 'input', // another process builds it
+  RUNTIME_DAMAGED: 'unknown', // an installed or exported runtime that is not what its manifest says
+  RUNTIME_SOURCES: 'unknown', // sources that could not be had, or are others than the recipe names
+  RUNTIME_TOOLS: 'failure', // packages with the compiler are missing
+  RUNTIME_BUILD: 'failure', // the build ended without a runtime
   ENGINE_REFUSED: 'input', // a program that this machine cannot run
   ENGINE_FAILED: 'failure',
   DETERMINISM: 'failure', // what was signed came out differently

@@ -13,6 +13,8 @@ export interface RunnerFolders {
   /** There while blobs are being deleted. */
   readonly collecting: string
   readonly runs: string
+  /** Installed language runtimes, each in a folder named by its id: spec/runtime.md §2.3. */
+  readonly runtimes: string
   /** May be deleted at any time. */
   readonly cache: string
 }
@@ -25,6 +27,7 @@ export function runnerFolders(home: string): RunnerFolders {
     collecting: join(home, 'blobs', 'collecting'),
     cache: join(home, 'cache'),
     runs: join(home, 'runs'),
+    runtimes: join(home, 'runtimes'),
   }
 }
 

@@ -45,6 +45,26 @@ export {
   type SegmentsResult,
 } from './repeat/index.ts'
 export {
+  buildRuntime,
+  collectRuntimes,
+  compareWithLock,
+  encodeLock,
+  exportRuntime,
+  findRuntime,
+  importRuntime,
+  listRuntimes,
+  planRuntimeCollection,
+  readLock,
+  readRecipe,
+  recipeNames,
+  runtimesPlace,
+  verifyRuntime,
+  type BuildResult,
+  type InstalledRuntime,
+  type LockComparison,
+  type RuntimeCollection,
+} from './runtimes/index.ts'
+export {
   adoptRun,
   alarmText,
   findRun,

@@ -5,6 +5,7 @@ import {
   defineCommand,
   followedRuns,
   noteOutputs,
+  recipeNames,
   run,
   warmRootOf,
   type AttachLevel,
@@ -17,6 +18,7 @@ import { exitCode, freeRecordPath, printRunResult, runAnswer } from '../print/ru
 import { standingOf } from '../print/tier.ts'
 import { runProgress } from '../print/run-progress.ts'
 import { streamWriter } from '../print/streams.ts'
+import { recipesFolder } from '../repository.ts'
 import { writeOutputs } from '../write-outputs.ts'
 
 interface RunOptions extends Flags {
@@ -45,6 +47,7 @@ export async function action(options: object, command: readonly string[]): Promi
   const context = createContext()
   const store = await openStore(context)
   store.begin()
+  let isFirst = false
   const definition = await defineCommand(
     { command, flags, ...(output !== undefined && { recordPath: resolve(output) }) },
     {
@@ -58,10 +61,17 @@ export async function action(options: object, command: readonly string[]): Promi
         warmRootOf(warmUp, {
           store,
           home: context.home,
-          onMake: () => advise(`making the warm start of ${title}, once on this machine`),
+          onMake: () => {
+            isFirst = true
+            advise(`making the warm start of ${title}, once on this machine`)
+          },
         }),
     },
   )
+  const { runtime } = definition
+  if (runtime?.id !== undefined) advise(`with ${runtime.title}, runtime ${runtime.id.slice(0, 12)}`)
+  else if (isFirst && (await recipeNames(recipesFolder())).includes(runtime?.name ?? ''))
+    advise(`one that is several times faster: reprise runtime build ${runtime?.name}`)
   for (const line of definition.advice) advise(line)
   const progress = runProgress()
   const onTrouble = (message: string): void => {

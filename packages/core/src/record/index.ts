@@ -36,6 +36,8 @@ export {
   encodeLine,
   readLines,
 } from './lines.ts'
+/** The words that decoders of other formats are written in, too. */
+export * as shape from './shape.ts'
 export { decodeBootStatement, decodeCounterStatement } from './statements.ts'
 export { decodeManifest, decodeManifestBytes, encodeManifest, manifestBlobs } from './snapshot.ts'
 export * from './zip/index.ts'

@@ -20,7 +20,9 @@ import { RunnerError } from '../error.ts'
 import { settingsOfFlags, type Flags } from './flags.ts'
 import { isTaken, placeFolder, placeInputs, type PlacedFile, type Placement } from './inputs.ts'
 import { shellWord } from './paths.ts'
-import { detectProgram, stemOf } from './program.ts'
+import { chooseRuntime, runtimeWords, STOCK, type ChosenRuntime, type NamedFile } from './chosen.ts'
+import { placePackages, type Packages } from './packages.ts'
+import { detectProgram, OTHER_NAMES, stemOf } from './program.ts'
 import {
   DEFAULT_CLOCK,
   DEFAULT_GRID_FUEL,
@@ -29,7 +31,8 @@ import {
   type Draws,
   type Settings,
 } from './settings.ts'
-import { startProgram, type NamedFile, type Start, type Started } from './start.ts'
+import { startProgram, type Start, type Started } from './start.ts'
+import { stockNamed } from './runtime-files.ts'
 import { readStdin } from './stdin.ts'
 import { warmStartOf, type WarmContext } from './warm.ts'
 
@@ -67,6 +70,8 @@ export interface Definition {
      */
     readonly files: ReadonlyMap<string, string>
   }
+  /** What it is run with; undefined for a module of the user's. */
+  readonly runtime: Pick<ChosenRuntime, 'name' | 'title' | 'id'> | undefined
   /** SHA-256 of all that came from the user; what an earlier run has written among them makes this run follow it. */
   readonly inputs: readonly string[]
   /** One-line notes for the user. */
@@ -79,14 +84,14 @@ export interface Definition {
  * @throws RunnerError of kind `usage` or `input` naming what, where and what to do; `DISK_FULL`, `WRITE`, `RUNTIME_MISSING`.
  */
 export async function defineCommand(request: DefinitionRequest, context: DefinitionContext): Promise<Definition> {
-  const [word, ...args] = request.command
+  const [word, ...args] = commandOf(request)
   if (word === undefined) {
     throw new RunnerError('USAGE', {
       message: 'no program given',
       hint: 'reprise run PROGRAM [ARGS…], for example: reprise run python analysis.py',
     })
   }
-  const program = await detectProgram(word, args, context.folder)
+  const program = await programOf(word, args, { ...context, wanted: request.flags?.runtime })
   if (program.kind !== 'yaml') {
     const settings = await settingsOfFlags(request.flags ?? {}, context.folder, context)
     return define(
@@ -95,6 +100,7 @@ export async function defineCommand(request: DefinitionRequest, context: Definit
         args,
         before: typed(request.flags),
         folder: context.folder,
+        packages: packagePaths(request, context),
         program,
         recordPath: request.recordPath,
         settings,
@@ -126,7 +132,8 @@ export async function defineYaml(
   const { readYaml } = await import('./yaml.ts')
   const yaml = await readYaml(resolve(context.folder, path), path, context)
   const flags = await settingsOfFlags(request.flags ?? {}, context.folder, context)
-  const program = await detectProgram(yaml.program, yaml.arguments, yaml.folder)
+  const place = { home: context.home, folder: yaml.folder, wanted: request.flags?.runtime }
+  const program = await programOf(yaml.program, yaml.arguments, place)
   if (program.kind === 'yaml')
     throw new RunnerError('DEFINITION', {
       message: `${path}: its program is a yaml file`,
@@ -139,6 +146,7 @@ export async function defineYaml(
       args: yaml.arguments,
       before: typed(request.flags),
       folder: yaml.folder,
+      packages: packagePaths(request, context),
       program,
       recordPath: request.recordPath,
       settings,
@@ -148,10 +156,46 @@ export async function defineYaml(
   return { ...definition, program: { ...definition.program, stem: stemOf(path) } }
 }
 
+function packagePaths({ flags }: Pick<DefinitionRequest, 'flags'>, { folder }: DefinitionContext): readonly string[] {
+  return (flags?.package ?? []).map((path) => resolve(folder, path))
+}
+
+/** With `--runtime` its name may be left out before a script, or be what the native program is called. */
+function commandOf({ command, flags }: DefinitionRequest): readonly string[] {
+  const [word] = command
+  const wanted = flags?.runtime
+  if (wanted === undefined || wanted === STOCK || word === undefined || /\.ya?ml$/.test(word)) return command
+  const isNamed = stockNamed(word) !== undefined || Object.hasOwn(OTHER_NAMES, word) || word === wanted
+  return [wanted, ...(isNamed ? command.slice(1) : command)]
+}
+
+interface ProgramPlace {
+  readonly home: string
+  readonly folder: string
+  /** As `--runtime`. */
+  readonly wanted: string | undefined
+}
+
+async function programOf(
+  word: string,
+  args: readonly string[],
+  { home, folder, wanted }: ProgramPlace,
+): Promise<Start['program'] | { readonly kind: 'yaml'; readonly path: string }> {
+  if (word === wanted) return { kind: 'runtime', runtime: await chooseRuntime(home, word, wanted) }
+  const program = await detectProgram(word, args, { folder, runtimes: await runtimeWords(home) })
+  if (program.kind === 'runtime') return { kind: 'runtime', runtime: await chooseRuntime(home, program.name, wanted) }
+  if (wanted === undefined || program.kind === 'yaml') return program
+  throw new RunnerError('USAGE', {
+    message: `--runtime ${wanted} is for a language runtime, and ${word} is a program of its own`,
+    hint: 'leave --runtime out',
+  })
+}
+
 /** `reprise run` and the flags but `--input`, to show a command that can be typed. */
 function typed(flags: Flags = {}): string[] {
-  const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold, hostRules } = flags
-  const valued = { checkpoint, compare, env, floats, 'host-rules': hostRules, memory, seed, stdin, time }
+  const { env, seed, time, stdin, checkpoint, memory, floats, compare, cold, hostRules, runtime } = flags
+  const more = { 'host-rules': hostRules, package: flags.package, runtime }
+  const valued = { checkpoint, compare, env, floats, memory, seed, stdin, time, ...more }
   const words = Object.entries(valued).flatMap(([flag, value]) =>
     [value ?? []].flat().flatMap((text) => [`--${flag}`, shellWord(text)]),
   )
@@ -161,6 +205,8 @@ function typed(flags: Flags = {}): string[] {
 interface Plan extends Start {
   readonly settings: Settings
   readonly recordPath: string | undefined
+  /** Of `--package`, absolute. */
+  readonly packages: readonly string[]
   /** What can be typed before and after an `--input` flag. */
   readonly before: readonly string[]
   readonly after: readonly string[]
@@ -176,15 +222,17 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
   const stdin = await readStdin(settings.stdin, context.stdin)
   const program = await storeNamed(context.store, started.module)
   const [stdinRef] = await context.store.putAll([stdin])
+  const packages = await packagesOf(plan, placement, context)
   const mounts: ComputationMount[] = []
   for (const mount of mountsOf(placement, started)) mounts.push(await storeMount(context.store, mount))
+  if (packages !== undefined) mounts.push(packages.mount)
 
   const usual = { LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', ...started.environment }
   const cold: Computation = {
     arguments: started.argv,
     checkpoints: settings.checkpoints ?? gridPolicy(DEFAULT_GRID_FUEL),
     clock: settings.clock ?? DEFAULT_CLOCK,
-    environment: { ...usual, ...settings.environment },
+    environment: { ...usual, ...packages?.environment, ...settings.environment },
     floats: settings.floats ?? 'canonical',
     limits: { memoryPages: settings.memoryPages ?? DEFAULT_MEMORY_PAGES, stackSlots: STACK_LIMIT_SLOTS_DEFAULT },
     mounts,
@@ -197,7 +245,9 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     ...(settings.host !== undefined && { host: settings.host }),
   }
   refuseUndecodable(cold)
-  const start = settings.start === 'cold' ? undefined : await warmStartOf(cold, usual, context)
+  const runtime = plan.program.kind === 'runtime' ? plan.program.runtime : undefined
+  const start =
+    settings.start === 'cold' || runtime === undefined ? undefined : await warmStartOf(cold, runtime, usual, context)
   const computation = start === undefined ? cold : { ...cold, start }
   const own = plan.program.kind === 'module' ? [program] : []
   return {
@@ -209,11 +259,26 @@ async function define(plan: Plan, context: DefinitionContext): Promise<Definitio
     computation,
     inputs: [...new Set([...own, stdinRef, ...mounts.flatMap(filesOf)].map(({ sha256 }) => sha256))],
     program: { label: started.label, stem: started.stem },
+    runtime: runtime && { name: runtime.name, title: runtime.title, id: runtime.id },
     workingFolder: {
       files: new Map(settings.inputs ? [] : filesOf(mounts[0]).map(({ path, sha256 }) => [path, sha256])),
       path: folder,
     },
   }
+}
+
+async function packagesOf(
+  { packages, program, settings }: Plan,
+  placement: Placement,
+  { store }: DefinitionContext,
+): Promise<Packages | undefined> {
+  if (packages.length === 0) return undefined
+  if (program.kind === 'runtime' && program.runtime.argv[0] === 'python')
+    return await placePackages(packages, { store, placement, environment: settings.environment })
+  throw new RunnerError('USAGE', {
+    message: '--package adds Python packages, and what is run is no Python',
+    hint: 'reprise run --package FILE.whl python SCRIPT',
+  })
 }
 
 /** Limits that no single input knows of, such as the number of mounts, are those of the decoder that every reader uses. */

@@ -33,7 +33,7 @@ async function defined(command: readonly string[], flags: Flags = {}) {
 }
 
 function expected(words: readonly string[]) {
-  const module = expectedModule(words)
+  const module = expectedModule(words, [])
   if (module === undefined) return undefined
   const { floats, limits, program, start } = module
   return { floats, limits, program, isWarm: start !== undefined }
@@ -52,10 +52,10 @@ describe('the module that a command line lets expect', () => {
   })
 
   test('is none where the words before the program may change it, or it is no runtime', () => {
-    expect(expectedModule(['--memory', '1GiB', 'python', 'a.py'])).toBeUndefined()
-    expect(expectedModule(['--env', 'PYTHONPATH=/x', 'python', 'a.py'])).toBeUndefined()
-    expect(expectedModule(['python.wasm', 'python'])).toBeUndefined()
-    expect(expectedModule(['-o'])).toBeUndefined()
-    expect(expectedModule([])).toBeUndefined()
+    expect(expectedModule(['--memory', '1GiB', 'python', 'a.py'], [])).toBeUndefined()
+    expect(expectedModule(['--env', 'PYTHONPATH=/x', 'python', 'a.py'], [])).toBeUndefined()
+    expect(expectedModule(['python.wasm', 'python'], [])).toBeUndefined()
+    expect(expectedModule(['-o'], [])).toBeUndefined()
+    expect(expectedModule([], [])).toBeUndefined()
   })
 })

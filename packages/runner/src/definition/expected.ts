@@ -4,6 +4,7 @@
  */
 import { STACK_LIMIT_SLOTS_DEFAULT } from '@reprise/wasm'
 import type { WantedModule } from '../machine/index.ts'
+import type { InstalledRuntime } from '../runtimes/index.ts'
 import { RUNTIMES } from './runtimes.ts'
 import { DEFAULT_MEMORY_PAGES } from './settings.ts'
 
@@ -14,22 +15,38 @@ const WITH_VALUE = new Set([
   ...['--max-lag-ms', '--seed', '--snapshot-ms', '--stdin', '--time'],
 ])
 
-/** @param words - What follows `reprise run`. */
-export function expectedModule(words: readonly string[]): WantedModule | undefined {
+/**
+ * @param words - What follows `reprise run`.
+ * @param installed - The best of each name first.
+ */
+export function expectedModule(
+  words: readonly string[],
+  installed: readonly InstalledRuntime[],
+): WantedModule | undefined {
   let at = 0
   for (; words[at]?.startsWith('-'); at++) {
     if (WITH_VALUE.has(words[at])) at += 1
     else if (!ALONE.has(words[at])) return undefined
   }
-  const runtime = RUNTIMES.find(({ name }) => name === words[at])
+  const runtime = runtimeOf(words[at], installed)
   if (runtime === undefined) return undefined
-  const isWarm = runtime.name === 'python' && !words.slice(0, at).includes('--cold') && isScript(words[at + 1])
+  const isWarm = runtime.canBeWarm && !words.slice(0, at).includes('--cold') && isScript(words[at + 1])
   return {
     floats: 'canonical',
     limits: { memoryPages: DEFAULT_MEMORY_PAGES, stackSlots: STACK_LIMIT_SLOTS_DEFAULT },
     program: { sha256: runtime.sha256 },
     ...(isWarm && { start: {} }),
   }
+}
+
+function runtimeOf(
+  word: string | undefined,
+  installed: readonly InstalledRuntime[],
+): { readonly sha256: string; readonly canBeWarm: boolean } | undefined {
+  const built = installed.find(({ manifest }) => manifest.name === word)?.manifest
+  if (built !== undefined) return { sha256: built.module.sha256, canBeWarm: built.run.warm !== null }
+  const stock = RUNTIMES.find(({ name }) => name === word)
+  return stock && { sha256: stock.sha256, canBeWarm: stock.warm !== undefined }
 }
 
 function isScript(word: string | undefined): boolean {

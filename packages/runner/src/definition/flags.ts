@@ -38,6 +38,10 @@ export interface Flags {
   readonly compare?: readonly string[]
   /** `--host-rules FILE` */
   readonly hostRules?: string
+  /** `--runtime NAME|ID|stock` */
+  readonly runtime?: string
+  /** `--package FILE|FOLDER` */
+  readonly package?: readonly string[]
   /** `--cold` */
   readonly cold?: boolean
 }

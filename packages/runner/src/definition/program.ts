@@ -19,7 +19,8 @@ const RUNTIME_BY_EXTENSION: Readonly<Record<string, string>> = {
   '.rb': 'ruby',
 }
 
-const OTHER_NAMES: Readonly<Record<string, string>> = {
+/** What the native programs are called. */
+export const OTHER_NAMES: Readonly<Record<string, string>> = {
   node: 'qjs',
   python3: 'python',
   quickjs: 'qjs',
@@ -29,10 +30,16 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
 /**
  * A runtime's name means the runtime, even when a file is called so; `./python` is the file.
  *
+ * @param place.folder - Relative paths are below it.
+ * @param place.runtimes - The names of all runtimes that are here.
  * @throws RunnerError `PROGRAM_UNKNOWN`, `INPUT_MISSING`, `INPUT_UNREADABLE`.
  */
-export async function detectProgram(word: string, rest: readonly string[], folder: string): Promise<Program> {
-  if (runtimeNames.includes(word)) return { kind: 'runtime', name: word }
+export async function detectProgram(
+  word: string,
+  rest: readonly string[],
+  { folder, runtimes }: { readonly folder: string; readonly runtimes: readonly string[] },
+): Promise<Program> {
+  if (runtimes.includes(word)) return { kind: 'runtime', name: word }
   const path = resolve(folder, word)
   const head = await headOf(path)
   const commandLine = ['reprise', 'run', word, ...rest]

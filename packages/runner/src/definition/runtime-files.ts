@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { findPackageJSON } from 'node:module'
 import type { Computation } from '@reprise/core'
 import { RunnerError } from '../error.ts'
-import { RUNTIMES, type Runtime } from './runtimes.ts'
+import { RUNTIMES, type StockRuntime } from './runtimes.ts'
 
 export const runtimeNames: readonly string[] = RUNTIMES.map(({ name }) => name)
 
@@ -22,12 +22,13 @@ export function runtimeFile(name: string): string {
   }
 }
 
-export function runtimeNamed(name: string): Runtime | undefined {
+/** The stock runtime of that name. */
+export function stockNamed(name: string): StockRuntime | undefined {
   return RUNTIMES.find((runtime) => runtime.name === name)
 }
 
 /** What a program is, when it is one of the runtimes: known by its digest, not by what it is called. */
-export function runtimeOf(computation: Computation): Runtime | undefined {
+export function runtimeOf(computation: Computation): StockRuntime | undefined {
   return RUNTIMES.find(({ sha256 }) => sha256 === computation.program.sha256)
 }
 

@@ -5,7 +5,7 @@
 import type { BlobRef } from '@reprise/core'
 
 /** With length and digest of the module. */
-export interface Runtime extends BlobRef {
+export interface StockRuntime extends BlobRef {
   /** The word on the command line. */
   readonly name: 'python' | 'ruby' | 'php' | 'qjs' | 'sqlite'
   readonly title: string
@@ -21,9 +21,11 @@ export interface Runtime extends BlobRef {
   readonly takes: 'script' | 'arguments'
   /** What a user of the native program will miss. */
   readonly missing: readonly string[]
+  /** How it is started warm, see warm-kinds.ts. */
+  readonly warm?: string
 }
 
-export const RUNTIMES: readonly Runtime[] = [
+export const RUNTIMES: readonly StockRuntime[] = [
   {
     name: 'python',
     title: 'CPython 3.11.3',
@@ -40,6 +42,7 @@ export const RUNTIMES: readonly Runtime[] = [
     argv: ['python'],
     environment: { PYTHONDONTWRITEBYTECODE: '1', PYTHONHASHSEED: '0', PYTHONHOME: '/python/usr/local' },
     takes: 'script',
+    warm: 'cpython-3.11',
     missing: ['time.sleep', 'threads', 'processes', 'sockets', 'packages with compiled parts, such as NumPy'],
   },
   {

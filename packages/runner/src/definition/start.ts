@@ -1,19 +1,11 @@
 /** How a program is started: which module, with which arguments and variables, and with what mounted besides the inputs. */
 import { stat } from 'node:fs/promises'
 import { basename, relative, resolve } from 'node:path'
-import type { BlobRef } from '@reprise/core'
 import { readFailure, RunnerError } from '../error.ts'
 import { freePlace, guestPathOf, type Placement } from './inputs.ts'
 import { isBelow } from './paths.ts'
-import { stemOf, type Program } from './program.ts'
-import { runtimeFile, runtimeNamed } from './runtime-files.ts'
-import type { Runtime } from './runtimes.ts'
-
-/** A file, and what must be in it when it is one of ours: 20 MB need not be hashed for every run then. */
-export interface NamedFile {
-  readonly path: string
-  readonly blob?: BlobRef
-}
+import { stemOf } from './program.ts'
+import type { ChosenRuntime, NamedFile } from './chosen.ts'
 
 export interface Started {
   readonly module: NamedFile
@@ -29,7 +21,9 @@ export interface Started {
 
 /** What is wanted: a module or a runtime, with arguments as given. */
 export interface Start {
-  readonly program: Exclude<Program, { kind: 'yaml' }>
+  readonly program:
+    | { readonly kind: 'module'; readonly path: string }
+    | { readonly kind: 'runtime'; readonly runtime: ChosenRuntime }
   readonly args: readonly string[]
   /** Relative paths in the arguments are below it. */
   readonly folder: string
@@ -39,7 +33,7 @@ export interface Start {
 export async function startProgram(start: Start, placement: Placement): Promise<Started> {
   return start.program.kind === 'module'
     ? startModule(start.program.path, start.args)
-    : startRuntime(start, start.program.name, placement)
+    : startRuntime(start, start.program.runtime, placement)
 }
 
 function startModule(path: string, args: readonly string[]): Started {
@@ -53,15 +47,15 @@ function startModule(path: string, args: readonly string[]): Started {
   }
 }
 
-async function startRuntime({ args: given, folder }: Start, name: string, placement: Placement): Promise<Started> {
-  const runtime = runtimeNamed(name) as Runtime
+async function startRuntime(
+  { args: given, folder }: Start,
+  runtime: ChosenRuntime,
+  placement: Placement,
+): Promise<Started> {
   const index = await scriptIndex(runtime, given, folder)
   const script = index === undefined ? undefined : await placeScript(resolve(folder, given[index]), folder, placement)
   const args = index === undefined || !script ? given : given.with(index, script.guest)
-  const library = runtime.library && {
-    archive: { path: runtimeFile(runtime.library.archive), blob: blobOf(runtime.library) },
-    at: freePlace(runtime.library.at, placement),
-  }
+  const library = runtime.library && { ...runtime.library, at: freePlace(runtime.library.at, placement) }
   // The runtime's variables name its library by the place that it usually has.
   const moved = ([key, value]: readonly [string, string]): [string, string] =>
     runtime.library && library && isBelow(value, runtime.library.at)
@@ -72,20 +66,16 @@ async function startRuntime({ args: given, folder }: Start, name: string, placem
     advice: script?.advice ?? [],
     argv: [...runtime.argv, ...args],
     environment: Object.fromEntries(Object.entries(runtime.environment).map(moved)),
-    label: [name, ...(shown === undefined ? [] : [shown])].join(' '),
+    label: [runtime.name, ...(shown === undefined ? [] : [shown])].join(' '),
     ...(library && { library }),
-    module: { path: runtimeFile(runtime.module), blob: blobOf(runtime) },
+    module: runtime.module,
     ...(script?.mount && { script: script.mount }),
-    stem: script ? stemOf(script.guest) : name,
+    stem: script ? stemOf(script.guest) : runtime.name,
   }
 }
 
-function blobOf({ lengthBytes, sha256 }: BlobRef): BlobRef {
-  return { lengthBytes, sha256 }
-}
-
-/** Flags after which there is no script. */
-const CODE_FLAGS: Readonly<Partial<Record<Runtime['name'], readonly string[]>>> = {
+/** Flags after which there is no script, by what the program calls itself. */
+const CODE_FLAGS: Readonly<Partial<Record<string, readonly string[]>>> = {
   python: ['-c', '-m'],
   qjs: ['-e', '--eval'],
   ruby: ['-e'],
@@ -96,7 +86,7 @@ const CODE_FLAGS: Readonly<Partial<Record<Runtime['name'], readonly string[]>>> 
  * what stands before may be the value of a flag.
  */
 async function scriptIndex(
-  { name, takes }: Runtime,
+  { name, argv, takes }: ChosenRuntime,
   args: readonly string[],
   folder: string,
 ): Promise<number | undefined> {
@@ -112,7 +102,7 @@ async function scriptIndex(
       message: `${path} is not a file`,
     })
   }
-  const codeAt = args.findIndex((arg) => CODE_FLAGS[name]?.includes(arg))
+  const codeAt = args.findIndex((arg) => CODE_FLAGS[argv[0]]?.includes(arg))
   for (const [index, arg] of args.entries()) {
     if (codeAt >= 0 && index >= codeAt) return undefined
     if (!arg.startsWith('-') && (await isFile(resolve(folder, arg)))) return index

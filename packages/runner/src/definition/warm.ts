@@ -5,8 +5,8 @@
 import { utf8, type BlobRef, type Computation, type MountSource, type WarmStart } from '@reprise/core'
 import type { BlobStore } from '../blobs/index.ts'
 import type { WarmUp } from '../machine/index.ts'
-import { runtimeOf } from './runtime-files.ts'
-import { READ_AT_START, SITECUSTOMIZE, VARIABLES_AT_START, WARM_FILE, WARM_FOLDER, WARM_MODULE } from './warm-python.ts'
+import type { ChosenRuntime } from './chosen.ts'
+import { WARM_KINDS, type WarmKind } from './warm-kinds.ts'
 
 export interface WarmContext {
   readonly store: BlobStore
@@ -23,45 +23,61 @@ type Variables = Readonly<Record<string, string>>
 /**
  * The start of a computation whose other fields are all there.
  *
+ * @param runtime - What it is run with.
  * @param usual - The variables that the runtime is given when the user gives none.
  * @returns Undefined for what starts cold: other programs, and a Python whose start depends on what it is given.
  */
 export async function warmStartOf(
   computation: Computation,
+  runtime: ChosenRuntime,
   usual: Variables,
   { store, warmRoot }: WarmContext,
 ): Promise<WarmStart | undefined> {
-  const runtime = runtimeOf(computation)
-  if (runtime?.name !== 'python' || !isWarmPython(computation, usual)) return undefined
-  const [bootstrap] = await store.putAll(warmFiles())
-  const start = pythonWarmUp(computation, bootstrap)
+  const kind = runtime.warm === undefined ? undefined : WARM_KINDS[runtime.warm]
+  if (kind === undefined || !isWarm(computation, kind, usual)) return undefined
+  const [bootstrap] = await store.putAll([utf8(kind.bootstrap)])
+  const start = warmUpOf(computation, kind, bootstrap)
   return { kind: 'warm', ...start, snapshotRoot: await warmRoot({ ...computation, start }, runtime.title) }
 }
 
 /** Files of ours that warm-ups of this version name, for whoever looks for a blob by its digest. */
 export function warmFiles(): readonly Uint8Array[] {
-  return [utf8(SITECUSTOMIZE)]
+  return Object.values(WARM_KINDS).map(({ bootstrap }) => utf8(bootstrap))
 }
 
-function isWarmPython({ arguments: args, environment, mounts }: Computation, usual: Variables): boolean {
+function isWarm(computation: Computation, kind: WarmKind, usual: Variables): boolean {
+  const { arguments: args, environment, mounts } = computation
   const [, word, code] = args
   const isCode = word === '-c' || word === '-m'
   // Every other flag changes how the interpreter starts; without a word it reads its standard input.
   if (word === undefined || word === '' || (isCode ? code === undefined : word.startsWith('-'))) return false
   const names = new Set([...Object.keys(environment), ...Object.keys(usual)])
   for (const name of names) {
-    if (VARIABLES_AT_START.test(name) && environment[name] !== usual[name]) return false
+    if (kind.variablesAtStart.test(name) && environment[name] !== usual[name]) return false
   }
   const [folder] = mounts
-  return folder.source.kind === 'files' && folder.source.files.every(({ path }) => !READ_AT_START.includes(path))
+  if (folder.source.kind !== 'files') return false
+  return folder.source.files.every(
+    ({ path }) => !kind.readAtStart.includes(path) && !kind.modulesAtStart.has(moduleOf(path)),
+  )
 }
 
-function pythonWarmUp(computation: Computation, bootstrap: BlobRef): Omit<WarmStart, 'kind' | 'snapshotRoot'> {
-  const environment = Object.entries(computation.environment).filter(([name]) => VARIABLES_AT_START.test(name))
-  const file = { ...bootstrap, path: `${WARM_FOLDER}/${WARM_FILE}`, readOnly: true }
+/** The name by which Python would import a file from its own folder, or a package from the one around that. */
+function moduleOf(path: string): string {
+  const parts = path.replace(/\.py$/, '').split('/')
+  return (parts.at(-1) === '__init__' ? parts.at(-2) : parts.at(-1)) ?? ''
+}
+
+function warmUpOf(
+  computation: Computation,
+  kind: WarmKind,
+  bootstrap: BlobRef,
+): Omit<WarmStart, 'kind' | 'snapshotRoot'> {
+  const environment = Object.entries(computation.environment).filter(([name]) => kind.variablesAtStart.test(name))
+  const file = { ...bootstrap, path: `${kind.folder}/${kind.file}`, readOnly: true }
   return {
-    arguments: ['python', '-m', WARM_MODULE],
-    environment: { ...Object.fromEntries(environment), PYTHONPATH: `/${WARM_FOLDER}` },
+    arguments: kind.arguments,
+    environment: { ...Object.fromEntries(environment), PYTHONPATH: `/${kind.folder}` },
     mounts: computation.mounts.map(({ source }, i): MountSource => {
       if (source.kind === 'archive') return source
       return { kind: 'files', files: i === 0 ? [file] : [] }

@@ -14,6 +14,7 @@ import {
 } from '../compare/index.ts'
 import { RunnerError } from '../error.ts'
 import { gatherBlobs } from '../gather/index.ts'
+import { runtimesPlace } from '../runtimes/index.ts'
 import { startWasmMachine } from '../machine/index.ts'
 import type { CheckpointList, LoadedRecord } from '../record/index.ts'
 import { compareCheckpoint, repeatStart, startDiffers, type FirstDivergence } from '../repeat/index.ts'
@@ -162,7 +163,7 @@ async function missing({ a, b, store, home, inputsFolder }: DifferenceRequest): 
   for (const original of [a, b]) {
     try {
       const { computation } = original.document
-      await gatherBlobs({ original, store, folder: inputsFolder, places: [] }, computation)
+      await gatherBlobs({ original, store, folder: inputsFolder, places: [runtimesPlace(home)] }, computation)
       if (startDiffers(await repeatStart(computation, { store, home })))
         return `the program of ${original.path} does not come to its warm start`
     } catch (error) {

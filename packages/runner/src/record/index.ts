@@ -1,4 +1,5 @@
 export type { CheckpointList } from './checkpoint-table.ts'
+export { deflate } from './deflate.ts'
 export { loadRecord, type LoadedRecord } from './load.ts'
 export { readingRecord } from './source.ts'
 export { checkRecordPlace, writeRecord, type AttachLevel, ATTACH_LEVELS } from './write.ts'

@@ -1,136 +1,26 @@
 /** A script does the same whether Python starts warm or cold, byte for byte; what differs is in docs/limits.md. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { NEVER, type Computation } from '@reprise/core'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openBlobStore, type BlobStore } from '../../blobs/index.ts'
-import { defineCommand, type Flags } from '../../definition/index.ts'
-import { blobPaths, warmRootOf } from '../../run/index.ts'
-import { createWasi, runGuest, type Guest } from '@reprise/wasm'
-import { nodeCrypto } from '../../crypto.ts'
-import { blobReader, wasiMounts } from '../inputs.ts'
-import { loadRewritten, type LoadedModule } from '../rewritten.ts'
-import { keptStack, loadWarmStart, warmStack, type WarmUp } from './index.ts'
-import { CASES, type Case } from './python-cases.ts'
+import { openBlobStore } from '../../blobs/index.ts'
+import { CASES } from './python-cases.ts'
+import { warmAndCold, type Place } from './python-check.ts'
 
-let home: string
-let store: BlobStore
-let loaded: LoadedModule | undefined
+let place: Place
 
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), 'reprise-warm-'))
-  store = await openBlobStore(home)
+  const home = await mkdtemp(join(tmpdir(), 'reprise-warm-'))
+  place = { home, store: await openBlobStore(home) }
 })
-afterAll(() => rm(home, { recursive: true, force: true }))
+afterAll(() => rm(place.home, { recursive: true, force: true }))
 
 describe('a script that starts warm', () => {
   test.each(CASES)('does what it does cold: $name', async (one) => {
-    const { folder, args, flags } = await placed(one)
-    const warm = await define(folder, args, flags)
+    const { warm, cold, inWarm, inCold } = await warmAndCold(place, one)
     expect(warm.start?.kind).toBe('warm')
-    const cold = await define(folder, args, { ...flags, cold: true })
     expect(cold.start).toBeUndefined()
-    const [inWarm, inCold] = [await resultOf(warm), await resultOf(cold)]
     expect(inWarm).toEqual(inCold)
     expect(inCold.texts['/dev/stdout'] + inCold.texts['/dev/stderr'] + inCold.end).not.toBe('exited 0')
   })
 })
-
-async function placed({ files = {}, args = ['a.py'], flags = {}, stdin, script }: Case) {
-  const folder = await mkdtemp(join(home, 'f'))
-  const all = { ...files, ...(script !== undefined && { 'a.py': script }), ...(stdin !== undefined && { in: stdin }) }
-  for (const [path, content] of Object.entries(all)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true })
-    await writeFile(join(folder, path), content)
-  }
-  return { folder, args, flags: { ...flags, ...(stdin !== undefined && { stdin: join(folder, 'in') }) } }
-}
-
-async function define(folder: string, args: readonly string[], flags: Flags): Promise<Computation> {
-  const { computation } = await defineCommand(
-    { command: ['python', ...args], flags },
-    {
-      folder,
-      home,
-      store,
-      stdin: (async function* () {})(),
-      now: () => 0n,
-      random: (lengthBytes) => new Uint8Array(lengthBytes),
-      warmRoot: (warmUp) => warmRootOf(warmUp, { home, store }),
-    },
-  )
-  return computation
-}
-
-/** In this thread, with one compiled module for all: threads of their own would make this take ten times as long. */
-async function resultOf(computation: Computation) {
-  const blobs = blobPaths(computation, store)
-  const readBlob = blobReader(blobs)
-  const cacheFolder = join(home, 'cache', 'wasm')
-  const { start } = computation
-  loaded ??= loadRewritten(
-    () => readBlob(computation.program.sha256),
-    { ...computation, start: undefined },
-    { folder: cacheFolder, sha256: nodeCrypto.sha256 },
-  )
-  let ready: Guest | undefined
-  const guestThere = (): Guest => ready as Guest
-  const wasi = createWasi({
-    arguments: computation.arguments,
-    environment: Object.entries(computation.environment),
-    stdin: readBlob(computation.stdin.sha256),
-    mounts: wasiMounts(
-      computation.mounts,
-      computation.mounts.map(({ source }) => source),
-      { readBlob, cacheFolder, sha256: nodeCrypto.sha256 },
-    ),
-    clockStartNs: BigInt(computation.clock),
-    seed: BigInt(computation.seed),
-    position: () => guestThere().position(),
-    sha256: nodeCrypto.sha256,
-    ...(start !== undefined && { start: { kind: 'warm' } }),
-  })
-  const end = runGuest({
-    module: loaded.module,
-    facts: loaded.facts,
-    hostImport: (moduleName, name) => wasi.function(moduleName, name),
-    isExit: (thrown) => wasi.isExit(thrown),
-    nextDue: () => NEVER,
-    onReady(guest) {
-      ready = guest
-      wasi.bind({
-        get buffer() {
-          return guest.memory().buffer
-        },
-      })
-    },
-    onStop: () => 'go',
-    ...(start !== undefined && (await beginning(loaded, { ...computation, start }, blobs))),
-  })
-  const texts = Object.fromEntries(wasi.outputs().map((output) => [output.path, withoutAddresses(output.read())]))
-  return {
-    end: end.kind === 'exited' ? `exited ${end.code}` : end.kind,
-    texts,
-    removed: wasi.removed(),
-    notes: wasi.notes(),
-  }
-}
-
-/** Where an object lies is known to differ. */
-function withoutAddresses(text: Uint8Array): string {
-  return new TextDecoder().decode(text).replace(/\b0x[0-9a-f]+/g, '0x…')
-}
-
-async function beginning(module: LoadedModule, computation: WarmUp, blobs: Readonly<Record<string, string>>) {
-  const entry = await loadWarmStart({ computation, blobs, home })
-  const memory = new Uint8Array(entry.head.memoryBytes)
-  await entry.unpack(memory)
-  const stack = warmStack(entry)
-  const kept = keptStack(stack)
-  const { globals } = stack
-  return {
-    continuations: module.continuations(kept),
-    from: { activations: kept.activations, memory, globals, position: 0n },
-  }
-}

@@ -1,0 +1,7 @@
+export { buildRuntime, type BuildResult } from './build.ts'
+export { collectRuntimes, planRuntimeCollection, type RuntimeCollection } from './collect.ts'
+export { compareWithLock, type LockComparison } from './compare-lock.ts'
+export { runtimesPlace } from './place.ts'
+export { encodeLock, readLock, readRecipe, recipeNames } from './recipe.ts'
+export { findRuntime, LIBRARY_FILE, listRuntimes, MODULE_FILE, verifyRuntime, type InstalledRuntime } from './store.ts'
+export { exportRuntime, importRuntime } from './transfer.ts'

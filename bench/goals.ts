@@ -34,6 +34,9 @@ export const goals: Readonly<Record<string, Goal>> = {
   'rewrite.mbPerS': { least: 5 },
   'sign.rate.ratio': { least: 0.8 },
   'enrol.hostS': { most: 2 },
+  'recovery.simulate.falseReleases': { most: 0 },
+  'recovery.simulate.stuck': { most: 0.005 },
+  'recovery.simulate.wallS': { most: 60 },
   'verify.100k.nodeS': { most: 1 },
   'verify.many.ratio': { least: 0.7 },
 }

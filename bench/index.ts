@@ -3,6 +3,7 @@
 import { enrol } from './groups/enrol.ts'
 import { numpy } from './groups/numpy.ts'
 import { python } from './groups/python.ts'
+import { recovery } from './groups/recovery.ts'
 import { resume } from './groups/resume.ts'
 import { rewrite } from './groups/rewrite.ts'
 import { sign } from './groups/sign.ts'
@@ -13,7 +14,19 @@ import { wasm } from './groups/wasm.ts'
 import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
-export const groups: readonly Group[] = [enrol, numpy, python, resume, rewrite, sign, stall, start, verify, wasm]
+export const groups: readonly Group[] = [
+  enrol,
+  numpy,
+  python,
+  recovery,
+  resume,
+  rewrite,
+  sign,
+  stall,
+  start,
+  verify,
+  wasm,
+]
 
 export interface BenchOptions extends BenchSettings {
   /** All groups when empty. */

@@ -6,7 +6,7 @@
 #   sh tools/setup.sh dirty-pages what a C compiler adds to it
 #   sh tools/setup.sh tpm         the software TPM
 #   sh tools/setup.sh runtime PACKAGE…   the Debian packages that a language runtime is built with
-#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, C compilers
+#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, C compilers
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
 # a second one waits for the first and then finds the work done. stdout and stdin are left alone.
@@ -138,11 +138,11 @@ tpm() {
 }
 
 tests() {
-  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace; then
-    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git and strace' \
-      swtpm swtpm-tools tpm2-tools openssl unzip git strace
+  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin; then
+    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git, strace and the model checker spin' \
+      swtpm swtpm-tools tpm2-tools openssl unzip git strace spin
   fi
-  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace; do
+  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin; do
     command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
   done
   if lacks clang-19 wasm-ld-19 patch || [ ! -d /usr/lib/wasm32-wasi ] || [ ! -d /usr/lib/llvm-19/lib/clang/19/lib/wasi ]; then

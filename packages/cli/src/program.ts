@@ -5,6 +5,7 @@ import { acting } from './acting.ts'
 import { EXIT_USAGE } from './exit.ts'
 import { watchOutput } from './print/streams.ts'
 import { addAuthority } from './program-authority.ts'
+import { addRecovery } from './program-recovery.ts'
 import { addRuntime } from './program-runtime.ts'
 
 const ATTACH = ['none', 'outputs', 'runtime', 'resume', 'all']
@@ -90,6 +91,7 @@ export function createProgram(version: string, wanted?: string): Command {
   addMachine(program)
   addRuntime(program, jobs)
   addAuthority(program)
+  addRecovery(program)
   return program
 }
 

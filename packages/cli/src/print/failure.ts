@@ -1,6 +1,7 @@
 /** How a command ends when it cannot answer: what happened, what to do, and the exit code for it. */
 import { EvidenceError, RepriseError } from '@reprise/core'
 import { HostError, type HostErrorCode } from '@reprise/host'
+import { RecoveryError } from '@reprise/recovery'
 import { RunnerError, writeFailure } from '@reprise/runner'
 import { EXIT_NO, EXIT_USAGE, ownFailureCode } from '../exit.ts'
 import { paint, safe } from './format.ts'
@@ -27,7 +28,7 @@ export function describeFailure(error: unknown, command: string): Failure {
   // What failed on the way out matters less than what led there.
   if (error instanceof SuppressedError) return describeFailure(error.suppressed, command)
   const own = ownFailureCode(command)
-  if (error instanceof RunnerError) {
+  if (error instanceof RunnerError || error instanceof RecoveryError) {
     const exitCode = error.kind === 'usage' || error.kind === 'input' ? EXIT_USAGE : own
     return { code: error.code, message: error.message, hint: error.hint, exitCode }
   }

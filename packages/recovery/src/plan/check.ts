@@ -1,0 +1,201 @@
+/** What the parts of a plan must be to each other (spec/recovery.md §2.5): each rule is an error of its own. */
+import type { BreakGlass, Plan, RosterHost, Service } from '../types.ts'
+import { note, type Fields, type Problem } from './fields.ts'
+import { placementProblems } from './placement.ts'
+
+/** Between two heartbeats of a healthy host, in milliseconds; its last one before an outage is that old. */
+export const HEARTBEAT_MS = 10 * 60_000
+
+export function checkPlan(plan: Plan): readonly Problem[] {
+  const fields: Fields = { problems: [] }
+  checkHosts(fields, plan.roster.hosts)
+  checkServices(fields, plan.services)
+  checkBreakGlass(fields, plan.breakGlass)
+  if (plan.mode === 'quorum') checkPolicy(fields, plan)
+  // Where to place witnesses is a question to a fleet that is right otherwise.
+  if (plan.mode === 'quorum' && fields.problems.length === 0) fields.problems.push(...placementProblems(plan))
+  return fields.problems
+}
+
+function checkHosts(fields: Fields, hosts: readonly RosterHost[]): void {
+  const names = new Map<string, number>()
+  const addresses = new Map<string, number>()
+  const keys = new Map<string, number>()
+  /** Rack, PDU or room, to what it stands in, and which host said so first. */
+  const homes = new Map<string, { readonly home: string; readonly host: string }>()
+  const unique = (of: Map<string, number>, value: string, index: number): string | undefined => {
+    const first = of.get(value)
+    if (first === undefined) of.set(value, index)
+    return first === undefined ? undefined : hosts[first].id
+  }
+  for (const [i, { id, address, ak, domain }] of hosts.entries()) {
+    if (unique(names, id, i) !== undefined)
+      note(fields, 'HOST_DUPLICATE', ['hosts', i, 'name'], `there are two hosts called ${id}`, 'rename one of them')
+    const sameAddress = unique(addresses, address, i)
+    if (sameAddress !== undefined)
+      note(
+        fields,
+        'ADDRESS_DUPLICATE',
+        ['hosts', i, 'address'],
+        `${id} has the address of ${sameAddress}, ${address}`,
+        'give each host an address of its own',
+      )
+    const sameKey = ak === undefined ? undefined : unique(keys, ak, i)
+    if (sameKey !== undefined)
+      note(
+        fields,
+        'AK_DUPLICATE',
+        ['hosts', i, 'ak'],
+        `${id} has the attestation key of ${sameKey}`,
+        'a key is in one TPM: enrol the host again',
+      )
+    const { zone, room, rack, pdu } = domain
+    const inside = [
+      ['rack', rack, 'room', room],
+      ['pdu', pdu, 'room', room],
+      ['room', room, 'zone', zone],
+    ] as const
+    for (const [kind, name, homeKind, home] of inside) {
+      const before = homes.get(`${kind} ${name}`)
+      if (before === undefined) homes.set(`${kind} ${name}`, { home, host: id })
+      else if (before.home !== home)
+        note(
+          fields,
+          'DOMAIN',
+          ['hosts', i, kind],
+          `${kind} ${name} is in ${homeKind} ${before.home} for ${before.host} and in ${homeKind} ${home} for ${id}`,
+          `names are those of the whole fleet: rename one ${kind}, or correct its ${homeKind}`,
+        )
+    }
+  }
+}
+
+function checkServices(fields: Fields, services: readonly Service[]): void {
+  const known = new Map(services.map((service) => [service.name, service]))
+  const seen = new Set<string>()
+  for (const [i, { name, after, credentials }] of services.entries()) {
+    if (seen.has(name))
+      note(
+        fields,
+        'SERVICE_DUPLICATE',
+        ['services', i, 'name'],
+        `there are two services called ${name}`,
+        'rename one of them',
+      )
+    seen.add(name)
+    for (const [j, before] of after.entries())
+      if (!known.has(before))
+        note(
+          fields,
+          'SERVICE_UNKNOWN',
+          ['services', i, 'after', j],
+          `${name} comes after ${before}, which is no service`,
+          `the services are ${[...known.keys()].join(', ')}`,
+        )
+    for (const [j, credential] of credentials.entries())
+      if (credentials.indexOf(credential) !== j)
+        note(
+          fields,
+          'CREDENTIAL_DUPLICATE',
+          ['services', i, 'credentials', j],
+          `${name} asks twice for the credential ${credential}`,
+          'name it once',
+        )
+  }
+  const cycle = findCycle(services)
+  if (cycle !== undefined) {
+    const at = services.findIndex(({ name }) => name === cycle[0])
+    note(
+      fields,
+      'SERVICE_CYCLE',
+      ['services', at, 'after'],
+      `services wait for each other: ${cycle.join(' after ')}`,
+      `take one of these out of the other's after; nothing could start them in an outage`,
+    )
+  }
+}
+
+/** The first circle of `after`, with its first service named again at the end. */
+export function findCycle(services: readonly Service[]): readonly string[] | undefined {
+  const known = new Map(services.map((service) => [service.name, service]))
+  const done = new Set<string>()
+  for (const { name: start } of services) {
+    // By hand, for a chain of a thousand services is no reason to run out of stack.
+    const trail: string[] = []
+    const stack = [{ name: start, next: 0 }]
+    while (stack.length > 0) {
+      const top = stack.at(-1)
+      if (top === undefined) break
+      if (top.next === 0) {
+        const at = trail.indexOf(top.name)
+        if (at >= 0) return [...trail.slice(at), top.name]
+        trail.push(top.name)
+      }
+      const after = done.has(top.name) ? [] : (known.get(top.name)?.after ?? [])
+      if (top.next < after.length) {
+        stack.push({ name: after[top.next], next: 0 })
+        top.next += 1
+      } else {
+        done.add(top.name)
+        trail.pop()
+        stack.pop()
+      }
+    }
+  }
+  return undefined
+}
+
+function checkBreakGlass(fields: Fields, { needed, keys }: BreakGlass): void {
+  if (needed > keys.length)
+    note(
+      fields,
+      'BREAK_GLASS',
+      ['breakGlass', 'needed'],
+      `${needed} operators are needed and there are ${keys.length} keys`,
+      'add keys, or need fewer',
+    )
+  for (const [i, { name, publicKey }] of keys.entries()) {
+    const first = keys.findIndex((other) => other.name === name || other.publicKey === publicKey)
+    if (first < i)
+      note(
+        fields,
+        'BREAK_GLASS',
+        ['breakGlass', 'keys', i],
+        `${name} has the name or the key of ${keys[first].name}`,
+        'each operator has a name and a key of their own; one who had two would count twice',
+      )
+  }
+}
+
+function checkPolicy(fields: Fields, { policy, longestOutageMs }: Plan): void {
+  const { witnesses, threshold, leaseMs, ownZone, resetBudget } = policy
+  if (threshold > witnesses)
+    note(
+      fields,
+      'THRESHOLD',
+      ['policy', 'threshold'],
+      `${threshold} shares are needed and there are ${witnesses} witnesses`,
+      'lower threshold, or have more witnesses',
+    )
+  if (ownZone > witnesses)
+    note(
+      fields,
+      'THRESHOLD',
+      ['policy', 'ownZone'],
+      `${ownZone} witnesses may be in the own zone, of ${witnesses}`,
+      `write at most ${witnesses}`,
+    )
+  if (leaseMs < longestOutageMs + HEARTBEAT_MS)
+    note(
+      fields,
+      'LEASE',
+      ['policy', 'lease'],
+      `a lease of ${hours(leaseMs)} runs out in an outage of ${hours(longestOutageMs)}: the last heartbeat may be 10 minutes older`,
+      `lease at least ${Math.ceil((longestOutageMs + HEARTBEAT_MS) / 60_000)}m, or declare a shorter longestOutage`,
+    )
+  if (resetBudget < 1) note(fields, 'THRESHOLD', ['policy', 'resets'], 'no reset is allowed', 'an outage is one reset')
+}
+
+function hours(valueMs: number): string {
+  return `${Number((valueMs / 3_600_000).toFixed(2))} h`
+}

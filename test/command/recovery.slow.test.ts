@@ -1,0 +1,89 @@
+/** `reprise recovery`: bad input is named, the same seed gives the same bytes, an interruption leaves nothing half. */
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+
+const main = resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
+const folder = mkdtempSync(join(tmpdir(), 'reprise-recovery-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function reprise(...words: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'recovery', ...words], {
+    cwd: folder,
+    encoding: 'utf8',
+  })
+  return { status, stdout, stderr }
+}
+
+const small = ['--hosts', '512', '--watch', '30m']
+
+describe('recovery plan', () => {
+  test('answers for a file that is not there, and for one that is no plan', () => {
+    expect(reprise('plan', 'nowhere.yaml')).toMatchObject({ status: 2, stdout: '' })
+    writeFileSync(join(folder, 'list.yaml'), '- a\n- b\n')
+    const { status, stdout } = reprise('plan', 'list.yaml', '--json')
+    expect(status).toBe(2)
+    expect(JSON.parse(stdout)).toMatchObject({ schema: 'reprise/error/v1', code: 'PLAN' })
+  })
+
+  test('of one host alone is a plan in mode tpm-only', () => {
+    const host = 'hosts: [{ name: one, address: "10.0.0.1:1", zone: z, room: m, rack: k, pdu: p }]'
+    writeFileSync(join(folder, 'one.yaml'), `fleet: one\nversion: 1\nlongestOutage: 1h\nmode: tpm-only\n${host}\n`)
+    const { status, stdout } = reprise('plan', 'one.yaml', '--json')
+    expect(status).toBe(0)
+    const answer = JSON.parse(stdout) as { notes: string[] }
+    expect(answer).toMatchObject({ schema: 'reprise/recovery-plan-result/v1', hosts: 1, mode: 'tpm-only' })
+    expect(answer.notes[0]).toContain('carried off')
+    expect(reprise('simulate', '--plan', 'one.yaml').stderr).toContain('tpm-only')
+    expect(reprise('plan', 'one.yaml', '--host', 'two').status).toBe(2)
+  })
+})
+
+describe('recovery simulate', () => {
+  test('gives the same answer for the same seed, time apart, and writes its curves', () => {
+    const once = (): object => {
+      const { stdout, status } = reprise('simulate', 'zone-dark', ...small, '--svg', 'curve.svg', '--json')
+      expect(status).toBe(0)
+      const { wallS: _, peakBytes: __, ...answer } = JSON.parse(stdout) as Record<string, unknown>
+      return answer
+    }
+    const first = once()
+    expect(first).toMatchObject({ schema: 'reprise/recovery-simulation-result/v1', hosts: 512, affected: 128 })
+    expect(once()).toEqual(first)
+    expect(readFileSync(join(folder, 'curve.svg'), 'utf8')).toContain('<svg')
+  })
+
+  test('ends with 1 when something stolen was released', () => {
+    const { status, stdout } = reprise('simulate', 'stolen-zone', ...small)
+    expect(status).toBe(1)
+    expect(stdout).toContain('false releases')
+  })
+
+  test('refuses what makes no sense', () => {
+    for (const words of [
+      ['flood'],
+      ['rack-dark', '--outages', '300'],
+      ['--hosts', '1'],
+      ['--never', '140%'],
+      ['--cut-for', 'long'],
+    ])
+      expect(reprise('simulate', ...words).status).toBe(2)
+    expect(reprise('simulate', 'rack-dark', ...small, '--svg', 'no/where.svg').status).toBe(2)
+  })
+
+  test('stops at a signal and leaves no half answer', async () => {
+    const words = [main, 'recovery', 'simulate', 'flapping', '--hosts', '20000', '--svg', 'half.svg', '--json']
+    const child = spawn(process.execPath, words, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
+    let said = ''
+    child.stdout.on('data', (bytes: Buffer) => (said += String(bytes)))
+    const timer = setTimeout(() => child.kill('SIGINT'), 3000)
+    const code = await new Promise((done) => child.once('close', done))
+    clearTimeout(timer)
+    // Where the signal came before there was anybody to take it, Node ends by itself.
+    expect([130, null]).toContain(code)
+    expect(said).toBe('')
+    expect(existsSync(join(folder, 'half.svg'))).toBe(false)
+  })
+})

@@ -6,7 +6,7 @@
 #   sh tools/setup.sh dirty-pages what a C compiler adds to it
 #   sh tools/setup.sh tpm         the software TPM
 #   sh tools/setup.sh runtime PACKAGE…   the Debian packages that a language runtime is built with
-#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, mkfs.erofs, a C compiler
+#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, mkfs.erofs, C compilers
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
 # a second one waits for the first and then finds the work done. stdout and stdin are left alone.

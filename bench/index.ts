@@ -16,10 +16,7 @@ import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
 export const groups: readonly Group[] = [
-<<<<<<< HEAD
   decrypt,
-=======
->>>>>>> numpy
   enrol,
   numpy,
   python,

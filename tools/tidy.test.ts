@@ -11,6 +11,7 @@ import {
   lockfileNamesNoRegistry,
   manifestsAgree,
   manifestsListImports,
+  mergesAreDone,
   nothingOfTheWorkplace,
   tables,
   vectorsHaveReadmes,
@@ -48,6 +49,7 @@ describe('the house', () => {
     ['core and wasm know no Node', browserRoomsKnowNoNode(files)],
     ['no file is longer than can be read', filesAreShort(files)],
     ['nothing names the workplace or a path on one machine', nothingOfTheWorkplace(ownWords)],
+    ['no merge is half done', mergesAreDone(files)],
     ['the lockfile names no registry', lockfileNamesNoRegistry(files)],
     ['versions are exact and the same in all rooms, under one licence', manifestsAgree(files)],
     ['every vector says where it came from', vectorsHaveReadmes(paths)],
@@ -151,6 +153,11 @@ createRequire(import.meta.url).resolve('g')`
   test('a word of the workplace', () => {
     expect(nothingOfTheWorkplace([core('// see the f\u0061cts page')])).toHaveLength(1)
     expect(nothingOfTheWorkplace([core("'framework/main', '/home/user/x', Object.prototype")])).toEqual([])
+  })
+
+  test('what a merge leaves', () => {
+    const text = `# A page\n${'<'.repeat(7)} HEAD\nour line\n=======\ntheirs\n${'>'.repeat(7)} branch\n`
+    expect(mergesAreDone([{ path: 'docs/page.md', text }])).toHaveLength(2)
   })
 
   test('a registry in the lockfile', () => {

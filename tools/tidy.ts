@@ -222,6 +222,13 @@ export function lockfileNamesNoRegistry(files: readonly TextFile[]): Violation[]
     )
 }
 
+/** Prose compiles whatever a merge left in it. */
+export function mergesAreDone(files: readonly TextFile[]): Violation[] {
+  return files.flatMap(({ path, text }) =>
+    text.split('\n').flatMap((line, index) => (/^(<{7}|>{7}) /.test(line) ? [`${path}:${index + 1}: ${line}`] : [])),
+  )
+}
+
 /** Versions are exact, all rooms carry the root's version and licence. */
 export function manifestsAgree(files: readonly TextFile[]): Violation[] {
   const manifests = manifestsOf(files)

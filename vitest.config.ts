@@ -26,6 +26,8 @@ export default defineConfig({
     exclude,
     // Processes, not threads: a machine sets V8's flags for its process, which code of another test would not survive.
     pool: 'forks',
+    // As the machine gives its own threads: what a guest may have of the stack is a matter of the computation.
+    execArgv: ['--stack-size=3900'],
     sequence: { sequencer: LongestFirst },
     isolate: false,
     // Tests of whole commands wait more than they compute: with a worker for each core one would be idle.

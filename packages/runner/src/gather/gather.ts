@@ -63,10 +63,17 @@ const LOOKED_FOR_AT_ONCE = 4
  *   such folder.
  */
 export async function gatherBlobs(sources: BlobSources, computation: Computation): Promise<void> {
-  if (computation.start !== undefined) await sources.store.putAll(warmFiles())
+  await sources.store.putAll(warmFilesOf(computation))
   const named = await missingOf(sources, wantedBlobs(computation, sources.folder))
   const missing = named.length === 0 ? named : await missingOf(sources, await byLength(named, sources.folder))
   if (missing.length > 0) throw missingError(missing)
+}
+
+/** Ours, of what the warm-up names. */
+function warmFilesOf({ start }: Computation): readonly Uint8Array[] {
+  const files = (start?.mounts ?? []).flatMap((source) => (source.kind === 'files' ? source.files : []))
+  const named = new Set(files.map(({ sha256 }) => sha256))
+  return warmFiles().filter((bytes) => named.has(hash('sha256', bytes)))
 }
 
 /**

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect, type Tpm } from '../tpm.ts'
+import type { Transport } from '../transport/transport.ts'
 import { manufacture } from './manufacture.ts'
 import { start, stop, type Swtpm } from './supervise.ts'
 
@@ -37,7 +38,7 @@ export async function testTpm(): Promise<TestTpm> {
       try {
         return (await promisify(execFile)(program, args, { cwd: scratch, env })).stdout
       } finally {
-        self.tpm = connect(await self.swtpm.open())
+        self.tpm = connect(await openWhenFree(self.swtpm))
       }
     },
     async dispose() {
@@ -46,6 +47,19 @@ export async function testTpm(): Promise<TestTpm> {
     },
   }
   return self
+}
+
+/** swtpm takes the next connection when it has seen the end of the tool's, which a busy machine puts off. */
+async function openWhenFree(swtpm: Swtpm): Promise<Transport> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await swtpm.open()
+    } catch (error) {
+      const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException
+      if (code !== 'EAGAIN' || tries === 1000) throw error
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
 }
 
 /** Ends swtpm at once, as a loss of power would, and waits until it is gone. */

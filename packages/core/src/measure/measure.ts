@@ -80,17 +80,28 @@ export interface CumulativeChain {
   readonly next: (cumulative: Uint8Array, leaf: CheckpointLeaf) => Uint8Array
 }
 
+/** Keeps its input buffers, because a verifier walks this a hundred thousand times: by way of tuples it takes a fifth longer. */
 export function cumulativeChain(sha256: Sha256): CumulativeChain {
+  const leafTag = utf8('reprise/checkpoint/v1\0')
+  const leafInput = new Uint8Array(leafTag.length + 8 + 8 + 1 + 3 * DIGEST_BYTES)
+  leafInput.set(leafTag)
+  const view = new DataView(leafInput.buffer)
+  const linkTag = utf8('reprise/cumulative/v1\0')
+  const linkInput = new Uint8Array(linkTag.length + 2 * DIGEST_BYTES)
+  linkInput.set(linkTag)
   return {
     start: (id) => tupleDigest(sha256, 'reprise/start/v1', id),
-    next(cumulative, { seq, position, kind, stateRoot, outputsRoot, outcome }) {
-      const fields = [BigInt(seq), position, kind, stateRoot, outputsRoot, outcome]
-      return tupleDigest(
-        sha256,
-        'reprise/cumulative/v1',
-        cumulative,
-        tupleDigest(sha256, 'reprise/checkpoint/v1', ...fields),
-      )
+    next(cumulative, leaf) {
+      let at = leafTag.length
+      view.setBigUint64(at, BigInt(leaf.seq))
+      view.setBigUint64((at += 8), leaf.position)
+      view.setUint8((at += 8), leaf.kind)
+      leafInput.set(leaf.stateRoot, (at += 1))
+      leafInput.set(leaf.outputsRoot, (at += DIGEST_BYTES))
+      leafInput.set(leaf.outcome, at + DIGEST_BYTES)
+      linkInput.set(cumulative, linkTag.length)
+      linkInput.set(sha256(leafInput), linkTag.length + DIGEST_BYTES)
+      return sha256(linkInput)
     },
   }
 }

@@ -5,7 +5,7 @@
  * Format: spec/measurement.md §2. Every kind of tree has its own tags, and a root commits to the
  * number of leaves, so a tree of one kind or size can never pass for another.
  */
-import { equal, tupleDigest } from '../bytes/index.ts'
+import { concat, equal, tupleDigest, utf8 } from '../bytes/index.ts'
 import type { Sha256 } from '../crypto.ts'
 
 export const DIGEST_BYTES = 32
@@ -23,10 +23,26 @@ export interface TreeHash {
 
 /** The three hash functions of one kind of tree. */
 export function treeHash(kind: TreeKind, sha256: Sha256): TreeHash {
-  const [leafTag, nodeTag, rootTag] = [`reprise/${kind}/leaf`, `reprise/${kind}/node`, `reprise/${kind}/root`]
+  const leafTag = utf8(`reprise/${kind}/leaf\0`)
+  const rootTag = `reprise/${kind}/root`
+  const nodeTag = utf8(`reprise/${kind}/node\0`)
+  // One buffer each for all pages and all nodes: they are the hot path of a checkpoint.
+  const leafInput = new Uint8Array(leafTag.length + PAGE_BYTES)
+  leafInput.set(leafTag)
+  const nodeInput = new Uint8Array(nodeTag.length + 2 * DIGEST_BYTES)
+  nodeInput.set(nodeTag)
   return {
-    leaf: (data) => tupleDigest(sha256, leafTag, data),
-    node: (left, right) => tupleDigest(sha256, nodeTag, left, right),
+    leaf(data) {
+      const lengthBytes = leafTag.length + data.length
+      if (lengthBytes > leafInput.length) return sha256(concat(leafTag, data))
+      leafInput.set(data, leafTag.length)
+      return sha256(leafInput.subarray(0, lengthBytes))
+    },
+    node(left, right) {
+      nodeInput.set(left, nodeTag.length)
+      nodeInput.set(right, nodeTag.length + DIGEST_BYTES)
+      return sha256(nodeInput)
+    },
     root: (leafCount, top) => tupleDigest(sha256, rootTag, BigInt(leafCount), ...(top === undefined ? [] : [top])),
   }
 }

@@ -112,10 +112,13 @@ describe('Ctrl-C', () => {
     await (
       await startSpinning(1000)
     ).ended
-    const { child, ended } = room.start(['repeat', 'r.reprise'], { cwd: folder })
-    await sleep(700)
-    child.kill('SIGINT')
-    expect(await ended).toMatchObject({ code: 130, stderr: '' })
+    // While it reads, gathers, prepares and repeats.
+    for (const delayMs of [200, 275, 350, 425, 500, 700]) {
+      const { child, ended } = room.start(['repeat', 'r.reprise'], { cwd: folder })
+      await sleep(delayMs)
+      child.kill('SIGINT')
+      expect(await ended).toMatchObject({ code: 130, stderr: '' })
+    }
   })
 })
 

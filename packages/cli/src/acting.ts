@@ -1,5 +1,7 @@
 /** From an action to an exit code. */
 import type { Command } from 'commander'
+import { Interrupted } from './interrupted.ts'
+import { EXIT_INTERRUPTED } from './exit.ts'
 
 type Action = (
   options: Record<string, unknown> & { readonly json?: boolean },
@@ -14,6 +16,14 @@ export function acting(name: string, load: () => Promise<{ readonly action: Acti
       const { action } = await load()
       process.exitCode = await action(options, this.args)
     } catch (error) {
+      // What was interrupted before it could answer has nothing to say.
+      if (
+        error instanceof Interrupted ||
+        (error instanceof SuppressedError && error.suppressed instanceof Interrupted)
+      ) {
+        process.exitCode = EXIT_INTERRUPTED
+        return
+      }
       // Loads every package whose errors it knows.
       const { describeFailure, printFailure } = await import('./print/failure.ts')
       const failure = describeFailure(error, name)

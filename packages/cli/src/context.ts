@@ -1,6 +1,7 @@
 /** What every command shares: where the state is, the TPM's signer, and an end that can be asked for. */
 import { connectSigner, repriseHome, type Signer } from '@reprise/host'
 import { openBlobStore, type BlobStore } from '@reprise/runner'
+import { Interrupted } from './interrupted.ts'
 
 export interface Context {
   readonly home: string
@@ -15,7 +16,7 @@ export function createContext(): Context {
     ['SIGTERM', 15],
   ] as const) {
     process.once(name, () => {
-      controller.abort(new Error(name))
+      controller.abort(new Interrupted(name))
       process.once(name, () => process.exit(128 + number))
     })
   }

@@ -5,21 +5,16 @@
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { copyFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { repriseHome } from '@reprise/host'
-import { exportRuntime, importRuntime, listRuntimes, type InstalledRuntime } from '@reprise/runner'
+import { builtRuntime, inTheMachine, place, roundOf, ROUNDS, sumsOf, takeTurns } from '../built-runtime.ts'
 import { REPRISE, timeCommand } from '../child.ts'
-import { watchJson } from '../command-marks.ts'
 import type { Bench, Group } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
-import { type Mark, steady } from '../marks.ts'
+import type { Mark } from '../marks.ts'
 
 const SCRIPT = 'arrays.py'
-/** Each of some hundredths of a second, native. */
-const ROUNDS = 8
 /** As they stand in the script. */
 const BENCHMARKS = ['elementwise', 'reductions', 'matmul', 'svd'] as const
 const PYTHON = '/usr/bin/python3'
@@ -36,15 +31,14 @@ export const numpy: Group = {
   about:
     'arrays in the NumPy that was built, hashed and signed, to native NumPy with the reference BLAS and with OpenBLAS',
   async measure(bench) {
-    const { runtimes } = await listRuntimes(repriseHome())
-    const runtime = runtimes.find(({ manifest }) => manifest.name === 'numpy')
+    const runtime = await builtRuntime('numpy')
     if (runtime === undefined) return bench.notMeasured('native.ratio', 'no runtime numpy: reprise runtime build numpy')
     const version = await nativeVersion()
     if (version === undefined)
       return bench.notMeasured('native.ratio', 'no native NumPy: apt-get install python3-numpy libblas3 liblapack3')
     bench.progress(`${runtime.manifest.title} to native NumPy ${version}`)
     await using home = await TemporaryHome.create()
-    await place(home, runtime)
+    await place(home, runtime, SCRIPT)
     await measureStart(bench, home)
     report(bench, await take(bench, home))
   },
@@ -54,13 +48,6 @@ async function nativeVersion(): Promise<string | undefined> {
   if (!SIDES.native.every(existsSync)) return undefined
   const asked = ['-I', '-c', 'import numpy; print(numpy.__version__)']
   return (await promisify(execFile)(PYTHON, asked).catch(() => undefined))?.stdout.trim()
-}
-
-async function place(home: TemporaryHome, runtime: InstalledRuntime): Promise<void> {
-  const file = join(home.folder, 'numpy.runtime')
-  await exportRuntime(runtime, file)
-  await importRuntime(file, home.path)
-  await copyFile(fileURLToPath(new URL(`../programs/${SCRIPT}`, import.meta.url)), join(home.folder, SCRIPT))
 }
 
 /** A script that imports NumPy and does nothing. */
@@ -79,47 +66,34 @@ async function measureStart(bench: Bench, home: TemporaryHome): Promise<void> {
   })
 }
 
-/** Each once that does not count: it fills caches; then in turn, and who goes first alternates. */
-async function take(bench: Bench, home: TemporaryHome): Promise<Readonly<Record<Side, Mark[][]>>> {
-  const words = ['run', '--json', '--no-write-back', '-o', 'out.reprise', '--runtime', 'numpy', '--input', SCRIPT]
-  const taken: Record<Side, Mark[][]> = { subject: [], native: [], openblas: [] }
+function take(bench: Bench, home: TemporaryHome): Promise<ReadonlyMap<Side, readonly Mark[][]>> {
   const sides: Side[] = existsSync(SIDES.openblas[0]) ? ['native', 'subject', 'openblas'] : ['native', 'subject']
-  for (let pair = 0; pair <= bench.pairs; pair++) {
-    bench.progress(pair === 0 ? 'warming' : `${pair} of ${bench.pairs}`)
-    for (const side of pair % 2 === 0 ? sides : sides.toReversed()) {
-      bench.checkInterrupted()
-      const command =
-        side === 'subject'
-          ? [REPRISE, ...words, 'python', SCRIPT, String(ROUNDS)]
-          : [PYTHON, '-E', SCRIPT, String(ROUNDS)]
-      const libraries = side === 'subject' ? {} : { LD_LIBRARY_PATH: SIDES[side].join(':') }
-      const env = { ...home.environment, PYTHONDONTWRITEBYTECODE: '1', ...libraries }
-      const { marks } = await watchJson(command, { cwd: home.folder, env })
-      if (marks.length !== 1 + ROUNDS * BENCHMARKS.length) throw new Error(`${marks.length - 1} rounds were seen`)
-      if (pair > 0) taken[side].push([...marks])
-    }
-  }
-  return taken
+  return takeTurns(bench, home, {
+    sides,
+    benchmarks: BENCHMARKS.length,
+    run: (side) =>
+      side === 'subject'
+        ? { command: inTheMachine('numpy', SCRIPT) }
+        : {
+            command: [PYTHON, '-E', SCRIPT, String(ROUNDS)],
+            env: { LD_LIBRARY_PATH: SIDES[side].join(':') },
+          },
+  })
 }
 
-function report(bench: Bench, taken: Readonly<Record<Side, readonly Mark[][]>>): void {
+/** By the CPU time of all threads. */
+function report(bench: Bench, taken: ReadonlyMap<Side, readonly Mark[][]>): void {
+  const subject = taken.get('subject') ?? []
   for (const side of ['native', 'openblas'] as const) {
-    if (taken[side].length === 0) continue
+    const native = taken.get(side)
+    if (native === undefined) continue
     for (const [i, name] of BENCHMARKS.entries()) {
-      const seconds = (runs: readonly Mark[][]): number[] => runs.map((marks) => roundOf(marks, i))
-      const [samples, baselines] = [seconds(taken.subject), seconds(taken[side])]
+      const [samples, baselines] = [subject, native].map((runs) => runs.map((marks) => roundOf(marks, i, 'processS')))
       const summary = { key: `numpy.${side}.${name}.ratio`, of: 'ratio' } as const
       bench.add({ name: `${side}.${name}`, unit: 's', samples, baselines, summary })
     }
-    const sums = (runs: readonly Mark[][]): number[] =>
-      runs.map((marks) => BENCHMARKS.reduce((sum, _, i) => sum + roundOf(marks, i), 0))
-    const [samples, baselines] = [sums(taken.subject), sums(taken[side])]
+    const [samples, baselines] = [subject, native].map((runs) => sumsOf(runs, BENCHMARKS.length, 'processS'))
     const summary = { key: `numpy.${side}.ratio`, of: 'ratio' } as const
     bench.add({ name: side, unit: 's', samples, baselines, summary })
   }
-}
-
-/** CPU seconds, of all threads, of a round of a benchmark, its first ones left out. */
-function roundOf(marks: readonly Mark[], index: number): number {
-  return steady(marks.slice(index * ROUNDS, (index + 1) * ROUNDS + 1), 'processS')
 }

@@ -136,9 +136,13 @@ function runOnNode(program: Program): Result {
   const module = typeof program.module === 'string' ? moduleOf(program.module) : program.module
   // Functions of other dialects (WasmEdge's sockets) are there and answer ENOSYS, as on our host.
   const imports: WebAssembly.Imports = {}
-  const known = wasi.wasiImport as Imports
   const guest: { memory?: WebAssembly.Memory } = {}
-  const unstable = asUnstable(known, () => (guest.memory as WebAssembly.Memory).buffer)
+  const buffer = () => (guest.memory as WebAssembly.Memory).buffer
+  const known: Imports = {
+    ...(wasi.wasiImport as Imports),
+    poll_oneoff: (...parameters) => waitForClock(buffer(), parameters),
+  }
+  const unstable = asUnstable(known, buffer)
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     const calls = from === 'wasi_unstable' ? unstable : known
     imports[from] = { ...imports[from], [name]: calls[name] ?? (() => 52) }
@@ -161,6 +165,26 @@ function runOnNode(program: Program): Result {
 }
 
 type Imports = Record<string, (...parameters: (number | bigint)[]) => number>
+
+/**
+ * `poll_oneoff` for one clock, without which a program does not wait here: that of `node:wasi` (Node 20 and 26) waits for
+ * ever when the time has passed already that a program waits for, which QuickJS's timers meet about once in 200 runs.
+ *
+ * Source: wasi_snapshot_preview1.witx, `subscription` (48 bytes) and `event` (32 bytes).
+ */
+function waitForClock(buffer: ArrayBuffer, parameters: readonly (number | bigint)[]): number {
+  const [subscriptions, events, count, stored] = parameters.map(Number)
+  const view = new DataView(buffer)
+  const isClock = view.getUint8(subscriptions + 8) === 0
+  if (count !== 1 || !isClock) throw new Error(`a poll for ${count} things, or for another one than a clock`)
+  const isAbsolute = (view.getUint16(subscriptions + 40, true) & 1) !== 0
+  const timeoutMs = Number(view.getBigUint64(subscriptions + 24, true)) / 1e6 - (isAbsolute ? Date.now() : 0)
+  if (timeoutMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, timeoutMs)
+  new Uint8Array(buffer, events, 32).fill(0)
+  view.setBigUint64(events, view.getBigUint64(subscriptions, true), true)
+  view.setUint32(stored, 1, true)
+  return 0
+}
 
 /** `node:wasi` has only the layouts of preview 1, under both names: turns its answers into the older ones. */
 function asUnstable(preview1: Imports, buffer: () => ArrayBuffer): Imports {

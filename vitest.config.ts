@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
+import { slowestReporter } from './tools/slowest.ts'
 import { stuckReporter } from './tools/stuck.ts'
 
 const tier = process.env['REPRISE_TESTS'] ?? 'check'
@@ -33,7 +34,11 @@ export default defineConfig({
     isolate: false,
     // Tests of whole commands wait more than they compute: with a worker for each core one would be idle.
     maxWorkers: Math.max(3, availableParallelism()),
-    reporters: ['dot', stuckReporter(tier === 'nightly' ? 7_200_000 : 1_200_000)],
+    reporters: [
+      'dot',
+      stuckReporter(tier === 'nightly' ? 7_200_000 : 1_200_000),
+      ...(tier === 'check' ? [] : [slowestReporter(25)]),
+    ],
     testTimeout: tier === 'check' ? 30_000 : 300_000,
     hookTimeout: 120_000,
   },

@@ -126,6 +126,11 @@ export async function readCompressed(path: string, sha256: string): Promise<Uint
 export async function* streamCompressed(path: string, sha256: string): AsyncGenerator<Uint8Array> {
   const wanted = await contentBytesOf(path)
   if (wanted === undefined) throw corrupt(path, sha256)
+  if (wanted <= PIECE_BYTES) {
+    // A stream takes longer to be made than this takes to be read: a snapshot may have a hundred small packs.
+    yield inflatedAtOnce(await readFile(path), path, sha256)
+    return
+  }
   const content = pipeline(createReadStream(path), createZstdDecompress({ chunkSize: PIECE_BYTES }), () => {})
   let lengthBytes = 0
   try {
@@ -162,9 +167,7 @@ export function readBlobSync(
     if (!trusted && hash('sha256', plain) !== sha256) throw corrupt(path, sha256)
     return plain
   }
-  const file = readFileSync(path + COMPRESSED)
-  const options = allAtOnce(lengthOf(file, path + COMPRESSED, sha256))
-  const bytes = whole(() => zstdDecompressSync(file, options), path + COMPRESSED, sha256)
+  const bytes = inflatedAtOnce(readFileSync(path + COMPRESSED), path + COMPRESSED, sha256)
   if (hash('sha256', bytes) !== sha256) throw corrupt(path + COMPRESSED, sha256)
   return bytes
 }
@@ -174,12 +177,15 @@ function allAtOnce(lengthBytes: number): ZstdOptions {
   return { maxOutputLength: lengthBytes, chunkSize: Math.max(lengthBytes, CHUNK_BYTES_MIN) }
 }
 
-function whole(read: () => Buffer, path: string, sha256: string): Buffer {
+function inflatedAtOnce(file: Uint8Array, path: string, sha256: string): Uint8Array {
+  const lengthBytes = lengthOf(file, path, sha256)
   try {
-    return read()
+    const bytes = zstdDecompressSync(file, allAtOnce(lengthBytes))
+    if (bytes.length === lengthBytes) return bytes
   } catch (cause) {
     throw corrupt(path, sha256, cause)
   }
+  throw corrupt(path, sha256)
 }
 
 function lengthOf(file: Uint8Array, path: string, sha256: string): number {

@@ -111,6 +111,25 @@ describe('packed memory', () => {
     ])
   })
 
+  test('leaves no pack behind of which next to nothing is in use', () => {
+    const packer = new MemoryPacker()
+    const memory = new Uint8Array(4 * WASM_PAGE * PAGE_BYTES).fill(1)
+    const all = Array.from({ length: 4 * WASM_PAGE }, (_, page) => page)
+    packer.note(all)
+    packer.pack(memory)
+    packer.note(all.slice(4))
+    // Four of 64 pages are as many as a pack may be kept for, three are not.
+    expect(packer.pack(memory).packs).toEqual([0, 1])
+    packer.note([0])
+    const { added, packs, pages } = packer.pack(memory)
+    expect(packs).toEqual([2, 1])
+    expect(added.map(({ length }) => length / PAGE_BYTES)).toEqual([4])
+    expect(pages).toEqual([
+      [0, 4, 0, 0],
+      [4, 60, 1, 0],
+    ])
+  })
+
   test('is packed anew before its packs hold more than three times what is in use, and one pack', () => {
     const packer = new MemoryPacker()
     const count = PACK_BYTES_MAX / PAGE_BYTES / 2
@@ -119,7 +138,7 @@ describe('packed memory', () => {
     const lengths: number[] = []
     for (let round = 0; round < 8; round++) {
       // The last pages stay in the pack of this round, all others move on to the next one.
-      packer.note(all.slice(0, count - 100 * round))
+      packer.note(all.slice(0, count - 700 * round))
       const { added, packs } = packer.pack(memory)
       lengths.push(...added.map((pack) => pack.length / PAGE_BYTES))
       const held = packs.reduce((sum, pack) => sum + lengths[pack], 0)

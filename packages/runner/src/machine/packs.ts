@@ -11,6 +11,11 @@ const PAGES_PER_PACK = PACK_BYTES_MAX / PAGE_BYTES
 const WASTE_MAX = 3
 /** A manifest may name 65,536. */
 const PACKS_MAX = 4096
+/**
+ * A pack of which less is in use is given up: its last pages are packed again. Whoever goes on from the snapshot would
+ * inflate all that lies before them.
+ */
+const IN_USE_MIN = 1 / 16
 const NOWHERE = -1
 
 /** A pack is known by a number: 0 for the first one that a packer made, and so on. */
@@ -42,6 +47,7 @@ export class MemoryPacker {
     const count = memory.length / PAGE_BYTES
     this.#resize(count)
     if (this.#isWasteful()) for (let page = 0; page < count; page++) this.#changed.add(page)
+    else this.#giveUpSparse()
     const wanted: number[] = []
     for (const page of [...this.#changed].sort((a, b) => a - b)) {
       if (page >= count) continue
@@ -84,6 +90,21 @@ export class MemoryPacker {
     }
     const used = this.#pack.reduce((sum, pack) => sum + (pack === NOWHERE ? 0 : 1), 0)
     return held > WASTE_MAX * used + PAGES_PER_PACK || this.#held.size > PACKS_MAX
+  }
+
+  /** What is packed next takes the last pages of a pack along. */
+  #giveUpSparse(): void {
+    const staying = new Map<number, number[]>()
+    for (const [page, pack] of this.#pack.entries()) {
+      if (pack === NOWHERE || this.#changed.has(page)) continue
+      const pages = staying.get(pack)
+      if (pages === undefined) staying.set(pack, [page])
+      else pages.push(page)
+    }
+    for (const [pack, pages] of staying) {
+      if (pages.length >= IN_USE_MIN * (this.#held.get(pack) ?? 0)) continue
+      for (const page of pages) this.#changed.add(page)
+    }
   }
 
   #runs(): Pick<PackedMemory, 'packs' | 'pages'> {

@@ -54,12 +54,15 @@ export async function fillShadow(
   await mapLimited([...byPack], READ_AT_ONCE, async ([pack, runs]) => {
     const { sha256, lengthBytes } = manifest.packs[pack]
     const place = placer(runs, shadow)
+    const endBytes = Math.max(...runs.map(endOf))
     let at = 0
     for await (const piece of streamBlob(blobs[sha256], sha256, { trusted: true })) {
       onFilled(place(piece, at))
       at += piece.length
+      // What follows was written anew since.
+      if (at >= endBytes) break
     }
-    if (at !== lengthBytes) throw corrupt(blobs[sha256], sha256)
+    if (at < endBytes || at > lengthBytes) throw corrupt(blobs[sha256], sha256)
   })
 }
 

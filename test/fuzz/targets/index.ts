@@ -1,6 +1,14 @@
 import type { FuzzTarget } from '../target.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
+import {
+  recoveryAudits,
+  recoveryOffers,
+  recoveryRequests,
+  recoverySignedPlans,
+  recoveryStatements,
+  recoveryUpdates,
+} from './operators.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
 import { recoveryGenerations, recoveryImages } from './release.ts'
 import { tpmAnswers, tpmStructures } from './tpm.ts'
@@ -18,4 +26,10 @@ export const targets: readonly FuzzTarget[] = [
   wasmModules,
   recoveryImages,
   recoveryGenerations,
+  recoverySignedPlans,
+  recoveryStatements,
+  recoveryOffers,
+  recoveryRequests,
+  recoveryAudits,
+  recoveryUpdates,
 ]

@@ -73,8 +73,8 @@ function printJson(
 ): void {
   const answer = {
     verified: problems.length === 0,
-    logs: logs.map(({ log, host, fleet, entries, head, countersigned }) => ({
-      ...{ log, host: host ?? null, fleet: fleet ?? null, entries: entries.length, head: hex(head), countersigned },
+    logs: logs.map(({ log, host, fleet, length, head, countersigned }) => ({
+      ...{ log, host: host ?? null, fleet: fleet ?? null, entries: length, head: hex(head), countersigned },
     })),
     ...{ problems, notes, quotes, absent, story },
   }
@@ -105,14 +105,14 @@ function print(
   const { stdout } = process
   const line = (text: string): void => void stdout.write(`${text}\n`)
   const verdict = problems.length === 0 ? paint('green', 'verified', stdout) : paint('red', 'refuted', stdout)
-  const entries = logs.reduce((sum, log) => sum + log.entries.length, 0)
+  const entries = logs.reduce((sum, { length }) => sum + length, 0)
   line(`${verdict}   ${count(logs.length, 'log')}   ${count(entries, 'entry', 'entries')}, ${count(quotes, 'quote')}`)
   for (const { code, log, entry, message } of problems)
     line(safe(`  ${code}   ${log}${entry === undefined ? '' : `, entry ${entry}`}: ${message}`))
-  for (const { log, host = 'nobody', entries: own, countersigned } of logs) {
+  for (const { log, host = 'nobody', length: own, countersigned } of logs) {
     const { length, witnesses } = countersigned
     const by = length === 0 ? 'countersigned by nobody' : `the first ${length} countersigned by ${named(witnesses)}`
-    line(safe(`  ${log}   ${host}: ${count(own.length, 'entry', 'entries')}, ${by}`))
+    line(safe(`  ${log}   ${host}: ${count(own, 'entry', 'entries')}, ${by}`))
   }
   for (const { code, log, entry, message } of notes)
     line(safe(`  note ${code}   ${log}${entry === undefined ? '' : `, entry ${entry}`}: ${message}`))

@@ -8,9 +8,11 @@ import { heartbeatStatement, releaseStatement } from '../plan/digest.ts'
 import { sha256 } from '../sealing/words.ts'
 import type { HostId, Plan } from '../types.ts'
 import {
+  type AuditClock,
   type AuditEntry,
   type AuditEvent,
   type AuditPlace,
+  type AuditScope,
   auditStart,
   decodeEntry,
   entryDigest,
@@ -49,10 +51,11 @@ export interface AuditedLog {
   readonly log: string
   readonly host: HostId | undefined
   readonly fleet: string | undefined
-  /** Up to the first that does not hang on the one before. */
-  readonly entries: readonly AuditEntry[]
-  /** Of those entries. */
+  /** How many entries it has, up to the first that does not hang on the one before; and their head. */
+  readonly length: number
   readonly head: Uint8Array
+  /** Those entries without heartbeats and countersignatures, of which a healthy fleet writes more than of all else. */
+  readonly entries: readonly AuditEntry[]
   /** So many entries from the beginning were countersigned by a witness, and by whom that was; by what holds alone. */
   readonly countersigned: { readonly length: number; readonly witnesses: readonly HostId[] }
 }
@@ -77,7 +80,8 @@ export interface LogInput {
  */
 export async function auditLogs(inputs: readonly LogInput[], plans: readonly Plan[] | undefined): Promise<Audit> {
   const audit: Auditing = { problems: [], notes: [], quotes: 0, keys: plans && keysOf(plans) }
-  const logs = inputs.map((input) => readLog(input, audit))
+  const logs: Read[] = []
+  for (const input of inputs) logs.push(await readLog(input, audit))
   const byHost = new Map<HostId, Read>()
   for (const log of logs) {
     if (log.host === undefined) continue
@@ -87,13 +91,12 @@ export async function auditLogs(inputs: readonly LogInput[], plans: readonly Pla
     if (audit.keys !== undefined && !audit.keys.has(log.host))
       problem(audit, log, 'HOST', undefined, `${log.host} is in none of the plans`)
   }
-  const claims = (await Promise.all(logs.map((log) => claimsOf(log, audit)))).flat()
-  for (const claim of claims) checkClaim(claim, byHost, audit)
+  for (const log of logs) for (const claim of log.claims) checkClaim({ ...claim, from: log }, byHost, audit)
   for (const log of logs) await checkShares(log, byHost, audit)
-  for (const log of logs) if (log.countersigned.length === 0 && log.entries.length > 0) alone(audit, log)
+  for (const log of logs) if (log.countersigned.length === 0 && log.length > 0) alone(audit, log)
   const { problems, notes, quotes } = audit
-  const shown = ({ log, host, fleet, entries, head, countersigned }: Read): AuditedLog => {
-    return { log, host, fleet, entries, head, countersigned }
+  const shown = ({ log, host, fleet, length, head, entries, countersigned }: Read): AuditedLog => {
+    return { log, host, fleet, length, head, entries, countersigned }
   }
   return { logs: logs.map(shown), problems, notes, quotes }
 }
@@ -112,6 +115,7 @@ interface Read extends AuditedLog {
   /** Shares that it gave, and attempts that it was released in, by {@link shareKey} and {@link attemptKey}. */
   readonly given: ReadonlySet<string>
   readonly released: ReadonlySet<string>
+  readonly claims: readonly Omit<Claim, 'from'>[]
   countersigned: { length: number; witnesses: HostId[] }
 }
 
@@ -145,9 +149,12 @@ function alone(audit: Auditing, log: Of): void {
   note(audit, log, 'ALONE', undefined, 'no witness countersigned any of it: it could have been written anew')
 }
 
-function readLog({ log, content }: LogInput, audit: Auditing): Read {
+async function readLog({ log, content }: LogInput, audit: Auditing): Promise<Read> {
   const entries: AuditEntry[] = []
   const heads: Uint8Array[] = []
+  const claims: Omit<Claim, 'from'>[] = []
+  let scope: AuditScope | undefined
+  let clock: AuditClock | null = null
   let at = 0
   for (let seq = 0; at < content.length; seq++) {
     const end = content.indexOf(NEWLINE, at)
@@ -156,22 +163,38 @@ function readLog({ log, content }: LogInput, audit: Auditing): Read {
       break
     }
     const line = content.subarray(at, end)
-    const entry = readEntry(line, { seq, heads, entries }, { log, audit })
+    const entry = readEntry(line, { seq, head: heads.at(-1), clock }, { log, audit })
     if (entry === undefined) break
-    if (seq === 0) heads.push(entry.previous)
-    entries.push(entry)
+    if (entry.event.kind === 'begun') {
+      scope = entry.event
+      heads.push(entry.previous)
+    }
+    clock = entry.tpm ?? clock
     heads.push(entryDigest(line))
+    const { kind } = entry.event
+    if (kind !== 'heartbeat' && kind !== 'countersign') entries.push(entry)
+    else if (scope !== undefined) claims.push(...(await claimsOf(entry, scope.host, { log, audit })))
     at = end + 1
   }
-  if (entries.length === 0 && !audit.problems.some((each) => each.log === log))
+  if (heads.length === 0 && !audit.problems.some((each) => each.log === log))
     problem(audit, { log }, 'ENTRY', undefined, 'there is no whole entry in it')
-  const first = entries.at(0)?.event
-  const { host, fleet } = first?.kind === 'begun' ? first : { host: undefined, fleet: undefined }
-  const head = heads.at(-1) ?? new Uint8Array(32)
   const events = entries.map(({ event }) => event)
   const given = new Set(events.flatMap((event) => (event.kind === 'share-given' ? [shareKey(event.host, event)] : [])))
   const released = new Set(events.flatMap((event) => (event.kind === 'release' ? [attemptKey(event)] : [])))
-  return { log, host, fleet, entries, heads, head, given, released, countersigned: { length: 0, witnesses: [] } }
+  const whole = { length: Math.max(0, heads.length - 1), head: heads.at(-1) ?? new Uint8Array(32) }
+  const { host, fleet } = scope ?? { host: undefined, fleet: undefined }
+  return {
+    log,
+    host,
+    fleet,
+    ...whole,
+    entries,
+    heads,
+    given,
+    released,
+    claims,
+    countersigned: { length: 0, witnesses: [] },
+  }
 }
 
 function attemptKey({ epoch, attempt }: { readonly epoch: number; readonly attempt: string }): string {
@@ -185,9 +208,10 @@ function shareKey(host: HostId, share: Pick<LoggedShare, 'epoch' | 'attempt' | '
 /** Undefined, with the problem noted, where the log ends to be one. */
 function readEntry(
   line: Uint8Array,
-  { seq, heads, entries }: { seq: number; heads: readonly Uint8Array[]; entries: readonly AuditEntry[] },
-  { log, audit }: { readonly log: string; readonly audit: Auditing },
+  before: { readonly seq: number; readonly head: Uint8Array | undefined; readonly clock: AuditClock | null },
+  { log, audit }: Of & { readonly audit: Auditing },
 ): AuditEntry | undefined {
+  const { seq } = before
   let entry: AuditEntry
   try {
     entry = decodeEntry(line)
@@ -195,30 +219,24 @@ function readEntry(
     problem(audit, { log }, 'ENTRY', seq, `it is no entry: ${(error as Error).message}`)
     return undefined
   }
-  const { event } = entry
-  if ((event.kind === 'begun') !== (seq === 0)) {
+  const { event, tpm } = entry
+  const previous = event.kind === 'begun' ? auditStart(event) : before.head
+  if ((event.kind === 'begun') !== (seq === 0) || previous === undefined) {
     problem(audit, { log }, 'ENTRY', seq, seq === 0 ? 'a log begins with whose it is' : 'a log begins once')
     return undefined
   }
-  const previous = event.kind === 'begun' ? auditStart(event) : heads[seq]
   if (entry.seq !== seq || !equal(entry.previous, previous)) {
-    problem(
-      audit,
-      { log },
-      'CHAIN',
-      seq,
-      'it does not hang on the entry before: something was changed, added or taken out',
-    )
+    const why = 'it does not hang on the entry before: something was changed, added or taken out'
+    problem(audit, { log }, 'CHAIN', seq, why)
     return undefined
   }
-  const before = entries.findLast(({ tpm }) => tpm !== null)?.tpm
-  if (before && entry.tpm && isEarlier(entry.tpm, before))
+  if (before.clock !== null && tpm !== null && isEarlier(tpm, before.clock))
     problem(audit, { log }, 'CLOCK', seq, 'the TPM had fewer resets, or less time, than before: its state was set back')
   return entry
 }
 
 /** The clock may go back at a reset without a shutdown. */
-function isEarlier(now: NonNullable<AuditEntry['tpm']>, before: NonNullable<AuditEntry['tpm']>): boolean {
+function isEarlier(now: AuditClock, before: AuditClock): boolean {
   if (now.resetCount !== before.resetCount) return now.resetCount < before.resetCount
   return (
     now.restartCount < before.restartCount || (now.restartCount === before.restartCount && now.clock < before.clock)
@@ -234,26 +252,24 @@ interface Claim extends AuditPlace {
   readonly entry: number
 }
 
-async function claimsOf(log: Read, audit: Auditing): Promise<readonly Claim[]> {
-  const claims: Claim[] = []
-  const { host } = log
-  if (host === undefined) return claims
-  for (const { seq, event } of log.entries) {
-    if (event.kind === 'heartbeat')
-      for (const { witness, ...countersign } of event.countersigns) {
-        const place = { length: event.length, head: event.head }
-        const facts = { host, witness, epoch: event.epoch, auditHead: event.head, auditLength: event.length }
-        const statement = heartbeatStatement({ ...facts, exporter: countersign.exporter }, sha256)
-        if (await quoteHolds(countersign, { witness, statement }, { log, seq, audit }))
-          claims.push({ ...place, host, witness, from: log, entry: seq })
-      }
-    if (event.kind === 'countersign') {
-      const { countersign, epoch, length, head } = event
-      const facts = { host: event.host, witness: host, epoch, auditHead: head, auditLength: length }
-      const statement = heartbeatStatement({ ...facts, exporter: countersign.exporter }, sha256)
-      if (await quoteHolds(countersign, { witness: host, statement }, { log, seq, audit }))
-        claims.push({ length, head, host: event.host, witness: host, from: log, entry: seq })
-    }
+/** What a heartbeat's entry shows, on either side. */
+async function claimsOf(
+  { seq, event }: AuditEntry,
+  host: HostId,
+  { log, audit }: Of & { readonly audit: Auditing },
+): Promise<readonly Omit<Claim, 'from'>[]> {
+  if (event.kind !== 'heartbeat' && event.kind !== 'countersign') return []
+  const { epoch, length, head } = event
+  const seen =
+    event.kind === 'heartbeat'
+      ? event.countersigns.map(({ witness, ...countersign }) => ({ host, witness, countersign }))
+      : [{ host: event.host, witness: host, countersign: event.countersign }]
+  const claims: Omit<Claim, 'from'>[] = []
+  for (const { host: of, witness, countersign } of seen) {
+    const facts = { host: of, witness, epoch, auditHead: head, auditLength: length, exporter: countersign.exporter }
+    const statement = heartbeatStatement(facts, sha256)
+    if (await quoteHolds(countersign, { witness, statement }, { log: { log }, seq, audit }))
+      claims.push({ length, head, host: of, witness, entry: seq })
   }
   return claims
 }
@@ -290,7 +306,7 @@ function checkClaim(claim: Claim, logs: ReadonlyMap<HostId, Read>, audit: Auditi
   }
   const found = log.heads.at(length)
   if (found === undefined) {
-    const what = `${witness} countersigned ${length} entries, and ${log.entries.length} are there`
+    const what = `${witness} countersigned ${length} entries, and ${log.length} are there`
     problem(audit, log, 'CUT', undefined, `${what} (${from.log}, entry ${entry})`)
   } else if (!equal(found, head)) {
     const what = `${witness} countersigned another entry than the one before it`

@@ -233,8 +233,12 @@ function ecdsa(signature: Uint8Array): OperatorStatement['signature'] {
 
 type Counted = Answer & { readonly operator: number }
 
-/** The first `needed` of different operators. */
-function readAnswers(files: readonly Uint8Array[], request: ReleaseAsked, digest: Uint8Array): readonly Counted[] {
+/** The first `needed` of different operators. @throws {@link RecoveryError} `STATEMENT`, `OPERATORS`. */
+export function readAnswers(
+  files: readonly Uint8Array[],
+  request: ReleaseAsked,
+  digest: Uint8Array,
+): readonly Counted[] {
   const counted = new Map<number, Counted>()
   for (const file of files) {
     const { schema: _, word, ...answer } = decoding(file, statementFile, A_STATEMENT)

@@ -196,6 +196,17 @@ describe('an audit', () => {
     rmSync(other.folder, { recursive: true })
   })
 
+  test('allows for logs that were gathered while hosts went on', async () => {
+    const [whole, last] = [fleet.content('h1'), fleet.content('h1').lastIndexOf(10, -2)]
+    const before = whole.slice(0, whole.lastIndexOf(10, last - 1) + 1)
+    const stale = whole.slice(0, whole.indexOf(10, whole.indexOf(10) + 1) + 1)
+    expect(await codes(fleet.inputs({ h1: before }))).toEqual([])
+    expect(await codes(fleet.inputs({ h1: stale }))).toEqual(['h1 CUT', 'h1 CUT'])
+    const gathered = await auditLogs(fleet.inputs({ h1: stale }), [plan], { gatheredMs: 1_700_000_000_000 })
+    expect(gathered.problems).toEqual([])
+    expect(gathered.notes.map(({ code }) => code)).toEqual(['LATER', 'LATER', 'UNUSED', 'UNUSED', 'ALONE'])
+  })
+
   test('takes no quote of a key that the plans do not have', async () => {
     const foreign = testAk()
     const hosts = plan.roster.hosts.map((host) => (host.id === 'h2' ? { ...host, ak: foreign.name } : host))

@@ -35,6 +35,7 @@ export type AuditProblemCode =
 export type AuditNoteCode =
   | 'TORN' // an unfinished line at the end, as a crash leaves it
   | 'UNUSED' // a share was given, and the log of who asked has no release of that attempt
+  | 'LATER' // countersigned, or given, after the logs began to be gathered, so that it need not be in them
   | 'ALONE' // nothing of the log was countersigned by anybody
 
 export interface AuditFinding<Code> {
@@ -77,9 +78,15 @@ export interface LogInput {
 /**
  * @param plans - Whose attestation keys count: all that were in force while the logs were written. Undefined: quotes hold
  *   or do not, and whose keys they are of is not known.
+ * @param options.gatheredMs - When the first of the logs was copied, by wall clock: what others saw of a log later need not be
+ *   in it. Undefined: nobody wrote while they were copied.
  */
-export async function auditLogs(inputs: readonly LogInput[], plans: readonly Plan[] | undefined): Promise<Audit> {
-  const audit: Auditing = { problems: [], notes: [], quotes: 0, keys: plans && keysOf(plans) }
+export async function auditLogs(
+  inputs: readonly LogInput[],
+  plans: readonly Plan[] | undefined,
+  { gatheredMs = Infinity }: { readonly gatheredMs?: number } = {},
+): Promise<Audit> {
+  const audit: Auditing = { problems: [], notes: [], quotes: 0, keys: plans && keysOf(plans), gatheredMs }
   const logs: Read[] = []
   for (const input of inputs) logs.push(await readLog(input, audit))
   const byHost = new Map<HostId, Read>()
@@ -107,6 +114,7 @@ interface Auditing {
   quotes: number
   /** TPM Names of attestation keys by host. */
   readonly keys: ReadonlyMap<HostId, ReadonlySet<string>> | undefined
+  readonly gatheredMs: number
 }
 
 interface Read extends AuditedLog {
@@ -250,11 +258,12 @@ interface Claim extends AuditPlace {
   /** Where it stands. */
   readonly from: Read
   readonly entry: number
+  readonly wallMs: number
 }
 
 /** What a heartbeat's entry shows, on either side. */
 async function claimsOf(
-  { seq, event }: AuditEntry,
+  { seq, wallMs, event }: AuditEntry,
   host: HostId,
   { log, audit }: Of & { readonly audit: Auditing },
 ): Promise<readonly Omit<Claim, 'from'>[]> {
@@ -269,7 +278,7 @@ async function claimsOf(
     const facts = { host: of, witness, epoch, auditHead: head, auditLength: length, exporter: countersign.exporter }
     const statement = heartbeatStatement(facts, sha256)
     if (await quoteHolds(countersign, { witness, statement }, { log: { log }, seq, audit }))
-      claims.push({ length, head, host: of, witness, entry: seq })
+      claims.push({ length, head, host: of, witness, entry: seq, wallMs })
   }
   return claims
 }
@@ -307,7 +316,9 @@ function checkClaim(claim: Claim, logs: ReadonlyMap<HostId, Read>, audit: Auditi
   const found = log.heads.at(length)
   if (found === undefined) {
     const what = `${witness} countersigned ${length} entries, and ${log.length} are there`
-    problem(audit, log, 'CUT', undefined, `${what} (${from.log}, entry ${entry})`)
+    const where = `${what} (${from.log}, entry ${entry})`
+    if (claim.wallMs > audit.gatheredMs) note(audit, log, 'LATER', undefined, where)
+    else problem(audit, log, 'CUT', undefined, where)
   } else if (!equal(found, head)) {
     const what = `${witness} countersigned another entry than the one before it`
     problem(audit, log, 'HEAD', length, `${what} (${from.log}, entry ${entry}): ${hex(head).slice(0, 8)}…`)
@@ -323,7 +334,7 @@ type Given = AuditEvent & { readonly kind: 'share-given' }
 async function checkShares(log: Read, logs: ReadonlyMap<HostId, Read>, audit: Auditing): Promise<void> {
   const { host } = log
   if (host === undefined) return
-  for (const { seq, event } of log.entries) {
+  for (const { seq, wallMs, event } of log.entries) {
     if (event.kind === 'share-given') {
       await checkWord(event, { of: event.host, by: host }, { log, seq, audit })
       checkUsed(event, host, { log, seq, audit }, logs.get(event.host))
@@ -333,13 +344,9 @@ async function checkShares(log: Read, logs: ReadonlyMap<HostId, Read>, audit: Au
         const holds = await checkWord(share, { of: host, by: witness }, { log, seq, audit })
         const giver = logs.get(witness)
         if (!holds || giver === undefined || giver.given.has(shareKey(host, share))) continue
-        problem(
-          audit,
-          giver,
-          'SHARE',
-          undefined,
-          `${host} has share ${share.index} of epoch ${share.epoch} of it (${log.log}, entry ${seq}), and it says nothing of that`,
-        )
+        const what = `${host} has share ${share.index} of epoch ${share.epoch} of it (${log.log}, entry ${seq}), and it says nothing of that`
+        if (wallMs > audit.gatheredMs) note(audit, giver, 'LATER', undefined, what)
+        else problem(audit, giver, 'SHARE', undefined, what)
       }
   }
 }

@@ -2,9 +2,20 @@
 import { open } from 'node:fs/promises'
 import { PLAN_BYTES_MAX, readPlan, RecoveryError, type Plan } from '@reprise/recovery'
 
-/** @throws RecoveryError `PLAN_UNREADABLE`, `PLAN` with all mistakes. */
+const SIGNED_BEGINS = '{"approvals":['
+
+/**
+ * A plan in YAML, or one that operators signed.
+ *
+ * @throws RecoveryError `PLAN_UNREADABLE`, `PLAN` with all mistakes, `SIGNED_PLAN`.
+ */
 export async function readPlanFile(path: string): Promise<Plan> {
-  return readPlan(await bytesOf(path), path)
+  const bytes = await bytesOf(path)
+  if (!Buffer.from(bytes.subarray(0, SIGNED_BEGINS.length)).equals(Buffer.from(SIGNED_BEGINS)))
+    return readPlan(bytes, path)
+  // Seldom, and it brings much with it.
+  const { parseSignedPlan } = await import('@reprise/recovery/operators')
+  return parseSignedPlan(bytes).plan
 }
 
 async function bytesOf(path: string): Promise<Uint8Array> {

@@ -1,6 +1,6 @@
 /** The plan of a fleet from a file. */
-import { open } from 'node:fs/promises'
 import { PLAN_BYTES_MAX, readPlan, RecoveryError, type Plan } from '@reprise/recovery'
+import { readAtMost } from './read-at-most.ts'
 
 const SIGNED_BEGINS = '{"approvals":['
 
@@ -20,17 +20,7 @@ export async function readPlanFile(path: string): Promise<Plan> {
 
 async function bytesOf(path: string): Promise<Uint8Array> {
   try {
-    await using file = await open(path, 'r')
-    const { size } = await file.stat()
-    // One byte more than is taken shows the reader that there is too much.
-    const buffer = new Uint8Array(Math.min(size, PLAN_BYTES_MAX) + 1)
-    let length = 0
-    while (length < buffer.length) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length)
-      if (bytesRead === 0) break
-      length += bytesRead
-    }
-    return buffer.subarray(0, length)
+    return await readAtMost(path, PLAN_BYTES_MAX)
   } catch (error) {
     throw new RecoveryError('PLAN_UNREADABLE', {
       message: `${path}: cannot be read (${error instanceof Error ? error.message : String(error)})`,

@@ -17,6 +17,7 @@ const KINDS = {
   CONTENT_KEY: 'input', // a wrapped key that these halves do not open
   IMAGE: 'input', // an image that is damaged, cut, or of another version
   IMAGE_OLD: 'input', // an image below what this host takes
+  CHANNEL: 'failure', // a peer is gone, says nothing, or breaks the rules
   IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
 } as const satisfies Readonly<Record<string, RecoveryErrorKind>>
 

@@ -35,6 +35,10 @@ export type RecoveryErrorCode = keyof typeof KINDS
 
 /** What `@reprise/recovery` throws. A refusal to release is an answer, not an error. */
 export class RecoveryError extends RepriseError<RecoveryErrorCode> {
+  static isCode(code: unknown): code is RecoveryErrorCode {
+    return typeof code === 'string' && Object.hasOwn(KINDS, code)
+  }
+
   get kind(): RecoveryErrorKind {
     return KINDS[this.code]
   }

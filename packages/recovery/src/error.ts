@@ -18,6 +18,8 @@ const KINDS = {
   IMAGE: 'input', // an image that is damaged, cut, or of another version
   IMAGE_OLD: 'input', // an image below what this host takes
   IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
+  SERVICES: 'input', // what plan or image says of the services does not fit together
+  LOADING: 'failure', // what loads an image failed, or would leave secrets on a disk
 } as const satisfies Readonly<Record<string, RecoveryErrorKind>>
 
 export type RecoveryErrorCode = keyof typeof KINDS

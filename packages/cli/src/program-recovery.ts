@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { acting } from './acting.ts'
 import { addAgent } from './program-recovery-agent.ts'
+import { addRecoveryImage } from './program-recovery-image.ts'
 
 const json = (): Option => new Option('--json', 'answer with one JSON document on stdout')
 
@@ -44,6 +45,7 @@ export function addRecovery(program: Command): void {
   addSimulate(recovery)
   addExplain(recovery)
   addAgent(recovery)
+  addRecoveryImage(recovery)
 }
 
 /** What makes a scenario. */

@@ -29,6 +29,8 @@ const KINDS = {
   BUSY: 'failure', // the agent is doing such a thing already
   AGENT: 'failure', // the agent cannot be started, or does not answer
   IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
+  SERVICES: 'input', // what plan or image says of the services does not fit together
+  LOADING: 'failure', // what loads an image failed, or would leave secrets on a disk
 } as const satisfies Readonly<Record<string, RecoveryErrorKind>>
 
 export type RecoveryErrorCode = keyof typeof KINDS

@@ -1,6 +1,7 @@
 /** The commands of host recovery: `reprise recovery …`. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { acting } from './acting.ts'
+import { addOperators } from './program-operators.ts'
 
 const json = (): Option => new Option('--json', 'answer with one JSON document on stdout')
 
@@ -42,6 +43,7 @@ export function addRecovery(program: Command): void {
     .action(acting('recovery plan', () => import('./commands/recovery-plan.ts')))
   addSimulate(recovery)
   addExplain(recovery)
+  addOperators(recovery)
 }
 
 /** What makes a scenario. */

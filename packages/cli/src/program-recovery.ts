@@ -45,9 +45,9 @@ export function addRecovery(program: Command): void {
     .action(acting('recovery plan', () => import('./commands/recovery-plan.ts')))
   addSimulate(recovery)
   addExplain(recovery)
-  addAgent(recovery)
   addRecoveryImage(recovery)
   addOperators(recovery)
+  addAgent(recovery)
 }
 
 /** What makes a scenario. */

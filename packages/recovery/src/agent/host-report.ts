@@ -37,7 +37,7 @@ export interface HostReport {
   readonly uptimeMs: number
   readonly isProvisioned: boolean
   readonly isReleased: boolean
-  /** Why the own TPM refuses; null when it was not asked or does not. */
+  /** The rule by which the own TPM refuses, or why the host is broken. */
   readonly refusedBy: string | null
   readonly verdict: Verdict | null
   readonly shares: { readonly held: number; readonly needed: number }
@@ -63,6 +63,8 @@ export interface Reported {
   readonly wards: number
   readonly services: readonly ServiceStatus[]
   readonly isLoading: boolean
+  /** Why the image was not loaded. */
+  readonly failure: string | undefined
   readonly alarms: readonly Alarm[]
   readonly audit: { readonly length: number; readonly head: Uint8Array }
 }
@@ -82,7 +84,7 @@ export function hostReport(of: Reported): HostReport {
     uptimeMs: of.uptimeMs,
     isProvisioned: phase.kind !== 'unprovisioned',
     isReleased: phase.kind === 'released',
-    refusedBy: phase.kind === 'refused' ? phase.rule : phase.kind === 'broken' ? phase.why : null,
+    refusedBy: phase.kind === 'refused' ? phase.rule : phase.kind === 'broken' ? phase.why : (of.failure ?? null),
     verdict: (isAsking ? asking.verdict : undefined) ?? null,
     shares: {
       held: witnesses.filter(({ share }) => share === 'given').length,
@@ -99,7 +101,7 @@ export function hostReport(of: Reported): HostReport {
   }
 }
 
-function stateOf({ phase, asking, isLoading, services }: Reported): HostPhase {
+function stateOf({ phase, asking, isLoading, services, failure }: Reported): HostPhase {
   switch (phase.kind) {
     case 'unprovisioned':
       return 'starting'
@@ -107,7 +109,7 @@ function stateOf({ phase, asking, isLoading, services }: Reported): HostPhase {
     case 'broken':
       return phase.kind
     case 'released':
-      if (services.some(({ state }) => state === 'failed')) return 'broken'
+      if (failure !== undefined || services.some(({ state }) => state === 'failed')) return 'broken'
       return isLoading ? 'loading' : 'serving'
     case 'asking': {
       const kind = asking?.phase.kind ?? 'starting'

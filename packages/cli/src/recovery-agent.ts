@@ -30,7 +30,7 @@ export async function reachAgent(settings: AgentSettings, signal: AbortSignal): 
   const ended = launch(settings, log)
   let exit: number | string | null | undefined
   void ended.then((how) => (exit = how))
-  for (const deadline = performance.now() + START_MS; performance.now() < deadline; ) {
+  for (const deadline = performance.now() + START_MS; performance.now() < deadline;) {
     const socket = await connectAgent(settings.state)
     if (socket !== undefined) return socket
     if (exit !== undefined) break
@@ -43,7 +43,10 @@ export async function reachAgent(settings: AgentSettings, signal: AbortSignal): 
   })
 }
 
-function launch({ state, listen, heartbeat, observe, image, memory }: AgentSettings, log: string): Promise<number | string | null> {
+function launch(
+  { state, listen, heartbeat, observe, image, memory }: AgentSettings,
+  log: string,
+): Promise<number | string | null> {
   const words = ['recovery', 'witness', '--state', resolve(state), '--json']
   words.push('--heartbeat', `${heartbeat}ms`, '--observe', `${observe}ms`)
   if (listen !== undefined) words.push('--listen', listen)

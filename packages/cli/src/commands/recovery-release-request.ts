@@ -9,7 +9,12 @@ import { duration, safe } from '../print/format.ts'
 const EXPIRES_S_MAX = 86_400
 
 export async function action(options: object): Promise<number> {
-  const { state, output, expires, json = false } = options as {
+  const {
+    state,
+    output,
+    expires,
+    json = false,
+  } = options as {
     readonly state: string
     readonly output: string
     readonly expires: number
@@ -20,7 +25,7 @@ export async function action(options: object): Promise<number> {
     throw new RecoveryError('USAGE', { message: '--expires is at most 24h.', hint: 'make another request tomorrow' })
   const { request } = await askAgent(state, { ask: 'release-request', expirationS })
   await writeFile(output, String(request)).catch((error: unknown) => {
-    throw writeFailure(error, output)
+    throw writeFailure(error, output, 'the request')
   })
   process.stdout.write(
     json

@@ -9,7 +9,16 @@ import { readLimited } from '../read-limited.ts'
 import type { AgentSettings } from '../recovery-agent.ts'
 
 export async function action(options: object): Promise<number> {
-  const { state, plan, listen, heartbeat, observe, image, memory, json = false } = options as AgentSettings & { readonly plan?: string }
+  const {
+    state,
+    plan,
+    listen,
+    heartbeat,
+    observe,
+    image,
+    memory,
+    json = false,
+  } = options as AgentSettings & { readonly plan?: string }
   const { signal } = createContext()
   // Sockets and files of this process are for its owner only.
   process.umask(0o077)

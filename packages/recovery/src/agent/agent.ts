@@ -78,7 +78,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { report, nowMs = Date.now, files = systemFiles } = options
   const paths = statePaths(options.state)
   await prepareFolder(paths)
-  const hostFile = await readNeeded(paths.host, HOST_FILE, 'Provision the host: reprise recovery provision --offer FILE')
+  const hostFile = await readNeeded(
+    paths.host,
+    HOST_FILE,
+    'Provision the host: reprise recovery provision --offer FILE',
+  )
   const { host } = hostFile
   const plans = await openPlans(paths, host)
   await using undo = new AsyncDisposableStack()
@@ -221,12 +225,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const { phase, asking, lastBeat, epoch } = life
     return hostReport({
       ...{ fleet: plans.fleet, phase, asking: asking?.state, lastBeat, epoch, alarms, audit: log.place },
-      ...{ wards: witnessMemory.wards.size, services: services.now, isLoading: services.isLoading, failure: services.failure },
+      ...{
+        wards: witnessMemory.wards.size,
+        services: services.now,
+        isLoading: services.isLoading,
+        failure: services.failure,
+      },
       uptimeMs: Math.round(performance.now() - startedMs),
     })
   }
 
-  const peers = await openPeers({ hostTpm: ground.hostTpm, fleet: ground.fleet, listen: options.listen, answer, report })
+  const peers = await openPeers({
+    hostTpm: ground.hostTpm,
+    fleet: ground.fleet,
+    listen: options.listen,
+    answer,
+    report,
+  })
   undo.use(peers)
   const kept = undo.move()
   report('listening', { address: peers.address ?? null, host })

@@ -124,7 +124,9 @@ function witnessReports({ own, hostNamed }: FleetView, asking: AskingState): rea
     const observation = asking.observations.at(i)
     const exchange = asking.exchanges.at(i) ?? { kind: 'idle' }
     const refusals =
-      exchange.kind === 'refused' ? exchange.refusals.map((refusal) => ({ rule: refusal.rule, ...describeRefusal(refusal) })) : []
+      exchange.kind === 'refused'
+        ? exchange.refusals.map((refusal) => ({ rule: refusal.rule, ...describeRefusal(refusal) }))
+        : []
     const status = observation === undefined ? null : statusOf(observation, undefined)
     return { host, ...domain, status, share: exchange.kind, refusals }
   })
@@ -154,10 +156,13 @@ function changeOf({ phase, asking, fleet }: Reported, witnesses: readonly Witnes
       const changes = new Set(witnesses.flatMap(({ refusals }) => refusals.map(({ change }) => change)))
       if (asking?.phase.kind === 'refused')
         for (const refusal of asking.phase.refusals) changes.add(describeRefusal(refusal).change)
-      if (asking?.verdict?.action === 'hold') changes.add('it looks cut off: mend the network; it tries again by itself')
+      if (asking?.verdict?.action === 'hold')
+        changes.add('it looks cut off: mend the network; it tries again by itself')
       if (asking?.verdict?.action === 'lock')
         changes.add('it looks stolen: it is judged again as peers return; else operators look at it and release it')
-      const answering = witnesses.filter(({ status }) => status !== null && !['unattested', 'unreachable'].includes(status))
+      const answering = witnesses.filter(
+        ({ status }) => status !== null && !['unattested', 'unreachable'].includes(status),
+      )
       const { threshold } = fleet.plan.policy
       if (answering.length < threshold)
         changes.add(`${threshold} of its ${witnesses.length} witnesses must answer; ${answering.length} do`)
@@ -170,7 +175,10 @@ function changeOf({ phase, asking, fleet }: Reported, witnesses: readonly Witnes
 export function hostStatus(report: HostReport, head: Uint8Array): HostStatus {
   const missing = report.witnesses
     .filter(({ share }) => share !== 'given')
-    .map(({ host, status, refusals }) => ({ witness: host, why: toLine(refusals[0]?.rule ?? status ?? 'not asked', 64) }))
+    .map(({ host, status, refusals }) => ({
+      witness: host,
+      why: toLine(refusals[0]?.rule ?? status ?? 'not asked', 64),
+    }))
   const rank = (service: ServiceStatus): number => (service.state === 'ready' ? 1 : 0)
   return {
     host: report.host,

@@ -21,7 +21,8 @@ export function answering(agent: Agent, stop: () => void) {
   return async (request: ControlRequest, conversation: Conversation): Promise<object> => {
     const { say } = conversation
     const onMissing: SplitOptions['onMissing'] = (missing, step) => {
-      const text = missing.length === 0 ? `all witnesses have ${step}` : `${missing.length} witnesses have not ${step} yet`
+      const text =
+        missing.length === 0 ? `all witnesses have ${step}` : `${missing.length} witnesses have not ${step} yet`
       say({ kind: 'progress', text, missing })
     }
     switch (request.ask) {
@@ -134,5 +135,7 @@ export async function offer(
   const { storageKey } = pinned
   const { akPublic } = hostTpm
   const pcrs = registers.toSorted((a, b) => a - b)
-  return await makeOffer({ fleet, host, akPublic, storageKey, approvals }, (statement) => hostTpm.quote(statement, pcrs))
+  return await makeOffer({ fleet, host, akPublic, storageKey, approvals }, (statement) =>
+    hostTpm.quote(statement, pcrs),
+  )
 }

@@ -166,4 +166,3 @@ async function decryptTo(path: string, image: OpenImage, key: Secret): Promise<v
   await using file = await open(path, 'wx', 0o600)
   for await (const chunk of decryptImage(image, key)) await file.writeFile(chunk)
 }
-

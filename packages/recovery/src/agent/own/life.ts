@@ -77,7 +77,10 @@ export function makeLife(parts: LifeParts): Life {
 
   function enter(next: Phase): void {
     phase = next
-    ground.report(next.kind, next.kind === 'released' ? { by: next.by } : next.kind === 'refused' ? { rule: next.rule } : {})
+    ground.report(
+      next.kind,
+      next.kind === 'released' ? { by: next.by } : next.kind === 'refused' ? { rule: next.rule } : {},
+    )
     onChange()
   }
 
@@ -93,7 +96,14 @@ export function makeLife(parts: LifeParts): Life {
     enter({ kind: 'asking' })
     const { prior } = parts
     const onPlanVersion = spreading.saw
-    asking = startAsking({ ground, prior, generations, onChange, onPlanVersion, onGathered: (all) => void gathered(all) })
+    asking = startAsking({
+      ground,
+      prior,
+      generations,
+      onChange,
+      onPlanVersion,
+      onGathered: (all) => void gathered(all),
+    })
   }
 
   function refused(rule: Rule): void {
@@ -133,10 +143,15 @@ export function makeLife(parts: LifeParts): Life {
   function heartbeat(isRotating: boolean): void {
     clearTimeout(timer)
     if (ended.signal.aborted) return
-    beating = pulse(isRotating).catch((error: unknown) => ground.report('failed', { what: 'heartbeat', why: messageOf(error) }))
+    beating = pulse(isRotating).catch((error: unknown) =>
+      ground.report('failed', { what: 'heartbeat', why: messageOf(error) }),
+    )
     void beating.then(() => {
       const { heartbeatMs } = ground.times
-      const waitMs = lastBeat?.isEnough === true ? heartbeatMs * (0.95 + 0.1 * (ground.random(1)[0] / 255)) : Math.min(RETRY_MS, heartbeatMs)
+      const waitMs =
+        lastBeat?.isEnough === true
+          ? heartbeatMs * (0.95 + 0.1 * (ground.random(1)[0] / 255))
+          : Math.min(RETRY_MS, heartbeatMs)
       clearTimeout(timer)
       if (!ended.signal.aborted) timer = setTimeout(() => heartbeat(false), waitMs)
     })
@@ -174,7 +189,9 @@ export function makeLife(parts: LifeParts): Life {
 
   async function rotate(onMissing: SplitOptions['onMissing']): Promise<number> {
     if (phase.kind !== 'released')
-      throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released: only then are halves drawn anew.` })
+      throw new RecoveryError('NOT_NOW', {
+        message: `${ground.host} is not released: only then are halves drawn anew.`,
+      })
     try {
       return await splitNow(onMissing === undefined ? {} : { onMissing })
     } catch (error) {
@@ -218,7 +235,8 @@ export function makeLife(parts: LifeParts): Life {
     async withKey(version, use) {
       const { current } = await readGenerations(keeper)
       const root = current && roots.of(current.half.epoch)
-      if (root === undefined) throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released.` })
+      if (current === undefined || root === undefined)
+        throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released.` })
       using key = contentKey(current, root, version)
       await use(key)
     },

@@ -60,7 +60,12 @@ export const messages: { readonly [K in Message['kind']]: fc.Arbitrary<Extract<M
   heartbeat: fc.record({
     ...{ kind: fc.constant('heartbeat'), epoch, auditHead: digest, auditLength: count, proof: bytes(64) },
   }),
-  prepare: fc.record({ kind: fc.constant('prepare'), share, leaseKey: bytes(65) }),
+  prepare: fc.record({
+    ...{ kind: fc.constant('prepare'), share, leaseKey: bytes(65) },
+    succession: fc.array(fc.record({ after: epoch, epoch, leaseKey: bytes(65), signature: bytes(64) }), {
+      maxLength: 64,
+    }),
+  }),
   commit: fc.record({ kind: fc.constant('commit'), epoch }),
   plan: fc.record({ kind: fc.constant('plan'), signed: bytes(1, 4096) }),
   statement: fc.record({ kind: fc.constant('statement'), signed: bytes(1, 16_384) }),

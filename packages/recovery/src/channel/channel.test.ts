@@ -44,6 +44,13 @@ describe('a channel', () => {
     }
   })
 
+  test('is opened by many at once', async () => {
+    await using here = await lab({ limits: { unattestedPerAddress: 64, perHost: 64 } })
+    const channels = (await Promise.all(Array.from({ length: 40 }, () => here.open()))).map(opened)
+    const answers = await Promise.all(channels.map(({ say }) => say(status, 10_000)))
+    expect(answers).toHaveLength(40)
+  })
+
   test('says of a capped host, and of one in no approved boot, what it is', async () => {
     const asking = softwareHost('web-1')
     asking.registers.set(4, new Uint8Array(32).fill(1)).set(14, new Uint8Array(32).fill(1))
@@ -146,20 +153,6 @@ describe('a channel', () => {
     await here.server.close()
     await expect(waiting).rejects.toMatchObject({ code: 'CHANNEL' })
     expect(await here.open()).toMatchObject({ kind: 'unreachable' })
-  })
-})
-
-describe('one quote', () => {
-  test('covers all that wait for it', async () => {
-    const quick = softwareHost('web-1')
-    const quote: typeof quick.quote = async (...args) => {
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      return quick.quote(...args)
-    }
-    await using here = await lab({ asking: { ...quick, quote }, limits: { unattestedPerAddress: 64, perHost: 64 } })
-    const results = await Promise.all(Array.from({ length: 40 }, () => here.open()))
-    expect(results.filter(({ kind }) => kind === 'attested')).toHaveLength(40)
-    expect(quick.quotes).toBeLessThan(20)
   })
 })
 

@@ -21,7 +21,9 @@ describe('a channel', () => {
     expect(peer).toMatchObject({ host: 'witness-1', ...proven, isClockSafe: true, firmwareVersion: 0x2024_0101n })
     expect(peer.roundTripMs).toBeGreaterThan(0)
     await say(status, 5000)
-    expect(seen).toEqual([{ ...peer, host: 'web-1', roundTripMs: expect.any(Number) as number }])
+    expect(peer.akPublic).toEqual(here.witness.akPublic)
+    const { akPublic } = here.asking
+    expect(seen).toEqual([{ ...peer, host: 'web-1', akPublic, roundTripMs: expect.any(Number) as number }])
   })
 
   test('carries messages of all sizes, each with its own answer', async () => {

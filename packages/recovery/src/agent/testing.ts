@@ -15,10 +15,10 @@ import {
   type SignedPlan,
   signPlan,
 } from '../operators/index.ts'
-import { testOperator } from '../operators/testing.ts'
+import { makeKey, type PersonKey, readKey } from '../operators/keys.ts'
 import { evenPlan } from '../plan/sample.ts'
 import { sha256 } from '../sealing/words.ts'
-import type { HostId, Plan, RecoveryPolicy } from '../types.ts'
+import type { HostId, Plan, RecoveryPolicy, RosterHost } from '../types.ts'
 import { type Agent, type AgentOptions, startAgent } from './agent.ts'
 import { installPlan } from './plans.ts'
 import { statePaths } from './state/folder.ts'
@@ -35,11 +35,17 @@ export interface LabHost {
   readonly lines: string[]
 }
 
+export interface LabPerson {
+  readonly name: string
+  readonly signer: PersonKey
+  readonly escrow: PersonKey
+}
+
 export interface Lab extends AsyncDisposable {
   readonly folder: string
   readonly hosts: readonly LabHost[]
-  readonly operators: ReturnType<typeof testOperator>[]
-  readonly approver: ReturnType<typeof testOperator>
+  readonly operators: readonly LabPerson[]
+  readonly approver: LabPerson
   readonly signed: SignedPlan
   readonly host: (name: HostId) => LabHost
   /** Firmware and system measure, then the agent starts. */
@@ -72,103 +78,111 @@ export interface LabOptions {
 export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOptions = {}): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), 'reprise-agent-'))
   await swtpm.manufacture(join(folder, 'made'))
-  const operators = [testOperator('ada'), testOperator('bob'), testOperator('cyd')]
-  const escrow = operators.map(({ name }) => testOperator(name))
-  const approver = testOperator('approver')
+  const operators = ['ada', 'bob', 'cyd'].map(person)
+  const approver = person('approver')
   const shape = { zones: 1, roomsPerZone: 1, racksPerRoom: count, hostsPerRack: 1, racksPerPdu: 1 }
   const even = evenPlan(shape, { ...POLICY, ...policy })
-  const network = `127.${randomInt(2, 250)}.${randomInt(256)}`
-  const hosts = even.roster.hosts.map((_, i): LabHost => {
-    const name = `h${i + 1}`
-    const state = join(folder, name)
-    mkdirSync(state, { mode: 0o700 })
-    cpSync(join(folder, 'made'), join(state, 'tpm'), { recursive: true })
-    return { name, state, tpm: join(state, 'tpm'), agent: undefined, lines: [] }
-  })
-  const roster: Plan['roster']['hosts'][number][] = []
-  for (const [i, host] of hosts.entries()) {
-    await boot(host.tpm, 'release 1')
-    const { ak } = await makeIdentity(statePaths(host.state), {
-      host: host.name,
-      tpm: { kind: 'software', folder: host.tpm },
-    })
-    const from = even.roster.hosts[i]
-    roster.push({ ...from, id: host.name, address: `${network}.${i + 1}:8471`, ak: akName(ak.public), approvals: 1 })
-  }
-  const plan: Plan = {
-    ...even,
-    fleet: 'lab',
-    roster: { version: 1, hosts: roster },
-    breakGlass: {
-      needed: 2,
-      keys: operators.map(({ name, signer }, i) => ({ name, publicKey: signer.point, escrow: escrow[i].signer.point })),
-    },
-    boots: [{ name: 'one', registers: stateOf('release 1'), hosts: undefined }],
-    approver: approver.signer.point,
-    ...change,
-  }
-  let signed = signAll(followingPlan(plan, undefined))
-
-  function signAll(unsigned: SignedPlan): SignedPlan {
+  const hosts = even.roster.hosts.map((_, i) => makeHost(folder, `h${i + 1}`))
+  const plan = { ...(await planOf(even, { hosts, operators, approver })), ...change }
+  const signAll = (unsigned: SignedPlan): SignedPlan => {
     const withOperators = operators.slice(0, 2).reduce((sum, { signer }) => signPlan(sum, signer), unsigned)
     return signApprovals(withOperators, approver.signer)
   }
-
-  async function powerOff(host: LabHost): Promise<void> {
-    await killSwtpm(host.tpm)
-    await host.agent?.abandon()
-    host.agent = undefined
-  }
-
-  const lab: Lab = {
-    ...{ folder, hosts, operators, approver },
+  let signed = signAll(followingPlan(plan, undefined))
+  for (const host of hosts) await installPlan(statePaths(host.state), host.name, encodeSignedPlan(signed))
+  return {
+    ...{ folder, hosts, operators, approver, powerOn, cut, crash },
     get signed() {
       return signed
     },
-    host: (name) => hosts.find((host) => host.name === name)!,
-    async powerOn(host, { release = 'release 1', ...options } = {}) {
-      await boot(host.tpm, release)
-      host.agent = await startAgent({
-        state: host.state,
-        report: (event, data) => {
-          host.lines.push(`${event} ${JSON.stringify(data ?? {})}`)
-          if (process.env['LAB_LOG'] !== undefined) console.log(`${host.name} ${event} ${JSON.stringify(data ?? {})}`)
-        },
-        times: { heartbeatMs: 600_000, observeMs: 5000, answerMs: 30_000 },
-        ...options,
-      })
-      return host.agent
-    },
-    cut: powerOff,
-    async crash(host) {
-      await host.agent?.abandon()
-      host.agent = undefined
+    host: (name) => {
+      const found = hosts.find((host) => host.name === name)
+      if (found === undefined) throw new Error(`no host ${name}`)
+      return found
     },
     sign(by) {
       const next = by(signed.plan)
-      const { hosts: list, version } = next.roster
-      const newer = {
-        ...next,
-        roster: { hosts: list, version: version === signed.plan.roster.version ? version + 1 : version },
-      }
-      signed = signAll(followingPlan(newer, signed))
+      const version = signed.plan.roster.version + 1
+      signed = signAll(followingPlan({ ...next, roster: { ...next.roster, version } }, signed))
       return encodeSignedPlan(signed)
     },
     async [Symbol.asyncDispose]() {
-      for (const host of hosts) await powerOff(host)
+      for (const host of hosts) await cut(host)
       rmSync(folder, { recursive: true, force: true })
     },
   }
-  for (const host of hosts) await installPlan(statePaths(host.state), host.name, encodeSignedPlan(signed))
-  return lab
+}
+
+function person(name: string): LabPerson {
+  const key = (): PersonKey => readKey(Buffer.from(makeKey(undefined).pem), name)
+  return { name, signer: key(), escrow: key() }
+}
+
+/** All of them are the same TPM, as it left its factory; their attestation keys differ. */
+function makeHost(folder: string, name: HostId): LabHost {
+  const state = join(folder, name)
+  mkdirSync(state, { mode: 0o700 })
+  cpSync(join(folder, 'made'), join(state, 'tpm'), { recursive: true })
+  return { name, state, tpm: join(state, 'tpm'), agent: undefined, lines: [] }
+}
+
+async function planOf(
+  even: Plan,
+  { hosts, operators, approver }: Pick<Lab, 'hosts' | 'operators' | 'approver'>,
+): Promise<Plan> {
+  const network = `127.${randomInt(2, 250)}.${randomInt(256)}`
+  const roster: RosterHost[] = []
+  for (const [i, { name, state, tpm }] of hosts.entries()) {
+    await boot(tpm, 'release 1')
+    const { ak } = await makeIdentity(statePaths(state), { host: name, tpm: { kind: 'software', folder: tpm } })
+    const address = `${network}.${i + 1}:8471`
+    roster.push({ ...even.roster.hosts[i], id: name, address, ak: akName(ak.public), approvals: 1 })
+  }
+  const keys = operators.map(({ name, signer, escrow }) => ({ name, publicKey: signer.point, escrow: escrow.point }))
+  return {
+    ...even,
+    fleet: 'lab',
+    roster: { version: 1, hosts: roster },
+    breakGlass: { needed: 2, keys },
+    boots: [{ name: 'one', registers: stateOf('release 1'), hosts: undefined }],
+    approver: approver.signer.point,
+  }
+}
+
+async function powerOn(host: LabHost, { release = 'release 1', ...options }: PowerOn = {}): Promise<Agent> {
+  await boot(host.tpm, release)
+  const agent = await startAgent({
+    state: host.state,
+    report: (event, data) => void host.lines.push(`${event} ${JSON.stringify(data ?? {})}`),
+    times: { heartbeatMs: 600_000, observeMs: 5000, answerMs: 30_000 },
+    ...options,
+  })
+  host.agent = agent
+  return agent
+}
+
+/** kill -9 of TPM and agent. */
+async function cut(host: LabHost): Promise<void> {
+  await killSwtpm(host.tpm)
+  await crash(host)
+}
+
+async function crash(host: LabHost): Promise<void> {
+  await host.agent?.abandon()
+  host.agent = undefined
 }
 
 /** All hosts with a generation, and heartbeats given. */
 export async function provisionAll(lab: Lab, hosts: readonly LabHost[] = lab.hosts): Promise<void> {
   for (const host of hosts) await lab.powerOn(host)
-  await Promise.all(hosts.map((host) => host.agent!.life.provision([], undefined)))
-  for (const host of hosts)
-    await until(() => host.agent!.stand().heartbeatWitnesses === lab.signed.plan.policy.witnesses)
+  await Promise.all(hosts.map((host) => agentOf(host).life.provision([], undefined)))
+  const { witnesses } = lab.signed.plan.policy
+  for (const host of hosts) await until(() => agentOf(host).stand().heartbeatWitnesses === witnesses)
+}
+
+export function agentOf({ agent, name }: LabHost): Agent {
+  if (agent === undefined) throw new Error(`${name} is off`)
+  return agent
 }
 
 /** Waits for something to be so; the time limit of the test is its end. */
@@ -200,10 +214,10 @@ export async function withTpm<T>(host: LabHost, work: (tpm: Tpm) => Promise<T>):
 }
 
 /** TPM2_Shutdown(STATE), then the power goes: the next start does not count as a reset. */
-export async function hibernate(lab: Lab, host: LabHost): Promise<void> {
-  await lab.crash(host)
+export async function hibernate(host: LabHost): Promise<void> {
+  await crash(host)
   await withTpm(host, (tpm) => tpm.execute(Shutdown({ shutdownType: TPM_SU.STATE })))
-  await lab.cut(host)
+  await cut(host)
 }
 
 async function killSwtpm(folder: string): Promise<void> {

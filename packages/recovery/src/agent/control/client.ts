@@ -64,7 +64,7 @@ export async function askAt(socket: Socket, request: ControlRequest, options: As
       if (line.kind === 'done') return line
       if (line.kind === 'failed') throw failureOf(line)
       const reply = await onLine?.(line)
-      if (reply !== undefined) sayLine(socket, reply as object)
+      if (reply !== undefined) sayLine(socket, reply)
     }
   } catch (error) {
     signal?.throwIfAborted()

@@ -13,6 +13,7 @@ import {
   newAsking,
   stepAsking,
 } from '../../protocol/asking.ts'
+import type { Refusal } from '../../protocol/gate.ts'
 import type { Verdict } from '../../protocol/verdict.ts'
 import type { Generation, Generations } from '../../sealing/generations.ts'
 import { isShare } from '../../sealing/quorum-half.ts'
@@ -103,24 +104,10 @@ export function startAsking(options: AskingOptions): Asking {
 
   async function askShare(to: HostId, request: ReleaseRequest): Promise<void> {
     const { attempt } = request
-    const said = await sayTo(ground.network, to, { kind: 'ask', request }, ground.times.answerMs)
-    if (said.kind !== 'answered') {
-      ground.report('no share', { from: to, why: said.why })
-      return feed({ kind: 'refused', from: to, attempt, refusals: [] })
-    }
-    const { answer, peer } = said
-    if (answer.kind === 'share') {
-      const release = await checkedRelease(ground, { peer, request, quote: answer.release })
-      if (release !== undefined) {
-        releases.set(to, release)
-        return feed({ kind: 'share', from: to, attempt, share: answer.share })
-      }
-      ground.report('no share', { from: to, why: 'it did not quote what it gave' })
-    } else if (answer.kind === 'refused') {
-      ground.report('refused by', { from: to, rules: answer.refusals.map(({ rule }) => rule).join(' ') })
-      return feed({ kind: 'refused', from: to, attempt, refusals: answer.refusals })
-    } else ground.report('no share', { from: to, why: answer.kind === 'failed' ? answer.text : answer.kind })
-    feed({ kind: 'refused', from: to, attempt, refusals: [] })
+    const got = await shareFrom(ground, to, request)
+    if (got.kind === 'refused') return feed({ kind: 'refused', from: to, attempt, refusals: got.refusals })
+    releases.set(to, got.release)
+    feed({ kind: 'share', from: to, attempt, share: got.share })
   }
 
   function begin(): void {
@@ -142,6 +129,35 @@ export function startAsking(options: AskingOptions): Asking {
       clearTimeout(timer)
       wipe(state)
     },
+  }
+}
+
+type Got =
+  | { readonly kind: 'share'; readonly share: Share; readonly release: LoggedShare }
+  /** Without refusals: silent, or it cannot prove what it says. */
+  | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
+
+async function shareFrom(ground: Ground, to: HostId, request: ReleaseRequest): Promise<Got> {
+  const nothing = (why: string): Got => {
+    ground.report('no share', { from: to, why })
+    return { kind: 'refused', refusals: [] }
+  }
+  const said = await sayTo(ground.network, to, { kind: 'ask', request }, ground.times.answerMs)
+  if (said.kind !== 'answered') return nothing(said.why)
+  const { answer, peer } = said
+  switch (answer.kind) {
+    case 'share': {
+      const release = await checkedRelease(ground, { peer, request, quote: answer.release })
+      if (release === undefined) return nothing('it did not quote what it gave')
+      return { kind: 'share', share: answer.share, release }
+    }
+    case 'refused':
+      ground.report('refused by', { from: to, rules: answer.refusals.map(({ rule }) => rule).join(' ') })
+      return { kind: 'refused', refusals: answer.refusals }
+    case 'failed':
+      return nothing(answer.text)
+    default:
+      return nothing(`it answered ${answer.kind}`)
   }
 }
 

@@ -75,7 +75,12 @@ export async function loadImage(parts: LoadParts): Promise<Running> {
       report('leaving', { kernel: image.path })
       await loaded.leave()
     }
-    return { stop: () => running.stop().finally(remove) }
+    return {
+      stop: async () => {
+        await running.stop()
+        await remove()
+      },
+    }
   } catch (error) {
     await remove()
     throw error

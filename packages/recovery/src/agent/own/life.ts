@@ -1,21 +1,21 @@
 /** The life of a host between its boot and its end: asks, is released, gives heartbeats, rotates. Rules: spec/agent.md §7, §8. */
 
-import type { AuditPlace } from '../../audit/index.ts'
 import { RecoveryError } from '../../error.ts'
 import { contentKey, type Generation, readGenerations } from '../../sealing/generations.ts'
 import type { Secret } from '../../sealing/secret.ts'
 import type { Rule } from '../../sealing/storage.ts'
 import type { PriorShutdown } from '../../types.ts'
-import { generationBasis } from '../fleet-view.ts'
 import { messageOf } from '../ground.ts'
-import type { Spreading } from '../spreading.ts'
-import { makeBreakGlass } from './break-glass.ts'
 import { type Asking, type Gathered, startAsking } from './asking.ts'
+import { type BreakGlass, makeBreakGlass } from './break-glass.ts'
 import type { ContentKeys } from './drawing.ts'
-import { type Beat, beat } from './heartbeats.ts'
-import { capState, openByShares, type Opening, type OwnParts } from './opening.ts'
-import type { OwnerMemory } from './owner-memory.ts'
-import { split, type SplitOptions } from './splitting.ts'
+import type { Beat } from './heartbeats.ts'
+import { capState, openByShares, type Opening } from './opening.ts'
+import { makePulse, type PulseParts } from './pulse.ts'
+import { makeRotations, type Rotations } from './rotations.ts'
+import type { SplitOptions } from './splitting.ts'
+
+export type ReleasedBy = 'shares' | 'operators' | 'tpm' | 'this-boot' | 'provisioning'
 
 export type Phase =
   /** No generation yet. */
@@ -23,14 +23,13 @@ export type Phase =
   | { readonly kind: 'asking' }
   /** By the own TPM; `cap`: in this boot the secret was out already. */
   | { readonly kind: 'refused'; readonly rule: Rule }
-  | { readonly kind: 'released'; readonly by: 'shares' | 'operators' | 'tpm' | 'this-boot' | 'provisioning' }
+  | { readonly kind: 'released'; readonly by: ReleasedBy }
   | { readonly kind: 'broken'; readonly why: string }
 
-export interface Life {
+export interface Life extends BreakGlass {
   readonly phase: Phase
   readonly asking: Asking | undefined
   readonly lastBeat: Beat | undefined
-  readonly isSplitting: boolean
   /** Of the current generation; 0 without one. */
   readonly epoch: number
   readonly begin: () => Promise<void>
@@ -38,197 +37,55 @@ export interface Life {
   readonly rotate: (onMissing: SplitOptions['onMissing']) => Promise<number>
   /** Uses a content key of the current generation. @throws RecoveryError `NOT_NOW` when the host is not released. */
   readonly withKey: (version: number, use: (key: Secret) => Promise<void>) => Promise<void>
-  /** Begins to wait for operators. @returns The file that they sign. */
-  readonly askOperators: (expirationS: number) => Promise<Uint8Array>
-  /** @param statements - Files of operators that answer the newest request. @returns The epoch that was opened. */
-  readonly useOperators: (statements: readonly Uint8Array[]) => Promise<number>
   /** A newer plan was taken. */
   readonly planned: () => void
   readonly stop: () => Promise<void>
 }
 
-export interface LifeParts extends OwnParts {
-  readonly memory: OwnerMemory
+export interface LifeParts extends Omit<PulseParts, 'rotate'> {
   readonly prior: PriorShutdown
-  readonly spreading: Spreading
-  readonly auditPlace: () => AuditPlace
-  readonly onChange: () => void
   /** The root is there: the services may start. It is the life's to wipe. */
   readonly onReleased: (generation: Generation, root: Secret) => void
 }
 
-/** A heartbeat that too few witnesses signed is tried again after so long, or an interval, if that is shorter. */
-const RETRY_MS = 30_000
-/** A witness that keeps no share makes for a rotation at most every so many heartbeats: lease indices wear. */
-const LAGGING_BEATS = 6
+/** What changes in a life. */
+interface Living {
+  phase: Phase
+  asking: Asking | undefined
+  epoch: number
+}
 
 export function makeLife(parts: LifeParts): Life {
-  const { ground, keeper, roots, memory, spreading, onChange, onReleased } = parts
-  const ended = new AbortController()
-  let phase: Phase = { kind: 'unprovisioned' }
-  let asking: Asking | undefined
-  let lastBeat: Beat | undefined
-  let beats = 0
-  let epoch = 0
-  let laggedAt = -LAGGING_BEATS
-  let timer: NodeJS.Timeout | undefined
-  let splitting: { readonly controller: AbortController; readonly done: Promise<number> } | undefined
-  let beating: Promise<unknown> = Promise.resolve()
-
-  function enter(next: Phase): void {
-    phase = next
-    ground.report(
-      next.kind,
-      next.kind === 'released' ? { by: next.by } : next.kind === 'refused' ? { rule: next.rule } : {},
-    )
-    onChange()
-  }
-
-  async function begin(): Promise<void> {
-    const generations = await readGenerations(keeper)
-    const { current } = generations
-    epoch = current?.half.epoch ?? 0
-    if (current === undefined) return enter({ kind: 'unprovisioned' })
-    if (roots.of(current.half.epoch) !== undefined) return await enliven('this-boot', current, false)
-    if ((await capState(ground)) !== 'untouched') return refused('cap')
-    if (current.mode === 'tpm-only')
-      return await opened(await openByShares(parts, { epoch: current.half.epoch, shares: [] }), 'tpm')
-    enter({ kind: 'asking' })
-    const { prior } = parts
-    const onPlanVersion = spreading.saw
-    asking = startAsking({
-      ground,
-      prior,
-      generations,
-      onChange,
-      onPlanVersion,
-      onGathered: (all) => void gathered(all),
-    })
-  }
-
-  function refused(rule: Rule): void {
-    ground.alarm(`the own TPM does not open the secret: ${rule}`)
-    enter({ kind: 'refused', rule })
-  }
-
-  async function gathered({ epoch: gatheredEpoch, attempt, verdict, shares, logged }: Gathered): Promise<void> {
-    try {
-      await ground.audit({ kind: 'release', epoch: gatheredEpoch, attempt, verdict: verdict.action, shares: logged })
-      await opened(await openByShares(parts, { epoch: gatheredEpoch, shares }), 'shares')
-    } catch (error) {
-      ground.report('failed', { what: 'release', why: messageOf(error) })
-      if (error instanceof RecoveryError && error.code === 'SHARES') return asking?.again()
-      enter({ kind: 'broken', why: messageOf(error) })
-    }
-  }
-
-  async function opened(opening: Opening, by: 'shares' | 'operators' | 'tpm'): Promise<void> {
-    asking?.stop()
-    if (opening.kind === 'refused') return refused(opening.rule)
-    const { current } = await readGenerations(keeper)
-    epoch = current?.half.epoch ?? 0
-    if (current !== undefined) await enliven(by, current, true)
-  }
-
-  /** @param isNew - It came by release: its halves were out, so they are drawn anew. */
-  async function enliven(by: (Phase & { kind: 'released' })['by'], current: Generation, isNew: boolean): Promise<void> {
-    enter({ kind: 'released', by })
-    const root = roots.of(current.half.epoch)
-    if (root !== undefined) onReleased(current, root)
-    const { previous } = await readGenerations(keeper)
-    heartbeat(isNew || previous !== undefined)
-  }
-
-  /** Gives a heartbeat now and then at every interval. @param isRotating - The first is followed by a rotation. */
-  function heartbeat(isRotating: boolean): void {
-    clearTimeout(timer)
-    if (ended.signal.aborted) return
-    beating = pulse(isRotating).catch((error: unknown) =>
-      ground.report('failed', { what: 'heartbeat', why: messageOf(error) }),
-    )
-    void beating.then(() => {
-      const { heartbeatMs } = ground.times
-      const waitMs =
-        lastBeat?.isEnough === true
-          ? heartbeatMs * (0.95 + 0.1 * (ground.random(1)[0] / 255))
-          : Math.min(RETRY_MS, heartbeatMs)
-      clearTimeout(timer)
-      if (!ended.signal.aborted) timer = setTimeout(() => heartbeat(false), waitMs)
-    })
-  }
-
-  async function pulse(isRotating: boolean): Promise<void> {
-    lastBeat = await beat(parts, memory, parts.auditPlace)
-    beats += 1
-    onChange()
-    for (const witness of lastBeat.signed) await spreading.tell(witness)
-    const isLagging = lastBeat.lagging.length > 0 && beats - laggedAt >= LAGGING_BEATS
-    if (isLagging) laggedAt = beats
-    const isOld = memory.now.basis !== null && memory.now.basis !== generationBasis(ground.fleet())
-    if (isRotating || isLagging || isOld) void rotate(undefined).catch(() => undefined)
-  }
-
-  function splitNow(options: Omit<SplitOptions, 'signal'>): Promise<number> {
-    if (splitting !== undefined) return splitting.done
-    const controller = new AbortController()
-    const signal = AbortSignal.any([controller.signal, ended.signal])
-    const done = splitUntil({ ...options, signal })
-    splitting = { controller, done }
-    return done
-  }
-
-  async function splitUntil(options: SplitOptions): Promise<number> {
-    try {
-      epoch = await split(parts, memory, options)
-      return epoch
-    } finally {
-      splitting = undefined
-      onChange()
-    }
-  }
-
-  async function rotate(onMissing: SplitOptions['onMissing']): Promise<number> {
-    if (phase.kind !== 'released')
-      throw new RecoveryError('NOT_NOW', {
-        message: `${ground.host} is not released: only then are halves drawn anew.`,
-      })
-    try {
-      return await splitNow(onMissing === undefined ? {} : { onMissing })
-    } catch (error) {
-      if (!ended.signal.aborted) ground.report('failed', { what: 'rotation', why: messageOf(error) })
-      throw error
-    }
-  }
-
+  const { ground, keeper, roots, memory } = parts
+  const living: Living = { phase: { kind: 'unprovisioned' }, asking: undefined, epoch: 0 }
+  const rotations = makeRotations(parts, memory)
+  const rotate = rotating(parts, living, rotations)
+  const pulse = makePulse({ ...parts, rotate: () => void rotate(undefined).catch(() => undefined) })
+  const opened = opening(parts, living, pulse.go)
   const operators = makeBreakGlass({
     ...parts,
-    isWaiting: () => phase.kind !== 'released' && phase.kind !== 'unprovisioned',
-    onOpened: (opening) => opened(opening, 'operators'),
+    isWaiting: () => living.phase.kind !== 'released' && living.phase.kind !== 'unprovisioned',
+    onOpened: (how) => opened(how, 'operators'),
   })
-
   return {
     get phase() {
-      return phase
+      return living.phase
     },
     get asking() {
-      return asking
+      return living.asking
     },
     get lastBeat() {
-      return lastBeat
+      return pulse.last
     },
     get epoch() {
-      return epoch
+      return living.epoch
     },
-    get isSplitting() {
-      return splitting !== undefined
-    },
-    begin,
+    begin: () => begin(parts, living, opened),
     async provision(first, onMissing) {
-      if (phase.kind !== 'unprovisioned')
+      if (living.phase.kind !== 'unprovisioned')
         throw new RecoveryError('NOT_NOW', { message: `${ground.host} is provisioned already.` })
-      await splitNow(onMissing === undefined ? { first } : { first, onMissing })
-      const { current } = await readGenerations(keeper)
-      if (current !== undefined) await enliven('provisioning', current, false)
+      const epoch = await rotations.run(onMissing === undefined ? { first } : { first, onMissing })
+      await opened({ kind: 'released', epoch }, 'provisioning')
       return epoch
     },
     rotate,
@@ -240,21 +97,98 @@ export function makeLife(parts: LifeParts): Life {
       using key = contentKey(current, root, version)
       await use(key)
     },
-    ...operators,
+    askOperators: operators.askOperators,
+    useOperators: operators.useOperators,
+    abandon: operators.abandon,
     planned: () => {
-      asking?.again()
-      if (splitting !== undefined) {
-        splitting.controller.abort(new Error('a newer plan came'))
-        void splitting.done.catch(() => undefined).then(() => heartbeat(true))
-      } else if (phase.kind === 'released') heartbeat(false)
+      living.asking?.again()
+      void rotations.interrupt('a newer plan came').then((wasBusy) => {
+        if (living.phase.kind === 'released') pulse.go(wasBusy)
+      })
     },
     async stop() {
-      ended.abort(new Error('the agent ends'))
+      living.asking?.stop()
       await operators.abandon()
-      clearTimeout(timer)
-      asking?.stop()
-      await splitting?.done.catch(() => undefined)
-      await beating
+      await rotations.interrupt('the agent ends')
+      await pulse.stop()
     },
+  }
+}
+
+function enter({ ground, onChange }: LifeParts, living: Living, phase: Phase): void {
+  living.phase = phase
+  const data = phase.kind === 'released' ? { by: phase.by } : phase.kind === 'refused' ? { rule: phase.rule } : {}
+  ground.report(phase.kind, data)
+  onChange()
+}
+
+function refused(parts: LifeParts, living: Living, rule: Rule): void {
+  parts.ground.alarm(`the own TPM does not open the secret: ${rule}`)
+  enter(parts, living, { kind: 'refused', rule })
+}
+
+type Opened = (how: Opening, by: ReleasedBy) => Promise<void>
+
+/** What follows when the root is there, or the own TPM does not give it. */
+function opening(parts: LifeParts, living: Living, beatNow: (isRotating: boolean) => void): Opened {
+  const { keeper, roots, onReleased } = parts
+  return async (how, by) => {
+    if (how.kind === 'refused') return refused(parts, living, how.rule)
+    living.asking?.stop()
+    living.asking = undefined
+    const { current, previous } = await readGenerations(keeper)
+    living.epoch = current?.half.epoch ?? 0
+    enter(parts, living, { kind: 'released', by })
+    const root = roots.of(living.epoch)
+    if (current !== undefined && root !== undefined) onReleased(current, root)
+    // Halves that were out are drawn anew, and what a crash left is carried to its end.
+    beatNow((by !== 'this-boot' && by !== 'provisioning') || previous !== undefined)
+  }
+}
+
+async function begin(parts: LifeParts, living: Living, opened: Opened): Promise<void> {
+  const { ground, keeper, roots, prior, spreading, onChange } = parts
+  const generations = await readGenerations(keeper)
+  const { current } = generations
+  living.epoch = current?.half.epoch ?? 0
+  if (current === undefined) return enter(parts, living, { kind: 'unprovisioned' })
+  const { epoch } = current.half
+  if (roots.of(epoch) !== undefined) return await opened({ kind: 'released', epoch }, 'this-boot')
+  if ((await capState(ground)) !== 'untouched') return refused(parts, living, 'cap')
+  if (current.mode === 'tpm-only') return await opened(await openByShares(parts, { epoch, shares: [] }), 'tpm')
+  enter(parts, living, { kind: 'asking' })
+  const onGathered = (all: Gathered): void => void gathered(parts, living, all, opened)
+  const onPlanVersion = spreading.saw
+  living.asking = startAsking({ ground, prior, generations, onChange, onPlanVersion, onGathered })
+}
+
+async function gathered(parts: LifeParts, living: Living, all: Gathered, opened: Opened): Promise<void> {
+  const { epoch, attempt, verdict, shares, logged } = all
+  try {
+    await parts.ground.audit({ kind: 'release', epoch, attempt, verdict: verdict.action, shares: logged })
+    await opened(await openByShares(parts, { epoch, shares }), 'shares')
+  } catch (error) {
+    parts.ground.report('failed', { what: 'release', why: messageOf(error) })
+    if (error instanceof RecoveryError && error.code === 'SHARES') return living.asking?.again()
+    enter(parts, living, { kind: 'broken', why: messageOf(error) })
+  }
+}
+
+function rotating(parts: LifeParts, living: Living, rotations: Rotations): Life['rotate'] {
+  const { ground, onChange } = parts
+  return async (onMissing) => {
+    if (living.phase.kind !== 'released')
+      throw new RecoveryError('NOT_NOW', {
+        message: `${ground.host} is not released: only then are halves drawn anew.`,
+      })
+    try {
+      living.epoch = await rotations.run(onMissing === undefined ? {} : { onMissing })
+      return living.epoch
+    } catch (error) {
+      ground.report('failed', { what: 'rotation', why: messageOf(error) })
+      throw error
+    } finally {
+      onChange()
+    }
   }
 }

@@ -10,7 +10,7 @@ import { sha256 } from '../../sealing/words.ts'
 import { isLedTo } from '../proofs.ts'
 import type { KeptEpoch, Ward } from '../state/witness-file.ts'
 import { durableOf, type Wards } from './wards.ts'
-import { failed, standingOf, wardOf, type WitnessParts } from './witness.ts'
+import { failed, standingOf, wardOf, type WitnessParts } from './failing.ts'
 
 type Prepare = Message & { readonly kind: 'prepare' }
 

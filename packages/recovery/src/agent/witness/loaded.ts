@@ -7,7 +7,7 @@ import { checkQuote } from '../../operators/index.ts'
 import { IMAGE_PCR } from '../../sealing/image/take.ts'
 import { measuredValue } from '../own/image.ts'
 import { loadedStatement } from '../proofs.ts'
-import { failed, quoteOwn, standingOf, type WitnessParts } from './witness.ts'
+import { failed, quoteOwn, standingOf, type WitnessParts } from './failing.ts'
 
 /** The register holds that image and nothing else, and the host was released in this boot. */
 export async function answerLoaded(

@@ -22,6 +22,8 @@ export interface Memory {
    * @param change - What is to be noted of wards in the same write.
    */
   readonly step: (event: WitnessEvent, change?: (wards: Wards) => Wards) => Promise<readonly WitnessAction[]>
+  /** These are revoked no more: a plan has another key for them. */
+  readonly pardon: (hosts: readonly HostId[]) => Promise<void>
 }
 
 export interface Opening {
@@ -82,6 +84,14 @@ export async function openMemory({
         }
         state = next
         return actions
+      }),
+    pardon: (hosts) =>
+      take(async () => {
+        if (hosts.length === 0) return
+        const rest = new Set([...state.durable.revoked].filter((host) => !hosts.includes(host)))
+        const pardoned = { ...state.durable, revoked: rest }
+        await write(pardoned, wards)
+        state = { ...state, durable: pardoned }
       }),
   }
 }

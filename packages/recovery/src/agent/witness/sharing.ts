@@ -12,7 +12,7 @@ import { observe } from '../network.ts'
 import { releaseStatement } from '../proofs.ts'
 import type { KeptEpoch } from '../state/witness-file.ts'
 import { baselineMs, priorSeen } from './wards.ts'
-import { failed, failedBy, ownClocks, quoteOwn, type WitnessParts } from './witness.ts'
+import { failed, failedBy, ownClocks, quoteOwn, type WitnessParts } from './failing.ts'
 
 export interface Sharing {
   readonly ask: (from: Attested, request: ReleaseRequest) => Promise<Answer>

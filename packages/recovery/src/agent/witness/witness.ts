@@ -1,33 +1,25 @@
 /** A host as witness of others: what it answers about them, and what it keeps. Rules: spec/agent.md §5, §6. */
 
 import type { Attested } from '../../channel/channel.ts'
-import type { Answer, FailedCode, Message } from '../../channel/messages.ts'
-import { reportOf, type Clocks } from '../../protocol/witness.ts'
-import type { HostId } from '../../types.ts'
+import type { Answer, Message } from '../../channel/messages.ts'
 import type { Statement } from '../../operators/index.ts'
+import { reportOf } from '../../protocol/witness.ts'
+import type { HostId } from '../../types.ts'
 import type { FleetView } from '../fleet-view.ts'
-import { type Ground, messageOf } from '../ground.ts'
 import { heartbeatStatement, provesByLease } from '../proofs.ts'
-import { clockNow } from '../tpm/boot-facts.ts'
+import type { Ward } from '../state/witness-file.ts'
 import { extendedHeartbeat } from './extension.ts'
+import { failed, ownClocks, quoteOwn, standingOf, type WitnessParts } from './failing.ts'
 import { answerPrepare } from './keeping.ts'
 import type { Memory } from './memory.ts'
-import { makeSharing, type Sharing } from './sharing.ts'
-import { newWard, seenOf, type Wards, withRoundTrip } from './wards.ts'
-
-export interface WitnessParts {
-  readonly ground: Ground
-  readonly memory: Memory
-  /** A peer turned out to have an older plan than this host. */
-  readonly onOldPlan: (peer: HostId) => void
-  readonly onPlanVersion: (peer: HostId, version: number) => void
-}
+import { makeSharing } from './sharing.ts'
+import { seenOf, type Wards, withRoundTrip } from './wards.ts'
 
 export interface Witness {
   readonly memory: Memory
   readonly answer: (from: Attested, message: WitnessMessage) => Promise<Answer>
   /** Goes by the plan that was just taken. */
-  readonly adopt: (fleet: FleetView) => Promise<void>
+  readonly adopt: (fleet: FleetView, before?: FleetView) => Promise<void>
   /** The operators' signatures were checked. */
   readonly hear: (statement: Statement) => Promise<void>
 }
@@ -36,18 +28,9 @@ export type WitnessMessage = Message & {
   readonly kind: 'observe' | 'ask' | 'heartbeat' | 'prepare' | 'commit'
 }
 
-export function failed(code: FailedCode, text: string): Answer {
-  return { kind: 'failed', code, text }
-}
-
-export async function ownClocks({ ground, memory }: Pick<WitnessParts, 'ground' | 'memory'>): Promise<Clocks> {
-  const { clock } = await clockNow(ground.pinned)
-  return memory.clocks(Number(clock), ground.nowMs())
-}
-
 export function makeWitness(parts: WitnessParts): Witness {
   const { ground, memory } = parts
-  const sharing: Sharing = makeSharing(parts)
+  const sharing = makeSharing(parts)
   return {
     memory,
     answer: async (from, message) => {
@@ -66,12 +49,15 @@ export function makeWitness(parts: WitnessParts): Witness {
           return await commit(parts, from, message.epoch)
       }
     },
-    adopt: async (fleet) => {
-      const isSame = (ward: { readonly host: HostId; readonly ak: string }): boolean =>
-        fleet.hostNamed(ward.host)?.ak === ward.ak
+    adopt: async (fleet, before) => {
+      const isSame = ({ host, ak }: Ward): boolean => fleet.hostNamed(host)?.ak === ak
       const forget = (wards: Wards): Wards =>
         [...wards.values()].every(isSame) ? wards : new Map([...wards].filter(([, ward]) => isSame(ward)))
       await memory.step({ kind: 'roster', version: fleet.plan.roster.version }, forget)
+      // Another key is another host: what operators said of the one before is not about it.
+      const isOther = (host: HostId): boolean =>
+        before !== undefined && before.hostNamed(host)?.ak !== fleet.hostNamed(host)?.ak
+      await memory.pardon([...memory.state.durable.revoked].filter(isOther))
     },
     hear: async (statement) => {
       const { host } = statement
@@ -84,19 +70,6 @@ export function makeWitness(parts: WitnessParts): Witness {
       if (at !== undefined) await memory.step({ kind: 'heartbeat', from: host, at })
     },
   }
-}
-
-/** Why a host may hand out nothing and renew nothing; undefined when it may. */
-export function standingOf({ ground, memory }: WitnessParts, from: Attested): Answer | undefined {
-  if (from.boot === undefined) return failed('PROOF', 'its registers are those of no approved boot')
-  if (memory.state.durable.revoked.has(from.host)) return failed('NOT_FOR_YOU', 'it was revoked')
-  if (ground.fleet().view(from.host)?.isActive !== true) return failed('NOT_FOR_YOU', 'it is not active in the roster')
-  return undefined
-}
-
-/** The ward's line, or a new one. */
-export function wardOf({ ground, memory }: WitnessParts, host: HostId): ReturnType<typeof newWard> {
-  return memory.wards.get(host) ?? newWard(host, ground.fleet().hostNamed(host)?.ak ?? '')
 }
 
 async function heartbeat(
@@ -130,24 +103,10 @@ async function heartbeat(
   return { kind: 'beaten', countersign: { attest, signature } }
 }
 
-/** A quote of this host over the cap register, which tells whether it was released. */
-export async function quoteOwn(
-  { hostTpm, fleet }: Pick<Ground, 'hostTpm' | 'fleet'>,
-  statement: Uint8Array,
-): ReturnType<Ground['hostTpm']['quote']> {
-  return await hostTpm.quote(statement, [fleet().plan.cap.pcr])
-}
-
 async function commit(parts: WitnessParts, from: Attested, epoch: number): Promise<Answer> {
   const barred = standingOf(parts, from)
   if (barred !== undefined) return barred
   const actions = await parts.memory.step({ kind: 'commit', from: from.host, epoch })
   const isDone = actions.some(({ kind }) => kind === 'acknowledge')
   return isDone ? { kind: 'committed', epoch } : failed('NOT_NOW', `no share of epoch ${epoch} is kept here`)
-}
-
-/** An error as an answer; the log has it whole. */
-export function failedBy(ground: Ground, what: string, error: unknown): Answer {
-  ground.report('failed', { what, why: messageOf(error) })
-  return failed('NOT_NOW', `${what} failed here`)
 }

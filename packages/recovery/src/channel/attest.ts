@@ -1,4 +1,4 @@
-/** Hello, quotes, pings: both sides show who they are before a word is said. Truth: spec/channel.md §4. */
+/** Hello, quotes, round trips: both sides show who they are before a word is said. Truth: spec/channel.md §4. */
 
 import { randomBytes } from 'node:crypto'
 import type { HostId } from '../types.ts'

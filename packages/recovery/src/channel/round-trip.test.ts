@@ -1,10 +1,13 @@
-/** For tests: frames of every kind, with every member at and between its limits. */
+/** Frames of every kind, with every member at and between its limits, come back as they were. */
 
+import { concat } from '@reprise/core'
 import * as fc from 'fast-check'
-import type { Fact, PriorShutdown, Share } from '../../types.ts'
-import type { Echo, Frame } from '../frames.ts'
-import type { Answer, HostStatus, Message, Quote } from '../messages.ts'
-import type { Refusal } from '../../protocol/gate.ts'
+import { describe, expect, test } from 'vitest'
+import type { Fact, PriorShutdown, Share } from '../types.ts'
+import { decodeFrame, type Echo, encodeFrame, type Frame, FrameReader } from './frames.ts'
+import type { Answer, HostStatus, Message, Quote } from './messages.ts'
+import { FRAME_BYTES_MAX } from './limits.ts'
+import type { Refusal } from '../protocol/gate.ts'
 
 const bytes = (minLength: number, maxLength = minLength): fc.Arbitrary<Uint8Array> =>
   fc.uint8Array({ minLength, maxLength }).map((found) => new Uint8Array(found))
@@ -51,7 +54,7 @@ const prior: fc.Arbitrary<PriorShutdown> = fc.record({
   ...{ resetIncrease: fact(count), restartIncrease: fact(count), poweredMs: fact(durationMs) },
 })
 
-export const messages: { readonly [K in Message['kind']]: fc.Arbitrary<Extract<Message, { kind: K }>> } = {
+const messages: { readonly [K in Message['kind']]: fc.Arbitrary<Extract<Message, { kind: K }>> } = {
   observe: fc.record({ kind: fc.constant('observe'), about: name }),
   ask: fc.record({
     kind: fc.constant('ask'),
@@ -112,7 +115,7 @@ const report = maybe(
   'lease',
 )
 
-export const answers: { readonly [K in Answer['kind']]: fc.Arbitrary<Extract<Answer, { kind: K }>> } = {
+const answers: { readonly [K in Answer['kind']]: fc.Arbitrary<Extract<Answer, { kind: K }>> } = {
   observed: fc.record({ kind: fc.constant('observed'), report, planVersion: version }),
   share: fc.record({ kind: fc.constant('share'), share, release: quote }),
   refused: fc.record({ kind: fc.constant('refused'), refusals: fc.array(refusal, { maxLength: 16 }) }),
@@ -137,7 +140,7 @@ const registers = fc
   )
   .map((pcrs) => pcrs.toSorted((a, b) => a - b))
 
-export const frames: { readonly [K in Frame['kind']]: fc.Arbitrary<Extract<Frame, { kind: K }>> } = {
+const frames: { readonly [K in Frame['kind']]: fc.Arbitrary<Extract<Frame, { kind: K }>> } = {
   hello: fc.record({
     ...{ kind: fc.constant('hello'), host: name, nonce: bytes(32), akPublic: bytes(1, 1024) },
     ...{ planVersion: version, registers },
@@ -156,4 +159,53 @@ export const frames: { readonly [K in Frame['kind']]: fc.Arbitrary<Extract<Frame
   ),
   say: fc.record({ kind: fc.constant('say'), id, message: fc.oneof(...Object.values(messages)) }),
   answer: fc.record({ kind: fc.constant('answer'), id, answer: fc.oneof(...Object.values(answers)) }),
+}
+
+const content = (frame: Frame): Uint8Array => encodeFrame(frame).subarray(4)
+const any: fc.Arbitrary<Frame> = fc.oneof(...Object.values(frames))
+
+describe('frames', () => {
+  const comesBack = (arbitrary: fc.Arbitrary<Frame>): void =>
+    fc.assert(
+      fc.property(arbitrary, (frame) => {
+        expect(decodeFrame(content(frame))).toEqual(frame)
+      }),
+    )
+
+  test.each(Object.entries(frames))('%s comes back as it was', (_kind, arbitrary: fc.Arbitrary<Frame>) => {
+    comesBack(arbitrary)
+  })
+
+  test.each(Object.entries(messages))('message %s comes back as it was', (_kind, arbitrary: fc.Arbitrary<Message>) => {
+    comesBack(arbitrary.map((message) => ({ kind: 'say', id: 1, message })))
+  })
+
+  test.each(Object.entries(answers))('answer %s comes back as it was', (_kind, arbitrary: fc.Arbitrary<Answer>) => {
+    comesBack(arbitrary.map((answer) => ({ kind: 'answer', id: 1, answer })))
+  })
+
+  test('are found however they are cut', () => {
+    fc.assert(
+      fc.property(fc.array(any, { maxLength: 5 }), fc.array(fc.nat(), { maxLength: 20 }), (sent, cuts) => {
+        const whole = concat(...sent.map(encodeFrame))
+        const edges = [...new Set(cuts.map((cut) => cut % (whole.length + 1)))].toSorted((a, b) => a - b)
+        const chunks = [0, ...edges].map((from, i) => whole.subarray(from, edges[i] ?? whole.length))
+        expect(readAll(chunks)).toEqual(sent)
+      }),
+      { numRuns: 50 },
+    )
+  })
+})
+
+function readAll(chunks: readonly Uint8Array[]): Frame[] {
+  const reader = new FrameReader(
+    () => FRAME_BYTES_MAX,
+    () => true,
+  )
+  const found: Frame[] = []
+  for (const chunk of chunks) {
+    reader.push(Buffer.from(chunk))
+    for (let next = reader.next(); next !== undefined; next = reader.next()) found.push(decodeFrame(next))
+  }
+  return found
 }

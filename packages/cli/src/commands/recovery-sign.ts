@@ -25,7 +25,7 @@ import {
   signPlan,
 } from '@reprise/recovery/operators'
 import { EXIT_YES } from '../exit.ts'
-import { count, paint, safe } from '../print/format.ts'
+import { advise, count, safe } from '../print/format.ts'
 import {
   filesOf,
   type KeyOptions,
@@ -39,6 +39,8 @@ import {
   writeFileWhole,
 } from '../recovery-operators.ts'
 import { trustOf } from '../trust.ts'
+
+const NAMES_SHOWN = 5
 
 interface Options extends KeyOptions {
   readonly key: string
@@ -138,7 +140,6 @@ interface Report {
 
 function report(signed: SignedPlan, { changes, offers, output, isDraft, given }: Report): void {
   const missing = approvalsMissing(keepApprovals(signed, signed))
-  const tiers = offers.map(({ offer, tier }) => ({ host: offer.host, ...tier }))
   if (given.json === true) {
     const answer = {
       fleet: signed.plan.fleet,
@@ -148,7 +149,7 @@ function report(signed: SignedPlan, { changes, offers, output, isDraft, given }:
       signaturesMissing: signaturesMissing(signed),
       approvals: signed.approvals.length,
       approvalsMissing: missing.map(({ host, boot }) => ({ host, boot })),
-      ...(isDraft && { changes, offers: tiers }),
+      ...(isDraft && { changes, offers: offers.map(({ offer, tier }) => ({ host: offer.host, ...tier })) }),
       output,
     }
     process.stdout.write(`${JSON.stringify({ schema: 'reprise/recovery-sign-result/v1', ...answer })}\n`)
@@ -158,7 +159,7 @@ function report(signed: SignedPlan, { changes, offers, output, isDraft, given }:
   line(planWords(signed))
   const signs = { added: '+', removed: '-', changed: '~' } as const
   if (isDraft) for (const { kind, text } of changes) line(`  ${signs[kind]} ${text}`)
-  for (const tier of tiers.filter(({ kind }) => kind === 'unproven')) noteTier(tier)
+  noteUnproven(offers)
   line(`  ${signersWords(signersOf(signed), signed.signatures)}`)
   line(
     `  ${count(signed.approvals.length, 'approval')} for shares${missing.length === 0 ? '' : `, ${missing.length} missing: the approver signs too, with the same command`}`,
@@ -166,7 +167,13 @@ function report(signed: SignedPlan, { changes, offers, output, isDraft, given }:
   line(`  wrote ${output}`)
 }
 
-function noteTier(tier: { readonly host: string; readonly kind: string; readonly why?: string }): void {
-  const { stderr } = process
-  stderr.write(`${paint('yellow', 'note', stderr)}   ${safe(`${tier.host}: ${tier.why}`)}\n`)
+/** One note for all hosts of which the same is to be said. */
+function noteUnproven(offers: readonly CheckedOffer[]): void {
+  const hosts = new Map<string, string[]>()
+  for (const { offer, tier } of offers)
+    if (tier.kind === 'unproven') hosts.set(tier.why, [...(hosts.get(tier.why) ?? []), offer.host])
+  for (const [why, names] of hosts) {
+    const more = names.length > NAMES_SHOWN ? ` and ${names.length - NAMES_SHOWN} more` : ''
+    advise(`${names.slice(0, NAMES_SHOWN).join(', ')}${more}: ${why}`)
+  }
 }

@@ -17,6 +17,8 @@ const KINDS = {
   CONTENT_KEY: 'input', // a wrapped key that these halves do not open
   IMAGE: 'input', // an image that is damaged, cut, or of another version
   IMAGE_OLD: 'input', // an image below what this host takes
+  SIGHTINGS: 'input', // an answer that is no state of a fleet
+  BOARD: 'usage', // an address at which no board can be served
   IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
 } as const satisfies Readonly<Record<string, RecoveryErrorKind>>
 

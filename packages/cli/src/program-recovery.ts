@@ -42,6 +42,7 @@ export function addRecovery(program: Command): void {
     .action(acting('recovery plan', () => import('./commands/recovery-plan.ts')))
   addSimulate(recovery)
   addExplain(recovery)
+  addDrill(recovery)
 }
 
 /** What makes a scenario. */
@@ -100,4 +101,16 @@ function addExplain(recovery: Command): void {
   withScenario(explain)
     .addOption(json())
     .action(acting('recovery explain', () => import('./commands/recovery-explain.ts')))
+}
+
+function addDrill(recovery: Command): void {
+  recovery
+    .command('drill')
+    .description('what a blackout would do to a fleet')
+    .option('--blackout <name>', 'a zone, room, rack, PDU or host of the plan that loses power')
+    .option('--dry-run', 'predict it, by the code that decides and simulated hosts')
+    .option('--plan <file>', 'the plan')
+    .option('--seed <n>', 'what decides all chance; the same seed gives the same answer', within(0, 2 ** 40), 1)
+    .addOption(json())
+    .action(acting('recovery drill', () => import('./commands/recovery-drill.ts')))
 }

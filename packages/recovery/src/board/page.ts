@@ -43,7 +43,7 @@ function escaped(part: Part): string {
   if (part === undefined) return ''
   if (part instanceof Safe) return part.text
   if (Array.isArray(part)) return part.map(escaped).join('')
-  return String(part).replaceAll(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
+  return String(part as string | number).replaceAll(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
 }
 
 /** @returns A whole document. */

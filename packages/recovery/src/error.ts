@@ -19,6 +19,7 @@ const KINDS = {
   IMAGE_OLD: 'input', // an image below what this host takes
   SIGHTINGS: 'input', // an answer that is no state of a fleet
   BOARD: 'usage', // an address at which no board can be served
+  LABORATORY: 'failure', // hosts on one machine that cannot be made, or do not do what they should
   IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
 } as const satisfies Readonly<Record<string, RecoveryErrorKind>>
 

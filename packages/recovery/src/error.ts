@@ -17,6 +17,7 @@ const KINDS = {
   CONTENT_KEY: 'input', // a wrapped key that these halves do not open
   IMAGE: 'input', // an image that is damaged, cut, or of another version
   IMAGE_OLD: 'input', // an image below what this host takes
+  CHANNEL: 'failure', // a peer is gone, says nothing, or breaks the rules
   SIGHTINGS: 'input', // an answer that is no state of a fleet
   BOARD: 'usage', // an address at which no board can be served
   LABORATORY: 'failure', // hosts on one machine that cannot be made, or do not do what they should

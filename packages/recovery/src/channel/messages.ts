@@ -85,8 +85,9 @@ export interface HostStatus {
   /** Own shares that came, and how many are needed. */
   readonly sharesHeld: number
   readonly sharesNeeded: number
-  /** Witnesses that refused or stayed silent, each with the rule or `unreachable`. */
+  /** Witnesses that refused or stayed silent, each with the rule or `unreachable`; at most 64. */
   readonly missing: readonly { readonly witness: HostId; readonly why: string }[]
+  /** At most 256, those that are not ready first. */
   readonly services: readonly ServiceStatus[]
   readonly epoch: number
   /** Milliseconds since this agent started. */

@@ -133,7 +133,9 @@ function pass({ from, to, socket, target, way, passing }: Coming): void {
     keep(socket)
     return
   }
-  const inner = connect({ port: AGENT_PORT, host: target, allowHalfOpen: true, noDelay: true })
+  // The agent sees who comes as if there were no door.
+  const localAddress = socket.remoteAddress
+  const inner = connect({ port: AGENT_PORT, host: target, localAddress, allowHalfOpen: true, noDelay: true })
   // A host without an agent turns everybody away.
   inner.on('error', () => socket.resetAndDestroy())
   keep(socket, inner)

@@ -2,8 +2,9 @@
  * What one host has heard of its fleet, as a document: the board is drawn from it and from nothing else. Truth:
  * spec/board.md.
  */
-import { bytes, type Decode, integer, list, object, oneOf, optional, text, toJson } from '@reprise/host/decode'
-import type { HostStatus, ServiceStatus } from '../channel/messages.ts'
+import { type Decode, integer, list, object, oneOf, toJson } from '@reprise/host/decode'
+import { hostId, hostStatus, line, toLine } from '../channel/message-codec.ts'
+import type { HostStatus } from '../channel/messages.ts'
 import { RecoveryError } from '../error.ts'
 import type { FaultDomain, HostId, Plan } from '../types.ts'
 
@@ -11,9 +12,7 @@ export const SIGHTINGS_BYTES_MAX = 64 << 20
 const SCHEMA = 'reprise/recovery-sightings/v1'
 const HOSTS_MAX = 100_000
 const SERVICES_MAX = 1000
-const MISSING_MAX = 64
-const ALARMS_MAX = 20
-const TEXT_MAX = 1024
+const WHY_BYTES_MAX = 300
 
 /** What came of asking a host how it stands. */
 export type Heard = { readonly kind: 'status'; readonly status: HostStatus } | Untold
@@ -42,43 +41,22 @@ export interface Sightings {
   readonly hosts: readonly Sighting[]
 }
 
-const name = text(63)
-const domain = object<FaultDomain>({ zone: name, room: name, rack: name, pdu: name })
-const service = object<ServiceStatus>({
-  name,
-  state: oneOf('waiting', 'starting', 'ready', 'failed', 'stopped'),
-  sinceWallMs: integer(0),
-})
-const status = object<HostStatus>({
-  host: name,
-  planVersion: integer(0),
-  state: oneOf('starting', 'asking', 'holding', 'locked', 'refused', 'loading', 'serving', 'broken'),
-  verdict: optional(name),
-  sharesHeld: integer(0, 255),
-  sharesNeeded: integer(0, 255),
-  missing: list(object<HostStatus['missing'][number]>({ witness: name, why: text(TEXT_MAX) }), MISSING_MAX),
-  services: list(service, SERVICES_MAX),
-  epoch: integer(0),
-  uptimeMs: integer(0),
-  auditLength: integer(0),
-  auditHead: bytes(0, 32),
-  alarms: list(object<HostStatus['alarms'][number]>({ wallMs: integer(0), text: text(TEXT_MAX) }), ALARMS_MAX),
-})
-const told = object<Heard & { kind: 'status' }>({ kind: oneOf('status'), status })
+const domain = object<FaultDomain>({ zone: hostId, room: hostId, rack: hostId, pdu: hostId })
+const spoken = object<Heard & { kind: 'status' }>({ kind: oneOf('status'), status: hostStatus })
 const untold = object<Untold>({
   kind: oneOf('unattested', 'unreachable'),
-  why: text(TEXT_MAX),
+  why: line(WHY_BYTES_MAX),
 })
 const heard: Decode<Heard> = (value, path) =>
-  (value as { kind?: unknown } | null)?.kind === 'status' ? told(value, path) : untold(value, path)
+  (value as { kind?: unknown } | null)?.kind === 'status' ? spoken(value, path) : untold(value, path)
 const sightings = object<Sightings & { schema: typeof SCHEMA }>({
   schema: oneOf(SCHEMA),
-  fleet: name,
+  fleet: hostId,
   planVersion: integer(0),
-  by: name,
+  by: hostId,
   takenWallMs: integer(0),
-  services: list(object<Sightings['services'][number]>({ name, after: list(name, SERVICES_MAX) }), SERVICES_MAX),
-  hosts: list(object<Sighting>({ host: name, domain, heard }), HOSTS_MAX),
+  services: list(object<Sightings['services'][number]>({ name: hostId, after: list(hostId, SERVICES_MAX) }), SERVICES_MAX),
+  hosts: list(object<Sighting>({ host: hostId, domain, heard }), HOSTS_MAX),
 })
 
 /** @param heard - By host; a host that is not in it was not asked, and counts as one that did not answer. */
@@ -98,9 +76,14 @@ export function sightingsOf(
       .map(({ id, domain }) => ({
         host: id,
         domain,
-        heard: heard.get(id) ?? { kind: 'unreachable', why: 'not asked yet' },
+        heard: told(heard.get(id) ?? { kind: 'unreachable', why: 'not asked yet' }),
       })),
   }
+}
+
+/** Why somebody says nothing comes from systems and peers: one line of it is enough. */
+function told(heard: Heard): Heard {
+  return heard.kind === 'status' ? heard : { ...heard, why: toLine(heard.why, WHY_BYTES_MAX) }
 }
 
 export function sightingsJson(sightings: Sightings): string {

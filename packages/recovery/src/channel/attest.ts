@@ -92,9 +92,9 @@ function judge(seen: {
   const { peer, frame, view, pcrs, statement, link } = seen
   const { attest: quoted, registers } = verifyProof(peer, frame, { statement, pcrs })
   const { clock, resetCount, restartCount, safe } = quoted.clockInfo
-  const { host, planVersion } = peer.hello
+  const { host, akPublic, planVersion } = peer.hello
   return {
-    ...{ host, planVersion, exporter: link.exporter },
+    ...{ host, akPublic, planVersion, exporter: link.exporter },
     ...{ clockMs: Number(clock), resetCount, restartCount, isClockSafe: safe },
     firmwareVersion: quoted.firmwareVersion,
     ...judgeRegisters(view, host, registers),

@@ -9,6 +9,8 @@ import type { Answer, Message, Quote } from './messages.ts'
 /** What a peer's quote proved when the channel was opened. */
 export interface Attested {
   readonly host: HostId
+  /** TPMT_PUBLIC of its attestation key: the one whose Name the plan has. */
+  readonly akPublic: Uint8Array
   /** Of its TPM, from the signed attestation. */
   readonly clockMs: number
   readonly resetCount: number

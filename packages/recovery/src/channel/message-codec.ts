@@ -19,13 +19,14 @@ import type { LeaseAge } from '../protocol/lease.ts'
 import { SHARE_BYTES } from '../sealing/quorum-half.ts'
 import type { Fact, FactSource, HostId, PriorShutdown, ReleaseRequest, Share } from '../types.ts'
 import { SIGNED_PLAN_BYTES_MAX } from './limits.ts'
-import type { Answer, HostStatus, Message, Quote, ServiceStatus } from './messages.ts'
+import type { Answer, HostStatus, Message, Quote, ServiceStatus, Successor } from './messages.ts'
 
 /** What a status names, at most. */
 export const STATUS_SERVICES_MAX = 256
 export const STATUS_MISSING_MAX = 64
 export const STATUS_ALARMS_MAX = 20
 const REFUSALS_MAX = 16
+export const SUCCESSION_MAX = 64
 const STATEMENT_BYTES_MAX = 1 << 14
 const INDEX_MAX = 63
 const VERSION_MAX = 2 ** 31
@@ -105,6 +106,8 @@ const request = object<ReleaseRequest>({
   prior,
 })
 
+const successor = object<Successor>({ after: epoch, epoch, leaseKey: bytes(65), signature: bytes(64) })
+
 type Kind<K extends Message['kind']> = Extract<Message, { kind: K }>
 
 export const message: Decode<Message> = union<Message>('kind', {
@@ -117,7 +120,12 @@ export const message: Decode<Message> = union<Message>('kind', {
     auditLength: integer(0),
     proof: bytes(64),
   }),
-  prepare: object<Kind<'prepare'>>({ kind: oneOf('prepare'), share, leaseKey: bytes(65) }),
+  prepare: object<Kind<'prepare'>>({
+    kind: oneOf('prepare'),
+    share,
+    leaseKey: bytes(65),
+    succession: list(successor, SUCCESSION_MAX),
+  }),
   commit: object<Kind<'commit'>>({ kind: oneOf('commit'), epoch }),
   plan: object<Kind<'plan'>>({ kind: oneOf('plan'), signed: bytes(1, SIGNED_PLAN_BYTES_MAX) }),
   statement: object<Kind<'statement'>>({ kind: oneOf('statement'), signed: bytes(1, STATEMENT_BYTES_MAX) }),

@@ -8,6 +8,12 @@ const KINDS = {
   PLAN: 'input', // a plan with mistakes; data.problems lists them
   PLAN_UNREADABLE: 'input', // no such file, or not for us
   PLACEMENT: 'input', // no witnesses can be found within the caps
+  SIGNED_PLAN: 'input', // a signed plan that is damaged, or not signed by enough of those who had to
+  PLAN_OLD: 'input', // a signed plan that is not newer than the one that is known, or another one of that version
+  STATEMENT: 'input', // a statement of operators that is damaged, not for this fleet or host, or not signed by enough
+  OFFER: 'input', // what a host offered is damaged, proves nothing, or does not fit the plan
+  KEY: 'input', // a file of a key that is none, needs a passphrase, or is not the plan's
+  AUDIT: 'input', // an audit log that cannot be gone on with: damaged before its tail, or of another host
   SCENARIO: 'usage', // a simulation of something that the fleet does not have
   PIN: 'failure', // the TPM is not the one that was pinned
   TPM: 'failure', // the TPM has no room, or something else stands where ours belongs

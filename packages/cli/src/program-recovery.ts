@@ -103,10 +103,20 @@ function addExplain(recovery: Command): void {
     .action(acting('recovery explain', () => import('./commands/recovery-explain.ts')))
 }
 
+function fourfold(text: string): number {
+  const value = within(8, 48)(text)
+  if (value % 4 !== 0) throw new InvalidArgumentError('a multiple of four is wanted')
+  return value
+}
+
 function addDrill(recovery: Command): void {
   recovery
     .command('drill')
-    .description('what a blackout would do to a fleet')
+    .description('a fleet on this machine loses its power, a rack is stolen, the others come back; or what a blackout would do')
+    .option('--local', 'the whole story with real agents and software TPMs on this machine, in about a minute')
+    .option('--hosts <n>', 'how many of them, a multiple of four from 8 to 48', fourfold, 12)
+    .option('--folder <path>', 'an empty folder for all of it, with a short path (default: a new one for temporary files)')
+    .option('--keep', 'leave that folder there')
     .option('--blackout <name>', 'a zone, room, rack, PDU or host of the plan that loses power')
     .option('--dry-run', 'predict it, by the code that decides and simulated hosts')
     .option('--plan <file>', 'the plan')

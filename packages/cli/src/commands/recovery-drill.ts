@@ -1,20 +1,21 @@
-/** `reprise recovery drill`: what a blackout would do to a fleet, by the code that decides. */
-import {
-  fleetOf,
-  RecoveryError,
-  scenarioNamed,
-  scopeNamed,
-  simulate,
-  type Fleet,
-  type Outcome,
-  type Percentiles,
-} from '@reprise/recovery'
+/** `reprise recovery drill`: the whole story on this machine, or what a blackout would do to a fleet. */
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { RecoveryError } from '@reprise/recovery'
+import { boardLines } from '@reprise/recovery/board'
+import { runDrill, type DrillEvent, type DrillResult } from '@reprise/recovery/drill'
+import { holderAbsent } from '@reprise/recovery/loading'
 import { createContext } from '../context.ts'
 import { EXIT_NO, EXIT_YES } from '../exit.ts'
-import { count, duration } from '../print/format.ts'
-import { readPlanFile } from '../recovery-file.ts'
+import { boardStyle } from '../print/board-style.ts'
+import { advise, duration, paint, safe } from '../print/format.ts'
 
 interface Options {
+  readonly local?: boolean
+  readonly hosts: number
+  readonly keep?: boolean
+  readonly folder?: string
   readonly blackout?: string
   readonly dryRun?: boolean
   readonly plan?: string
@@ -22,68 +23,75 @@ interface Options {
   readonly json?: boolean
 }
 
-/** A blackout that is over after ten minutes, and one that takes the network with it for a day. */
-interface Predicted {
-  readonly what: string
-  readonly outcome: Outcome
-}
-
 export async function action(options: object): Promise<number> {
-  const { blackout, dryRun = false, plan, seed, json = false } = options as Options
-  if (blackout === undefined || !dryRun || plan === undefined)
+  const { local = false, blackout, dryRun = false, plan, seed, json = false, ...rest } = options as Options
+  if (local && blackout === undefined) return await drillHere({ ...rest, json })
+  if (local || blackout === undefined || !dryRun || plan === undefined)
     throw new RecoveryError('USAGE', {
       message: 'it is not said what to drill',
-      hint: 'say --blackout NAME --dry-run --plan FILE',
+      hint: 'say --local, or --blackout NAME --dry-run --plan FILE',
     })
+  const { predictBlackout } = await import('./recovery-predict.ts')
+  return await predictBlackout({ blackout, plan, seed, json })
+}
+
+interface Here extends Pick<Options, 'hosts' | 'keep' | 'folder'> {
+  readonly json: boolean
+}
+
+async function drillHere({ hosts, keep = false, folder: named, json }: Here): Promise<number> {
   const { signal } = createContext()
-  const fleet = fleetOf(await readPlanFile(plan))
-  if (fleet.plan.mode !== 'quorum')
-    throw new RecoveryError('SCENARIO', {
-      message: `the plan of ${fleet.plan.fleet} is tpm-only`,
-      hint: 'only the decisions of witnesses are predicted: use a plan in mode quorum',
-    })
-  const scope = scopeNamed(fleet, blackout)
-  const predicted = await predict(fleet, { blackout, seed, signal })
-  if (json)
-    process.stdout.write(
-      `${JSON.stringify({ schema: 'reprise/recovery-prediction/v1', fleet: fleet.plan.fleet, blackout, scope, seed, predicted })}\n`,
-    )
-  else print(`${scope} ${blackout}`, fleet, predicted)
-  // What is cut off holds, as it should.
-  return predicted[0].outcome.stuck.count === 0 ? EXIT_YES : EXIT_NO
-}
-
-async function predict(
-  fleet: Fleet,
-  { blackout, seed, signal }: { readonly blackout: string; readonly seed: number; readonly signal: AbortSignal },
-): Promise<readonly Predicted[]> {
-  const outage = scopeNamed(fleet, blackout)
-  const of = (change: object): Promise<Outcome> =>
-    simulate(fleet, scenarioNamed('rack-dark', { outage, named: blackout, ...change }), seed, { signal })
-  const predicted = [{ what: 'it loses power, which comes back over ten minutes', outcome: await of({}) }]
-  // A PDU or a host that is cut off is a case of its own: it holds.
-  if (outage !== 'pdu')
-    predicted.push({
-      what: 'the same, and it is cut off from all others for a day',
-      outcome: await of({ cut: outage, cutMs: 24 * 3_600_000 }),
-    })
-  return predicted
-}
-
-function print(what: string, fleet: Fleet, predicted: readonly Predicted[]): void {
-  const line = (text: string): void => void process.stdout.write(`${text}\n`)
-  line(
-    `${what} of ${fleet.plan.fleet}, predicted   ${count(predicted[0].outcome.affected, 'host')} of ${fleet.views.length}`,
-  )
-  for (const { what, outcome } of predicted) {
-    const { returned, released, stuck, waiting, fromStartS } = outcome
-    line(what)
-    line(`  ${released} of ${returned} come back by themselves${fromStartS === undefined ? '' : times(fromStartS)}`)
-    const left = Object.entries(waiting).map(([phase, hosts]) => `${hosts} ${phase}`)
-    if (stuck.count > 0) line(`  ${stuck.count} do not within two hours: ${left.join(', ')}`)
+  const folder = await emptyFolder(named)
+  const absent = await servicesAbsent()
+  if (absent !== undefined && !json) advise(`no services in this drill: ${absent}`)
+  try {
+    const command = [process.execPath, ...process.execArgv, process.argv[1]]
+    const tell = json ? () => undefined : show
+    const result = await runDrill({ folder, command, hosts, services: absent === undefined, tell, signal })
+    if (json) process.stdout.write(`${JSON.stringify({ schema: 'reprise/recovery-drill-result/v1', ...result })}\n`)
+    else farewell(result, keep ? folder : undefined)
+    return result.checks.every(({ holds }) => holds) ? EXIT_YES : EXIT_NO
+  } finally {
+    if (!keep) await rm(folder, { recursive: true, force: true })
   }
 }
 
-function times({ p50, most }: Percentiles): string {
-  return `, half within ${duration(1000 * p50)} and all within ${duration(1000 * most)} of their agents' start`
+/** Sockets are in it, whose paths may have 107 bytes at most. */
+async function emptyFolder(named: string | undefined): Promise<string> {
+  if (named === undefined) return await mkdtemp(join(tmpdir(), 'drill-'))
+  const folder = resolve(named)
+  await mkdir(folder, { recursive: true })
+  if ((await readdir(folder)).length === 0) return folder
+  throw new RecoveryError('USAGE', { message: `${folder} is not empty`, hint: 'name another one with --folder' })
+}
+
+/** Why there can be no services here; undefined when there can. */
+async function servicesAbsent(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'their namespaces want root'
+  return await holderAbsent()
+}
+
+function show(event: DrillEvent): void {
+  const line = (text: string): void => void process.stdout.write(`${text}\n`)
+  switch (event.kind) {
+    case 'chapter':
+      line('')
+      line(paint('bold', `${event.number}. ${safe(event.title)}`, process.stdout))
+      break
+    case 'told':
+      line(`   ${safe(event.text)}`)
+      break
+    case 'board':
+      for (const text of boardLines(event.view, { style: boardStyle, hostsMax: 12 })) line(`   | ${text}`)
+      break
+    case 'checked':
+      line(`   ${event.holds ? paint('green', 'holds', process.stdout) : paint('red', 'DOES NOT HOLD', process.stdout)}   ${safe(event.what)}`)
+      break
+  }
+}
+
+function farewell({ checks, elapsedMs }: DrillResult, kept: string | undefined): void {
+  const broken = checks.filter(({ holds }) => !holds)
+  process.stdout.write(`\n${checks.length - broken.length} of ${checks.length} checks hold; ${duration(elapsedMs)}\n`)
+  if (kept !== undefined) process.stdout.write(`everything it made is in ${safe(kept)}; nothing of it runs\n`)
 }

@@ -1,10 +1,10 @@
 /** `reprise recovery status`: how the fleet stands, as one of its hosts sees it. */
-import { boardLines, boardView, parseSightings, type Emphasis, type Sightings, SIGHTINGS_BYTES_MAX } from '@reprise/recovery/board'
+import { boardLines, boardView, parseSightings, type Sightings, SIGHTINGS_BYTES_MAX } from '@reprise/recovery/board'
 import { RecoveryError } from '@reprise/recovery'
 import { setTimeout as sleepMs } from 'node:timers/promises'
 import { createContext } from '../context.ts'
 import { EXIT_INTERRUPTED, EXIT_NO, EXIT_YES } from '../exit.ts'
-import { paint, safe } from '../print/format.ts'
+import { boardStyle } from '../print/board-style.ts'
 
 interface Options {
   readonly via: string
@@ -21,7 +21,7 @@ export async function action(options: object): Promise<number> {
   for (;;) {
     const view = boardView(await fetchSightings(via, signal))
     if (json) process.stdout.write(`${JSON.stringify({ schema: 'reprise/recovery-status-result/v1', ...view })}\n`)
-    else show(boardLines(view, { style, hostsMax: watch ? rows() : 200 }), watch)
+    else show(boardLines(view, { style: boardStyle, hostsMax: watch ? rows() : 200 }), watch)
     if (!watch) return view.counts.serving === view.hosts.length ? EXIT_YES : EXIT_NO
     await sleepMs(AGAIN_MS, undefined, { signal }).catch(() => undefined)
     if (signal.aborted) return EXIT_INTERRUPTED
@@ -67,19 +67,4 @@ function show(lines: readonly string[], isWatched: boolean): void {
 
 function rows(): number {
   return Math.max(5, (process.stdout.rows ?? 60) - 20)
-}
-
-const COLOURS = {
-  title: 'bold',
-  quiet: 'dim',
-  alarm: 'red',
-  waiting: 'yellow',
-  coming: undefined,
-  silent: 'dim',
-  serving: 'green',
-} as const satisfies Readonly<Record<Emphasis, Parameters<typeof paint>[0] | undefined>>
-
-export function style(emphasis: Emphasis, text: string): string {
-  const colour = COLOURS[emphasis]
-  return colour === undefined ? safe(text) : paint(colour, safe(text), process.stdout)
 }

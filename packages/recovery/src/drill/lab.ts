@@ -60,6 +60,7 @@ export class Lab implements AsyncDisposable {
   readonly hosts: readonly LabHost[]
   readonly network: LabNetwork
   readonly #running = new Map<HostId, Running>()
+  #isClosed = false
 
   private constructor(settings: LabSettings, hosts: readonly LabHost[], network: LabNetwork) {
     this.settings = settings
@@ -109,7 +110,10 @@ export class Lab implements AsyncDisposable {
   /** Power, and what firmware and system measure; the agent is not started. */
   async powerTpm(id: HostId, boot = LAB_BOOT): Promise<void> {
     if (this.isOn(id)) throw new RecoveryError('LABORATORY', { message: `${id} is on already` })
+    this.#checkOpen()
     const running = await swtpm.start(this.host(id).tpm)
+    if (this.#isClosed) await cutPower([running.pid])
+    this.#checkOpen()
     this.#running.set(id, { agent: undefined, tpmPid: running.pid })
     await using tpm = connect(await running.open())
     for (const pcrHandle of LAB_PCRS)
@@ -135,13 +139,14 @@ export class Lab implements AsyncDisposable {
     const [program, ...first] = command
     const words = ['recovery', 'witness', '--state', state, '--listen', this.network.listenOf(id)]
     await using log = await open(join(folder, 'log'), 'a', 0o600)
+    this.#checkOpen()
     const agent = spawn(program, [...first, ...words, ...agentWords, ...more], {
       cwd: folder,
       env: { PATH: process.env['PATH'], HOME: folder },
       stdio: ['ignore', log.fd, log.fd],
     })
-    await once(agent, 'spawn')
     this.#running.set(id, { ...running, agent })
+    await once(agent, 'spawn')
   }
 
   /** Power goes, from all of them in the same moment: nothing of theirs runs on. */
@@ -216,8 +221,14 @@ export class Lab implements AsyncDisposable {
     }
   }
 
+  /** Whoever is still about to switch something on finds out here. */
+  #checkOpen(): void {
+    if (this.#isClosed) throw new RecoveryError('LABORATORY', { message: 'the laboratory is closed' })
+  }
+
   /** Everything off; the folder stays. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
     await this.powerCut(this.ids)
     await this.network[Symbol.asyncDispose]()
   }

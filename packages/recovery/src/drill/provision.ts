@@ -3,18 +3,19 @@ import { execFile } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { hex } from '@reprise/core'
 import {
   checkOffer,
   encodeSignedPlan,
   followingPlan,
-  offeredRegisters,
+  type Offer,
   signApprovals,
   type SignedPlan,
   signPlan,
 } from '../operators/index.ts'
 import { CAP_DEFAULT } from '../plan/boots.ts'
 import { POLICY } from '../plan/sample.ts'
-import type { HostId, Plan, RecoveryPolicy, RosterHost } from '../types.ts'
+import type { HostId, Plan, PlanRegister, RecoveryPolicy, RosterHost } from '../types.ts'
 import { writeWhole } from '../whole-file.ts'
 import { askAgent } from './control.ts'
 import { buildLabImage, LAB_SERVICES, type LabImage } from './image.ts'
@@ -108,11 +109,15 @@ async function planOf(
     services: image === false ? [] : LAB_SERVICES,
     breakGlass: { needed: OPERATORS_NEEDED, keys },
     // Every host of a laboratory measures the same.
-    boots: [{ name: LAB_BOOT.replace(' ', '-'), registers: offeredRegisters(checked[0].offer), hosts: undefined }],
+    boots: [{ name: LAB_BOOT.replace(' ', '-'), registers: registersOf(checked[0].offer), hosts: undefined }],
     cap: CAP_DEFAULT,
     approver: approver.point,
     imageSigners: [imageSigner.point],
   }
+}
+
+function registersOf({ registers }: Offer): PlanRegister[] {
+  return registers.map(({ pcr, value }) => ({ pcr, value: hex(value) }))
 }
 
 /** Signed by as many as are needed, and approved. */

@@ -28,6 +28,8 @@ const KINDS = {
   BOARD: 'usage', // an address at which no board can be served
   LABORATORY: 'failure', // hosts on one machine that cannot be made, or do not do what they should
   IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
+  SERVICES: 'input', // what plan or image says of the services does not fit together
+  LOADING: 'failure', // what loads an image failed, or would leave secrets on a disk
 } as const satisfies Readonly<Record<string, RecoveryErrorKind>>
 
 export type RecoveryErrorCode = keyof typeof KINDS

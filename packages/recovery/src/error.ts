@@ -27,6 +27,10 @@ const KINDS = {
   SIGHTINGS: 'input', // an answer that is no state of a fleet
   BOARD: 'usage', // an address at which no board can be served
   LABORATORY: 'failure', // hosts on one machine that cannot be made, or do not do what they should
+  STATE: 'input', // a file or folder of an agent's state that is damaged, missing, or open to others
+  NOT_NOW: 'failure', // what only a host that is provisioned, or released, can do
+  BUSY: 'failure', // the agent is doing such a thing already
+  AGENT: 'failure', // the agent cannot be started, or does not answer
   IMAGE_TOOL: 'failure', // a program that makes file systems is missing or failed
   SERVICES: 'input', // what plan or image says of the services does not fit together
   LOADING: 'failure', // what loads an image failed, or would leave secrets on a disk

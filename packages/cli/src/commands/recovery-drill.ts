@@ -85,7 +85,9 @@ function show(event: DrillEvent): void {
       for (const text of boardLines(event.view, { style: boardStyle, hostsMax: 12 })) line(`   | ${text}`)
       break
     case 'checked':
-      line(`   ${event.holds ? paint('green', 'holds', process.stdout) : paint('red', 'DOES NOT HOLD', process.stdout)}   ${safe(event.what)}`)
+      line(
+        `   ${event.holds ? paint('green', 'holds', process.stdout) : paint('red', 'DOES NOT HOLD', process.stdout)}   ${safe(event.what)}`,
+      )
       break
   }
 }

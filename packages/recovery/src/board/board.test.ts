@@ -1,9 +1,12 @@
 import { request } from 'node:http'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { Channel } from '../channel/channel.ts'
+import type { Answer } from '../channel/messages.ts'
 import { RecoveryError } from '../error.ts'
+import { collectSightings } from './collect.ts'
 import { boardPage, lookOf } from './page.ts'
-import { NOW_MS, sampleSightings, servicesOf, statusOf } from './sample.ts'
+import { NOW_MS, SAMPLE_PLAN, sampleSightings, servicesOf, statusOf } from './sample.ts'
 import { type BoardServer, serveBoard } from './server.ts'
 import { type Heard, parseSightings, type Sightings, sightingsJson } from './sightings.ts'
 import { boardLines } from './text.ts'
@@ -107,6 +110,37 @@ describe('sightings', () => {
       }),
       { numRuns: 300 },
     )
+  })
+})
+
+describe('collectSightings', () => {
+  test('asks every active host once, and believes none that speaks for another', async () => {
+    const asked: string[] = []
+    const say = (to: string) => (): Promise<Answer> =>
+      to === 'z1-m1-k0-h2'
+        ? Promise.reject(new Error('gone'))
+        : Promise.resolve({ kind: 'status', status: statusOf(to === 'z1-m1-k0-h1' ? 'z0-m0-k0-h0' : to) })
+    const { hosts, by } = await collectSightings({
+      plan: SAMPLE_PLAN,
+      own: statusOf('z0-m0-k0-h0'),
+      withinMs: 1000,
+      wallMs: () => NOW_MS,
+      network: {
+        reach(to) {
+          asked.push(to)
+          if (to === 'z1-m0-k0-h0') return Promise.resolve({ kind: 'unattested', why: 'another key' })
+          const channel = { peer: { roundTripMs: 1 }, say: say(to) } as unknown as Channel
+          return Promise.resolve({ kind: 'attested', channel })
+        },
+      },
+    })
+    expect(by).toBe('z0-m0-k0-h0')
+    expect(asked.toSorted()).toEqual(SAMPLE_PLAN.roster.hosts.map(({ id }) => id).slice(1))
+    const heardOf = (name: string) => hosts.find(({ host }) => host === name)?.heard
+    expect(heardOf('z0-m0-k0-h1')?.kind).toBe('status')
+    expect(heardOf('z1-m0-k0-h0')).toEqual({ kind: 'unattested', why: 'another key' })
+    expect(heardOf('z1-m1-k0-h2')).toEqual({ kind: 'unreachable', why: 'gone' })
+    expect(heardOf('z1-m1-k0-h1')).toEqual({ kind: 'unreachable', why: 'it answers with status' })
   })
 })
 

@@ -1,4 +1,5 @@
 /** What people look at while a fleet comes back. Truth: spec/board.md. */
+export { type Collecting, collectSightings } from './collect.ts'
 export { serveBoard, type BoardOptions, type BoardServer } from './server.ts'
 export {
   type Heard,

@@ -55,7 +55,10 @@ const sightings = object<Sightings & { schema: typeof SCHEMA }>({
   planVersion: integer(0),
   by: hostId,
   takenWallMs: integer(0),
-  services: list(object<Sightings['services'][number]>({ name: hostId, after: list(hostId, SERVICES_MAX) }), SERVICES_MAX),
+  services: list(
+    object<Sightings['services'][number]>({ name: hostId, after: list(hostId, SERVICES_MAX) }),
+    SERVICES_MAX,
+  ),
   hosts: list(object<Sighting>({ host: hostId, domain, heard }), HOSTS_MAX),
 })
 

@@ -84,13 +84,11 @@ async function makeTree(tree: string, witnessed: string, ballastBytes: number): 
   for (const name of ['etc/reprise', 'usr', 'witnessed']) await mkdir(join(tree, name), { recursive: true })
   // A machine whose programs are all below /usr, as systems are today.
   for (const name of ['bin', 'lib', 'lib64', 'sbin']) await symlink(`usr/${name}`, join(tree, name))
-  const programs = LAB_SERVICES.map(
-    ({ name }): Program => ({
-      name,
-      command: ['/bin/sh', '-c', SCRIPTS[name], name],
-      ...{ environment: {}, directory: '/', uid: 0, gid: 0, once: false, stopWithinMs: 2000 },
-    }),
-  )
+  const programs = LAB_SERVICES.map(({ name }): Program => ({
+    name,
+    command: ['/bin/sh', '-c', SCRIPTS[name], name],
+    ...{ environment: {}, directory: '/', uid: 0, gid: 0, once: false, stopWithinMs: 2000 },
+  }))
   const volumes = [
     { host: '/usr', at: '/usr' },
     { host: witnessed, at: '/witnessed' },

@@ -1,6 +1,13 @@
 /** Fleets on one machine, for drills, tests and measurements. */
 export { askAgent, type AgentLine, type HostReport } from './control.ts'
 export { Lab, LAB_BOOT, LAB_PCRS, type LabHost, type LabSettings, type LabShape } from './lab.ts'
-export { agentWords, LAB_POLICY, type LabFleet, provisionFleet, type ProvisionSettings, signLabPlan } from './provision.ts'
+export {
+  agentWords,
+  LAB_POLICY,
+  type LabFleet,
+  provisionFleet,
+  type ProvisionSettings,
+  signLabPlan,
+} from './provision.ts'
 export { type DrillEvent, type DrillResult, type DrillSettings, fleetView, reportOf, runDrill } from './story.ts'
 export { type Way, type Ways } from './network.ts'

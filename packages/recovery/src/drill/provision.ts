@@ -92,13 +92,11 @@ async function planOf(
   { policy, image }: ProvisionSettings,
 ): Promise<Plan> {
   const checked = await Promise.all(offers.map((offer, i) => checkOffer(offer, lab.ids[i])))
-  const hosts = lab.hosts.map(
-    ({ id, domain }, i): RosterHost => ({
-      ...{ id, domain, address: lab.network.addressOf(id), ak: checked[i].ak, state: 'active' },
-      approvals: Number(checked[i].offer.approvals),
-      hardware: 'laboratory',
-    }),
-  )
+  const hosts = lab.hosts.map(({ id, domain }, i): RosterHost => ({
+    ...{ id, domain, address: lab.network.addressOf(id), ak: checked[i].ak, state: 'active' },
+    approvals: Number(checked[i].offer.approvals),
+    hardware: 'laboratory',
+  }))
   const keys = operators.map(({ name, point }) => ({ name, publicKey: point, escrow: undefined }))
   return {
     fleet: FLEET,

@@ -128,7 +128,10 @@ class Story {
     await this.#until('every host is healthy', this.#lab.ids, ({ lastHeartbeatWallMs }) => lastHeartbeatWallMs !== null)
     await this.#board(this.#lab.ids[0])
     const reports = await this.#reports(this.#lab.ids)
-    this.#check('every host has its secret', reports.every(({ isReleased }) => isReleased))
+    this.#check(
+      'every host has its secret',
+      reports.every(({ isReleased }) => isReleased),
+    )
     return fleet
   }
 
@@ -148,11 +151,16 @@ class Story {
     await sleepMs(THIEF_MS / 4)
     await this.#board(stolen[0])
     for (const { host, state, verdict, shares, change } of await this.#reports(stolen)) {
-      this.#say(`${host}: ${state}, verdict ${verdict?.action} (${verdict?.likeliest}), ${shares.held} of ${shares.needed} shares`)
+      this.#say(
+        `${host}: ${state}, verdict ${verdict?.action} (${verdict?.likeliest}), ${shares.held} of ${shares.needed} shares`,
+      )
       for (const text of change.slice(0, 2)) this.#say(`   what would release it: ${text}`)
     }
     const reports = await this.#reports(stolen)
-    this.#check(`nothing was released to ${STOLEN}`, reports.every(({ isReleased, isCapped }) => !isReleased && !isCapped))
+    this.#check(
+      `nothing was released to ${STOLEN}`,
+      reports.every(({ isReleased, isCapped }) => !isReleased && !isCapped),
+    )
   }
 
   async #recovery(left: readonly HostId[], fleet: LabFleet): Promise<void> {
@@ -197,18 +205,28 @@ class Story {
     })
     this.#check('on every host the services came up in order', inOrder)
     const notes = (await readFile(join(witnessed, 'notes'), 'utf8')).split('\n')
-    const given = (id: HostId): string => `${id} site ${Buffer.from(sha256(Buffer.from(passwordOf(id)))).toString('hex')}`
-    this.#check('every host was given its own credentials', left.every((id) => notes.includes(given(id))))
+    const given = (id: HostId): string =>
+      `${id} site ${Buffer.from(sha256(Buffer.from(passwordOf(id)))).toString('hex')}`
+    this.#check(
+      'every host was given its own credentials',
+      left.every((id) => notes.includes(given(id))),
+    )
   }
 
   async #audit(left: readonly HostId[], stolen: readonly HostId[], fleet: LabFleet): Promise<void> {
     this.#chapter('What was asked, refused and given stands in logs that their witnesses countersigned')
     // The thief's machines have waited all the while.
     const reports = await this.#reports(stolen)
-    this.#check(`still nothing was released to ${STOLEN}`, reports.every(({ isReleased }) => !isReleased))
+    this.#check(
+      `still nothing was released to ${STOLEN}`,
+      reports.every(({ isReleased }) => !isReleased),
+    )
     const audits = await checkAudits(this.#lab, fleet, left)
     for (const { text } of audits.slice(0, 3)) this.#say(text)
-    this.#check(`the logs of ${left.length} hosts are whole and countersigned`, audits.every(({ holds }) => holds))
+    this.#check(
+      `the logs of ${left.length} hosts are whole and countersigned`,
+      audits.every(({ holds }) => holds),
+    )
   }
 
   async #reports(ids: readonly HostId[]): Promise<readonly HostReport[]> {

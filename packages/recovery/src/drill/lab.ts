@@ -48,7 +48,8 @@ export const LAB_PCRS = [4, 7] as const
 export const LAB_BOOT = 'release 1'
 const START_MS = 30_000
 const END_MS = 15_000
-const POLL_MS = 10
+/** Who waits asks agents, which then compute less. */
+const POLL_MS = 100
 
 interface Running {
   readonly agent: ChildProcess | undefined
@@ -180,6 +181,13 @@ export class Lab implements AsyncDisposable {
         await this.powerCut([id])
       }),
     )
+  }
+
+  /** The process that is the host's TPM, while it has power. */
+  tpmPid(id: HostId): number {
+    const running = this.#running.get(id)
+    if (running === undefined) throw new RecoveryError('LABORATORY', { message: `${id} has no power` })
+    return running.tpmPid
   }
 
   /** The exit code of a host's agent, null while it runs. */

@@ -2,7 +2,9 @@
 
 import { hex } from '@reprise/core'
 import { sha256 } from '../sealing/words.ts'
+import type { PlanView } from '../channel/plan-view.ts'
 import type { SignedPlan } from '../operators/index.ts'
+import { registerValue } from '../plan/boots.ts'
 import type { HostView } from '../protocol/facts.ts'
 import { fleetOf } from '../simulate/fleet.ts'
 import type { HostId, Plan, RosterHost } from '../types.ts'
@@ -22,6 +24,8 @@ export interface FleetView {
   /** The N witnesses of this host, in the order of their shares. */
   readonly witnesses: readonly HostId[]
   readonly wards: ReadonlySet<HostId>
+  /** What channels need of it. */
+  readonly seen: PlanView
 }
 
 /** @throws {@link RecoveryError} `PLAN` when the host is not in it. */
@@ -50,6 +54,7 @@ export function fleetView({ plan, digest, approvals }: SignedPlan, signed: Uint8
     hostNamed: (of) => hosts.get(of),
     own,
     witnesses: own.peers.slice(0, own.witnesses),
+    seen: seenBy(plan, digest),
     wards: new Set(number === undefined ? [] : wards[number].map((ward) => views[ward].id)),
   }
 }
@@ -60,4 +65,19 @@ export function generationBasis({ plan, witnesses }: FleetView): string {
   const aks = witnesses.map((witness) => `${witness} ${plan.roster.hosts.find(({ id }) => id === witness)?.ak ?? ''}`)
   const keys = breakGlass.keys.map(({ publicKey }) => publicKey)
   return hex(sha256(new TextEncoder().encode([mode, policy.threshold, breakGlass.needed, ...keys, ...aks].join('\n'))))
+}
+
+function seenBy(plan: Plan, digest: Uint8Array): PlanView {
+  return {
+    fleet: plan.fleet,
+    digest,
+    version: plan.roster.version,
+    hosts: new Map(plan.roster.hosts.map(({ id, address, ak, state }) => [id, { address, ak, state }])),
+    boots: plan.boots.map(({ name, registers, hosts }) => ({
+      name,
+      hosts,
+      registers: new Map(registers.map(registerValue).map(({ pcr, value }) => [pcr, value])),
+    })),
+    cap: registerValue(plan.cap),
+  }
 }

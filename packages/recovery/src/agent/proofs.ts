@@ -1,8 +1,8 @@
 /** What an agent proves to others by its lease key. Format: spec/agent.md §5. */
 
-import { utf8 } from '@reprise/core'
-import { nodeCrypto } from '@reprise/host/crypto'
+import { hex, utf8 } from '@reprise/core'
 import type { Successor } from '../channel/messages.ts'
+import { verifierOf } from '../operators/signatures.ts'
 import { leaseKey, type PolicySigner } from '../sealing/keys.ts'
 import type { Secret } from '../sealing/secret.ts'
 import { sha256, tagged } from '../sealing/words.ts'
@@ -59,13 +59,7 @@ export function proveByLease(root: Secret, statement: Uint8Array): Uint8Array {
 
 /** Whether the holder of a lease key signed that. */
 export function provesByLease(point: Uint8Array, statement: Uint8Array, signature: Uint8Array): boolean {
-  const key = { kind: 'ec', curve: 'P-256', x: point.slice(1, 33), y: point.slice(33) } as const
-  try {
-    return nodeCrypto.verify({ key, scheme: { kind: 'ecdsa', hash: 'sha256' }, message: statement, signature })
-  } catch {
-    // A point that is none.
-    return false
-  }
+  return verifierOf(hex(point))(statement, signature)
 }
 
 /** The link from one generation to the next. */

@@ -26,29 +26,33 @@ export interface Drawn extends Omit<Prepared, 'root'> {
 }
 
 /** @param first - Content keys of the first generation; later ones have those of the generation before. */
-export async function drawGeneration(parts: OwnParts, memory: OwnerMemory, first: ContentKeys): Promise<Drawn> {
-  const { keeper, roots, ground } = parts
+export function drawGeneration(parts: OwnParts, memory: OwnerMemory, first: ContentKeys): Promise<Drawn> {
+  return parts.inTurn(() => draw(parts, memory, first))
+}
+
+async function draw({ keeper, roots, ground }: OwnParts, memory: OwnerMemory, first: ContentKeys): Promise<Drawn> {
   const { current } = await readGenerations(keeper)
-  const before = current && { epoch: current.half.epoch, root: roots.of(current.half.epoch) }
-  if (before !== undefined && before.root === undefined)
+  const root = current && roots.of(current.half.epoch)
+  if (current !== undefined && root === undefined)
     throw new RecoveryError('NOT_NOW', {
-      message: `${ground.host} has no root of its epoch ${before.epoch} in this boot: only a released host rotates.`,
+      message: `${ground.host} has no root of its epoch ${current.half.epoch} in this boot: only a released host rotates.`,
       hint: 'switch it off and on; it is released when it comes back',
     })
-  const contentKeys = before?.root
-    ? current?.keys.map(({ version }) => ({ version, key: contentKey(current, before.root!, version) }))
+  const before = current && root && { epoch: current.half.epoch, root }
+  const contentKeys: ContentKeys = before
+    ? current.keys.map(({ version }) => ({ version, key: contentKey(current, before.root, version) }))
     : first
   try {
-    const { epoch, shares, root } = await prepareGeneration(keeper, requestBy(ground.fleet(), contentKeys ?? first))
-    const point = leasePoint(leaseKey(root))
-    const link = before?.root && signSuccession(ground.host, { epoch: before.epoch, root: before.root }, { epoch, root })
+    const { epoch, shares, root: next } = await prepareGeneration(keeper, requestBy(ground.fleet(), contentKeys))
+    const point = leasePoint(leaseKey(next))
+    const link = before && signSuccession(ground.host, before, { epoch, root: next })
     // Before it can be decided: whoever starts anew in this boot then has the root of whichever generation counts.
-    await roots.keep(epoch, root)
+    await roots.keep(epoch, next)
     if (link !== undefined)
       await memory.change(({ succession }) => ({ succession: [...succession, link].slice(-SUCCESSION_MAX) }))
     return { epoch, shares, leaseKey: point }
   } finally {
-    for (const { key } of contentKeys ?? []) key[Symbol.dispose]()
+    if (before) for (const { key } of contentKeys) key[Symbol.dispose]()
   }
 }
 

@@ -15,6 +15,7 @@ import { combineShares } from '../../sealing/quorum-half.ts'
 import type { Secret } from '../../sealing/secret.ts'
 import type { Opened } from '../../sealing/storage.ts'
 import type { Share } from '../../types.ts'
+import { RecoveryError } from '../../error.ts'
 import type { Ground } from '../ground.ts'
 import { cappedValue, type Roots } from './roots.ts'
 
@@ -22,6 +23,8 @@ export interface OwnParts {
   readonly ground: Ground
   readonly keeper: Keeper
   readonly roots: Roots
+  /** For whatever reads the file of generations and then writes it. */
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>
 }
 
 export type Opening =
@@ -48,7 +51,7 @@ export async function openByShares(
 
 /** The same, where operators opened the TPM half. */
 export async function openByHalves(
-  { ground, keeper, roots }: OwnParts,
+  { ground, keeper, roots, inTurn }: OwnParts,
   generation: Generation,
   { tpm, quorum }: { readonly tpm: Secret; readonly quorum: Secret | undefined },
 ): Promise<Opening> {
@@ -57,8 +60,10 @@ export async function openByHalves(
   // What is kept opens only once the register is extended, so a crash in between costs nothing but a second release.
   await roots.keep(epoch, root)
   await capOnce(ground)
-  const { previous } = await readGenerations(keeper)
-  if (previous?.half.epoch === epoch) await revertGeneration(keeper)
+  await inTurn(async () => {
+    const { previous } = await readGenerations(keeper)
+    if (previous?.half.epoch === epoch) await revertGeneration(keeper)
+  })
   return { kind: 'released', epoch }
 }
 
@@ -72,8 +77,11 @@ async function quorumHalf(generation: Generation, shares: readonly Share[]): Pro
 export async function generationOf(keeper: Keeper, epoch: number): Promise<Generation> {
   const { current, previous } = await readGenerations(keeper)
   const found = [current, previous].find((each) => each?.half.epoch === epoch)
-  if (found === undefined) throw new TypeError(`no generation of epoch ${epoch}`)
-  return found
+  if (found !== undefined) return found
+  throw new RecoveryError('GENERATION', {
+    message: `There is no generation of epoch ${epoch}.`,
+    hint: 'Ask again: another one took its place.',
+  })
 }
 
 /** Extends the cap register, unless it was in this boot. */

@@ -22,8 +22,9 @@ export interface SplitOptions {
   readonly onMissing?: (missing: readonly HostId[], step: 'prepared' | 'committed') => void
 }
 
-/** Asked again after so long. */
+/** Asked again after so long, and longer each time. */
 const RETRY_MS = 2000
+const RETRY_MS_MAX = 30_000
 /** How long a generation that was decided before a crash is told of, before the one before goes without. */
 const FINISH_MS = 30_000
 
@@ -41,7 +42,7 @@ export async function split(parts: OwnParts, memory: OwnerMemory, options: Split
       if (options.signal.aborted) throw error
     })
     // Its shares are with enough witnesses since it was decided; those that were not told of it keep both.
-    await retireGeneration(keeper)
+    await parts.inTurn(() => retireGeneration(keeper))
   }
   const drawn = await drawGeneration(parts, memory, options.first ?? [])
   ground.report('prepared', { epoch: drawn.epoch })
@@ -105,19 +106,26 @@ async function carryOut(parts: OwnParts, memory: OwnerMemory, carrying: Carrying
   }
   const onAbort = (): void => done.reject(signal.reason)
   signal.addEventListener('abort', onAbort)
-  const timer = setInterval(() => feed({ kind: 'timer' }), RETRY_MS)
+  let timer: NodeJS.Timeout | undefined
+  const again = (afterMs: number): void => {
+    timer = setTimeout(() => {
+      feed({ kind: 'timer' })
+      again(Math.min(1.5 * afterMs, RETRY_MS_MAX))
+    }, afterMs)
+  }
+  again(RETRY_MS)
   try {
     signal.throwIfAborted()
     feed({ kind: drawn === undefined ? 'restarted' : 'begin' })
     return await done.promise
   } finally {
-    clearInterval(timer)
+    clearTimeout(timer)
     signal.removeEventListener('abort', onAbort)
   }
 }
 
-async function decide({ ground, keeper }: OwnParts, memory: OwnerMemory): Promise<void> {
-  await commitGeneration(keeper)
+async function decide({ ground, keeper, inTurn }: OwnParts, memory: OwnerMemory): Promise<void> {
+  await inTurn(() => commitGeneration(keeper))
   await memory.change(() => ({ basis: generationBasis(ground.fleet()) }))
   const { current } = await readGenerations(keeper)
   const epoch = current?.half.epoch ?? 0
@@ -126,8 +134,8 @@ async function decide({ ground, keeper }: OwnParts, memory: OwnerMemory): Promis
   await ground.audit({ kind: 'rotation', epoch, step: 'decided' })
 }
 
-async function retire({ ground, keeper, roots }: OwnParts): Promise<number> {
-  await retireGeneration(keeper)
+async function retire({ ground, keeper, roots, inTurn }: OwnParts): Promise<number> {
+  await inTurn(() => retireGeneration(keeper))
   const { current } = await readGenerations(keeper)
   const epoch = current?.half.epoch ?? 0
   await roots.retain([epoch])

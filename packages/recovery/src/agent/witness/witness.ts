@@ -4,10 +4,12 @@ import type { Attested } from '../../channel/channel.ts'
 import type { Answer, FailedCode, Message } from '../../channel/messages.ts'
 import { reportOf, type Clocks } from '../../protocol/witness.ts'
 import type { HostId } from '../../types.ts'
+import type { Statement } from '../../operators/index.ts'
 import type { FleetView } from '../fleet-view.ts'
 import { type Ground, messageOf } from '../ground.ts'
 import { heartbeatStatement, provesByLease } from '../proofs.ts'
 import { clockNow } from '../tpm/boot-facts.ts'
+import { extendedHeartbeat } from './extension.ts'
 import { answerPrepare } from './keeping.ts'
 import type { Memory } from './memory.ts'
 import { makeSharing, type Sharing } from './sharing.ts'
@@ -27,8 +29,7 @@ export interface Witness {
   /** Goes by the plan that was just taken. */
   readonly adopt: (fleet: FleetView) => Promise<void>
   /** The operators' signatures were checked. */
-  readonly revoke: (host: HostId) => Promise<void>
-  readonly extend: (host: HostId) => Promise<void>
+  readonly hear: (statement: Statement) => Promise<void>
 }
 
 export type WitnessMessage = Message & {
@@ -72,12 +73,15 @@ export function makeWitness(parts: WitnessParts): Witness {
         [...wards.values()].every(isSame) ? wards : new Map([...wards].filter(([, ward]) => isSame(ward)))
       await memory.step({ kind: 'roster', version: fleet.plan.roster.version }, forget)
     },
-    revoke: async (host) => {
-      await memory.step({ kind: 'revoked', host })
-    },
-    extend: async (host) => {
-      if (!memory.wards.has(host)) return
-      await memory.step({ kind: 'heartbeat', from: host, at: await ownClocks(parts) })
+    hear: async (statement) => {
+      const { host } = statement
+      if (statement.kind === 'revocation') {
+        await memory.step({ kind: 'revoked', host })
+        return
+      }
+      const ward = memory.wards.get(host)
+      const at = ward && extendedHeartbeat(statement, ward.heartbeat, await ownClocks(parts))
+      if (at !== undefined) await memory.step({ kind: 'heartbeat', from: host, at })
     },
   }
 }
@@ -118,9 +122,11 @@ async function heartbeat(
     return new Map(wards).set(from.host, { ...ward, seen: seenOf(from), roundTripsMs })
   }
   await memory.step({ kind: 'heartbeat', from: from.host, at: await ownClocks(parts) }, note)
+  // Only the lease key of a generation that counts signs heartbeats: whoever missed that it was decided knows it now.
+  await memory.step({ kind: 'commit', from: from.host, epoch })
   const { attest, signature } = await quoteOwn(ground, statement)
-  const quote = { akPublic: ground.hostTpm.akPublic, attest, signature }
-  await ground.audit({ kind: 'countersign', host: from.host, epoch, length: auditLength, head: auditHead, quote })
+  const countersign = { akPublic: ground.hostTpm.akPublic, attest, signature, exporter: from.exporter }
+  await ground.audit({ kind: 'countersign', host: from.host, epoch, length: auditLength, head: auditHead, countersign })
   return { kind: 'beaten', countersign: { attest, signature } }
 }
 

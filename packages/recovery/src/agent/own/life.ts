@@ -1,0 +1,246 @@
+/** The life of a host between its boot and its end: asks, is released, gives heartbeats, rotates. Rules: spec/agent.md §7, §8. */
+
+import type { AuditPlace } from '../../audit/index.ts'
+import { RecoveryError } from '../../error.ts'
+import { openByOperators, type BreakGlassRequest, type OperatorStatement } from '../../sealing/tpm-half.ts'
+import { type Generation, readGenerations } from '../../sealing/generations.ts'
+import { combineEscrow } from '../../sealing/quorum-half.ts'
+import type { Secret } from '../../sealing/secret.ts'
+import type { Rule } from '../../sealing/storage.ts'
+import type { HostId, PriorShutdown } from '../../types.ts'
+import { generationBasis } from '../fleet-view.ts'
+import { messageOf } from '../ground.ts'
+import type { Spreading } from '../spreading.ts'
+import { type Asking, type Gathered, startAsking } from './asking.ts'
+import type { ContentKeys } from './drawing.ts'
+import { type Beat, beat } from './heartbeats.ts'
+import { capState, openByHalves, openByShares, type Opening, type OwnParts } from './opening.ts'
+import type { OwnerMemory } from './owner-memory.ts'
+import { split, type SplitOptions } from './splitting.ts'
+
+export type Phase =
+  /** No generation yet. */
+  | { readonly kind: 'unprovisioned' }
+  | { readonly kind: 'asking' }
+  /** By the own TPM; `cap`: in this boot the secret was out already. */
+  | { readonly kind: 'refused'; readonly rule: Rule }
+  | { readonly kind: 'released'; readonly by: 'shares' | 'operators' | 'tpm' | 'this-boot' | 'provisioning' }
+  | { readonly kind: 'broken'; readonly why: string }
+
+export interface Life {
+  readonly phase: Phase
+  readonly asking: Asking | undefined
+  readonly lastBeat: Beat | undefined
+  readonly isSplitting: boolean
+  readonly begin: () => Promise<void>
+  readonly provision: (first: ContentKeys, onMissing: SplitOptions['onMissing']) => Promise<number>
+  readonly rotate: (onMissing: SplitOptions['onMissing']) => Promise<number>
+  readonly breakGlass: (ceremony: Ceremony) => Promise<number>
+  /** A newer plan was taken. */
+  readonly planned: () => void
+  readonly stop: () => Promise<void>
+}
+
+/** How operators release a host. */
+export interface Ceremony {
+  readonly expirationS: number
+  readonly collect: (
+    asked: BreakGlassRequest,
+  ) => Promise<{ readonly statements: readonly OperatorStatement[]; readonly escrow: readonly Secret[] }>
+}
+
+export interface LifeParts extends OwnParts {
+  readonly memory: OwnerMemory
+  readonly prior: PriorShutdown
+  readonly spreading: Spreading
+  readonly auditPlace: () => AuditPlace
+  readonly onChange: () => void
+  /** The root is there; the services may start. Not called for a host that is just being provisioned. */
+  readonly onReleased: (generation: Generation) => void
+}
+
+/** A heartbeat that too few witnesses signed is tried again after so long, or an interval, if that is shorter. */
+const RETRY_MS = 30_000
+/** A witness that keeps no share makes for a rotation at most every so many heartbeats: lease indices wear. */
+const LAGGING_BEATS = 6
+
+export function makeLife(parts: LifeParts): Life {
+  const { ground, keeper, roots, memory, spreading, onChange, onReleased } = parts
+  const ended = new AbortController()
+  let phase: Phase = { kind: 'unprovisioned' }
+  let asking: Asking | undefined
+  let lastBeat: Beat | undefined
+  let beats = 0
+  let laggedAt = -LAGGING_BEATS
+  let timer: NodeJS.Timeout | undefined
+  let splitting: { readonly controller: AbortController; readonly done: Promise<number> } | undefined
+  let beating: Promise<unknown> = Promise.resolve()
+
+  function enter(next: Phase): void {
+    phase = next
+    ground.report(next.kind, next.kind === 'released' ? { by: next.by } : next.kind === 'refused' ? { rule: next.rule } : {})
+    onChange()
+  }
+
+  async function begin(): Promise<void> {
+    const generations = await readGenerations(keeper)
+    const { current } = generations
+    if (current === undefined) return enter({ kind: 'unprovisioned' })
+    if (roots.of(current.half.epoch) !== undefined) return await enliven('this-boot', current, false)
+    if ((await capState(ground)) !== 'untouched') return refused('cap')
+    if (current.mode === 'tpm-only')
+      return await opened(await openByShares(parts, { epoch: current.half.epoch, shares: [] }), 'tpm')
+    enter({ kind: 'asking' })
+    const { prior } = parts
+    const onPlanVersion = spreading.saw
+    asking = startAsking({ ground, prior, generations, onChange, onPlanVersion, onGathered: (all) => void gathered(all) })
+  }
+
+  function refused(rule: Rule): void {
+    ground.alarm(`the own TPM does not open the secret: ${rule}`)
+    enter({ kind: 'refused', rule })
+  }
+
+  async function gathered({ epoch, attempt, verdict, shares, logged }: Gathered): Promise<void> {
+    try {
+      await ground.audit({ kind: 'release', epoch, attempt, verdict: verdict.action, shares: logged })
+      await opened(await openByShares(parts, { epoch, shares }), 'shares')
+    } catch (error) {
+      ground.report('failed', { what: 'release', why: messageOf(error) })
+      if (error instanceof RecoveryError && error.code === 'SHARES') return asking?.again()
+      enter({ kind: 'broken', why: messageOf(error) })
+    }
+  }
+
+  async function opened(opening: Opening, by: 'shares' | 'operators' | 'tpm'): Promise<void> {
+    asking?.stop()
+    if (opening.kind === 'refused') return refused(opening.rule)
+    const { current } = await readGenerations(keeper)
+    if (current !== undefined) await enliven(by, current, true)
+  }
+
+  /** @param isNew - It came by release: its halves were out, so they are drawn anew. */
+  async function enliven(by: (Phase & { kind: 'released' })['by'], current: Generation, isNew: boolean): Promise<void> {
+    enter({ kind: 'released', by })
+    if (by !== 'provisioning') onReleased(current)
+    const { previous } = await readGenerations(keeper)
+    heartbeat(isNew || previous !== undefined)
+  }
+
+  /** Gives a heartbeat now and then at every interval. @param isRotating - The first is followed by a rotation. */
+  function heartbeat(isRotating: boolean): void {
+    clearTimeout(timer)
+    if (ended.signal.aborted) return
+    beating = pulse(isRotating).catch((error: unknown) => ground.report('failed', { what: 'heartbeat', why: messageOf(error) }))
+    void beating.then(() => {
+      const { heartbeatMs } = ground.times
+      const waitMs = lastBeat?.isEnough === true ? heartbeatMs * (0.95 + 0.1 * (ground.random(1)[0] / 255)) : Math.min(RETRY_MS, heartbeatMs)
+      clearTimeout(timer)
+      if (!ended.signal.aborted) timer = setTimeout(() => heartbeat(false), waitMs)
+    })
+  }
+
+  async function pulse(isRotating: boolean): Promise<void> {
+    lastBeat = await beat(parts, memory, parts.auditPlace)
+    beats += 1
+    onChange()
+    for (const witness of lastBeat.signed) await spreading.tell(witness)
+    const isLagging = lastBeat.lagging.length > 0 && beats - laggedAt >= LAGGING_BEATS
+    if (isLagging) laggedAt = beats
+    const isOld = memory.now.basis !== null && memory.now.basis !== generationBasis(ground.fleet())
+    if (isRotating || isLagging || isOld) void rotate(undefined).catch(() => undefined)
+  }
+
+  function splitNow(options: Omit<SplitOptions, 'signal'>): Promise<number> {
+    if (splitting !== undefined) return splitting.done
+    const controller = new AbortController()
+    const signal = AbortSignal.any([controller.signal, ended.signal])
+    const done = split(parts, memory, { ...options, signal }).finally(() => (splitting = undefined))
+    splitting = { controller, done }
+    return done
+  }
+
+  async function rotate(onMissing: SplitOptions['onMissing']): Promise<number> {
+    if (phase.kind !== 'released')
+      throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released: only then are halves drawn anew.` })
+    try {
+      return await splitNow(onMissing === undefined ? {} : { onMissing })
+    } catch (error) {
+      if (!ended.signal.aborted) ground.report('failed', { what: 'rotation', why: messageOf(error) })
+      throw error
+    }
+  }
+
+  return {
+    get phase() {
+      return phase
+    },
+    get asking() {
+      return asking
+    },
+    get lastBeat() {
+      return lastBeat
+    },
+    get isSplitting() {
+      return splitting !== undefined
+    },
+    begin,
+    async provision(first, onMissing) {
+      if (phase.kind !== 'unprovisioned')
+        throw new RecoveryError('NOT_NOW', { message: `${ground.host} is provisioned already.` })
+      const epoch = await splitNow(onMissing === undefined ? { first } : { first, onMissing })
+      const { current } = await readGenerations(keeper)
+      if (current !== undefined) await enliven('provisioning', current, false)
+      return epoch
+    },
+    rotate,
+    async breakGlass(ceremony) {
+      if (phase.kind === 'released' || phase.kind === 'unprovisioned')
+        throw new RecoveryError('NOT_NOW', { message: `${ground.host} is ${phase.kind}: there is nothing to release.` })
+      const { current } = await readGenerations(keeper)
+      if (current === undefined) throw new TypeError('provisioned without a generation')
+      await opened(await byOperators(parts, current, ceremony), 'operators')
+      return current.half.epoch
+    },
+    planned: () => {
+      asking?.again()
+      if (splitting !== undefined) {
+        splitting.controller.abort(new Error('a newer plan came'))
+        void splitting.done.catch(() => undefined).then(() => heartbeat(true))
+      } else if (phase.kind === 'released') heartbeat(false)
+    },
+    async stop() {
+      ended.abort(new Error('the agent ends'))
+      clearTimeout(timer)
+      asking?.stop()
+      await splitting?.done.catch(() => undefined)
+      await beating
+    },
+  }
+}
+
+async function byOperators(parts: LifeParts, generation: Generation, ceremony: Ceremony): Promise<Opening> {
+  const { ground } = parts
+  let escrow: readonly Secret[] = []
+  const names: HostId[] = []
+  try {
+    const opened = await openByOperators(ground.pinned, generation.half, {
+      expirationS: ceremony.expirationS,
+      collect: async (asked) => {
+        const collected = await ceremony.collect(asked)
+        escrow = collected.escrow
+        const { keys } = ground.fleet().plan.breakGlass
+        names.push(...collected.statements.flatMap(({ operator }) => keys[operator]?.name ?? []))
+        return collected.statements
+      },
+    })
+    if (opened.kind === 'refused') return opened
+    using tpm = opened.secret
+    await ground.audit({ kind: 'break-glass', epoch: generation.half.epoch, operators: names })
+    const { needed } = generation.half.breakGlass
+    using quorum = generation.mode === 'quorum' ? await combineEscrow(escrow, needed) : undefined
+    return await openByHalves(parts, generation, { tpm, quorum })
+  } finally {
+    for (const share of escrow) share[Symbol.dispose]()
+  }
+}

@@ -24,7 +24,11 @@ export async function measureFleet(bench: Bench): Promise<void> {
   try {
     bench.progress('a fleet of eight hosts is provisioned')
     const fleet = await provisionFleet(lab, { image: { ballastBytes: IMAGE_BYTES } })
-    await lab.until('a first heartbeat', async () => (await reportOf(lab, HOST)).lastHeartbeatWallMs !== null, WITHIN_MS)
+    await lab.until(
+      'a first heartbeat',
+      async () => (await reportOf(lab, HOST)).lastHeartbeatWallMs !== null,
+      WITHIN_MS,
+    )
     const samples: Sample[] = []
     for (let i = 0; i < bench.pairs; i++) {
       bench.checkInterrupted()
@@ -62,7 +66,11 @@ async function comeBack(lab: Lab, fleet: LabFleet): Promise<Sample> {
   await lab.startAgent(HOST, agentWords(fleet))
   const isUp = async (): Promise<boolean> => {
     const report = await reportOf(lab, HOST).catch(() => undefined)
-    return report?.isReleased === true && report.services.length > 0 && report.services.every(({ state }) => state === 'ready')
+    return (
+      report?.isReleased === true &&
+      report.services.length > 0 &&
+      report.services.every(({ state }) => state === 'ready')
+    )
   }
   await lab.until('all services', isUp, WITHIN_MS)
   const readyS = (performance.now() - startedMs) / 1000

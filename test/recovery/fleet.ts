@@ -2,14 +2,8 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import {
-  agentWords,
-  type HostReport,
-  Lab,
-  type LabFleet,
-  provisionFleet,
-  reportOf,
-} from '../../packages/recovery/src/drill/index.ts'
+import type { HostReport } from '../../packages/recovery/src/agent/index.ts'
+import { agentWords, Lab, type LabFleet, provisionFleet, reportOf } from '../../packages/recovery/src/drill/index.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 
@@ -94,6 +88,13 @@ export class TestFleet implements AsyncDisposable {
 
   stateFile(id: string, name: string): string {
     return join(this.lab.host(id).state, name)
+  }
+
+  /** The newest release of its audit log. */
+  lastRelease(id: string): { readonly verdict: string; readonly epoch: number } {
+    const lines = readFileSync(this.stateFile(id, 'audit.jsonl'), 'utf8').trim().split('\n')
+    const events = lines.map((line) => (JSON.parse(line) as { event: { kind: string } }).event)
+    return events.findLast(({ kind }) => kind === 'release') as never
   }
 
   /** Changes a JSON file of a host that is off, as whoever has its disk can. */

@@ -4,7 +4,14 @@ import { statePaths, readNeeded } from '../../packages/recovery/src/agent/state/
 import { HOST_FILE } from '../../packages/recovery/src/agent/state/host-file.ts'
 import { openAk } from '../../packages/recovery/src/agent/tpm/identity.ts'
 import { channelView } from '../../packages/recovery/src/agent/peers.ts'
-import { type Answer, hostTpm, type HostTpm, type Message, type RegisterQuote, serveChannels } from '../../packages/recovery/src/channel/index.ts'
+import {
+  type Answer,
+  hostTpm,
+  type HostTpm,
+  type Message,
+  type RegisterQuote,
+  serveChannels,
+} from '../../packages/recovery/src/channel/index.ts'
 import type { TestFleet } from './fleet.ts'
 
 /** `wrong`: it attests itself and gives wrong shares and reports. `replay`: it shows quotes from before. */

@@ -21,7 +21,11 @@ export const board: FuzzTarget = {
       if (sightings === undefined) return
       const view = boardView(sightings)
       strictEqual(tags(boardPage(view, look)), known, 'the page has a tag that a host brought')
-      strictEqual(boardLines(view).join('\n').split('\n').length, boardLines(view).length, 'a text has a line of its own')
+      strictEqual(
+        boardLines(view).join('\n').split('\n').length,
+        boardLines(view).length,
+        'a text has a line of its own',
+      )
     })
   },
 }

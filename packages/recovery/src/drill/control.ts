@@ -9,30 +9,6 @@ export interface AgentLine {
   readonly [member: string]: unknown
 }
 
-/** What an agent says of its host, as far as a laboratory reads it. */
-export interface HostReport {
-  readonly host: string
-  readonly state: string
-  readonly planVersion: number
-  readonly epoch: number
-  readonly isReleased: boolean
-  readonly isCapped: boolean
-  readonly verdict: { readonly action: string; readonly likeliest: string } | null
-  readonly shares: { readonly held: number; readonly needed: number }
-  readonly witnesses: readonly {
-    readonly host: string
-    readonly status: string | null
-    readonly share: string
-    readonly refusals: readonly { readonly rule: string; readonly fact: string; readonly change: string }[]
-  }[]
-  readonly change: readonly string[]
-  readonly lastHeartbeatWallMs: number | null
-  readonly heartbeatWitnesses: number
-  readonly services: readonly { readonly name: string; readonly state: string; readonly sinceWallMs: number }[]
-  readonly alarms: readonly { readonly wallMs: number; readonly text: string }[]
-  readonly audit: { readonly length: number; readonly head: string }
-}
-
 /** @returns The last line, of kind `done`. @throws RecoveryError `LABORATORY` when it fails, or nobody answers in time. */
 export async function askAgent(
   state: string,

@@ -1,5 +1,5 @@
 /** Fleets on one machine, for drills, tests and measurements. */
-export { askAgent, type AgentLine, type HostReport } from './control.ts'
+export { askAgent, type AgentLine } from './control.ts'
 export { Lab, LAB_BOOT, LAB_PCRS, type LabHost, type LabSettings, type LabShape } from './lab.ts'
 export {
   agentWords,

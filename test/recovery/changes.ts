@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleepMs } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { askAgent } from '../../packages/recovery/src/drill/index.ts'
+import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
 import { TestFleet } from './fleet.ts'
 import { impersonate } from './impostor.ts'
 
@@ -60,7 +60,7 @@ export function changes(of: () => TestFleet): void {
       await of().powerOn([id])
       await of().released([id])
       await of().until('a whole rotation', [id], ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
-      await askAgent(lab.host(id).state, { ask: 'rotate' }, 60_000)
+      await askAgent(lab.host(id).state, { ask: 'rotate' })
       await lab.powerCut([id])
       await of().powerOn([id])
       await of().released([id])

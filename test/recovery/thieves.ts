@@ -5,7 +5,7 @@ import { setTimeout as sleepMs } from 'node:timers/promises'
 import { connect, Shutdown, swtpm } from '@reprise/tpm'
 import { TPM_SU } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
-import { askAgent } from '../../packages/recovery/src/drill/index.ts'
+import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
 import { encodeStatement, signStatement } from '../../packages/recovery/src/operators/index.ts'
 import { writeWhole } from '../../packages/recovery/src/whole-file.ts'
 import { refusals, type TestFleet } from './fleet.ts'
@@ -129,7 +129,7 @@ export function thieves(of: () => TestFleet): void {
       })
       const path = join(lab.settings.folder, 'revocation.json')
       await writeWhole(path, encodeStatement(signed))
-      await askAgent(lab.host('b1-1').state, { ask: 'statement', path }, 10_000)
+      await askAgent(lab.host('b1-1').state, { ask: 'statement', path })
       await lab.powerCut(['a2-1'])
       await of().powerOn(['a2-1'])
       const report = await of().refused('a2-1', 'ROSTER', 3)

@@ -1,5 +1,4 @@
 /** Fleets on one machine, for drills, tests and measurements. */
-export { askAgent, type AgentLine } from './control.ts'
 export { Lab, LAB_BOOT, LAB_PCRS, type LabHost, type LabSettings, type LabShape } from './lab.ts'
 export {
   agentWords,
@@ -9,5 +8,6 @@ export {
   type ProvisionSettings,
   signLabPlan,
 } from './provision.ts'
-export { type DrillEvent, type DrillResult, type DrillSettings, fleetView, reportOf, runDrill } from './story.ts'
+export { fleetView, reportOf } from './reports.ts'
+export { type DrillEvent, type DrillResult, type DrillSettings, runDrill } from './story.ts'
 export { type Way, type Ways } from './network.ts'

@@ -138,7 +138,8 @@ export class Lab implements AsyncDisposable {
     const { folder, state } = this.host(id)
     const { command, agentWords } = this.settings
     const [program, ...first] = command
-    const words = ['recovery', 'witness', '--state', state, '--listen', this.network.listenOf(id)]
+    const at = ['--listen', this.network.listenOf(id), '--board', this.network.boardOf(id)]
+    const words = ['recovery', 'witness', '--state', state, ...at]
     await using log = await open(join(folder, 'log'), 'a', 0o600)
     this.#checkOpen()
     const agent = spawn(program, [...first, ...words, ...agentWords, ...more], {

@@ -21,12 +21,15 @@ export interface LabNetwork extends AsyncDisposable {
   readonly addressOf: (host: HostId) => string
   /** Where the agent listens, behind the door. */
   readonly listenOf: (host: HostId) => string
+  /** Where its agent serves its board, to which there is no door. */
+  readonly boardOf: (host: HostId) => string
   /** From now on; connections that are no longer open are broken. */
   readonly setWays: (ways: Ways) => void
 }
 
 const DOOR_PORT = 8471
 const AGENT_PORT = 8472
+const BOARD_PORT = 8480
 /** Held for as long as the laboratory is there: no other one on this machine has the same addresses. */
 const GUARD_PORT = 8470
 const NUMBERS = 254
@@ -58,6 +61,7 @@ export async function openNetwork(hosts: readonly HostId[]): Promise<LabNetwork>
   return {
     addressOf: (host) => `${ipOf(host)}:${DOOR_PORT}`,
     listenOf: (host) => `${ipOf(host)}:${AGENT_PORT}`,
+    boardOf: (host) => `${ipOf(host)}:${BOARD_PORT}`,
     setWays(next) {
       ways = next
       for (const { from, to, sockets } of passing)

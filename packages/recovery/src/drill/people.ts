@@ -4,7 +4,7 @@ import type { Signer } from '../operators/index.ts'
 
 export interface LabPeople {
   /** Two of three sign. */
-  readonly operators: readonly (Signer & { readonly name: string })[]
+  readonly operators: readonly (Signer & { readonly name: string; readonly escrow: Signer })[]
   readonly approver: Signer
   readonly imageSigner: Signer
 }
@@ -13,7 +13,7 @@ export const OPERATORS_NEEDED = 2
 
 export function labPeople(): LabPeople {
   return {
-    operators: ['ada', 'grace', 'mary'].map((name) => ({ name, ...drawSigner() })),
+    operators: ['ada', 'grace', 'mary'].map((name) => ({ name, ...drawSigner(), escrow: drawSigner() })),
     approver: drawSigner(),
     imageSigner: drawSigner(),
   }

@@ -4,6 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { hex } from '@reprise/core'
+import { askAgent } from '../agent/control/client.ts'
 import {
   checkOffer,
   encodeSignedPlan,
@@ -17,7 +18,6 @@ import { CAP_DEFAULT } from '../plan/boots.ts'
 import { POLICY } from '../plan/sample.ts'
 import type { HostId, Plan, PlanRegister, RecoveryPolicy, RosterHost } from '../types.ts'
 import { writeWhole } from '../whole-file.ts'
-import { askAgent } from './control.ts'
 import { buildLabImage, LAB_SERVICES, type LabImage } from './image.ts'
 import { type Lab, LAB_BOOT, LAB_PCRS } from './lab.ts'
 import { type LabPeople, labPeople, OPERATORS_NEEDED } from './people.ts'
@@ -97,7 +97,7 @@ async function planOf(
     approvals: Number(checked[i].offer.approvals),
     hardware: 'laboratory',
   }))
-  const keys = operators.map(({ name, point }) => ({ name, publicKey: point, escrow: undefined }))
+  const keys = operators.map(({ name, point, escrow }) => ({ name, publicKey: point, escrow: escrow.point }))
   return {
     fleet: FLEET,
     mode: 'quorum',
@@ -139,7 +139,7 @@ async function imageOf(
 
 async function provisionHost(lab: Lab, fleet: LabFleet, id: HostId): Promise<void> {
   const { folder, state } = lab.host(id)
-  const { image, planPath, passwordOf } = fleet
+  const { image, passwordOf } = fleet
   const secrets = join(folder, 'secrets')
   await mkdir(secrets, { recursive: true, mode: 0o700 })
   const credentials = { host: id, password: passwordOf(id) }
@@ -150,17 +150,16 @@ async function provisionHost(lab: Lab, fleet: LabFleet, id: HostId): Promise<voi
     state,
     {
       ask: 'provision',
-      plan: planPath,
       credentials: image === undefined ? [] : files.map(({ name, path }) => ({ name, path })),
       imageKeys: image === undefined ? [] : [{ version: image.version, path: image.keyPath }],
     },
-    PROVISION_MS,
+    { signal: AbortSignal.timeout(PROVISION_MS) },
   )
 }
 
 async function answers(state: string): Promise<boolean> {
   try {
-    await askAgent(state, { ask: 'status' }, 5000)
+    await askAgent(state, { ask: 'status' }, { signal: AbortSignal.timeout(5000) })
     return true
   } catch {
     return false

@@ -6,16 +6,15 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleepMs } from 'node:timers/promises'
 import type { HostReport } from '../agent/index.ts'
-import { boardView, type BoardView, parseSightings } from '../board/index.ts'
-import { RecoveryError } from '../error.ts'
+import type { BoardView } from '../board/index.ts'
 import { placeWitnesses } from '../plan/placement.ts'
 import { survivalOf } from '../plan/survive.ts'
 import { sha256 } from '../sealing/words.ts'
 import type { HostId } from '../types.ts'
 import { checkAudits } from './audits.ts'
-import { askAgent } from './control.ts'
 import { Lab, type LabSettings } from './lab.ts'
 import { agentWords, type LabFleet, provisionFleet } from './provision.ts'
+import { fleetView, reportOf } from './reports.ts'
 
 export type DrillEvent =
   /** A part of the story begins. */
@@ -50,7 +49,6 @@ const STOLEN = 'rack-b2'
 const THIEF_MS = 10_000
 const RELEASE_MS = 60_000
 const BETWEEN_RACKS_MS = 1500
-const ASK_MS = 10_000
 
 /** @throws The signal's reason when it is aborted; everything is off then. */
 export async function runDrill(settings: DrillSettings): Promise<DrillResult> {
@@ -250,16 +248,4 @@ class Story {
   async #board(by: HostId): Promise<void> {
     this.#settings.tell({ kind: 'board', view: await fleetView(this.#lab, by) })
   }
-}
-
-export async function reportOf(lab: Lab, id: HostId): Promise<HostReport> {
-  const { report } = await askAgent(lab.host(id).state, { ask: 'status' }, ASK_MS)
-  if (report === undefined) throw new RecoveryError('LABORATORY', { message: `${id} reports nothing` })
-  return report as HostReport
-}
-
-/** The fleet as that host sees it. */
-export async function fleetView(lab: Lab, by: HostId): Promise<BoardView> {
-  const { sightings } = await askAgent(lab.host(by).state, { ask: 'fleet' }, ASK_MS)
-  return boardView(parseSightings(JSON.stringify(sightings)))
 }

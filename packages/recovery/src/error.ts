@@ -13,6 +13,7 @@ const KINDS = {
   STATEMENT: 'input', // a statement of operators that is damaged, not for this fleet or host, or not signed by enough
   OFFER: 'input', // what a host offered is damaged, proves nothing, or does not fit the plan
   KEY: 'input', // a file of a key that is none, needs a passphrase, or is not the plan's
+  COMPONENTS: 'input', // components of an update, or boots, that are none or do not fit the log
   AUDIT: 'input', // an audit log that cannot be gone on with: damaged before its tail, or of another host
   SCENARIO: 'usage', // a simulation of something that the fleet does not have
   PIN: 'failure', // the TPM is not the one that was pinned
@@ -41,6 +42,10 @@ export type RecoveryErrorCode = keyof typeof KINDS
 
 /** What `@reprise/recovery` throws. A refusal to release is an answer, not an error. */
 export class RecoveryError extends RepriseError<RecoveryErrorCode> {
+  static isCode(code: unknown): code is RecoveryErrorCode {
+    return typeof code === 'string' && Object.hasOwn(KINDS, code)
+  }
+
   get kind(): RecoveryErrorKind {
     return KINDS[this.code]
   }

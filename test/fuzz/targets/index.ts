@@ -1,5 +1,6 @@
 import type { FuzzTarget } from '../target.ts'
 import { board } from './board.ts'
+import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
@@ -20,4 +21,5 @@ export const targets: readonly FuzzTarget[] = [
   recoveryImages,
   recoveryGenerations,
   board,
+  channelFrames,
 ]

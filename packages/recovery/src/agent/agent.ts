@@ -11,7 +11,7 @@ import { wasClean } from '../protocol/facts.ts'
 import { readBootState } from '../sealing/boot-state.ts'
 import { count, openCounter, readCounter } from '../sealing/indexes.ts'
 import { generationFile } from '../sealing/generation-file.ts'
-import { type Keeper, readGenerations } from '../sealing/generations.ts'
+import type { Keeper } from '../sealing/generations.ts'
 import type { SystemFiles } from '../sealing/prior-shutdown.ts'
 import { inTurn, type PinnedTpm } from '../sealing/storage.ts'
 import { systemFiles } from '../sealing/system-files.ts'
@@ -141,18 +141,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const bootPcrs = (): readonly number[] => registersOf(plans.fleet.seen).filter((pcr) => pcr !== cap().pcr)
   const roots = await openRoots({ pinned, path: paths.thisBoot, bootPcrs, cap })
   undo.use(roots)
-  let epoch = (await readGenerations(keeper)).current?.half.epoch ?? 0
   const life = makeLife({
     ...{ ground, keeper, roots, memory, spreading, prior: facts.prior, inTurn: inOrder() },
     auditPlace: () => log.place,
     onReleased: () => undefined,
-    onChange: () => {
-      void readGenerations(keeper).then(
-        ({ current }) => (epoch = current?.half.epoch ?? 0),
-        () => undefined,
-      )
-      onChange()
-    },
+    onChange,
   })
 
   async function countApprovals(): Promise<void> {
@@ -218,7 +211,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   const startedMs = performance.now()
   function stand(): HostReport {
-    const { phase, asking, lastBeat } = life
+    const { phase, asking, lastBeat, epoch } = life
     return hostReport({
       ...{ fleet: plans.fleet, phase, asking: asking?.state, lastBeat, epoch, alarms, audit: log.place },
       ...{ wards: witnessMemory.wards.size, services: [], isLoading: false },

@@ -120,7 +120,10 @@ export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOpt
       await boot(host.tpm, release)
       host.agent = await startAgent({
         state: host.state,
-        report: (event, data) => host.lines.push(`${event} ${JSON.stringify(data ?? {})}`),
+        report: (event, data) => {
+          host.lines.push(`${event} ${JSON.stringify(data ?? {})}`)
+          if (process.env['LAB_LOG'] !== undefined) console.log(`${host.name} ${event} ${JSON.stringify(data ?? {})}`)
+        },
         times: { heartbeatMs: 600_000, observeMs: 5000, answerMs: 30_000 },
         ...options,
       })

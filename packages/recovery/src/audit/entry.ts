@@ -67,67 +67,70 @@ export interface LoggedRequest {
 }
 
 /** What a log says; `more` is for people. */
-export type AuditEvent = { readonly more?: Readonly<Record<string, string | number | boolean | null>> } & (
-  | {
-      readonly kind: 'boot'
-      readonly bootId: string | null
-      /** Name of the approved boot; null: of none. */
-      readonly boot: string | null
-      readonly planVersion: number
-    }
-  /** As a witness: asked for a share. */
-  | ({ readonly kind: 'request' } & LoggedRequest)
-  | ({ readonly kind: 'refusal'; readonly rules: readonly string[] } & LoggedRequest)
-  /** As a witness; written before the share is sent. */
-  | ({ readonly kind: 'share-given'; readonly host: HostId } & LoggedShare)
-  /** As the one that asked: the shares that made up the half. */
-  | {
-      readonly kind: 'release'
-      readonly epoch: number
-      readonly attempt: string
-      readonly verdict: string
-      readonly shares: readonly (LoggedShare & { readonly witness: HostId })[]
-    }
-  | {
-      readonly kind: 'rotation'
-      readonly epoch: number
-      readonly step: 'prepared' | 'decided' | 'committed' | 'retired'
-    }
-  /** Own: what witnesses countersigned of this log, up to `length` entries. */
-  | {
-      readonly kind: 'heartbeat'
-      readonly epoch: number
-      readonly length: number
-      readonly head: Uint8Array
-      readonly countersigns: readonly (Countersign & { readonly witness: HostId })[]
-    }
-  /** As a witness: what this host countersigned of another one's log. */
-  | {
-      readonly kind: 'countersign'
-      readonly host: HostId
-      readonly epoch: number
-      readonly length: number
-      readonly head: Uint8Array
-      readonly countersign: Countersign
-    }
-  | { readonly kind: 'plan'; readonly version: number; readonly digest: Uint8Array; readonly from: HostId | null }
-  | {
-      readonly kind: 'statement'
-      readonly statement: string
-      readonly host: HostId
-      readonly digest: Uint8Array
-      readonly from: HostId | null
-    }
-  | { readonly kind: 'alarm'; readonly text: string }
-  | { readonly kind: 'break-glass'; readonly epoch: number; readonly operators: readonly string[] }
-  | {
-      readonly kind: 'loaded'
-      readonly image: Uint8Array
-      readonly version: number
-      readonly confirmedBy: HostId | null
-    }
-  | { readonly kind: 'shutdown'; readonly isClean: boolean }
-)
+export type AuditEvent = { readonly more?: Readonly<Record<string, string | number | boolean | null>> } &
+  /** The first entry, and no other: whose log it is. */
+  (
+    | ({ readonly kind: 'begun' } & AuditScope)
+    | {
+        readonly kind: 'boot'
+        readonly bootId: string | null
+        /** Name of the approved boot; null: of none. */
+        readonly boot: string | null
+        readonly planVersion: number
+      }
+    /** As a witness: asked for a share. */
+    | ({ readonly kind: 'request' } & LoggedRequest)
+    | ({ readonly kind: 'refusal'; readonly rules: readonly string[] } & LoggedRequest)
+    /** As a witness; written before the share is sent. */
+    | ({ readonly kind: 'share-given'; readonly host: HostId } & LoggedShare)
+    /** As the one that asked: the shares that made up the half. */
+    | {
+        readonly kind: 'release'
+        readonly epoch: number
+        readonly attempt: string
+        readonly verdict: string
+        readonly shares: readonly (LoggedShare & { readonly witness: HostId })[]
+      }
+    | {
+        readonly kind: 'rotation'
+        readonly epoch: number
+        readonly step: 'prepared' | 'decided' | 'committed' | 'retired'
+      }
+    /** Own: what witnesses countersigned of this log, up to `length` entries. */
+    | {
+        readonly kind: 'heartbeat'
+        readonly epoch: number
+        readonly length: number
+        readonly head: Uint8Array
+        readonly countersigns: readonly (Countersign & { readonly witness: HostId })[]
+      }
+    /** As a witness: what this host countersigned of another one's log. */
+    | {
+        readonly kind: 'countersign'
+        readonly host: HostId
+        readonly epoch: number
+        readonly length: number
+        readonly head: Uint8Array
+        readonly countersign: Countersign
+      }
+    | { readonly kind: 'plan'; readonly version: number; readonly digest: Uint8Array; readonly from: HostId | null }
+    | {
+        readonly kind: 'statement'
+        readonly statement: string
+        readonly host: HostId
+        readonly digest: Uint8Array
+        readonly from: HostId | null
+      }
+    | { readonly kind: 'alarm'; readonly text: string }
+    | { readonly kind: 'break-glass'; readonly epoch: number; readonly operators: readonly string[] }
+    | {
+        readonly kind: 'loaded'
+        readonly image: Uint8Array
+        readonly version: number
+        readonly confirmedBy: HostId | null
+      }
+    | { readonly kind: 'shutdown'; readonly isClean: boolean }
+  )
 
 export type AuditKind = AuditEvent['kind']
 
@@ -195,6 +198,7 @@ const more = optional(dictionary(/^[A-Za-z][A-Za-z0-9-]{0,39}$/, scalar))
 
 type Of<Kind extends AuditKind> = AuditEvent & { readonly kind: Kind }
 const EVENTS: { readonly [Kind in AuditKind]: Decode<Of<Kind>> } = {
+  begun: object<Of<'begun'>>({ kind: oneOf('begun'), fleet: host, host, more }),
   boot: object<Of<'boot'>>({
     kind: oneOf('boot'),
     bootId: nullable(text(64)),

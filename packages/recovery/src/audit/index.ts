@@ -12,3 +12,13 @@ export {
   type SignedQuote,
 } from './entry.ts'
 export { type AuditLog, openAuditLog } from './log.ts'
+export { type StoryLine, storyOf } from './story.ts'
+export {
+  type Audit,
+  type AuditedLog,
+  type AuditFinding,
+  auditLogs,
+  type AuditNoteCode,
+  type AuditProblemCode,
+  type LogInput,
+} from './verify.ts'

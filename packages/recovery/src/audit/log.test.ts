@@ -23,14 +23,14 @@ describe('the audit log', () => {
   test('goes on where it was, and each entry hangs on the one before', async () => {
     {
       await using log = await opening()
-      expect((await log.append(boot, { clock: 5n, resetCount: 1, restartCount: 0 })).length).toBe(1)
+      expect((await log.append(boot, { clock: 5n, resetCount: 1, restartCount: 0 })).length).toBe(2)
       const places = await Promise.all([1, 2, 3].map((i) => log.append(alarm(`${i}`))))
-      expect(places.map(({ length }) => length)).toEqual([2, 3, 4])
+      expect(places.map(({ length }) => length)).toEqual([3, 4, 5])
       expect(log.place).toEqual(places[2])
     }
     const before = readFileSync(path)
     await using again = await opening()
-    expect(again.place.length).toBe(4)
+    expect(again.place.length).toBe(5)
     expect(again.droppedBytes).toBe(0)
     await again.append(alarm('5'))
     expect(readFileSync(path).subarray(0, before.length).equals(before)).toBe(true)
@@ -44,8 +44,10 @@ describe('the audit log', () => {
       writeFileSync(path, whole.subarray(0, cut))
       const kept = ends.findLast((end) => end <= cut) ?? 0
       await using log = await opening()
-      expect([log.place.length, log.droppedBytes]).toEqual([ends.indexOf(kept) + 1, cut - kept])
-      expect(readFileSync(path).length).toBe(kept)
+      // One that has nothing left begins anew.
+      const begun = kept === 0 ? ends[0] : kept
+      expect([log.place.length, log.droppedBytes]).toEqual([ends.indexOf(begun) + 1, cut - kept])
+      expect(readFileSync(path)).toEqual(whole.subarray(0, begun))
     }
     // A line whose end came to the disk before all of the rest.
     writeFileSync(path, Buffer.from(whole).fill(0, ends[1], whole.length - 1))
@@ -74,7 +76,7 @@ describe('the audit log', () => {
     await using log = await opening()
     await expect(log.append(alarm('x'.repeat(2000)))).rejects.toThrow('text')
     await expect(log.append({ ...boot, boot: 'No Name' })).rejects.toThrow('boot')
-    expect((await log.append(boot)).length).toBe(1)
+    expect((await log.append(boot)).length).toBe(2)
   })
 
   async function writeThree(): Promise<void> {

@@ -55,7 +55,9 @@ export async function openAuditLog(
       await file.truncate(found.lengthBytes)
       await file.datasync()
     }
-    return logOf({ file, path, nowMs }, found)
+    const log = logOf({ file, path, nowMs }, found)
+    if (log.place.length === 0) await log.append({ kind: 'begun', ...scope })
+    return log
   } catch (error) {
     await file.close()
     throw error
@@ -91,6 +93,7 @@ function logOf({ file, path, nowMs }: Writing, found: Found): AuditLog {
   let { place, lengthBytes } = found
   let turn: Promise<unknown> = Promise.resolve()
   const write = async (event: AuditEvent, tpm: AuditClock | undefined): Promise<AuditPlace> => {
+    if ((event.kind === 'begun') !== (place.length === 0)) throw new TypeError('a log begins once')
     const entry: AuditEntry = { seq: place.length, previous: place.head, wallMs: nowMs(), tpm: tpm ?? null, event }
     const line = encodeEntry(entry)
     // What cannot be read back is not written: whoever gave it finds out, and not the audit.

@@ -40,7 +40,8 @@ export async function attest(link: Link, { tpm, prover, view, keyDigest, to }: A
   fastest.catch(() => undefined)
   const facts = factsOf(link, { own, hello, keyDigest })
   const prove = async (): Promise<void> => {
-    const proof = await prover.prove(peerStatement(link.role, facts), hello.registers)
+    const wanted = { pcrs: hello.registers, isWanted: () => link.isOpen }
+    const proof = await Promise.race([prover.prove(peerStatement(link.role, facts), wanted), whenEnded(link)])
     link.send({
       ...{ kind: 'proof', attest: proof.attest, signature: proof.signature, ...proof.place },
       registers: hello.registers.map((pcr) => proof.registers.get(pcr) ?? new Uint8Array()),
@@ -61,6 +62,11 @@ export async function attest(link: Link, { tpm, prover, view, keyDigest, to }: A
   const roundTripMs = await fastest
   await prove()
   return { ...proven, roundTripMs }
+}
+
+/** A link that has ended waits for no quote. */
+async function whenEnded(link: Link): Promise<never> {
+  throw (await link.ended) ?? new Unattested('it has left')
 }
 
 function otherRole(role: Role): Role {

@@ -12,12 +12,19 @@ export interface Proof extends RegisterQuote {
 interface Waiting {
   readonly statement: Uint8Array
   readonly pcrs: readonly number[]
+  readonly isWanted: () => boolean
   readonly done: (proof: Promise<Proof>) => void
 }
 
 export interface Prover {
-  /** @param pcrs - Ascending. */
-  readonly prove: (statement: Uint8Array, pcrs: readonly number[]) => Promise<Proof>
+  /**
+   * @param wanted.pcrs - Ascending.
+   * @param wanted.isWanted - Asked when its turn comes: whoever left meanwhile takes nobody's place. It then never resolves.
+   */
+  readonly prove: (
+    statement: Uint8Array,
+    wanted: { readonly pcrs: readonly number[]; readonly isWanted: () => boolean },
+  ) => Promise<Proof>
 }
 
 /** One for each TPM: what is asked while a quote is under way goes into the next one. */
@@ -39,7 +46,9 @@ function makeProver(tpm: HostTpm): Prover {
     isBusy = true
     // Whoever asks in the same turn of the event loop shall be among the first.
     await new Promise(setImmediate)
-    while (queue.length > 0) {
+    for (;;) {
+      queue = queue.filter(({ isWanted }) => isWanted())
+      if (queue.length === 0) break
       const { pcrs } = queue[0]
       const key = pcrs.join()
       const batch = queue.filter((waiting) => waiting.pcrs.join() === key).slice(0, BATCH_MAX)
@@ -54,9 +63,9 @@ function makeProver(tpm: HostTpm): Prover {
   }
 
   return {
-    prove: (statement, pcrs) =>
+    prove: (statement, { pcrs, isWanted }) =>
       new Promise((done) => {
-        queue.push({ statement, pcrs, done })
+        queue.push({ statement, pcrs, isWanted, done })
         if (!isBusy) void run()
       }),
   }

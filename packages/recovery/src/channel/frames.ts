@@ -81,8 +81,11 @@ const PLAN_HEAD_BYTES_MAX = 70
 const PLAN_TAIL = '"}}'
 export const PLAN_FRAME_BYTES_MAX = PLAN_HEAD_BYTES_MAX + 2 * SIGNED_PLAN_BYTES_MAX + PLAN_TAIL.length
 
-export function malformed(what: string, cause?: unknown): RecoveryError {
-  return new RecoveryError('CHANNEL', {
+/** What was received is nothing that a peer of this version sends. */
+export class BrokenRules extends RecoveryError {}
+
+export function malformed(what: string, cause?: unknown): BrokenRules {
+  return new BrokenRules('CHANNEL', {
     message: `The peer breaks the rules of the channel: ${what}.`,
     hint: 'It may be of another version of Reprise, or no Reprise at all.',
     ...(cause !== undefined && { cause }),
@@ -99,8 +102,7 @@ export function decodeFrame(content: Uint8Array): Frame {
       throw refused('frame.kind', Object.keys(shapes).join(', '))
     return shapes[kind as Frame['kind']](value, 'frame')
   } catch (cause) {
-    if (cause instanceof RecoveryError) throw cause
-    throw malformed((cause as Error).message, cause)
+    throw cause instanceof BrokenRules ? cause : malformed((cause as Error).message, cause)
   }
 }
 
@@ -130,11 +132,10 @@ export function encodeFrame(frame: Frame): Uint8Array {
   try {
     const json = toJson(withoutUndefined(frame))
     const text = utf8(canonical(json))
-    const isPlan = frame.kind === 'say' && frame.message.kind === 'plan'
     // Whoever sends what the other side refuses shall hear of it here, with the path of what is wrong.
-    if (!isPlan || text.length <= FRAME_BYTES_MAX) shapes[frame.kind](json, frame.kind)
-    if (text.length > (isPlan ? PLAN_FRAME_BYTES_MAX : FRAME_BYTES_MAX))
-      throw new RangeError(`it has ${text.length} bytes`)
+    shapes[frame.kind](json, frame.kind)
+    const isPlan = frame.kind === 'say' && frame.message.kind === 'plan'
+    if (text.length > FRAME_BYTES_MAX && !isPlan) throw new RangeError(`it has ${text.length} bytes`)
     const whole = Buffer.allocUnsafe(4 + text.length)
     whole.writeUInt32BE(text.length)
     whole.set(text, 4)

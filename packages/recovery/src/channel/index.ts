@@ -1,6 +1,7 @@
 /** Channels between hosts: who is at the other end is proven before a word is said. Truth: spec/channel.md. */
 
 export type { Answerer, Attested, Channel, HostTpm, Opened, RegisterQuote } from './channel.ts'
+export { decodeFrame, encodeFrame, type Frame } from './frames.ts'
 export { hostTpm } from './host-tpm.ts'
 export { drawIdentity, processIdentity, type TlsIdentity } from './identity.ts'
 export { CHANNEL_LIMITS, type ChannelLimits, SIGNED_PLAN_BYTES_MAX } from './limits.ts'

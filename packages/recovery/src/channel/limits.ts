@@ -5,6 +5,8 @@ export interface ChannelLimits {
   readonly connections: number
   /** Of these, from one address (for IPv6 one /64) that did not attest themselves yet. */
   readonly unattestedPerAddress: number
+  /** Channels of one host at once; the oldest one ends for a new one. */
+  readonly perHost: number
   /** From the connection to the peer's hello, in milliseconds. */
   readonly helloMs: number
   /** From the connection to the end of the attestation; a chip may take a second for a quote, and have others before it. */
@@ -24,6 +26,7 @@ export interface ChannelLimits {
 export const CHANNEL_LIMITS: ChannelLimits = {
   connections: 512,
   unattestedPerAddress: 8,
+  perHost: 8,
   helloMs: 5_000,
   attestMs: 15_000,
   lifeMs: 60_000,

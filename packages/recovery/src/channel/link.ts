@@ -149,12 +149,9 @@ class SocketLink implements Link {
   send(frame: Frame): void {
     const whole = encodeFrame(frame)
     if (this.#isOver) return
-    const isPlan = whole.length > FRAME_BYTES_MAX + 4
-    if (!isPlan && this.#socket.writableLength > UNREAD_BYTES_MAX + 2 * whole.length && this.#onWord !== undefined) {
-      this.end(silent('does not read'))
-      return
-    }
-    this.#socket.write(whole)
+    // What the asking side has under way is bounded by its messages, of which one may be a plan.
+    if (this.role === 'witness' && this.#socket.writableLength > UNREAD_BYTES_MAX) this.end(silent('does not read'))
+    else this.#socket.write(whole)
   }
 
   next<K extends keyof Awaited>(kind: K): Promise<Awaited[K]> {
@@ -209,7 +206,6 @@ class SocketLink implements Link {
     const error = reason ?? gone()
     for (const waiting of this.#waiting.values()) waiting.reject(error)
     this.#ping?.done.reject(error)
-    this.#socket.on('error', () => undefined)
     this.#socket.end()
     // What was written may still go out; a peer that does not read it holds nothing of ours for long.
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
@@ -235,7 +231,6 @@ class SocketLink implements Link {
     }
   }
 
-  /** One that is over is thrown by {@link RecoveryError}. */
   #obey(frame: Frame): void {
     switch (frame.kind) {
       case 'ping':

@@ -6,6 +6,7 @@ import type { HostId } from '../types.ts'
 import { attest } from './attest.ts'
 import { proverOf } from './batcher.ts'
 import type { Attested, Channel, HostTpm, Opened } from './channel.ts'
+import { BrokenRules } from './frames.ts'
 import { processIdentity, type TlsIdentity } from './identity.ts'
 import { CHANNEL_LIMITS, type ChannelLimits } from './limits.ts'
 import { ALPN, type AnswerFrame, type Link, makeLink, RefusedByPeer, tlsFault } from './link.ts'
@@ -96,8 +97,7 @@ function failure(error: Error): Opened {
   // What speaks, but neither TLS nor frames, is something else at that address.
   const { code = '' } = error as { readonly code?: string }
   if (/^(ERR_SSL|ERR_TLS)/.test(code)) return { kind: 'unattested', why: `it does not speak TLS 1.3: ${error.message}` }
-  if (error instanceof RecoveryError && /breaks the rules/.test(error.message))
-    return { kind: 'unattested', why: error.message }
+  if (error instanceof BrokenRules) return { kind: 'unattested', why: error.message }
   return { kind: 'unreachable', why: error.message }
 }
 

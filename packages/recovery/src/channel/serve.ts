@@ -1,11 +1,13 @@
 /** The side that answers. Nothing that a peer does ends it. Truth: spec/channel.md. */
 
-import { type AddressInfo, createServer as createNetServer, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { type AddressInfo, createServer as createNetServer, type Server } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
 import { RecoveryError } from '../error.ts'
+import type { HostId } from '../types.ts'
 import { attest } from './attest.ts'
 import { proverOf } from './batcher.ts'
 import type { Answerer, Attested, HostTpm } from './channel.ts'
+import { Doorkeeper, type Guest } from './doorkeeper.ts'
 import { processIdentity, type TlsIdentity } from './identity.ts'
 import { CHANNEL_LIMITS, type ChannelLimits } from './limits.ts'
 import { ALPN, type Link, makeLink, type Say, tlsFault } from './link.ts'
@@ -40,6 +42,7 @@ export async function serveChannels(request: ServeRequest): Promise<ChannelServe
   const identity = request.identity ?? processIdentity()
   const doorkeeper = new Doorkeeper(limits)
   const links = new Set<Link>()
+  const seats = new Map<HostId, Link[]>()
   const log = request.log ?? (() => undefined)
   let plans = 0
   const takePlan = (): (() => void) | undefined => {
@@ -65,7 +68,7 @@ export async function serveChannels(request: ServeRequest): Promise<ChannelServe
     const link = makeLink(socket, { role: 'witness', limits, sinceMs: guest.sinceMs, takePlan })
     links.add(link)
     void link.ended.then(() => links.delete(link))
-    void converse(link, guest, { ...request, limits, identity, log })
+    void converse(link, guest, { ...request, limits, identity, log, seats })
   })
   tls.on('tlsClientError', (error, socket) => {
     log(`${socket.remoteAddress ?? 'a peer'}: ${error.message}`)
@@ -107,73 +110,9 @@ function shownAddress({ address, port, family }: AddressInfo): string {
   return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
 }
 
-interface Guest {
-  readonly origin: string
-  readonly sinceMs: number
-  /** It is known now, and counts for its address no more. */
-  readonly known: () => void
-}
-
-/** Counts connections by address until they are attested. */
-class Doorkeeper {
-  readonly #limits: ChannelLimits
-  readonly #counts = new Map<string, number>()
-  readonly #guests = new Map<string, Guest>()
-  readonly #sockets = new Set<Socket>()
-
-  constructor(limits: ChannelLimits) {
-    this.#limits = limits
-  }
-
-  admit(socket: Socket): boolean {
-    socket.on('error', () => undefined)
-    const { remoteAddress, remotePort } = socket
-    const origin = networkOf(remoteAddress ?? '')
-    const count = this.#counts.get(origin) ?? 0
-    if (remoteAddress === undefined || count >= this.#limits.unattestedPerAddress) {
-      socket.destroy()
-      return false
-    }
-    this.#counts.set(origin, count + 1)
-    let counts = true
-    const known = (): void => {
-      if (!counts) return
-      counts = false
-      const rest = (this.#counts.get(origin) ?? 1) - 1
-      if (rest > 0) this.#counts.set(origin, rest)
-      else this.#counts.delete(origin)
-    }
-    const name = `${remoteAddress} ${remotePort}`
-    this.#guests.set(name, { origin, sinceMs: performance.now(), known })
-    this.#sockets.add(socket)
-    socket.once('close', () => {
-      known()
-      this.#guests.delete(name)
-      this.#sockets.delete(socket)
-    })
-    return true
-  }
-
-  guestOf({ remoteAddress, remotePort }: TLSSocket): Guest | undefined {
-    return this.#guests.get(`${remoteAddress} ${remotePort}`)
-  }
-
-  clear(): void {
-    for (const socket of this.#sockets) socket.destroy()
-  }
-}
-
-/** Of IPv6 whoever has one address has its whole /64. */
-function networkOf(address: string): string {
-  if (!address.includes(':') || address.startsWith('::ffff:')) return address
-  const [head, tail] = address.split('::')
-  const groups = head.split(':').filter((group) => group !== '')
-  const after = tail === undefined ? [] : tail.split(':').filter((group) => group !== '')
-  while (groups.length + after.length < 8) groups.push('0')
-  return [...groups, ...after].slice(0, 4).join(':')
-}
-
 type Serving = ServeRequest & {
+  /** Attested channels by host, the oldest first. */
+  readonly seats: Map<HostId, Link[]>
   readonly limits: ChannelLimits
   readonly identity: TlsIdentity
   readonly log: (line: string) => void
@@ -185,6 +124,7 @@ async function converse(link: Link, guest: Guest, serving: Serving): Promise<voi
     const view = serving.view()
     const peer = await attest(link, { tpm, prover: proverOf(tpm), view, keyDigest: identity.keyDigest })
     guest.known()
+    takeSeat(serving, peer.host, link)
     answerAll(link, { ...serving, peer, digest: view.digest })
     const reason = await link.ended
     if (reason !== undefined && link.role === 'witness') log(`${peer.host}: ${reason.message}`)
@@ -193,6 +133,18 @@ async function converse(link: Link, guest: Guest, serving: Serving): Promise<voi
     if (error instanceof Unattested) link.refuse(error.message)
     else link.end(error as Error)
   }
+}
+
+/** One host, gone mad or wicked, shall not have all connections. */
+function takeSeat({ seats, limits }: Serving, host: HostId, link: Link): void {
+  const taken = (seats.get(host) ?? []).filter(({ isOpen }) => isOpen)
+  while (taken.length >= limits.perHost) taken.shift()?.end()
+  seats.set(host, [...taken, link])
+  void link.ended.then(() => {
+    const left = seats.get(host)?.filter((one) => one !== link) ?? []
+    if (left.length > 0) seats.set(host, left)
+    else seats.delete(host)
+  })
 }
 
 function answerAll(
@@ -208,7 +160,8 @@ function answerAll(
       answered = await answer(peer, message)
     } catch (error) {
       log(`${peer.host}: ${message.kind}: ${(error as Error).message}`)
-      answered = failed((error as Error).message)
+      // What went wrong in here is nobody else's business.
+      answered = failed('this host could not answer; its own log says why')
     }
     inFlight -= 1
     link.hold(inFlight > 0)

@@ -7,9 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Secret } from '../sealing/secret.ts'
+import { kexecLoader } from './kexec.ts'
 import { namespaceLoader } from './namespace.ts'
 import { imageTree, isRoot, memoryRoom, program, service, useLab } from './testing.ts'
 import type { LoadRequest } from './types.ts'
+import { vmLoader } from './vm.ts'
 
 const lab = useLab({ beforeEach, afterEach })
 const forever = 'exec sleep 1000'
@@ -192,6 +194,21 @@ describe.runIf(isRoot)('the end', () => {
 })
 
 describe('what cannot be loaded', () => {
+  test('a file system by kexec, a kernel without kexec, and anything by a virtual machine', async () => {
+    using room = memoryRoom()
+    const tree = imageTree(room, [])
+    const refused = await kexecLoader.load(request(tree))
+    expect(refused).toEqual({ kind: 'unsupported', why: expect.stringContaining('loader namespace') as string })
+    expect(await vmLoader.load(request(tree))).toMatchObject({ kind: 'unsupported' })
+    const payload = join(room.path, 'payload')
+    writeFileSync(payload, 'reprise/boot/v1\n')
+    const hasKexec = existsSync('/proc/sys/kernel/kexec_load_disabled')
+    if (!hasKexec)
+      expect(await kexecLoader.load(request(payload))).toMatchObject({
+        why: expect.stringContaining('CONFIG_KEXEC_FILE') as string,
+      })
+  })
+
   test.runIf(isRoot)('a plain payload on a disk', async () => {
     // A folder of this repository; wherever that is, it is not in memory.
     await expect(namespaceLoader.load(request(import.meta.dirname))).rejects.toMatchObject({

@@ -1,5 +1,7 @@
 /** What happens with an image once it is open. Truth: spec/loading.md. */
+export { buildFrom, type ImageBuild, type ImageInput, imageInput } from './build/build-image.ts'
 export { holderAbsent } from './holder.ts'
+export { kexecLoader } from './kexec.ts'
 export { payloadKind, type Payload, requireMemory } from './memory.ts'
 export { namespaceLoader } from './namespace.ts'
 export { frontier } from './order.ts'

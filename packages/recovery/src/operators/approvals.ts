@@ -76,7 +76,6 @@ function wantedApprovals(plan: Plan): Wanted[] {
 /**
  * Signs what the plan approves: one approval for each host and boot, with the number that the plan has for the host.
  *
- * @param before - Of the plan before; what is approved there in the same way is kept.
  * @throws {@link RecoveryError} `KEY` when the key is not the approver's.
  */
 export function signApprovals(signed: SignedPlan, signer: Signer): SignedPlan {
@@ -86,11 +85,27 @@ export function signApprovals(signed: SignedPlan, signer: Signer): SignedPlan {
       message: `The key ${signer.point.slice(0, 10)}… is not that of the plan's approver.`,
       hint: plan.approver === undefined ? 'the plan names no approver: add its key' : `approver: ${plan.approver}`,
     })
-  const made = wantedApprovals(plan).map(({ host, boot, number, registers }): PlanApproval => {
-    const message = approvalMessage(shareApproval({ host, number }, registers))
-    return { host, boot, number, signature: signer.sign(message) }
+  const made = wantedApprovals(plan).map((wanted): PlanApproval => {
+    const { host, boot, number } = wanted
+    return { host, boot, number, signature: signer.sign(messageOf(wanted)) }
   })
   return { ...signed, approvals: made }
+}
+
+function messageOf({ host, number, registers }: Omit<Wanted, 'boot'>): Uint8Array {
+  return approvalMessage(shareApproval({ host, number }, registers))
+}
+
+/** Approvals of the plan before that say the same in this one: the approver need not sign them again. */
+export function keepApprovals(signed: SignedPlan, previous: Pick<SignedPlan, 'plan' | 'approvals'>): SignedPlan {
+  if (signed.plan.approver === undefined || signed.plan.approver !== previous.plan.approver) return signed
+  const before = new Map(previous.approvals.map((each) => [`${each.host} ${each.boot} ${each.number}`, each]))
+  const verify = verifierOf(signed.plan.approver)
+  const kept = wantedApprovals(signed.plan).flatMap((wanted) => {
+    const found = before.get(`${wanted.host} ${wanted.boot} ${wanted.number}`)
+    return found !== undefined && verify(messageOf(wanted), found.signature) ? [found] : []
+  })
+  return { ...signed, approvals: kept }
 }
 
 /** The approver's point, for sealing shares. @throws {@link RecoveryError} `SIGNED_PLAN` when the plan has none. */

@@ -1,5 +1,15 @@
 /** What operators do: keys, offers, signed plans, approvals, statements. Truth: spec/operators.md. */
-export { approvalsMissing, approverOf, type HostApproval, shareApprovals, signApprovals } from './approvals.ts'
+export {
+  approvalsMissing,
+  approverOf,
+  type HostApproval,
+  keepApprovals,
+  shareApprovals,
+  signApprovals,
+} from './approvals.ts'
+export { type PlanChange, planChanges } from './changes.ts'
+export { isEncryptedKey, KEY_BYTES_MAX, makeKey, type PersonKey, readKey } from './keys.ts'
+export { bootName, carryOver, mergeOffers } from './merge.ts'
 export {
   checkOffer,
   type CheckedOffer,
@@ -10,7 +20,28 @@ export {
   offerStatement,
   type OfferTier,
 } from './offer.ts'
+export { changeBoots, encodeBoots, JSON_BYTES_MAX, readBoots } from './boots-file.ts'
+export {
+  changedRegisters,
+  judgeUpdate,
+  predictBoot,
+  type Prediction,
+  type Preflight,
+  readUpdate,
+  type Update,
+} from './preflight.ts'
 export { akName, checkQuote, type QuoteBytes, type QuoteCheck } from './quote.ts'
+export {
+  answerRelease,
+  type AskedRelease,
+  readReleaseRequest,
+  RELEASE_BYTES_MAX,
+  type ReleaseAsked,
+  type ReleasedHalves,
+  type WaitingRelease,
+  waitForOperators,
+  type WaitOptions,
+} from './release.ts'
 export type { Signer } from './signatures.ts'
 export {
   encodeSignedPlan,

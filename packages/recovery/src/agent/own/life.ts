@@ -32,6 +32,8 @@ export interface Life {
   readonly asking: Asking | undefined
   readonly lastBeat: Beat | undefined
   readonly isSplitting: boolean
+  /** Of the current generation; 0 without one. */
+  readonly epoch: number
   readonly begin: () => Promise<void>
   readonly provision: (first: ContentKeys, onMissing: SplitOptions['onMissing']) => Promise<number>
   readonly rotate: (onMissing: SplitOptions['onMissing']) => Promise<number>
@@ -71,6 +73,7 @@ export function makeLife(parts: LifeParts): Life {
   let asking: Asking | undefined
   let lastBeat: Beat | undefined
   let beats = 0
+  let epoch = 0
   let laggedAt = -LAGGING_BEATS
   let timer: NodeJS.Timeout | undefined
   let splitting: { readonly controller: AbortController; readonly done: Promise<number> } | undefined
@@ -85,6 +88,7 @@ export function makeLife(parts: LifeParts): Life {
   async function begin(): Promise<void> {
     const generations = await readGenerations(keeper)
     const { current } = generations
+    epoch = current?.half.epoch ?? 0
     if (current === undefined) return enter({ kind: 'unprovisioned' })
     if (roots.of(current.half.epoch) !== undefined) return await enliven('this-boot', current, false)
     if ((await capState(ground)) !== 'untouched') return refused('cap')
@@ -101,10 +105,10 @@ export function makeLife(parts: LifeParts): Life {
     enter({ kind: 'refused', rule })
   }
 
-  async function gathered({ epoch, attempt, verdict, shares, logged }: Gathered): Promise<void> {
+  async function gathered({ epoch: gatheredEpoch, attempt, verdict, shares, logged }: Gathered): Promise<void> {
     try {
-      await ground.audit({ kind: 'release', epoch, attempt, verdict: verdict.action, shares: logged })
-      await opened(await openByShares(parts, { epoch, shares }), 'shares')
+      await ground.audit({ kind: 'release', epoch: gatheredEpoch, attempt, verdict: verdict.action, shares: logged })
+      await opened(await openByShares(parts, { epoch: gatheredEpoch, shares }), 'shares')
     } catch (error) {
       ground.report('failed', { what: 'release', why: messageOf(error) })
       if (error instanceof RecoveryError && error.code === 'SHARES') return asking?.again()
@@ -116,6 +120,7 @@ export function makeLife(parts: LifeParts): Life {
     asking?.stop()
     if (opening.kind === 'refused') return refused(opening.rule)
     const { current } = await readGenerations(keeper)
+    epoch = current?.half.epoch ?? 0
     if (current !== undefined) await enliven(by, current, true)
   }
 
@@ -155,9 +160,19 @@ export function makeLife(parts: LifeParts): Life {
     if (splitting !== undefined) return splitting.done
     const controller = new AbortController()
     const signal = AbortSignal.any([controller.signal, ended.signal])
-    const done = split(parts, memory, { ...options, signal }).finally(() => (splitting = undefined))
+    const done = splitUntil({ ...options, signal })
     splitting = { controller, done }
     return done
+  }
+
+  async function splitUntil(options: SplitOptions): Promise<number> {
+    try {
+      epoch = await split(parts, memory, options)
+      return epoch
+    } finally {
+      splitting = undefined
+      onChange()
+    }
   }
 
   async function rotate(onMissing: SplitOptions['onMissing']): Promise<number> {
@@ -181,6 +196,9 @@ export function makeLife(parts: LifeParts): Life {
     get lastBeat() {
       return lastBeat
     },
+    get epoch() {
+      return epoch
+    },
     get isSplitting() {
       return splitting !== undefined
     },
@@ -188,7 +206,7 @@ export function makeLife(parts: LifeParts): Life {
     async provision(first, onMissing) {
       if (phase.kind !== 'unprovisioned')
         throw new RecoveryError('NOT_NOW', { message: `${ground.host} is provisioned already.` })
-      const epoch = await splitNow(onMissing === undefined ? { first } : { first, onMissing })
+      await splitNow(onMissing === undefined ? { first } : { first, onMissing })
       const { current } = await readGenerations(keeper)
       if (current !== undefined) await enliven('provisioning', current, false)
       return epoch

@@ -16,10 +16,10 @@ import {
   type TpmsAttestFields,
 } from '@reprise/core'
 import { attestationKeyTemplate } from '@reprise/tpm'
-import { hashWith } from '../sealing/keys.ts'
-import type { HostId } from '../types.ts'
-import type { HostTpm } from './channel.ts'
-import type { PlanView, ViewedHost } from './plan-view.ts'
+import { hashWith } from '../../sealing/keys.ts'
+import type { HostId } from '../../types.ts'
+import type { HostTpm } from '../channel.ts'
+import type { PlanView, ViewedHost } from '../plan-view.ts'
 
 export interface SoftwareHost extends HostTpm {
   /** TPM Name of its key, hex. */

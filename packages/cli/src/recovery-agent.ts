@@ -27,7 +27,7 @@ export async function reachAgent(settings: AgentSettings, signal: AbortSignal): 
   const ended = launch(settings, log)
   let exit: number | string | null | undefined
   void ended.then((how) => (exit = how))
-  for (const deadline = performance.now() + START_MS; performance.now() < deadline; ) {
+  for (const deadline = performance.now() + START_MS; performance.now() < deadline;) {
     const socket = await connectAgent(settings.state)
     if (socket !== undefined) return socket
     if (exit !== undefined) break

@@ -16,7 +16,8 @@ function print(report: HostReport): void {
   const line = (text: string): void => void process.stdout.write(`${text}\n`)
   for (const text of reportLines(report)) line(text)
   const { lastHeartbeatWallMs: last, heartbeatWitnesses, wards, services, alarms, audit } = report
-  if (last !== null) line(`  heartbeat ${ageText(last)} ago, signed by ${count(heartbeatWitnesses, 'witness', 'witnesses')}`)
+  if (last !== null)
+    line(`  heartbeat ${ageText(last)} ago, signed by ${count(heartbeatWitnesses, 'witness', 'witnesses')}`)
   line(`  keeps shares of ${count(wards, 'host')}; ${count(audit.length, 'entry', 'entries')} in its log`)
   for (const { name, state } of services) line(`  service ${safe(name)}   ${state}`)
   for (const { wallMs, text } of alarms) line(`  alarm, ${ageText(wallMs)} ago: ${safe(text)}`)

@@ -44,17 +44,28 @@ async function makeOffer({ state, fleet, host, offer = '', tpm, registers, json 
   await writeFile(offer, file)
   if (json === true)
     process.stdout.write(`${JSON.stringify({ schema: 'reprise/recovery-provision-result/v1', fleet, host, offer })}\n`)
-  else process.stdout.write(`${host}   offered to ${fleet}   ${safe(offer)}\n  next: bring it to whoever writes the plan\n`)
+  else
+    process.stdout.write(
+      `${host}   offered to ${fleet}   ${safe(offer)}\n  next: bring it to whoever writes the plan\n`,
+    )
   return EXIT_YES
 }
 
 async function provision(options: Options, plan: string): Promise<number> {
   const { state, pin, imageKey = [], credential = [], wait, json = false } = options
   if (pin !== undefined && (pin.length !== 64 || !isHex(pin)))
-    throw new RecoveryError('USAGE', { message: '--pin is a digest of 64 hex digits.', hint: 'reprise recovery plan FILE' })
+    throw new RecoveryError('USAGE', {
+      message: '--pin is a digest of 64 hex digits.',
+      hint: 'reprise recovery plan FILE',
+    })
   const { signal } = createContext()
   const path = resolve(plan)
-  await bringPlan(state, path, await readLimited(path, SIGNED_PLAN_BYTES_MAX), pin === undefined ? undefined : fromHex(pin))
+  await bringPlan(
+    state,
+    path,
+    await readLimited(path, SIGNED_PLAN_BYTES_MAX),
+    pin === undefined ? undefined : fromHex(pin),
+  )
   const agent = await reachAgent(options, signal)
   const absolute = <T extends { readonly path: string }>(file: T): T => ({ ...file, path: resolve(file.path) })
   const request = {

@@ -7,7 +7,11 @@ import { advise } from '../print/format.ts'
 class Waited extends Error {}
 
 export async function action(options: object): Promise<number> {
-  const { state, timeout, json = false } = options as {
+  const {
+    state,
+    timeout,
+    json = false,
+  } = options as {
     readonly state: string
     readonly timeout: number
     readonly json?: boolean

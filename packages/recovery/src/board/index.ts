@@ -1,5 +1,5 @@
 /** What people look at while a fleet comes back. Truth: spec/board.md. */
-export { type Collecting, collectSightings } from './collect.ts'
+export { serveAgentBoard } from './agent-board.ts'
 export { boardPage, type Look } from './page.ts'
 export { serveBoard, type BoardOptions, type BoardServer } from './server.ts'
 export {

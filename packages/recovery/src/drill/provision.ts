@@ -14,6 +14,7 @@ import {
   type SignedPlan,
   signPlan,
 } from '../operators/index.ts'
+import { RecoveryError } from '../error.ts'
 import { CAP_DEFAULT } from '../plan/boots.ts'
 import { POLICY } from '../plan/sample.ts'
 import type { HostId, Plan, PlanRegister, RecoveryPolicy, RosterHost } from '../types.ts'
@@ -145,7 +146,10 @@ async function provisionHost(lab: Lab, fleet: LabFleet, id: HostId): Promise<voi
   const credentials = { host: id, password: passwordOf(id) }
   const files = Object.entries(credentials).map(([name, value]) => ({ name, path: join(secrets, name), value }))
   for (const { path, value } of files) await writeFile(path, value, { mode: 0o600 })
-  await lab.until(`the agent of ${id} answers`, () => answers(state))
+  await lab.until(`the agent of ${id} answers`, async () => {
+    if (lab.exitOf(id) !== null) throw await ended(lab, id)
+    return await answers(state)
+  })
   await askAgent(
     state,
     {
@@ -155,6 +159,11 @@ async function provisionHost(lab: Lab, fleet: LabFleet, id: HostId): Promise<voi
     },
     { signal: AbortSignal.timeout(PROVISION_MS) },
   )
+}
+
+async function ended(lab: Lab, id: HostId): Promise<RecoveryError> {
+  const said = (await lab.logOf(id)).trim().split('\n').slice(-4).join('\n')
+  return new RecoveryError('LABORATORY', { message: `the agent of ${id} ended with ${lab.exitOf(id)}: ${said}` })
 }
 
 async function answers(state: string): Promise<boolean> {

@@ -16,6 +16,8 @@ export async function reportOf(lab: Lab, id: HostId): Promise<HostReport> {
 
 /** The fleet as that host sees it. */
 export async function fleetView(lab: Lab, by: HostId): Promise<BoardView> {
-  const answer = await fetch(`http://${lab.network.boardOf(by)}/sightings.json`, { signal: AbortSignal.timeout(ASK_MS) })
+  const answer = await fetch(`http://${lab.network.boardOf(by)}/sightings.json`, {
+    signal: AbortSignal.timeout(ASK_MS),
+  })
   return boardView(parseSightings(await answer.text()))
 }

@@ -11,7 +11,7 @@ import { placeWitnesses } from '../plan/placement.ts'
 import { survivalOf } from '../plan/survive.ts'
 import { sha256 } from '../sealing/words.ts'
 import type { HostId } from '../types.ts'
-import { checkAudits } from './audits.ts'
+import { auditLab } from './audits.ts'
 import { Lab, type LabSettings } from './lab.ts'
 import { agentWords, type LabFleet, provisionFleet } from './provision.ts'
 import { fleetView, reportOf } from './reports.ts'
@@ -220,12 +220,18 @@ class Story {
       `still nothing was released to ${STOLEN}`,
       reports.every(({ isReleased }) => !isReleased),
     )
-    const audits = await checkAudits(this.#lab, fleet, left)
-    for (const { text } of audits.slice(0, 3)) this.#say(text)
-    this.#check(
-      `the logs of ${left.length} hosts are whole and countersigned`,
-      audits.every(({ holds }) => holds),
-    )
+    await this.#lab.shutDown(left)
+    this.#say('the hosts are shut down in order; their logs are gathered and read side by side')
+    const { logs, problems, quotes } = await auditLab(this.#lab, left, [fleet.signed.plan])
+    const entries = logs.reduce((sum, log) => sum + log.entries.length, 0)
+    this.#say(`${logs.length} logs with ${entries} entries and ${quotes} signatures of TPMs`)
+    for (const { code, log, message } of problems.slice(0, 5)) this.#say(`${code} in the log of ${log}: ${message}`)
+    this.#check('the logs are whole, hang together, and were countersigned by witnesses', problems.length === 0)
+    const release = logs[0].entries.findLast(({ event }) => event.kind === 'release')?.event
+    if (release?.kind === 'release') {
+      const witnesses = release.shares.map(({ witness }) => witness)
+      this.#say(`${logs[0].host} for one: verdict ${release.verdict}, shares of ${witnesses.join(', ')}`)
+    }
   }
 
   async #reports(ids: readonly HostId[]): Promise<readonly HostReport[]> {

@@ -3,7 +3,7 @@ import { connect, swtpm } from '@reprise/tpm'
 import { statePaths, readNeeded } from '../../packages/recovery/src/agent/state/folder.ts'
 import { HOST_FILE } from '../../packages/recovery/src/agent/state/host-file.ts'
 import { openAk } from '../../packages/recovery/src/agent/tpm/identity.ts'
-import { channelView } from '../../packages/recovery/src/agent/peers.ts'
+import { planView } from '../../packages/recovery/src/agent/peers.ts'
 import {
   type Answer,
   hostTpm,
@@ -30,7 +30,7 @@ export async function impersonate(world: TestFleet, id: string, lie: Lie): Promi
   const [host, port] = lab.network.listenOf(id).split(':')
   const server = await serveChannels({
     tpm: lie === 'replay' ? replaying(own) : own,
-    view: () => channelView(fleet.signed),
+    view: () => planView(fleet.signed),
     address: { host, port: Number(port) },
     answer: (_, message) => Promise.resolve(lieTo(message)),
   })

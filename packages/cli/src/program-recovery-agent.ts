@@ -47,6 +47,8 @@ export function addAgent(recovery: Command): void {
     each
       .option('--listen <address>', 'host:port, or a port, where other hosts reach it (default: as the plan has it)')
       .option('--heartbeat <time>', 'between two heartbeats', duration, 600_000)
+      .option('--image <file>', 'an image to load once the host is released')
+      .option('--memory <folder>', 'where the image is decrypted to: a tmpfs', '/dev/shm')
       .option('--observe <time>', 'how long a host that is looked at is waited for', duration, 1000)
   withAgent(command('provision', 'make the keys of a host and its offer; or, with the signed plan, its first secret'))
     .option('--fleet <name>', 'for an offer: the fleet')
@@ -56,6 +58,7 @@ export function addAgent(recovery: Command): void {
     .option('--registers <list>', 'for an offer: what an approved boot of this host shall have', registers, [4, 7])
     .option('--plan <file>', 'the signed plan')
     .option('--pin <digest>', 'the digest of the only plan that is taken')
+    .option('--credential <name=file>', 'a credential of the services; may be given again', named)
     .option('--image-key <version=file>', 'the key of an image version, 32 bytes; may be given again', versioned)
     .option('--no-wait', 'leave it to the agent to go on when enough witnesses answer')
     .action(acting('recovery provision', () => import('./commands/recovery-provision.ts')))
@@ -78,5 +81,23 @@ export function addAgent(recovery: Command): void {
   command('stop', 'end the agent in an orderly way, as at a shutdown').action(
     acting('recovery stop', () => import('./commands/recovery-stop.ts')),
   )
-  void named
+  addRelease(recovery)
+}
+
+/** Beside what an operator does of it. */
+function addRelease(recovery: Command): void {
+  const release =
+    recovery.commands.find((each) => each.name() === 'release') ??
+    recovery.command('release').description('release a host by its operators, once (break-glass)')
+  const ofHost = (each: Command): Command =>
+    each
+      .option('--state <folder>', 'where the agent of the host keeps what it knows', STATE)
+      .addOption(new Option('--json', 'answer with one JSON document on stdout'))
+  ofHost(release.command('request').description('on a host that waits: what its operators have to sign'))
+    .requiredOption('-o, --output <file>', 'the request, for the operators')
+    .option('--expires <time>', 'until when they may sign, from now on', duration, 3_600_000)
+    .action(acting('recovery release request', () => import('./commands/recovery-release-request.ts')))
+  ofHost(release.command('use').description('on the host that waits: release it by what its operators signed'))
+    .argument('<statement...>', 'what they signed')
+    .action(acting('recovery release use', () => import('./commands/recovery-release-use.ts')))
 }

@@ -50,6 +50,7 @@ export function addRecovery(program: Command): void {
   addAgent(recovery)
   addRecoveryImage(recovery)
   addOperators(recovery)
+  addAgent(recovery)
 }
 
 /** What makes a scenario. */

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
+import { resolve } from 'node:path'
 import { setTimeout as sleepMs } from 'node:timers/promises'
 import { RecoveryError } from '@reprise/recovery'
 import { connectAgent, type HostReport, statePaths } from '@reprise/recovery/agent'
@@ -13,6 +14,8 @@ export interface AgentSettings {
   readonly listen?: string
   readonly heartbeat: number
   readonly observe: number
+  readonly image?: string
+  readonly memory: string
   readonly json?: boolean
 }
 
@@ -40,10 +43,14 @@ export async function reachAgent(settings: AgentSettings, signal: AbortSignal): 
   })
 }
 
-function launch({ state, listen, heartbeat, observe }: AgentSettings, log: string): Promise<number | string | null> {
-  const words = ['recovery', 'witness', '--state', state, '--json']
+function launch(
+  { state, listen, heartbeat, observe, image, memory }: AgentSettings,
+  log: string,
+): Promise<number | string | null> {
+  const words = ['recovery', 'witness', '--state', resolve(state), '--json']
   words.push('--heartbeat', `${heartbeat}ms`, '--observe', `${observe}ms`)
   if (listen !== undefined) words.push('--listen', listen)
+  if (image !== undefined) words.push('--image', resolve(image), '--memory', memory)
   const output = openSync(log, 'a', 0o600)
   try {
     const program = [...process.execArgv, process.argv[1], ...words]

@@ -5,6 +5,7 @@ import { fromHex, isHex } from '@reprise/core'
 import { RecoveryError } from '@reprise/recovery'
 import { askAt, bringPlan, type ControlLine, makeHostOffer, tpmPlace } from '@reprise/recovery/agent'
 import { SIGNED_PLAN_BYTES_MAX } from '@reprise/recovery/operators'
+import { writeFailure } from '@reprise/runner'
 import { createContext } from '../context.ts'
 import { EXIT_YES } from '../exit.ts'
 import { safe } from '../print/format.ts'
@@ -41,7 +42,9 @@ async function makeOffer({ state, fleet, host, offer = '', tpm, registers, json 
       hint: 'name them as the plan will: --fleet NAME --host NAME',
     })
   const file = await makeHostOffer({ state, fleet, host, tpm: await tpmPlace(tpm), registers })
-  await writeFile(offer, file)
+  await writeFile(offer, file).catch((error: unknown) => {
+    throw writeFailure(error, offer, 'the offer')
+  })
   if (json === true)
     process.stdout.write(`${JSON.stringify({ schema: 'reprise/recovery-provision-result/v1', fleet, host, offer })}\n`)
   else

@@ -1,6 +1,7 @@
 /** `reprise recovery witness`: the agent of this host, in the foreground. */
 import { type Agent, bringPlan, type Report, runAgent } from '@reprise/recovery/agent'
 import { serveAgentBoard } from '@reprise/recovery/board'
+import { kexecLoader, type Loader, namespaceLoader, payloadKind } from '@reprise/recovery/loading'
 import { SIGNED_PLAN_BYTES_MAX } from '@reprise/recovery/operators'
 import { createContext } from '../context.ts'
 import { EXIT_YES } from '../exit.ts'
@@ -14,7 +15,7 @@ interface Options extends AgentSettings {
 }
 
 export async function action(options: object): Promise<number> {
-  const { state, plan, listen, heartbeat, observe, board, json = false } = options as Options
+  const { state, plan, listen, heartbeat, observe, image, memory, board, json = false } = options as Options
   const { signal } = createContext()
   // Sockets and files of this process are for its owner only.
   process.umask(0o077)
@@ -29,6 +30,7 @@ export async function action(options: object): Promise<number> {
     signal,
     times: { heartbeatMs: heartbeat, observeMs: observe },
     ...(listen !== undefined && { listen }),
+    ...(image !== undefined && { image: { path: image, memory, loaderFor } }),
     ...(board !== undefined && { onStarted: (agent: Agent) => void showBoard(agent, board, report) }),
     report,
   })
@@ -42,6 +44,11 @@ async function showBoard(agent: Agent, listen: string, report: Report): Promise<
   } catch (error) {
     agent.ground.alarm(error instanceof Error ? error.message : String(error))
   }
+}
+
+/** Another kernel is started as one, everything else in namespaces. */
+async function loaderFor(payload: string): Promise<Loader> {
+  return (await payloadKind(payload)) === 'boot' ? kexecLoader : namespaceLoader
 }
 
 function textOf(data: Readonly<Record<string, unknown>>): string {

@@ -18,8 +18,10 @@ import { systemFiles } from '../sealing/system-files.ts'
 import { type AgentTimes, type Ground, inOrder, messageOf, type Report } from './ground.ts'
 import { type Alarm, type HostReport, hostReport, hostStatus } from './host-report.ts'
 import { type Life, makeLife } from './own/life.ts'
+import type { ImageOptions } from './own/image.ts'
 import { openOwnerMemory } from './own/owner-memory.ts'
 import { openRoots } from './own/roots.ts'
+import { makeServices } from './own/services.ts'
 import { openPeers } from './peers.ts'
 import { openPlans, type Plans } from './plans.ts'
 import { makeSpreading } from './spreading.ts'
@@ -28,6 +30,7 @@ import { HOST_FILE } from './state/host-file.ts'
 import { type BootOf, readBootFacts, writeCleanMarker } from './tpm/boot-facts.ts'
 import { openAk } from './tpm/identity.ts'
 import { openTpm } from './tpm/open-tpm.ts'
+import { answerLoaded } from './witness/loaded.ts'
 import { openMemory } from './witness/memory.ts'
 import { failed, makeWitness } from './witness/witness.ts'
 
@@ -37,6 +40,8 @@ export interface AgentOptions {
   readonly listen?: string
   readonly times?: Partial<AgentTimes>
   readonly report: Report
+  /** Without one nothing is loaded: what is released stays with the agent. */
+  readonly image?: ImageOptions
   readonly files?: SystemFiles
   readonly nowMs?: () => number
 }
@@ -73,7 +78,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { report, nowMs = Date.now, files = systemFiles } = options
   const paths = statePaths(options.state)
   await prepareFolder(paths)
-  const hostFile = await readNeeded(paths.host, HOST_FILE, 'Provision the host: reprise recovery provision --offer FILE')
+  const hostFile = await readNeeded(
+    paths.host,
+    HOST_FILE,
+    'Provision the host: reprise recovery provision --offer FILE',
+  )
   const { host } = hostFile
   const plans = await openPlans(paths, host)
   await using undo = new AsyncDisposableStack()
@@ -131,7 +140,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     wallMs: nowMs,
   })
   const onOldPlan = (peer: string): void => spreading.saw(peer, 0)
-  const witness = makeWitness({ ground, memory: witnessMemory, onOldPlan, onPlanVersion: spreading.saw })
+  const witnessParts = { ground, memory: witnessMemory, onOldPlan, onPlanVersion: spreading.saw }
+  const witness = makeWitness(witnessParts)
   await witness.adopt(plans.fleet)
   await countApprovals()
 
@@ -141,10 +151,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const bootPcrs = (): readonly number[] => registersOf(plans.fleet.seen).filter((pcr) => pcr !== cap().pcr)
   const roots = await openRoots({ pinned, path: paths.thisBoot, bootPcrs, cap })
   undo.use(roots)
+  const services = makeServices(ground, options.image, onChange)
   const life = makeLife({
     ...{ ground, keeper, roots, memory, spreading, prior: facts.prior, inTurn: inOrder() },
     auditPlace: () => log.place,
-    onReleased: () => undefined,
+    onReleased: (generation, root) => services.begin(generation, root),
     onChange,
   })
 
@@ -197,7 +208,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       case 'status':
         return { kind: 'status', status: hostStatus(stand(), log.place.head) }
       case 'loaded':
-        return failed('NOT_NOW', 'images are not confirmed by this version')
+        return await answerLoaded(witnessParts, from, message)
     }
   }
 
@@ -214,12 +225,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const { phase, asking, lastBeat, epoch } = life
     return hostReport({
       ...{ fleet: plans.fleet, phase, asking: asking?.state, lastBeat, epoch, alarms, audit: log.place },
-      ...{ wards: witnessMemory.wards.size, services: [], isLoading: false },
+      ...{
+        wards: witnessMemory.wards.size,
+        services: services.now,
+        isLoading: services.isLoading,
+        failure: services.failure,
+      },
       uptimeMs: Math.round(performance.now() - startedMs),
     })
   }
 
-  const peers = await openPeers({ hostTpm: ground.hostTpm, fleet: ground.fleet, listen: options.listen, answer, report })
+  const peers = await openPeers({
+    hostTpm: ground.hostTpm,
+    fleet: ground.fleet,
+    listen: options.listen,
+    answer,
+    report,
+  })
   undo.use(peers)
   const kept = undo.move()
   report('listening', { address: peers.address ?? null, host })
@@ -234,6 +256,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     hear: (signed) => hear(signed, null),
     async stop() {
       await life.stop()
+      await services.stop()
       await peers[Symbol.asyncDispose]()
       await writeCleanMarker(boot)
       await audit({ kind: 'shutdown', isClean: true })
@@ -243,6 +266,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     },
     async abandon() {
       await life.stop().catch(() => undefined)
+      await services.stop().catch(() => undefined)
       await kept.disposeAsync().catch(() => undefined)
     },
   }

@@ -37,7 +37,7 @@ export interface HostReport {
   readonly uptimeMs: number
   readonly isProvisioned: boolean
   readonly isReleased: boolean
-  /** Why the own TPM refuses; null when it was not asked or does not. */
+  /** The rule by which the own TPM refuses, or why the host is broken. */
   readonly refusedBy: string | null
   readonly verdict: Verdict | null
   readonly shares: { readonly held: number; readonly needed: number }
@@ -63,6 +63,8 @@ export interface Reported {
   readonly wards: number
   readonly services: readonly ServiceStatus[]
   readonly isLoading: boolean
+  /** Why the image was not loaded. */
+  readonly failure: string | undefined
   readonly alarms: readonly Alarm[]
   readonly audit: { readonly length: number; readonly head: Uint8Array }
 }
@@ -82,7 +84,7 @@ export function hostReport(of: Reported): HostReport {
     uptimeMs: of.uptimeMs,
     isProvisioned: phase.kind !== 'unprovisioned',
     isReleased: phase.kind === 'released',
-    refusedBy: phase.kind === 'refused' ? phase.rule : phase.kind === 'broken' ? phase.why : null,
+    refusedBy: phase.kind === 'refused' ? phase.rule : phase.kind === 'broken' ? phase.why : (of.failure ?? null),
     verdict: (isAsking ? asking.verdict : undefined) ?? null,
     shares: {
       held: witnesses.filter(({ share }) => share === 'given').length,
@@ -99,7 +101,7 @@ export function hostReport(of: Reported): HostReport {
   }
 }
 
-function stateOf({ phase, asking, isLoading, services }: Reported): HostPhase {
+function stateOf({ phase, asking, isLoading, services, failure }: Reported): HostPhase {
   switch (phase.kind) {
     case 'unprovisioned':
       return 'starting'
@@ -107,7 +109,7 @@ function stateOf({ phase, asking, isLoading, services }: Reported): HostPhase {
     case 'broken':
       return phase.kind
     case 'released':
-      if (services.some(({ state }) => state === 'failed')) return 'broken'
+      if (failure !== undefined || services.some(({ state }) => state === 'failed')) return 'broken'
       return isLoading ? 'loading' : 'serving'
     case 'asking': {
       const kind = asking?.phase.kind ?? 'starting'
@@ -122,7 +124,9 @@ function witnessReports({ own, hostNamed }: FleetView, asking: AskingState): rea
     const observation = asking.observations.at(i)
     const exchange = asking.exchanges.at(i) ?? { kind: 'idle' }
     const refusals =
-      exchange.kind === 'refused' ? exchange.refusals.map((refusal) => ({ rule: refusal.rule, ...describeRefusal(refusal) })) : []
+      exchange.kind === 'refused'
+        ? exchange.refusals.map((refusal) => ({ rule: refusal.rule, ...describeRefusal(refusal) }))
+        : []
     const status = observation === undefined ? null : statusOf(observation, undefined)
     return { host, ...domain, status, share: exchange.kind, refusals }
   })
@@ -152,10 +156,13 @@ function changeOf({ phase, asking, fleet }: Reported, witnesses: readonly Witnes
       const changes = new Set(witnesses.flatMap(({ refusals }) => refusals.map(({ change }) => change)))
       if (asking?.phase.kind === 'refused')
         for (const refusal of asking.phase.refusals) changes.add(describeRefusal(refusal).change)
-      if (asking?.verdict?.action === 'hold') changes.add('it looks cut off: mend the network; it tries again by itself')
+      if (asking?.verdict?.action === 'hold')
+        changes.add('it looks cut off: mend the network; it tries again by itself')
       if (asking?.verdict?.action === 'lock')
         changes.add('it looks stolen: it is judged again as peers return; else operators look at it and release it')
-      const answering = witnesses.filter(({ status }) => status !== null && !['unattested', 'unreachable'].includes(status))
+      const answering = witnesses.filter(
+        ({ status }) => status !== null && !['unattested', 'unreachable'].includes(status),
+      )
       const { threshold } = fleet.plan.policy
       if (answering.length < threshold)
         changes.add(`${threshold} of its ${witnesses.length} witnesses must answer; ${answering.length} do`)
@@ -168,7 +175,10 @@ function changeOf({ phase, asking, fleet }: Reported, witnesses: readonly Witnes
 export function hostStatus(report: HostReport, head: Uint8Array): HostStatus {
   const missing = report.witnesses
     .filter(({ share }) => share !== 'given')
-    .map(({ host, status, refusals }) => ({ witness: host, why: toLine(refusals[0]?.rule ?? status ?? 'not asked', 64) }))
+    .map(({ host, status, refusals }) => ({
+      witness: host,
+      why: toLine(refusals[0]?.rule ?? status ?? 'not asked', 64),
+    }))
   const rank = (service: ServiceStatus): number => (service.state === 'ready' ? 1 : 0)
   return {
     host: report.host,

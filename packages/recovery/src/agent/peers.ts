@@ -1,6 +1,13 @@
 /** The channels of an agent: served, kept open, and closed. */
 
-import { channelPool, type Answerer, drawIdentity, type HostTpm, type PlanView, serveChannels } from '../channel/index.ts'
+import {
+  channelPool,
+  type Answerer,
+  drawIdentity,
+  type HostTpm,
+  type PlanView,
+  serveChannels,
+} from '../channel/index.ts'
 import type { FleetView } from './fleet-view.ts'
 import type { Report } from './ground.ts'
 import type { Network } from './network.ts'

@@ -59,12 +59,15 @@ export interface Plans {
  *
  * @param pin - Digest of the only plan that is taken.
  */
-export async function installPlan(paths: StatePaths, host: HostId, signed: Uint8Array, pin?: Uint8Array): Promise<void> {
+export async function installPlan(
+  paths: StatePaths,
+  host: HostId,
+  signed: Uint8Array,
+  pin?: Uint8Array,
+): Promise<void> {
   const before = await readWhole(paths.plan)
   const known: KnownPlan | undefined =
-    before !== undefined
-      ? { kind: 'plan', plan: readSignedPlan(before).plan }
-      : pin && { kind: 'pinned', digest: pin }
+    before !== undefined ? { kind: 'plan', plan: readSignedPlan(before).plan } : pin && { kind: 'pinned', digest: pin }
   fleetView(readSignedPlan(signed, known), signed, host)
   await writeWhole(paths.plan, signed)
 }

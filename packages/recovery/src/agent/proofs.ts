@@ -19,7 +19,14 @@ export interface HeartbeatFacts {
 }
 
 /** What a heartbeat's proof is over, and what its witness quotes. */
-export function heartbeatStatement({ host, witness, epoch, auditHead, auditLength, exporter }: HeartbeatFacts): Uint8Array {
+export function heartbeatStatement({
+  host,
+  witness,
+  epoch,
+  auditHead,
+  auditLength,
+  exporter,
+}: HeartbeatFacts): Uint8Array {
   const who = tagged('reprise/heartbeat/v1').sized(utf8(host)).sized(utf8(witness)).u64(BigInt(epoch))
   return sha256(who.sized(auditHead).u64(BigInt(auditLength)).sized(exporter).done())
 }

@@ -101,7 +101,11 @@ export async function makeHostOffer(of: {
 export async function bringPlan(state: string, path: string, signed: Uint8Array, pin?: Uint8Array): Promise<void> {
   const paths = statePaths(state)
   await prepareFolder(paths)
-  const { host } = await readNeeded(paths.host, HOST_FILE, 'Make the host first: reprise recovery provision --offer FILE')
+  const { host } = await readNeeded(
+    paths.host,
+    HOST_FILE,
+    'Make the host first: reprise recovery provision --offer FILE',
+  )
   {
     await using lock = await takeLock(paths)
     if (lock !== undefined) return await installPlan(paths, host, signed, pin)

@@ -7,7 +7,14 @@ import { join } from 'node:path'
 import { hex } from '@reprise/core'
 import { connect, PcrExtend, Shutdown, swtpm, type Tpm } from '@reprise/tpm'
 import { TPM_SU } from '@reprise/core'
-import { akName, encodeSignedPlan, followingPlan, signApprovals, type SignedPlan, signPlan } from '../operators/index.ts'
+import {
+  akName,
+  encodeSignedPlan,
+  followingPlan,
+  signApprovals,
+  type SignedPlan,
+  signPlan,
+} from '../operators/index.ts'
 import { testOperator } from '../operators/testing.ts'
 import { evenPlan } from '../plan/sample.ts'
 import { sha256 } from '../sealing/words.ts'
@@ -81,7 +88,10 @@ export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOpt
   const roster: Plan['roster']['hosts'][number][] = []
   for (const [i, host] of hosts.entries()) {
     await boot(host.tpm, 'release 1')
-    const { ak } = await makeIdentity(statePaths(host.state), { host: host.name, tpm: { kind: 'software', folder: host.tpm } })
+    const { ak } = await makeIdentity(statePaths(host.state), {
+      host: host.name,
+      tpm: { kind: 'software', folder: host.tpm },
+    })
     const from = even.roster.hosts[i]
     roster.push({ ...from, id: host.name, address: `${network}.${i + 1}:8471`, ak: akName(ak.public), approvals: 1 })
   }
@@ -137,7 +147,10 @@ export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOpt
     sign(by) {
       const next = by(signed.plan)
       const { hosts: list, version } = next.roster
-      const newer = { ...next, roster: { hosts: list, version: version === signed.plan.roster.version ? version + 1 : version } }
+      const newer = {
+        ...next,
+        roster: { hosts: list, version: version === signed.plan.roster.version ? version + 1 : version },
+      }
       signed = signAll(followingPlan(newer, signed))
       return encodeSignedPlan(signed)
     },
@@ -154,7 +167,8 @@ export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOpt
 export async function provisionAll(lab: Lab, hosts: readonly LabHost[] = lab.hosts): Promise<void> {
   for (const host of hosts) await lab.powerOn(host)
   await Promise.all(hosts.map((host) => host.agent!.life.provision([], undefined)))
-  for (const host of hosts) await until(() => host.agent!.stand().heartbeatWitnesses === lab.signed.plan.policy.witnesses)
+  for (const host of hosts)
+    await until(() => host.agent!.stand().heartbeatWitnesses === lab.signed.plan.policy.witnesses)
 }
 
 /** Waits for something to be so; the time limit of the test is its end. */
@@ -206,4 +220,3 @@ async function killSwtpm(folder: string): Promise<void> {
   process.kill(pid, 'SIGKILL')
   while (serves()) await new Promise((resolve) => setTimeout(resolve, 2))
 }
-

@@ -254,7 +254,12 @@ describe('an asking host', () => {
     ['two hellos', (peer, _, here) => peer.send(helloOf(here.witness), helloOf(here.witness)), /hello out of turn/],
     ['a proof first', (peer) => peer.send(anyProof), /proof out of turn/],
     ['an answer before its proof', (peer) => peer.send(anAnswer), /answer before it is attested/],
-    ['a pong to no ping', (peer) => peer.send({ kind: 'pong', nonce: new Uint8Array(8) }), /a pong to no ping/],
+    [
+      'an echo that it could foresee',
+      (peer, _, here) => peer.send(helloOf(here.witness), foreseen),
+      /an echo out of turn/,
+    ],
+    ['the echo after the next', (peer, _, here) => peer.send(helloOf(here.witness), tooEarly), /an echo out of turn/],
     [
       'a refusal',
       (peer) => peer.send({ kind: 'refuse', why: 'you are a thief' }),
@@ -323,4 +328,6 @@ const anyProof: ProofFrame = {
   ...{ kind: 'proof', attest: new Uint8Array(9), signature: new Uint8Array(9), registers: [], index: 0, count: 1 },
   path: [],
 }
+const foreseen = { kind: 'echo', turn: 1, nonce: new Uint8Array(8), back: new Uint8Array(8) } as const
+const tooEarly = { ...foreseen, turn: 3 } as const
 const anAnswer = { kind: 'answer', id: 1, answer: { kind: 'committed', epoch: 1 } } as const

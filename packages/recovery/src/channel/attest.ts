@@ -20,8 +20,6 @@ export interface Attesting {
   readonly to?: HostId
 }
 
-const PINGS = 3
-
 /**
  * @throws {@link Unattested} when the peer is not who it should be; what `link` rejects with when it ends before.
  */
@@ -32,12 +30,10 @@ export async function attest(link: Link, { tpm, prover, view, keyDigest, to }: A
     ...{ planVersion: view.version, registers: pcrs },
   }
   link.send(own)
+  const nearest = link.roundTrip()
   const hello = await link.next('hello')
   if (to !== undefined && hello.host !== to) throw new Unattested(`${hello.host} answers there, not ${to}`)
   const peer = admit(view, hello, tpm.host)
-  const fastest = link.fastestPing(PINGS)
-  // It is awaited below; until then its failure is that of the link.
-  fastest.catch(() => undefined)
   const facts = factsOf(link, { own, hello, keyDigest })
   const prove = async (): Promise<void> => {
     const wanted = { pcrs: hello.registers, isWanted: () => link.isOpen }
@@ -55,11 +51,11 @@ export async function attest(link: Link, { tpm, prover, view, keyDigest, to }: A
   if (link.role === 'asking') {
     await prove()
     const proven = await check()
-    return { ...proven, roundTripMs: await fastest }
+    return { ...proven, roundTripMs: await nearest }
   }
   const proven = await check()
   // Nothing of the peer's may come before its round trips are known, and it begins with our proof.
-  const roundTripMs = await fastest
+  const roundTripMs = await nearest
   await prove()
   return { ...proven, roundTripMs }
 }

@@ -21,7 +21,9 @@ describe('a channel', () => {
     expect(peer).toMatchObject({ host: 'witness-1', ...proven, isClockSafe: true, firmwareVersion: 0x2024_0101n })
     expect(peer.roundTripMs).toBeGreaterThan(0)
     await say(status, 5000)
-    expect(seen).toEqual([{ ...peer, host: 'web-1', roundTripMs: expect.any(Number) as number }])
+    expect(peer.akPublic).toEqual(here.witness.akPublic)
+    const { akPublic } = here.asking
+    expect(seen).toEqual([{ ...peer, host: 'web-1', akPublic, roundTripMs: expect.any(Number) as number }])
   })
 
   test('carries messages of all sizes, each with its own answer', async () => {
@@ -42,6 +44,13 @@ describe('a channel', () => {
       const signed = new Uint8Array(lengthBytes).fill(7)
       expect(await say({ kind: 'plan', signed }, 20_000)).toEqual({ kind: 'taken', planVersion: lengthBytes })
     }
+  })
+
+  test('is opened by many at once', async () => {
+    await using here = await lab({ limits: { unattestedPerAddress: 64, perHost: 64 } })
+    const channels = (await Promise.all(Array.from({ length: 40 }, () => here.open()))).map(opened)
+    const answers = await Promise.all(channels.map(({ say }) => say(status, 10_000)))
+    expect(answers).toHaveLength(40)
   })
 
   test('says of a capped host, and of one in no approved boot, what it is', async () => {
@@ -146,20 +155,6 @@ describe('a channel', () => {
     await here.server.close()
     await expect(waiting).rejects.toMatchObject({ code: 'CHANNEL' })
     expect(await here.open()).toMatchObject({ kind: 'unreachable' })
-  })
-})
-
-describe('one quote', () => {
-  test('covers all that wait for it', async () => {
-    const quick = softwareHost('web-1')
-    const quote: typeof quick.quote = async (...args) => {
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      return quick.quote(...args)
-    }
-    await using here = await lab({ asking: { ...quick, quote }, limits: { unattestedPerAddress: 64, perHost: 64 } })
-    const results = await Promise.all(Array.from({ length: 40 }, () => here.open()))
-    expect(results.filter(({ kind }) => kind === 'attested')).toHaveLength(40)
-    expect(quick.quotes).toBeLessThan(20)
   })
 })
 

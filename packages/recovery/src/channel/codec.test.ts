@@ -83,15 +83,15 @@ describe('frames', () => {
   })
 
   test.each([
-    ['white space', '{"kind":"ping", "nonce":"0000000000000000"}'],
-    ['another order', '{"nonce":"0000000000000000","kind":"ping"}'],
-    ['a name twice', '{"kind":"ping","kind":"ping","nonce":"0000000000000000"}'],
-    ['an escape', '{"kind":"p\\u0069ng","nonce":"0000000000000000"}'],
-    ['capital hex', '{"kind":"ping","nonce":"AA00000000000000"}'],
-    ['a line feed after it', '{"kind":"ping","nonce":"0000000000000000"}\n'],
-    ['a mark before it', '\ufeff{"kind":"ping","nonce":"0000000000000000"}'],
+    ['white space', '{"kind":"echo", "nonce":"0000000000000000","turn":0}'],
+    ['another order', '{"nonce":"0000000000000000","kind":"echo","turn":0}'],
+    ['a name twice', '{"kind":"echo","kind":"echo","nonce":"0000000000000000","turn":0}'],
+    ['an escape', '{"kind":"ech\\u006f","nonce":"0000000000000000","turn":0}'],
+    ['capital hex', '{"kind":"echo","nonce":"AA00000000000000"}'],
+    ['a line feed after it', '{"kind":"echo","nonce":"0000000000000000","turn":0}\n'],
+    ['a mark before it', '\ufeff{"kind":"echo","nonce":"0000000000000000","turn":0}'],
     ['a kind of the prototype', '{"kind":"toString"}'],
-    ['a member of the prototype', '{"__proto__":{},"kind":"ping","nonce":"0000000000000000"}'],
+    ['a member of the prototype', '{"__proto__":{},"kind":"echo","nonce":"0000000000000000","turn":0}'],
     ['a list', '[]'],
     ['null', 'null'],
     [

@@ -21,9 +21,14 @@ describe('a door', () => {
       /say before it is attested/,
     ],
     [
-      'pings without end',
-      (peer) => peer.send(...Array.from({ length: 17 }, () => ({ kind: 'ping', nonce: new Uint8Array(8) }) as const)),
-      /too many pings/,
+      'echoes before its hello',
+      (peer) => peer.send({ kind: 'echo', turn: 0, nonce: new Uint8Array(8) }),
+      /an echo out of turn/,
+    ],
+    [
+      'echoes without end',
+      (peer, here) => peer.send(helloOf(here.asking), { kind: 'echo', turn: 0, nonce: new Uint8Array(8) }),
+      /an echo out of turn/,
     ],
   ])('is closed before a peer that %s', async (_what, play, why) => {
     await using here = await lab({ limits: hello })

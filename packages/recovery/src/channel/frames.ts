@@ -1,7 +1,7 @@
 /** What stands on the wire: a length, then canonical JSON. Truth: spec/channel.md §5.1. */
 
-import { canonical, parseCanonicalBytes, utf8 } from '@reprise/core'
-import { bytes, type Decode, integer, list, object, oneOf, refused, toJson } from '@reprise/host/decode'
+import { canonical, hex, parseCanonicalBytes, utf8 } from '@reprise/core'
+import { bytes, type Decode, integer, list, object, oneOf, optional, refused } from '@reprise/host/decode'
 import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import { BATCH_MAX, FRAME_BYTES_MAX, SIGNED_PLAN_BYTES_MAX } from './limits.ts'
@@ -28,19 +28,29 @@ export interface ProofFrame extends BatchPlace {
   readonly registers: readonly Uint8Array[]
 }
 
+/** Answered at once by the echo of the next turn: so both sides measure how far the other is. */
+export interface Echo {
+  readonly kind: 'echo'
+  /** From 0, which is the asking side's. */
+  readonly turn: number
+  readonly nonce: Uint8Array
+  /** The nonce of the turn before; absent in the first. */
+  readonly back?: Uint8Array
+}
+
 export type Frame =
   | Hello
   | ProofFrame
   /** The last word of a side that does not take the other's hello or proof. */
   | { readonly kind: 'refuse'; readonly why: string }
-  | { readonly kind: 'ping'; readonly nonce: Uint8Array }
-  | { readonly kind: 'pong'; readonly nonce: Uint8Array }
+  | Echo
   | { readonly kind: 'say'; readonly id: number; readonly message: Message }
   | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer }
 
 export const WHY_BYTES_MAX = 300
 const ID_MAX = 2 ** 32 - 1
 const PCR_MAX = 23
+const TURN_MAX = 6
 const PATH_MAX = Math.log2(BATCH_MAX)
 
 const ascending: Decode<readonly number[]> = (value, path) => {
@@ -49,7 +59,7 @@ const ascending: Decode<readonly number[]> = (value, path) => {
   throw refused(path, 'registers, ascending')
 }
 
-const nonce = bytes(8)
+const echoNonce = bytes(8)
 const shapes: { readonly [K in Frame['kind']]: Decode<Extract<Frame, { kind: K }>> } = {
   hello: object<Hello>({
     kind: oneOf('hello'),
@@ -69,8 +79,7 @@ const shapes: { readonly [K in Frame['kind']]: Decode<Extract<Frame, { kind: K }
     path: list(bytes(32), PATH_MAX),
   }),
   refuse: object<Extract<Frame, { kind: 'refuse' }>>({ kind: oneOf('refuse'), why: line(WHY_BYTES_MAX) }),
-  ping: object<Extract<Frame, { kind: 'ping' }>>({ kind: oneOf('ping'), nonce }),
-  pong: object<Extract<Frame, { kind: 'pong' }>>({ kind: oneOf('pong'), nonce }),
+  echo: object<Echo>({ kind: oneOf('echo'), turn: integer(0, TURN_MAX), nonce: echoNonce, back: optional(echoNonce) }),
   say: object<Extract<Frame, { kind: 'say' }>>({ kind: oneOf('say'), id: integer(1, ID_MAX), message }),
   answer: object<Extract<Frame, { kind: 'answer' }>>({ kind: oneOf('answer'), id: integer(1, ID_MAX), answer }),
 }
@@ -130,7 +139,7 @@ function isPlanHead(start: Buffer): boolean | undefined {
 /** The frame with its length before it. @throws {@link RecoveryError} `CHANNEL` for what no peer would take. */
 export function encodeFrame(frame: Frame): Uint8Array {
   try {
-    const json = toJson(withoutUndefined(frame))
+    const json = jsonOf(frame)
     const text = utf8(canonical(json))
     // Whoever sends what the other side refuses shall hear of it here, with the path of what is wrong.
     shapes[frame.kind](json, frame.kind)
@@ -149,11 +158,14 @@ export function encodeFrame(frame: Frame): Uint8Array {
   }
 }
 
-function withoutUndefined(value: unknown): unknown {
-  if (value instanceof Uint8Array || typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(withoutUndefined)
-  const members = Object.entries(value).filter(([, member]) => member !== undefined)
-  return Object.fromEntries(members.map(([name, member]) => [name, withoutUndefined(member)]))
+/** Bytes as hex; what is undefined is left out. */
+function jsonOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (value instanceof Uint8Array) return hex(value)
+  if (Array.isArray(value)) return value.map(jsonOf)
+  const json: Record<string, unknown> = {}
+  for (const [name, member] of Object.entries(value)) if (member !== undefined) json[name] = jsonOf(member)
+  return json
 }
 
 /** Cuts what arrives into frames; keeps no more than one that is allowed. */

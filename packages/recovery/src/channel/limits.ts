@@ -44,7 +44,5 @@ export const HANDSHAKE_FRAME_BYTES_MAX = 1 << 13
 export const SIGNED_PLAN_BYTES_MAX = 32 << 20
 /** What may wait to be read by the peer before the channel is given up, in bytes. */
 export const UNREAD_BYTES_MAX = 4 << 20
-/** Pings that a side answers on one channel. */
-export const PINGS_MAX = 16
 /** Statements that one quote covers. */
 export const BATCH_MAX = 64

@@ -7,16 +7,20 @@ import { randomBytes } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { equal } from '@reprise/core'
 import { RecoveryError } from '../error.ts'
-import { encodeFrame, decodeFrame, type Frame, FrameReader, type Hello, malformed, type ProofFrame } from './frames.ts'
-import { toLine } from './message-codec.ts'
 import {
-  type ChannelLimits,
-  FRAME_BYTES_MAX,
-  HANDSHAKE_FRAME_BYTES_MAX,
-  PINGS_MAX,
-  UNREAD_BYTES_MAX,
-} from './limits.ts'
-import { type Role, sha256 } from './statement.ts'
+  decodeFrame,
+  type Echo,
+  encodeFrame,
+  type Frame,
+  FrameReader,
+  type Hello,
+  malformed,
+  type ProofFrame,
+} from './frames.ts'
+import { tlsKeyDigest } from './identity.ts'
+import { toLine } from './message-codec.ts'
+import { type ChannelLimits, FRAME_BYTES_MAX, HANDSHAKE_FRAME_BYTES_MAX, UNREAD_BYTES_MAX } from './limits.ts'
+import type { Role } from './statement.ts'
 
 export const ALPN = 'reprise-peer/1'
 const EXPORTER_LABEL = 'EXPORTER-reprise/peer/v1'
@@ -45,8 +49,8 @@ export interface Link {
   readonly send: (frame: Frame) => void
   /** The peer's hello or proof. Rejects when the link ends before. */
   readonly next: <K extends keyof Awaited>(kind: K) => Promise<Awaited[K]>
-  /** Fastest of that many round trips, in milliseconds. */
-  readonly fastestPing: (count: number) => Promise<number>
+  /** Fastest of the round trips that this side begins, in milliseconds. The asking side's first one goes out by this. */
+  readonly roundTrip: () => Promise<number>
   /** From now on the frames of the other role's words are taken, for the channel's life. */
   readonly attested: (onWord: (frame: Say | AnswerFrame) => void) => void
   /** Something of the peer waits for us, or something of ours for the peer: it is not idle. */
@@ -67,27 +71,26 @@ export interface LinkOptions {
   readonly takePlan?: () => (() => void) | undefined
 }
 
-/** What must hold of TLS itself before anything is said. @returns Why it does not. */
-export function tlsFault(socket: TLSSocket): string | undefined {
+/** What TLS has shown of the other end. */
+export interface TlsPeer {
+  readonly socket: TLSSocket
+  /** SHA-256 of its SubjectPublicKeyInfo. */
+  readonly keyDigest: Uint8Array
+}
+
+/** Looks at a connection after its TLS handshake. @returns A text when it is none that channels go over: why. */
+export function tlsPeer(socket: TLSSocket): TlsPeer | string {
   if (socket.getProtocol() !== 'TLSv1.3') return 'it does not speak TLS 1.3'
   // A resumed session shows no certificate: its key would be known by hearsay.
   if (socket.isSessionReused()) return 'it resumed a session'
   if (socket.alpnProtocol !== ALPN) return `it does not speak ${ALPN}`
   const key = socket.getPeerX509Certificate()?.publicKey
-  if (key?.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
-    return 'it shows no key on P-256'
-  return undefined
+  const keyDigest = key && tlsKeyDigest(key)
+  return keyDigest === undefined ? 'it shows no key on P-256' : { socket, keyDigest }
 }
 
-function peerKeyDigest(socket: TLSSocket): Uint8Array {
-  const key = socket.getPeerX509Certificate()?.publicKey
-  if (key === undefined) throw malformed('it shows no key')
-  return sha256(key.export({ type: 'spki', format: 'der' }))
-}
-
-/** @param socket - After its TLS handshake, and without {@link tlsFault}. */
-export function makeLink(socket: TLSSocket, options: LinkOptions): Link {
-  return new SocketLink(socket, options)
+export function makeLink(peer: TlsPeer, options: LinkOptions): Link {
+  return new SocketLink(peer, options)
 }
 
 /** A class because it owns the socket and its timers. */
@@ -106,20 +109,31 @@ class SocketLink implements Link {
   readonly #finish: (reason: Error | undefined) => void
   #reason: Error | undefined
   #isOver = false
-  #pings = 0
-  #ping: { readonly nonce: Uint8Array; readonly done: PromiseWithResolvers<void> } | undefined
+  readonly #echoes = {
+    /** Of the next echo that the other side says. */
+    turn: 0,
+    nonce: new Uint8Array(),
+    /** All that this side needs: drawing them one by one costs four times as much. */
+    nonces: new Uint8Array(randomBytes(4 * ECHO_NONCE_BYTES)),
+    sentMs: 0,
+    fastestMs: Infinity,
+    done: Promise.withResolvers<number>(),
+  }
   #onWord: ((frame: Say | AnswerFrame) => void) | undefined
   #endsAtMs: number
   #isHeld = false
   #planOver: (() => void) | undefined
   readonly #timers = { hello: timer(), life: timer(), idle: timer(), frame: timer() }
 
-  constructor(socket: TLSSocket, { role, limits, sinceMs, takePlan }: LinkOptions) {
+  constructor({ socket, keyDigest }: TlsPeer, { role, limits, sinceMs, takePlan }: LinkOptions) {
     this.role = role
     this.#socket = socket
     this.#limits = limits
     this.#takePlan = takePlan
-    this.peerKeyDigest = peerKeyDigest(socket)
+    this.peerKeyDigest = keyDigest
+    this.#echoes.turn = role === 'asking' ? 1 : 0
+    // Nobody may be waiting for it when the link ends.
+    this.#echoes.done.promise.catch(() => undefined)
     this.exporter = new Uint8Array(socket.exportKeyingMaterial(EXPORTER_BYTES, EXPORTER_LABEL, Buffer.alloc(0)))
     this.#endsAtMs = sinceMs + limits.attestMs
     const { promise, resolve } = Promise.withResolvers<Error | undefined>()
@@ -151,7 +165,14 @@ class SocketLink implements Link {
     if (this.#isOver) return
     // What the asking side has under way is bounded by its messages, of which one may be a plan.
     if (this.role === 'witness' && this.#socket.writableLength > UNREAD_BYTES_MAX) this.end(silent('does not read'))
-    else this.#socket.write(whole)
+    else {
+      // All that is said in one turn of the event loop goes out together.
+      if (this.#socket.writableCorked === 0) {
+        this.#socket.cork()
+        process.nextTick(() => this.#socket.uncork())
+      }
+      this.#socket.write(whole)
+    }
   }
 
   next<K extends keyof Awaited>(kind: K): Promise<Awaited[K]> {
@@ -163,18 +184,30 @@ class SocketLink implements Link {
     return waiting.promise
   }
 
-  async fastestPing(count: number): Promise<number> {
-    let fastestMs = Infinity
-    for (let i = 0; i < count; i++) {
-      if (this.#isOver) throw this.#reason ?? gone()
-      const ping = { nonce: new Uint8Array(randomBytes(8)), done: Promise.withResolvers<void>() }
-      this.#ping = ping
-      const sentMs = performance.now()
-      this.send({ kind: 'ping', nonce: ping.nonce })
-      await ping.done.promise
-      fastestMs = Math.min(fastestMs, performance.now() - sentMs)
-    }
-    return fastestMs
+  roundTrip(): Promise<number> {
+    if (this.role === 'asking') this.#echo(0, undefined)
+    return this.#echoes.done.promise
+  }
+
+  /** Says the echo of that turn; the next one is the other side's. */
+  #echo(turn: number, back: Uint8Array | undefined): void {
+    const at = ECHO_NONCE_BYTES * (turn >> 1)
+    const nonce = this.#echoes.nonces.subarray(at, at + ECHO_NONCE_BYTES)
+    this.#echoes.nonce = nonce
+    this.#echoes.sentMs = performance.now()
+    this.send({ kind: 'echo', turn, nonce, ...(back !== undefined && { back }) })
+  }
+
+  #takeEcho({ turn, nonce, back }: Echo): void {
+    const echoes = this.#echoes
+    const isOurs = turn % 2 === (this.role === 'asking' ? 1 : 0)
+    const isBack = turn === 0 ? back === undefined : back !== undefined && equal(back, echoes.nonce)
+    if (!isOurs || turn !== echoes.turn || !isBack || !this.#seen.has('hello')) throw malformed('an echo out of turn')
+    if (turn > 0) echoes.fastestMs = Math.min(echoes.fastestMs, performance.now() - echoes.sentMs)
+    echoes.turn += 2
+    if (turn < LAST_ECHO) this.#echo(turn + 1, nonce)
+    // The asking side has its three one turn before the witness.
+    if (turn >= LAST_ECHO - 1) echoes.done.resolve(echoes.fastestMs)
   }
 
   attested(onWord: (frame: Say | AnswerFrame) => void): void {
@@ -205,7 +238,7 @@ class SocketLink implements Link {
     this.#planOver?.()
     const error = reason ?? gone()
     for (const waiting of this.#waiting.values()) waiting.reject(error)
-    this.#ping?.done.reject(error)
+    this.#echoes.done.reject(error)
     this.#socket.end()
     // What was written may still go out; a peer that does not read it holds nothing of ours for long.
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
@@ -233,14 +266,8 @@ class SocketLink implements Link {
 
   #obey(frame: Frame): void {
     switch (frame.kind) {
-      case 'ping':
-        if (++this.#pings > PINGS_MAX) throw malformed('too many pings')
-        return this.send({ kind: 'pong', nonce: frame.nonce })
-      case 'pong':
-        if (this.#ping === undefined || !equal(this.#ping.nonce, frame.nonce)) throw malformed('a pong to no ping')
-        this.#ping.done.resolve()
-        this.#ping = undefined
-        return
+      case 'echo':
+        return this.#takeEcho(frame)
       case 'refuse':
         return this.end(new RefusedByPeer(frame.why))
       case 'hello':
@@ -276,6 +303,9 @@ class SocketLink implements Link {
 }
 
 const LINGER_MS = 1000
+/** Three round trips of each side. */
+const LAST_ECHO = 6
+const ECHO_NONCE_BYTES = 8
 
 interface Timer {
   readonly set: (afterMs: number, run: () => void) => void

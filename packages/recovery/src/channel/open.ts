@@ -9,7 +9,7 @@ import type { Attested, Channel, HostTpm, Opened } from './channel.ts'
 import { BrokenRules } from './frames.ts'
 import { processIdentity, type TlsIdentity } from './identity.ts'
 import { CHANNEL_LIMITS, type ChannelLimits } from './limits.ts'
-import { ALPN, type AnswerFrame, type Link, makeLink, RefusedByPeer, tlsFault } from './link.ts'
+import { ALPN, type AnswerFrame, type Link, makeLink, RefusedByPeer, tlsPeer } from './link.ts'
 import type { Answer, Message } from './messages.ts'
 import type { PlanView } from './plan-view.ts'
 import { Unattested } from './verify-proof.ts'
@@ -63,12 +63,12 @@ async function attestedBy(
   const { tpm, view, to, identity, sinceMs } = request
   const limits = { ...CHANNEL_LIMITS, ...request.limits }
   await secured(socket)
-  const fault = tlsFault(socket)
-  if (fault !== undefined) {
+  const tls = tlsPeer(socket)
+  if (typeof tls === 'string') {
     socket.destroy()
-    return { kind: 'unattested', why: fault }
+    return { kind: 'unattested', why: tls }
   }
-  const link = makeLink(socket, { role: 'asking', limits, sinceMs })
+  const link = makeLink(tls, { role: 'asking', limits, sinceMs })
   try {
     const { keyDigest } = identity
     const peer = await attest(link, { tpm, prover: proverOf(tpm), view, keyDigest, to })

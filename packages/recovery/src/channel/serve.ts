@@ -1,5 +1,6 @@
 /** The side that answers. Nothing that a peer does ends it. Truth: spec/channel.md. */
 
+import { constants } from 'node:crypto'
 import { type AddressInfo, createServer as createNetServer, type Server } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { RecoveryError } from '../error.ts'
@@ -10,7 +11,7 @@ import type { Answerer, Attested, HostTpm } from './channel.ts'
 import { Doorkeeper, type Guest } from './doorkeeper.ts'
 import { processIdentity, type TlsIdentity } from './identity.ts'
 import { CHANNEL_LIMITS, type ChannelLimits } from './limits.ts'
-import { ALPN, type Link, makeLink, type Say, tlsFault } from './link.ts'
+import { ALPN, type Link, makeLink, type Say, tlsPeer } from './link.ts'
 import { FAILED_TEXT_BYTES_MAX, toLine } from './message-codec.ts'
 import type { Answer } from './messages.ts'
 import type { PlanView } from './plan-view.ts'
@@ -54,18 +55,20 @@ export async function serveChannels(request: ServeRequest): Promise<ChannelServe
   }
   const tls = createTlsServer({
     ...{ key: identity.key, cert: identity.cert, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' },
+    // Nothing to resume a session with: it would be refused.
+    secureOptions: constants.SSL_OP_NO_TICKET,
     ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: [ALPN], handshakeTimeout: limits.helloMs },
   })
   tls.on('secureConnection', (socket) => {
     const guest = doorkeeper.guestOf(socket)
-    const fault = guest === undefined ? 'its connection is gone' : tlsFault(socket)
-    if (guest === undefined || fault !== undefined) {
-      log(`${guest?.origin ?? 'a peer'}: ${fault}`)
+    const peer = tlsPeer(socket)
+    if (guest === undefined || typeof peer === 'string') {
+      log(`${guest?.origin ?? 'a peer'}: ${typeof peer === 'string' ? peer : 'it has left'}`)
       socket.on('error', () => undefined)
       socket.destroy()
       return
     }
-    const link = makeLink(socket, { role: 'witness', limits, sinceMs: guest.sinceMs, takePlan })
+    const link = makeLink(peer, { role: 'witness', limits, sinceMs: guest.sinceMs, takePlan })
     links.add(link)
     void link.ended.then(() => links.delete(link))
     void converse(link, guest, { ...request, limits, identity, log, seats })

@@ -15,6 +15,7 @@ import {
   TPMA_OBJECT,
   type TpmsAttest,
   type TpmtPublic,
+  type PublicKey,
   toPublicKey,
 } from '@reprise/core'
 import { nodeCrypto } from '@reprise/host/crypto'
@@ -26,11 +27,21 @@ import { batchRoot } from './statement.ts'
 export class Unattested extends Error {}
 
 /** A peer whose key is that of an active host of the roster; that it has the key is still to be shown. */
-export interface Admitted {
+export interface Admitted extends KnownKey {
   readonly hello: Hello
-  readonly area: TpmtPublic
-  readonly name: Uint8Array
 }
+
+interface KnownKey {
+  readonly area: TpmtPublic
+  readonly key: PublicKey
+  readonly name: Uint8Array
+  /** As a primary key of the endorsement hierarchy. */
+  readonly qualifiedName: Uint8Array
+}
+
+/** Keys of the roster that were read: what makes up a tenth of an attestation otherwise. By TPMT_PUBLIC, hex. */
+const knownKeys = new Map<string, KnownKey>()
+const KNOWN_MAX = 1024
 
 const { fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign, decrypt } = TPMA_OBJECT
 const NEEDED = fixedTPM | fixedParent | sensitiveDataOrigin | restricted | sign
@@ -43,17 +54,28 @@ export function admit(view: PlanView, hello: Hello, own: string): Admitted {
   if (known === undefined) throw new Unattested(`the plan (version ${view.version}) has no host ${host}`)
   if (known.state !== 'active') throw new Unattested(`${host} is ${known.state} in the plan (version ${view.version})`)
   if (known.ak === undefined) throw new Unattested(`${host} has no attestation key in the plan: it is not provisioned`)
-  const area = readPublic(hello.akPublic)
-  const name = objectName(area, nodeCrypto.hash)
-  if (hex(name) !== known.ak) throw new Unattested(`its attestation key is not the one that the plan has for ${host}`)
+  const key = knownKey(hello.akPublic)
+  const { area } = key
+  if (hex(key.name) !== known.ak)
+    throw new Unattested(`its attestation key is not the one that the plan has for ${host}`)
   if ((area.objectAttributes & NEEDED) !== NEEDED || (area.objectAttributes & decrypt) !== 0)
     throw new Unattested(`the attestation key of ${host} is none: it must be restricted, signing, and fixed to its TPM`)
-  return { hello, area, name }
+  knownKeys.set(hex(hello.akPublic), key)
+  if (knownKeys.size > KNOWN_MAX) knownKeys.delete(knownKeys.keys().next().value ?? '')
+  return { hello, ...key }
 }
 
-function readPublic(akPublic: Uint8Array): TpmtPublic {
+function knownKey(akPublic: Uint8Array): KnownKey {
+  return knownKeys.get(hex(akPublic)) ?? readKey(akPublic)
+}
+
+function readKey(akPublic: Uint8Array): KnownKey {
   try {
-    return decodeTpmtPublic(akPublic)
+    const area = decodeTpmtPublic(akPublic)
+    const { hash } = nodeCrypto
+    const name = objectName(area, hash)
+    const primary = qualifiedName({ parent: TPM_RH.ENDORSEMENT, name, hash })
+    return { area, key: toPublicKey(area), name, qualifiedName: primary }
   } catch (cause) {
     throw new Unattested('its attestation key cannot be read', { cause })
   }
@@ -70,14 +92,13 @@ export interface Verified {
  * @throws {@link Unattested}
  */
 export function verifyProof(
-  { area, name, hello: { host } }: Admitted,
+  { key, qualifiedName: primary, hello: { host } }: Admitted,
   proof: ProofFrame,
   expected: { readonly statement: Uint8Array; readonly pcrs: readonly number[] },
 ): Verified {
   const attest = decoded(() => decodeTpmsAttest(proof.attest))
   const { scheme, signature } = decoded(() => decodeTpmtSignature(proof.signature))
   if (scheme.hash !== 'sha256') throw new Unattested(`the quote of ${host} is signed with ${scheme.hash}`)
-  const key = decoded(() => toPublicKey(area))
   if (nodeCrypto.verify({ key, scheme, message: proof.attest, signature }) !== true)
     throw new Unattested(`the quote is not signed by the attestation key of ${host}`)
   if (attest.type !== TPM_ST.ATTEST_QUOTE) throw new Unattested(`the TPM of ${host} signed something that is no quote`)
@@ -86,8 +107,7 @@ export function verifyProof(
     throw new Unattested(
       `the quote of ${host} is not of this connection: somebody stands between, or repeats an old one`,
     )
-  const isPrimary = qualifiedName({ parent: TPM_RH.ENDORSEMENT, name, hash: nodeCrypto.hash })
-  if (!equal(attest.qualifiedSigner, isPrimary))
+  if (!equal(attest.qualifiedSigner, primary))
     throw new Unattested(`the attestation key of ${host} is no primary key of the endorsement hierarchy`)
   const [selection, ...others] = attest.attested.pcrSelect
   const isExact =

@@ -46,7 +46,7 @@ export interface LabHost {
 /** Registers that a boot of the laboratory measures into, as firmware and boot loader would. */
 export const LAB_PCRS = [4, 7] as const
 export const LAB_BOOT = 'release 1'
-const START_MS = 30_000
+const START_MS = 90_000
 const END_MS = 15_000
 /** Who waits asks agents, which then compute less. */
 const POLL_MS = 100

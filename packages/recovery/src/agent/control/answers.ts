@@ -1,15 +1,15 @@
 /** What the agent does with what it is asked at its socket. Format: spec/agent.md §4. */
 
 import { readFile, stat } from 'node:fs/promises'
-import { hex } from '@reprise/core'
 import { RecoveryError } from '../../error.ts'
-import { makeOffer, SIGNED_PLAN_BYTES_MAX, STATEMENT_BYTES_MAX } from '../../operators/index.ts'
+import { makeOffer, RELEASE_BYTES_MAX, SIGNED_PLAN_BYTES_MAX, STATEMENT_BYTES_MAX } from '../../operators/index.ts'
 import { openCounter, readCounter } from '../../sealing/indexes.ts'
 import { Secret } from '../../sealing/secret.ts'
 import type { Agent } from '../agent.ts'
+import { CREDENTIAL_BYTES_MAX, CREDENTIALS_VERSION, writeCredentials } from '../own/credentials.ts'
 import type { ContentKeys } from '../own/drawing.ts'
 import type { SplitOptions } from '../own/splitting.ts'
-import { decodeBreakGlassAnswer, type ControlRequest } from './requests.ts'
+import type { ControlRequest } from './requests.ts'
 import type { Conversation } from './server.ts'
 
 const KEY_BYTES = 32
@@ -21,7 +21,8 @@ export function answering(agent: Agent, stop: () => void) {
   return async (request: ControlRequest, conversation: Conversation): Promise<object> => {
     const { say } = conversation
     const onMissing: SplitOptions['onMissing'] = (missing, step) => {
-      const text = missing.length === 0 ? `all witnesses have ${step}` : `${missing.length} witnesses have not ${step} yet`
+      const text =
+        missing.length === 0 ? `all witnesses have ${step}` : `${missing.length} witnesses have not ${step} yet`
       say({ kind: 'progress', text, missing })
     }
     switch (request.ask) {
@@ -42,8 +43,12 @@ export function answering(agent: Agent, stop: () => void) {
         return {}
       case 'offer':
         return { offer: Buffer.from(await offer(agent.ground, request)).toString() }
-      case 'break-glass':
-        return { epoch: await breakGlass(agent, request.expirationS, conversation) }
+      case 'release-request':
+        return { request: Buffer.from(await agent.life.askOperators(request.expirationS)).toString() }
+      case 'release': {
+        const files = await Promise.all(request.statements.map((path) => readLimited(path, RELEASE_BYTES_MAX)))
+        return { epoch: await agent.life.useOperators(files) }
+      }
       case 'stop':
         setImmediate(stop)
         return {}
@@ -76,15 +81,30 @@ async function watch(agent: Agent, { say, gone }: Conversation, isDone: (agent: 
 
 async function provision(
   agent: Agent,
-  { imageKeys }: ControlRequest & { readonly ask: 'provision' },
+  request: ControlRequest & { readonly ask: 'provision' },
   onMissing: SplitOptions['onMissing'],
 ): Promise<number> {
+  const { host, paths, random } = agent.ground
+  const credentials = new Map<string, Secret>()
   const first: ContentKeys[number][] = []
   try {
-    for (const { version, path } of imageKeys) first.push({ version, key: await readKey(path) })
+    for (const { name, path } of request.credentials)
+      credentials.set(name, Secret.owning(await readLimited(path, CREDENTIAL_BYTES_MAX)))
+    for (const { version, path } of request.imageKeys) first.push({ version, key: await readKey(path) })
+    if (agent.life.phase.kind === 'released') {
+      if (credentials.size > 0)
+        await agent.life.withKey(CREDENTIALS_VERSION, (key) =>
+          writeCredentials({ path: paths.credentials, host, key }, credentials, { isNewKey: false, random }),
+        )
+      return agent.life.epoch
+    }
+    const key = Secret.random(KEY_BYTES)
+    first.push({ version: CREDENTIALS_VERSION, key })
+    await writeCredentials({ path: paths.credentials, host, key }, credentials, { isNewKey: true, random })
     return await agent.life.provision(first, onMissing)
   } finally {
     for (const { key } of first) key[Symbol.dispose]()
+    for (const secret of credentials.values()) secret[Symbol.dispose]()
   }
 }
 
@@ -115,20 +135,7 @@ export async function offer(
   const { storageKey } = pinned
   const { akPublic } = hostTpm
   const pcrs = registers.toSorted((a, b) => a - b)
-  return await makeOffer({ fleet, host, akPublic, storageKey, approvals }, (statement) => hostTpm.quote(statement, pcrs))
-}
-
-async function breakGlass(agent: Agent, expirationS: number, { say, next }: Conversation): Promise<number> {
-  return await agent.life.breakGlass({
-    expirationS,
-    collect: async ({ host, epoch, nonce, nonceTpm }) => {
-      say({ kind: 'challenge', host, epoch, nonce: hex(nonce), nonceTpm: hex(nonceTpm), expirationS })
-      const { statements, escrow } = decodeBreakGlassAnswer(await next())
-      const scheme = { kind: 'ecdsa', hash: 'sha256' } as const
-      return {
-        statements: statements.map(({ operator, signature }) => ({ operator, signature: { scheme, signature } })),
-        escrow: escrow.map(({ bytes }) => Secret.owning(bytes)),
-      }
-    },
-  })
+  return await makeOffer({ fleet, host, akPublic, storageKey, approvals }, (statement) =>
+    hostTpm.quote(statement, pcrs),
+  )
 }

@@ -1,6 +1,6 @@
 /** What may be asked at the socket of an agent. Format: spec/agent.md §4. */
 
-import { bytes, type Decode, integer, list, object, oneOf, text } from '@reprise/host/decode'
+import { type Decode, integer, list, object, oneOf, text } from '@reprise/host/decode'
 import { RecoveryError } from '../../error.ts'
 
 export interface NamedFile {
@@ -22,13 +22,8 @@ export type ControlRequest =
     }
   | { readonly ask: 'plan' | 'statement'; readonly path: string }
   | { readonly ask: 'offer'; readonly fleet: string; readonly registers: readonly number[] }
-  | { readonly ask: 'break-glass'; readonly expirationS: number }
-
-/** What a client answers to a challenge. */
-export interface BreakGlassAnswer {
-  readonly statements: readonly { readonly operator: number; readonly signature: Uint8Array }[]
-  readonly escrow: readonly { readonly index: number; readonly bytes: Uint8Array }[]
-}
+  | { readonly ask: 'release-request'; readonly expirationS: number }
+  | { readonly ask: 'release'; readonly statements: readonly string[] }
 
 const PATH_MAX = 4096
 const path = text(PATH_MAX)
@@ -58,44 +53,25 @@ const REQUESTS: { readonly [Ask in ControlRequest['ask']]: Decode<ControlRequest
     fleet: name,
     registers: list(integer(0, 23), 24),
   }),
-  'break-glass': object<ControlRequest & { ask: 'break-glass' }>({
-    ask: oneOf('break-glass'),
+  'release-request': object<ControlRequest & { ask: 'release-request' }>({
+    ask: oneOf('release-request'),
     expirationS: integer(1, 86_400),
   }),
+  release: object<ControlRequest & { ask: 'release' }>({ ask: oneOf('release'), statements: list(path, 64) }),
 }
 
 /** @throws {@link RecoveryError} `USAGE`. */
 export function decodeRequest(line: string): ControlRequest {
-  return decoded(line, (value) => {
-    const ask = (value as { ask?: unknown } | null)?.ask
+  try {
+    const value = JSON.parse(line) as { readonly ask?: unknown } | null
+    const ask = value?.ask
     if (typeof ask !== 'string' || !Object.hasOwn(REQUESTS, ask))
       throw new RangeError(`ask must be one of ${Object.keys(REQUESTS).join(', ')}`)
     return REQUESTS[ask as ControlRequest['ask']](value, 'request')
-  })
-}
-
-const answer = object<BreakGlassAnswer>({
-  statements: list(
-    object<BreakGlassAnswer['statements'][number]>({ operator: integer(0, 63), signature: bytes(64) }),
-    64,
-  ),
-  escrow: list(object<BreakGlassAnswer['escrow'][number]>({ index: integer(0, 63), bytes: bytes(33) }), 64),
-})
-
-/** @throws {@link RecoveryError} `USAGE`. */
-export function decodeBreakGlassAnswer(line: string): BreakGlassAnswer {
-  return decoded(line, (value) => answer(value, 'answer'))
-}
-
-function decoded<T>(line: string, decode: (value: unknown) => T): T {
-  try {
-    return decode(JSON.parse(line))
   } catch (cause) {
-    // Without the cause: it may quote the line, and that may hold a secret.
     throw new RecoveryError('USAGE', {
       message: `The agent does not understand what it was asked: ${cause instanceof SyntaxError ? 'no JSON' : (cause as Error).message}.`,
       hint: 'spec/agent.md, section 4',
     })
   }
 }
-

@@ -171,4 +171,3 @@ async function checkedRelease(
   if (checked.kind === 'broken') return undefined
   return { epoch, index, attempt, plan: planDigest, quote: { akPublic, ...of.quote } }
 }
-

@@ -2,19 +2,18 @@
 
 import type { AuditPlace } from '../../audit/index.ts'
 import { RecoveryError } from '../../error.ts'
-import { openByOperators, type BreakGlassRequest, type OperatorStatement } from '../../sealing/tpm-half.ts'
-import { type Generation, readGenerations } from '../../sealing/generations.ts'
-import { combineEscrow } from '../../sealing/quorum-half.ts'
+import { contentKey, type Generation, readGenerations } from '../../sealing/generations.ts'
 import type { Secret } from '../../sealing/secret.ts'
 import type { Rule } from '../../sealing/storage.ts'
-import type { HostId, PriorShutdown } from '../../types.ts'
+import type { PriorShutdown } from '../../types.ts'
 import { generationBasis } from '../fleet-view.ts'
 import { messageOf } from '../ground.ts'
 import type { Spreading } from '../spreading.ts'
+import { makeBreakGlass } from './break-glass.ts'
 import { type Asking, type Gathered, startAsking } from './asking.ts'
 import type { ContentKeys } from './drawing.ts'
 import { type Beat, beat } from './heartbeats.ts'
-import { capState, openByHalves, openByShares, type Opening, type OwnParts } from './opening.ts'
+import { capState, openByShares, type Opening, type OwnParts } from './opening.ts'
 import type { OwnerMemory } from './owner-memory.ts'
 import { split, type SplitOptions } from './splitting.ts'
 
@@ -37,18 +36,15 @@ export interface Life {
   readonly begin: () => Promise<void>
   readonly provision: (first: ContentKeys, onMissing: SplitOptions['onMissing']) => Promise<number>
   readonly rotate: (onMissing: SplitOptions['onMissing']) => Promise<number>
-  readonly breakGlass: (ceremony: Ceremony) => Promise<number>
+  /** Uses a content key of the current generation. @throws RecoveryError `NOT_NOW` when the host is not released. */
+  readonly withKey: (version: number, use: (key: Secret) => Promise<void>) => Promise<void>
+  /** Begins to wait for operators. @returns The file that they sign. */
+  readonly askOperators: (expirationS: number) => Promise<Uint8Array>
+  /** @param statements - Files of operators that answer the newest request. @returns The epoch that was opened. */
+  readonly useOperators: (statements: readonly Uint8Array[]) => Promise<number>
   /** A newer plan was taken. */
   readonly planned: () => void
   readonly stop: () => Promise<void>
-}
-
-/** How operators release a host. */
-export interface Ceremony {
-  readonly expirationS: number
-  readonly collect: (
-    asked: BreakGlassRequest,
-  ) => Promise<{ readonly statements: readonly OperatorStatement[]; readonly escrow: readonly Secret[] }>
 }
 
 export interface LifeParts extends OwnParts {
@@ -57,8 +53,8 @@ export interface LifeParts extends OwnParts {
   readonly spreading: Spreading
   readonly auditPlace: () => AuditPlace
   readonly onChange: () => void
-  /** The root is there; the services may start. Not called for a host that is just being provisioned. */
-  readonly onReleased: (generation: Generation) => void
+  /** The root is there: the services may start. It is the life's to wipe. */
+  readonly onReleased: (generation: Generation, root: Secret) => void
 }
 
 /** A heartbeat that too few witnesses signed is tried again after so long, or an interval, if that is shorter. */
@@ -81,7 +77,10 @@ export function makeLife(parts: LifeParts): Life {
 
   function enter(next: Phase): void {
     phase = next
-    ground.report(next.kind, next.kind === 'released' ? { by: next.by } : next.kind === 'refused' ? { rule: next.rule } : {})
+    ground.report(
+      next.kind,
+      next.kind === 'released' ? { by: next.by } : next.kind === 'refused' ? { rule: next.rule } : {},
+    )
     onChange()
   }
 
@@ -97,7 +96,14 @@ export function makeLife(parts: LifeParts): Life {
     enter({ kind: 'asking' })
     const { prior } = parts
     const onPlanVersion = spreading.saw
-    asking = startAsking({ ground, prior, generations, onChange, onPlanVersion, onGathered: (all) => void gathered(all) })
+    asking = startAsking({
+      ground,
+      prior,
+      generations,
+      onChange,
+      onPlanVersion,
+      onGathered: (all) => void gathered(all),
+    })
   }
 
   function refused(rule: Rule): void {
@@ -127,7 +133,8 @@ export function makeLife(parts: LifeParts): Life {
   /** @param isNew - It came by release: its halves were out, so they are drawn anew. */
   async function enliven(by: (Phase & { kind: 'released' })['by'], current: Generation, isNew: boolean): Promise<void> {
     enter({ kind: 'released', by })
-    if (by !== 'provisioning') onReleased(current)
+    const root = roots.of(current.half.epoch)
+    if (root !== undefined) onReleased(current, root)
     const { previous } = await readGenerations(keeper)
     heartbeat(isNew || previous !== undefined)
   }
@@ -136,10 +143,15 @@ export function makeLife(parts: LifeParts): Life {
   function heartbeat(isRotating: boolean): void {
     clearTimeout(timer)
     if (ended.signal.aborted) return
-    beating = pulse(isRotating).catch((error: unknown) => ground.report('failed', { what: 'heartbeat', why: messageOf(error) }))
+    beating = pulse(isRotating).catch((error: unknown) =>
+      ground.report('failed', { what: 'heartbeat', why: messageOf(error) }),
+    )
     void beating.then(() => {
       const { heartbeatMs } = ground.times
-      const waitMs = lastBeat?.isEnough === true ? heartbeatMs * (0.95 + 0.1 * (ground.random(1)[0] / 255)) : Math.min(RETRY_MS, heartbeatMs)
+      const waitMs =
+        lastBeat?.isEnough === true
+          ? heartbeatMs * (0.95 + 0.1 * (ground.random(1)[0] / 255))
+          : Math.min(RETRY_MS, heartbeatMs)
       clearTimeout(timer)
       if (!ended.signal.aborted) timer = setTimeout(() => heartbeat(false), waitMs)
     })
@@ -177,7 +189,9 @@ export function makeLife(parts: LifeParts): Life {
 
   async function rotate(onMissing: SplitOptions['onMissing']): Promise<number> {
     if (phase.kind !== 'released')
-      throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released: only then are halves drawn anew.` })
+      throw new RecoveryError('NOT_NOW', {
+        message: `${ground.host} is not released: only then are halves drawn anew.`,
+      })
     try {
       return await splitNow(onMissing === undefined ? {} : { onMissing })
     } catch (error) {
@@ -185,6 +199,12 @@ export function makeLife(parts: LifeParts): Life {
       throw error
     }
   }
+
+  const operators = makeBreakGlass({
+    ...parts,
+    isWaiting: () => phase.kind !== 'released' && phase.kind !== 'unprovisioned',
+    onOpened: (opening) => opened(opening, 'operators'),
+  })
 
   return {
     get phase() {
@@ -212,14 +232,15 @@ export function makeLife(parts: LifeParts): Life {
       return epoch
     },
     rotate,
-    async breakGlass(ceremony) {
-      if (phase.kind === 'released' || phase.kind === 'unprovisioned')
-        throw new RecoveryError('NOT_NOW', { message: `${ground.host} is ${phase.kind}: there is nothing to release.` })
+    async withKey(version, use) {
       const { current } = await readGenerations(keeper)
-      if (current === undefined) throw new TypeError('provisioned without a generation')
-      await opened(await byOperators(parts, current, ceremony), 'operators')
-      return current.half.epoch
+      const root = current && roots.of(current.half.epoch)
+      if (current === undefined || root === undefined)
+        throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released.` })
+      using key = contentKey(current, root, version)
+      await use(key)
     },
+    ...operators,
     planned: () => {
       asking?.again()
       if (splitting !== undefined) {
@@ -229,36 +250,11 @@ export function makeLife(parts: LifeParts): Life {
     },
     async stop() {
       ended.abort(new Error('the agent ends'))
+      await operators.abandon()
       clearTimeout(timer)
       asking?.stop()
       await splitting?.done.catch(() => undefined)
       await beating
     },
-  }
-}
-
-async function byOperators(parts: LifeParts, generation: Generation, ceremony: Ceremony): Promise<Opening> {
-  const { ground } = parts
-  let escrow: readonly Secret[] = []
-  const names: HostId[] = []
-  try {
-    const opened = await openByOperators(ground.pinned, generation.half, {
-      expirationS: ceremony.expirationS,
-      collect: async (asked) => {
-        const collected = await ceremony.collect(asked)
-        escrow = collected.escrow
-        const { keys } = ground.fleet().plan.breakGlass
-        names.push(...collected.statements.flatMap(({ operator }) => keys[operator]?.name ?? []))
-        return collected.statements
-      },
-    })
-    if (opened.kind === 'refused') return opened
-    using tpm = opened.secret
-    await ground.audit({ kind: 'break-glass', epoch: generation.half.epoch, operators: names })
-    const { needed } = generation.half.breakGlass
-    using quorum = generation.mode === 'quorum' ? await combineEscrow(escrow, needed) : undefined
-    return await openByHalves(parts, generation, { tpm, quorum })
-  } finally {
-    for (const share of escrow) share[Symbol.dispose]()
   }
 }

@@ -36,10 +36,7 @@ const FILE: StateFile<ThisBootFile> = {
     schema: oneOf(SCHEMA),
     registers: list(object<Register>({ pcr: integer(0, 23), value: bytes(32) }), 24),
     resetCount: integer(0, 0xffffffff),
-    roots: list(
-      object<SealedRoot>({ epoch: integer(1), private: bytes(1, 1024), public: bytes(1, 1024) }),
-      ROOTS_MAX,
-    ),
+    roots: list(object<SealedRoot>({ epoch: integer(1), private: bytes(1, 1024), public: bytes(1, 1024) }), ROOTS_MAX),
   }),
 }
 /** TPMS_TIME_INFO, Part 2 §10.11.1: resetCount and restartCount. */

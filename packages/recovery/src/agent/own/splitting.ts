@@ -65,7 +65,10 @@ function ownerState({ known, drawn }: Carrying): OwnerState {
   const { current, previous } = known
   const wraps = [current, previous].flatMap((each) => (each === undefined ? [] : [each.half.epoch]))
   const decided = current?.half.epoch ?? 0
-  return { durable: { wraps, decided, tried: drawn === undefined ? decided : drawn.epoch - 1 }, phase: { kind: 'idle' } }
+  return {
+    durable: { wraps, decided, tried: drawn === undefined ? decided : drawn.epoch - 1 },
+    phase: { kind: 'idle' },
+  }
 }
 
 async function carryOut(parts: OwnParts, memory: OwnerMemory, carrying: Carrying): Promise<number> {

@@ -6,7 +6,8 @@ import type { StateFile } from './folder.ts'
 
 /** The TPM of a host. */
 export type TpmPlace =
-  { readonly kind: 'device'; readonly path: string } | { readonly kind: 'software'; readonly folder: string }
+  | { readonly kind: 'device'; readonly path: string }
+  | { readonly kind: 'software'; readonly folder: string }
 
 export interface AkPlace {
   /** Goes into the template, so that the same key comes again from the same TPM. */

@@ -25,9 +25,7 @@ export const OWNER_FILE: StateFile<OwnerFile> = {
   bytesMax: 1 << 17,
   decode: object<OwnerFile>({
     schema: oneOf(OWNER_SCHEMA),
-    heartbeat: nullable(
-      object<HeartbeatClock>({ clock: bigDecimal, resetCount: count32, restartCount: count32 }),
-    ),
+    heartbeat: nullable(object<HeartbeatClock>({ clock: bigDecimal, resetCount: count32, restartCount: count32 })),
     basis: nullable(hexText(32)),
     succession: list(
       object<Successor>({ after: integer(1), epoch: integer(1), leaseKey: bytes(65), signature: bytes(64) }),

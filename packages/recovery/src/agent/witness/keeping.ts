@@ -45,7 +45,10 @@ function misplaced({ ground }: WitnessParts, from: Attested, { share, leaseKey }
   const view = ground.fleet().view(from.host)
   if (share.host !== from.host) return failed('NOT_FOR_YOU', 'it is a share of another host')
   if (view === undefined || share.index >= view.witnesses || view.peers[share.index] !== ground.host)
-    return failed('NOT_FOR_YOU', `this host is not witness ${share.index} of ${from.host} in version ${ground.fleet().plan.roster.version}`)
+    return failed(
+      'NOT_FOR_YOU',
+      `this host is not witness ${share.index} of ${from.host} in version ${ground.fleet().plan.roster.version}`,
+    )
   const isWhole =
     share.bytes.length === SHARE_BYTES &&
     leaseKey.length === 65 &&

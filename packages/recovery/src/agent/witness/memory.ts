@@ -36,7 +36,14 @@ export interface Opening {
 }
 
 /** @throws RecoveryError `STATE` when the file is damaged. */
-export async function openMemory({ path, rosterVersion, now, lastShutdown, context, wallMs }: Opening): Promise<Memory> {
+export async function openMemory({
+  path,
+  rosterVersion,
+  now,
+  lastShutdown,
+  context,
+  wallMs,
+}: Opening): Promise<Memory> {
   const file = (await readState(path, WITNESS_FILE)) ?? emptyWitness(rosterVersion)
   let wards: Wards = new Map(file.wards.map((ward) => [ward.host, ward]))
   const cycle = cycleNow(file.cycle, { now, lastShutdown, wards })

@@ -79,10 +79,7 @@ async function give(parts: WitnessParts, request: ReleaseRequest): Promise<Answe
   const kept = memory.wards.get(host)?.shares.find((share) => share.epoch === epoch)
   if (kept === undefined) return failed('NOT_NOW', `no share of epoch ${epoch} is kept here`)
   const { digest: planDigest } = ground.fleet()
-  const { attest, signature } = await quoteOwn(
-    ground,
-    releaseStatement({ host, epoch, index, attempt, planDigest }),
-  )
+  const { attest, signature } = await quoteOwn(ground, releaseStatement({ host, epoch, index, attempt, planDigest }))
   const quote = { akPublic: ground.hostTpm.akPublic, attest, signature }
   const bytes = await openKept(parts, { host, kept })
   if (typeof bytes === 'string') {

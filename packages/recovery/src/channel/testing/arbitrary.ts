@@ -2,7 +2,7 @@
 
 import * as fc from 'fast-check'
 import type { Fact, PriorShutdown, Share } from '../../types.ts'
-import type { Frame } from '../frames.ts'
+import type { Echo, Frame } from '../frames.ts'
 import type { Answer, HostStatus, Message, Quote } from '../messages.ts'
 import type { Refusal } from '../../protocol/gate.ts'
 
@@ -60,7 +60,12 @@ export const messages: { readonly [K in Message['kind']]: fc.Arbitrary<Extract<M
   heartbeat: fc.record({
     ...{ kind: fc.constant('heartbeat'), epoch, auditHead: digest, auditLength: count, proof: bytes(64) },
   }),
-  prepare: fc.record({ kind: fc.constant('prepare'), share, leaseKey: bytes(65) }),
+  prepare: fc.record({
+    ...{ kind: fc.constant('prepare'), share, leaseKey: bytes(65) },
+    succession: fc.array(fc.record({ after: epoch, epoch, leaseKey: bytes(65), signature: bytes(64) }), {
+      maxLength: 64,
+    }),
+  }),
   commit: fc.record({ kind: fc.constant('commit'), epoch }),
   plan: fc.record({ kind: fc.constant('plan'), signed: bytes(1, 4096) }),
   statement: fc.record({ kind: fc.constant('statement'), signed: bytes(1, 16_384) }),
@@ -143,8 +148,12 @@ export const frames: { readonly [K in Frame['kind']]: fc.Arbitrary<Extract<Frame
     path: fc.array(digest, { maxLength: 6 }),
   }),
   refuse: fc.record({ kind: fc.constant('refuse'), why: line(300) }),
-  ping: fc.record({ kind: fc.constant('ping'), nonce: bytes(8) }),
-  pong: fc.record({ kind: fc.constant('pong'), nonce: bytes(8) }),
+  echo: maybe(
+    fc.record({
+      ...{ kind: fc.constant('echo'), turn: fc.integer({ min: 0, max: 6 }), nonce: bytes(8), back: bytes(8) },
+    }) as fc.Arbitrary<Echo>,
+    'back',
+  ),
   say: fc.record({ kind: fc.constant('say'), id, message: fc.oneof(...Object.values(messages)) }),
   answer: fc.record({ kind: fc.constant('answer'), id, answer: fc.oneof(...Object.values(answers)) }),
 }

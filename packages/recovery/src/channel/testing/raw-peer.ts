@@ -5,9 +5,10 @@ import { once } from 'node:events'
 import { connect, type ConnectionOptions, createServer, type TLSSocket } from 'node:tls'
 import type { AddressInfo } from 'node:net'
 import { ByteReader } from '@reprise/core'
-import { decodeFrame, encodeFrame, type Frame } from '../frames.ts'
+import { decodeFrame, type Echo, encodeFrame, type Frame } from '../frames.ts'
 import type { TlsIdentity } from '../identity.ts'
 import { ALPN } from '../link.ts'
+import type { Role } from '../statement.ts'
 
 export interface RawPeer {
   readonly socket: TLSSocket
@@ -15,18 +16,26 @@ export interface RawPeer {
   readonly peerKeyDigest: Uint8Array
   readonly send: (...frames: readonly Frame[]) => void
   readonly write: (bytes: Uint8Array) => void
-  /** The next frame that is no ping (which are answered, unless `isDeaf`); undefined when the other side has ended. */
+  /** The next frame that is no echo (which are answered, unless `isDeaf`); undefined when the other side has ended. */
   readonly next: () => Promise<Frame | undefined>
   /** Resolves when the other side has ended. */
   readonly ended: Promise<void>
   isDeaf: boolean
 }
 
-function rawPeer(socket: TLSSocket): RawPeer {
+const ECHO_NONCE = new Uint8Array(8).fill(5)
+
+function rawPeer(socket: TLSSocket, role: Role): RawPeer {
   const frames: Frame[] = []
   let rest = Buffer.alloc(0)
   let wake = Promise.withResolvers<void>()
   let isOver = false
+  /** Echoes come after hello. */
+  let saidHello = false
+  let early: Echo | undefined
+  const echo = ({ turn, nonce }: Echo): void => {
+    if (turn < 6) self.send({ kind: 'echo', turn: turn + 1, nonce: ECHO_NONCE, back: nonce })
+  }
   socket.on('error', () => undefined)
   socket.on('data', (chunk: Buffer) => {
     rest = Buffer.concat([rest, chunk])
@@ -35,8 +44,9 @@ function rawPeer(socket: TLSSocket): RawPeer {
       if (rest.length < 4 + length) break
       const frame = decodeFrame(rest.subarray(4, 4 + length))
       rest = rest.subarray(4 + length)
-      if (frame.kind === 'ping' && !self.isDeaf) self.send({ ...frame, kind: 'pong' })
-      else frames.push(frame)
+      if (frame.kind !== 'echo' || self.isDeaf) frames.push(frame)
+      else if (saidHello) echo(frame)
+      else early = frame
     }
     wake.resolve()
   })
@@ -56,7 +66,15 @@ function rawPeer(socket: TLSSocket): RawPeer {
     peerKeyDigest: createHash('sha256')
       .update(spki ?? new Uint8Array())
       .digest(),
-    send: (...sent) => sent.forEach((frame) => socket.write(encodeFrame(frame))),
+    send(...sent) {
+      for (const frame of sent) {
+        socket.write(encodeFrame(frame))
+        if (frame.kind !== 'hello' || saidHello || self.isDeaf) continue
+        saidHello = true
+        if (role === 'asking') socket.write(encodeFrame({ kind: 'echo', turn: 0, nonce: ECHO_NONCE }))
+        else if (early !== undefined) echo(early)
+      }
+    },
     write: (bytes) => void socket.write(bytes),
     async next() {
       while (frames.length === 0 && !isOver) {
@@ -75,7 +93,7 @@ export async function callRaw(address: string, identity: TlsIdentity, more: Conn
   const tls = { secureContext: identity.context, rejectUnauthorized: false, ALPNProtocols: [ALPN], ...more }
   const socket = connect({ host: '127.0.0.1', port, ...tls })
   await once(socket, 'secureConnect')
-  return rawPeer(socket)
+  return rawPeer(socket, 'asking')
 }
 
 export interface RawServer {
@@ -90,7 +108,7 @@ export async function serveRaw(identity: TlsIdentity, onPeer: (peer: RawPeer) =>
   const sockets = new Set<TLSSocket>()
   server.on('secureConnection', (socket) => {
     sockets.add(socket)
-    void onPeer(rawPeer(socket))
+    void onPeer(rawPeer(socket, 'witness'))
   })
   server.on('tlsClientError', () => undefined)
   server.listen(0, '127.0.0.1')

@@ -30,7 +30,7 @@ export class TestFleet implements AsyncDisposable {
       agentWords: ['--heartbeat', '2s', '--observe', '700ms'],
     })
     try {
-      const self = new TestFleet(lab, await provisionFleet(lab, { image: false }))
+      const self = new TestFleet(lab, await provisionFleet(lab, { image: process.getuid?.() === 0 }))
       await self.until('a first heartbeat', lab.ids, ({ lastHeartbeatWallMs }) => lastHeartbeatWallMs !== null)
       await lab.powerCut(lab.ids)
       await lab.keep('dark')

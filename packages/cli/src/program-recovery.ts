@@ -47,7 +47,6 @@ export function addRecovery(program: Command): void {
   addExplain(recovery)
   addStatus(recovery)
   addDrill(recovery)
-  addAgent(recovery)
   addRecoveryImage(recovery)
   addOperators(recovery)
   addAgent(recovery)

@@ -39,6 +39,8 @@ export const goals: Readonly<Record<string, Goal>> = {
   'recovery.simulate.falseReleases': { most: 0 },
   'recovery.simulate.stuck': { most: 0.005 },
   'recovery.simulate.wallS': { most: 60 },
+  'recovery.fleet.gatherS': { most: 2 },
+  'recovery.fleet.readyS': { most: 10 },
   'verify.100k.nodeS': { most: 1 },
   'verify.many.ratio': { least: 0.7 },
 }

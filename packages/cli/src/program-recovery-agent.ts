@@ -64,6 +64,10 @@ export function addAgent(recovery: Command): void {
     .action(acting('recovery provision', () => import('./commands/recovery-provision.ts')))
   withAgent(command('witness', 'the agent of this host, in the foreground: it serves others, and asks for itself'))
     .option('--plan <file>', 'a signed plan to begin with')
+    .option(
+      '--board <host:port>',
+      'serve a page of how the fleet stands, without a password: 127.0.0.1:8480 for this machine alone',
+    )
     .action(acting('recovery witness', () => import('./commands/recovery-witness.ts')))
   withAgent(command('boot', 'come back: start the agent unless it runs, and say how the release goes'))
     .option('--timeout <time>', 'give up waiting; the agent goes on', duration, 600_000)

@@ -25,6 +25,10 @@ const KINDS = {
   IMAGE: 'input', // an image that is damaged, cut, or of another version
   IMAGE_OLD: 'input', // an image below what this host takes
   CHANNEL: 'failure', // a peer is gone, says nothing, or breaks the rules
+  SIGHTINGS: 'input', // an answer that is no state of a fleet
+  BOARD: 'usage', // an address at which no board can be served
+  BOARD_SILENT: 'failure', // nobody answers where a board should be
+  LABORATORY: 'failure', // hosts on one machine that cannot be made, or do not do what they should
   STATE: 'input', // a file or folder of an agent's state that is damaged, missing, or open to others
   NOT_NOW: 'failure', // what only a host that is provisioned, or released, can do
   BUSY: 'failure', // the agent is doing such a thing already

@@ -1,4 +1,5 @@
 import type { FuzzTarget } from '../target.ts'
+import { board } from './board.ts'
 import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
@@ -19,5 +20,6 @@ export const targets: readonly FuzzTarget[] = [
   wasmModules,
   recoveryImages,
   recoveryGenerations,
+  board,
   channelFrames,
 ]

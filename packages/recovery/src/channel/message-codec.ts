@@ -178,7 +178,7 @@ const service = object<ServiceStatus>({
   sinceWallMs: wallMs,
 })
 
-const status = object<HostStatus>({
+export const hostStatus = object<HostStatus>({
   host: hostId,
   planVersion: integer(0, VERSION_MAX),
   state: oneOf('starting', 'asking', 'holding', 'locked', 'refused', 'loading', 'serving', 'broken'),
@@ -206,7 +206,7 @@ export const answer: Decode<Answer> = union<Answer>('kind', {
   prepared: object<AnswerOf<'prepared'>>({ kind: oneOf('prepared'), epoch }),
   committed: object<AnswerOf<'committed'>>({ kind: oneOf('committed'), epoch }),
   taken: object<AnswerOf<'taken'>>({ kind: oneOf('taken'), planVersion: integer(0, VERSION_MAX) }),
-  status: object<AnswerOf<'status'>>({ kind: oneOf('status'), status }),
+  status: object<AnswerOf<'status'>>({ kind: oneOf('status'), status: hostStatus }),
   loaded: object<AnswerOf<'loaded'>>({ kind: oneOf('loaded'), confirm: quote }),
   failed: object<AnswerOf<'failed'>>({
     kind: oneOf('failed'),

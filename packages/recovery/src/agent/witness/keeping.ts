@@ -31,6 +31,8 @@ export async function answerPrepare(parts: WitnessParts, from: Attested, message
   const line: KeptEpoch = { epoch, index, leaseKey, private: kept.sealed.private, public: kept.sealed.public }
   const note = (wards: Wards): Wards => {
     const now = wards.get(ward.host) ?? ward
+    // Whoever hears no answer asks again, while the TPM still works for the first time.
+    if (now.shares.some((kept) => kept.epoch === epoch)) return wards
     return new Map(wards).set(ward.host, { ...now, shares: [...now.shares, line] })
   }
   await memory.step({ kind: 'prepare', from: from.host, epoch }, note)

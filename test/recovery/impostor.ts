@@ -3,7 +3,7 @@ import { connect, swtpm } from '@reprise/tpm'
 import { statePaths, readNeeded } from '../../packages/recovery/src/agent/state/folder.ts'
 import { HOST_FILE } from '../../packages/recovery/src/agent/state/host-file.ts'
 import { openAk } from '../../packages/recovery/src/agent/tpm/identity.ts'
-import { planView } from '../../packages/recovery/src/agent/peers.ts'
+import { planView } from '../../packages/recovery/src/agent/fleet-view.ts'
 import {
   type Answer,
   hostTpm,

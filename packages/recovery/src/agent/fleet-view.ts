@@ -54,7 +54,7 @@ export function fleetView({ plan, digest, approvals }: SignedPlan, signed: Uint8
     hostNamed: (of) => hosts.get(of),
     own,
     witnesses: own.peers.slice(0, own.witnesses),
-    seen: seenBy(plan, digest),
+    seen: planView({ plan, digest }),
     wards: new Set(number === undefined ? [] : wards[number].map((ward) => views[ward].id)),
   }
 }
@@ -67,7 +67,8 @@ export function generationBasis({ plan, witnesses }: FleetView): string {
   return hex(sha256(new TextEncoder().encode([mode, policy.threshold, breakGlass.needed, ...keys, ...aks].join('\n'))))
 }
 
-function seenBy(plan: Plan, digest: Uint8Array): PlanView {
+/** What channels need of a plan. */
+export function planView({ plan, digest }: Pick<SignedPlan, 'plan' | 'digest'>): PlanView {
   return {
     fleet: plan.fleet,
     digest,

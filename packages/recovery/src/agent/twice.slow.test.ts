@@ -20,7 +20,7 @@ test('a share that is handed out twice at a time is kept once', async () => {
   await lab.powerOn(witness)
   const opened = await agent.ground.network.reach(witness.name)
   if (opened.kind !== 'attested') throw new Error(opened.why)
-  const place = { host: owner.name, epoch: 1, index: agent.plans.fleet.witnesses.indexOf(witness.name) }
+  const place = { host: owner.name, epoch: 1, index: agent.ground.fleet().witnesses.indexOf(witness.name) }
   const bytes = new Uint8Array(33).fill(1)
   const share = { ...place, bytes, digest: shareDigest(place, bytes, sha256) }
   const prepare = { kind: 'prepare', share, leaseKey: new Uint8Array(65).fill(4), succession: [] } as const

@@ -14,7 +14,7 @@ export async function serveAgentBoard(agent: Agent, listen: string): Promise<Boa
       const report = agent.stand()
       const { network, times, nowMs } = agent.ground
       return collectSightings({
-        ...{ plan: agent.plans.fleet.plan, network, withinMs: times.observeMs, wallMs: nowMs },
+        ...{ plan: agent.ground.fleet().plan, network, withinMs: times.observeMs, wallMs: nowMs },
         own: hostStatus(report, fromHex(report.audit.head)),
       })
     },

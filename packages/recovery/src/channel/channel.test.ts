@@ -126,9 +126,9 @@ describe('a channel', () => {
 
   test('ends when nobody says anything, not when an answer takes its time', async () => {
     await using here = await lab({
-      limits: { idleMs: 100 },
+      limits: { idleMs: 1500 },
       async answer() {
-        await new Promise((resolve) => setTimeout(resolve, 400))
+        await new Promise((resolve) => setTimeout(resolve, 2000))
         return { kind: 'taken', planVersion: 1 }
       },
     })
@@ -160,7 +160,7 @@ describe('a pool', () => {
   test('has one channel for all who want it, and another one when it has failed', async () => {
     await using here = await lab()
     const { asking } = here
-    const pool = channelPool({ tpm: asking, view: () => here.view, timeoutMs: 10_000, identity: identities.asking })
+    const pool = channelPool({ tpm: asking, view: () => here.view, timeoutMs: 60_000, identity: identities.asking })
     const [first, second] = (await Promise.all([pool.to('witness-1'), pool.to('witness-1')])).map(opened)
     expect(second).toBe(first)
     expect(opened(await pool.to('witness-1'))).toBe(first)
@@ -182,7 +182,7 @@ describe('a pool', () => {
       hosts: new Map([...here.view.hosts].map(([id, host]) => [id, { ...host, address: '127.0.0.1:1' }])),
     }
     const view = (): PlanView => (isDown ? down : { ...here.view })
-    const pool = channelPool({ tpm: here.asking, view, timeoutMs: 10_000, identity: identities.asking })
+    const pool = channelPool({ tpm: here.asking, view, timeoutMs: 60_000, identity: identities.asking })
     expect(await pool.to('witness-1')).toMatchObject({ kind: 'unreachable' })
     isDown = false
     opened(await pool.to('witness-1'))

@@ -5,7 +5,7 @@ import { bytes, type Decode, integer, list, object, oneOf, optional, refused } f
 import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import { BATCH_MAX, FRAME_BYTES_MAX, SIGNED_PLAN_BYTES_MAX } from './limits.ts'
-import { answer, hostId, line, message } from './message-codec.ts'
+import { answer, hostId, line, message, toLine } from './message-codec.ts'
 import type { Answer, Message } from './messages.ts'
 import type { BatchPlace } from './statement.ts'
 
@@ -95,7 +95,8 @@ export class BrokenRules extends RecoveryError {}
 
 export function malformed(what: string, cause?: unknown): BrokenRules {
   return new BrokenRules('CHANNEL', {
-    message: `The peer breaks the rules of the channel: ${what}.`,
+    // What is wrong may be told in the peer's own words, such as the name of a member.
+    message: `The peer breaks the rules of the channel: ${toLine(what, WHY_BYTES_MAX)}.`,
     hint: 'It may be of another version of Reprise, or no Reprise at all.',
     ...(cause !== undefined && { cause }),
   })

@@ -16,6 +16,7 @@ import {
   type Hello,
   malformed,
   type ProofFrame,
+  WHY_BYTES_MAX,
 } from './frames.ts'
 import { tlsKeyDigest } from './identity.ts'
 import { toLine } from './message-codec.ts'
@@ -36,7 +37,14 @@ interface Awaited {
 }
 
 /** The other side says why it goes. */
-export class RefusedByPeer extends Error {}
+export class RefusedByPeer extends RecoveryError {
+  readonly why: string
+
+  constructor(why: string) {
+    super('CHANNEL', { message: `The peer refuses this host: ${why}`, hint: 'Compare the plans of both hosts.' })
+    this.why = why
+  }
+}
 
 export interface Link {
   readonly role: Role
@@ -144,8 +152,10 @@ class SocketLink implements Link {
       () => this.#mayTakePlan(),
     )
     const elapsedMs = performance.now() - sinceMs
-    this.#timers.hello.set(limits.helloMs - elapsedMs, () => this.end(silent('says no hello')))
-    this.#timers.life.set(limits.attestMs - elapsedMs, () => this.end(silent('does not come to an end of its hello')))
+    this.#timers.hello.set(limits.helloMs - elapsedMs, () => this.end(silent('The peer says no hello.')))
+    this.#timers.life.set(limits.attestMs - elapsedMs, () =>
+      this.end(silent('The peer does not prove itself in time.')),
+    )
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.on('error', (cause) => this.end(gone(cause)))
     socket.on('close', () => this.end(gone()))
@@ -164,7 +174,8 @@ class SocketLink implements Link {
     const whole = encodeFrame(frame)
     if (this.#isOver) return
     // What the asking side has under way is bounded by its messages, of which one may be a plan.
-    if (this.role === 'witness' && this.#socket.writableLength > UNREAD_BYTES_MAX) this.end(silent('does not read'))
+    if (this.role === 'witness' && this.#socket.writableLength > UNREAD_BYTES_MAX)
+      this.end(silent('The peer does not read.'))
     else {
       // All that is said in one turn of the event loop goes out together.
       if (this.#socket.writableCorked === 0) {
@@ -215,7 +226,7 @@ class SocketLink implements Link {
     this.#onWord = onWord
     this.#endsAtMs = performance.now() + this.#limits.lifeMs
     this.#timers.hello.clear()
-    this.#timers.life.set(this.#limits.lifeMs, () => this.end(silent('has had its time')))
+    this.#timers.life.set(this.#limits.lifeMs, () => this.end(silent('The channel has had its time.')))
     this.#touchIdle()
   }
 
@@ -226,7 +237,7 @@ class SocketLink implements Link {
 
   refuse(why: string): void {
     if (this.#isOver) return
-    this.send({ kind: 'refuse', why: toLine(why, 300) })
+    this.send({ kind: 'refuse', why: toLine(why, WHY_BYTES_MAX) })
     this.end(malformed(why))
   }
 
@@ -257,7 +268,7 @@ class SocketLink implements Link {
       }
       if (this.#isOver) return
       if (this.#reader.isWithin)
-        this.#timers.frame.start(this.#limits.frameMs, () => this.end(silent('does not finish its frame')))
+        this.#timers.frame.start(this.#limits.frameMs, () => this.end(silent('The peer does not finish its frame.')))
       if (this.#onWord !== undefined) this.#touchIdle()
     } catch (error) {
       this.end(error as Error)
@@ -333,11 +344,8 @@ function timer(): Timer {
   }
 }
 
-function silent(what: string): RecoveryError {
-  return new RecoveryError('CHANNEL', {
-    message: `The peer ${what}.`,
-    hint: 'It may be busy, or the network between may be cut.',
-  })
+function silent(message: string): RecoveryError {
+  return new RecoveryError('CHANNEL', { message, hint: 'Open a new channel; the peer may be busy, or cut off.' })
 }
 
 function gone(cause?: unknown): RecoveryError {

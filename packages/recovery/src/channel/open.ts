@@ -43,7 +43,6 @@ export async function openChannel(request: OpenRequest): Promise<Opened> {
     ...(request.from !== undefined && { localAddress: request.from }),
     ...{ secureContext: identity.context, rejectUnauthorized: false, servername: '', ALPNProtocols: [ALPN] },
   })
-  // Set again by the link; an error before that has its listener below.
   socket.setNoDelay(true)
   const late = new RecoveryError('CHANNEL', { message: `${to} did not attest itself within ${timeoutMs} ms.` })
   const timer = setTimeout(() => socket.destroy(late), timeoutMs)
@@ -61,7 +60,7 @@ async function attestedBy(
   request: OpenRequest & { readonly identity: TlsIdentity; readonly sinceMs: number },
 ): Promise<Opened> {
   const { tpm, view, to, identity, sinceMs } = request
-  const limits = { ...CHANNEL_LIMITS, ...request.limits }
+  const limits = limitsOf(request)
   await secured(socket)
   const tls = tlsPeer(socket)
   if (typeof tls === 'string') {
@@ -80,6 +79,12 @@ async function attestedBy(
   }
 }
 
+/** Of the asking side: until it is attested its patience counts, and it leaves an idle channel before the witness does. */
+function limitsOf({ limits, timeoutMs }: OpenRequest): ChannelLimits {
+  const all = { ...CHANNEL_LIMITS, ...limits }
+  return { ...all, helloMs: 2 * timeoutMs, attestMs: 2 * timeoutMs, idleMs: (2 * all.idleMs) / 3 }
+}
+
 function secured(socket: TLSSocket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once('secureConnect', () => {
@@ -93,7 +98,7 @@ function secured(socket: TLSSocket): Promise<void> {
 
 function failure(error: Error): Opened {
   if (error instanceof Unattested) return { kind: 'unattested', why: error.message }
-  if (error instanceof RefusedByPeer) return { kind: 'unattested', why: `it refuses this host: ${error.message}` }
+  if (error instanceof RefusedByPeer) return { kind: 'unattested', why: `it refuses this host: ${error.why}` }
   // What speaks, but neither TLS nor frames, is something else at that address.
   const { code = '' } = error as { readonly code?: string }
   if (/^(ERR_SSL|ERR_TLS)/.test(code)) return { kind: 'unattested', why: `it does not speak TLS 1.3: ${error.message}` }
@@ -122,9 +127,13 @@ function makeChannel(link: Link, peer: Attested, limits: ChannelLimits): Channel
     const found = waiting.get(id)
     waiting.delete(id)
     link.hold(waiting.size > 0)
+    leave()
+    return found
+  }
+
+  function leave(): void {
     places += 1
     queue.shift()?.()
-    return found
   }
 
   link.attested((frame) => {
@@ -146,9 +155,13 @@ function makeChannel(link: Link, peer: Attested, limits: ChannelLimits): Channel
     places -= 1
   }
 
-  async function exchange(message: Message): Promise<Answer> {
+  async function exchange(message: Message, givenUp: AbortSignal): Promise<Answer> {
     await place()
     if (!link.isOpen) throw closed(peer.host)
+    if (givenUp.aborted) {
+      leave()
+      throw closed(peer.host)
+    }
     const id = ++lastId
     return new Promise((done, failed) => {
       waiting.set(id, { done, failed })
@@ -171,12 +184,18 @@ function makeChannel(link: Link, peer: Attested, limits: ChannelLimits): Channel
     get remainingMs() {
       return link.remainingMs
     },
-    say: (message, timeoutMs) => within(exchange(message), timeoutMs, peer.host),
+    say: (message, timeoutMs) => within((givenUp) => exchange(message, givenUp), timeoutMs, peer.host),
     close: () => link.end(),
   }
 }
 
-async function within(answer: Promise<Answer>, timeoutMs: number, host: HostId): Promise<Answer> {
+async function within(
+  exchange: (givenUp: AbortSignal) => Promise<Answer>,
+  timeoutMs: number,
+  host: HostId,
+): Promise<Answer> {
+  const givenUp = new AbortController()
+  const answer = exchange(givenUp.signal)
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     const error = new RecoveryError('CHANNEL', {
@@ -189,6 +208,7 @@ async function within(answer: Promise<Answer>, timeoutMs: number, host: HostId):
     return await Promise.race([answer, late])
   } finally {
     clearTimeout(timer)
+    givenUp.abort()
     // One that is late still takes its place until it comes, or the channel ends.
     answer.catch(() => undefined)
   }

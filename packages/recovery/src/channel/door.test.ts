@@ -3,8 +3,21 @@
 import { connect as connectTcp } from 'node:net'
 import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
+import { networkOf } from './doorkeeper.ts'
 import { helloOf, identities, lab, type Lab, opened, proofOf, unsigned } from './testing/lab.ts'
 import { callRaw, type RawPeer } from './testing/raw-peer.ts'
+
+test.each([
+  ['192.0.2.7', '192.0.2.7'],
+  ['::ffff:192.0.2.7', '::ffff:192.0.2.7'],
+  ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+  ['2001:db8:1:2::6', '2001:db8:1:2'],
+  ['2001:db8::6', '2001:db8:0:0'],
+  ['::1', '0:0:0:0'],
+  ['fe80::1%eth0', 'fe80:0:0:0'],
+])('%s is of the network %s', (address, network) => {
+  expect(networkOf(address)).toBe(network)
+})
 
 describe('a door', () => {
   /** On a busy machine TLS alone takes half a second. */
@@ -123,6 +136,7 @@ describe('a door', () => {
     await using here = await lab({ limits: { unattestedPerAddress: 3, helloMs: 60_000, attestMs: 60_000 } })
     const strangers = await Promise.all([1, 2, 3].map(() => callRaw(here.server.address, identities.thief)))
     expect(await here.open()).toMatchObject({ kind: 'unreachable' })
+    opened(await here.open({ from: '127.0.0.2' }))
     strangers[0].socket.destroy()
     for (;;) {
       const result = await here.open()

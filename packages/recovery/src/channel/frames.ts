@@ -53,8 +53,9 @@ const PCR_MAX = 23
 const TURN_MAX = 6
 const PATH_MAX = Math.log2(BATCH_MAX)
 
+const someRegisters = list(integer(0, PCR_MAX), PCR_MAX + 1)
 const ascending: Decode<readonly number[]> = (value, path) => {
-  const pcrs = list(integer(0, PCR_MAX), PCR_MAX + 1)(value, path)
+  const pcrs = someRegisters(value, path)
   if (pcrs.length > 0 && pcrs.every((pcr, i) => i === 0 || pcrs[i - 1] < pcr)) return pcrs
   throw refused(path, 'registers, ascending')
 }

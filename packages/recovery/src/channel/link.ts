@@ -157,9 +157,9 @@ class SocketLink implements Link {
       this.end(silent('The peer does not prove itself in time.')),
     )
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
-    socket.on('error', (cause) => this.end(gone(cause)))
-    socket.on('close', () => this.end(gone()))
-    socket.on('end', () => this.end(gone()))
+    socket.on('error', (cause) => this.#leave(cause))
+    socket.on('close', () => this.#leave())
+    socket.on('end', () => this.#leave())
   }
 
   get isOpen(): boolean {
@@ -247,13 +247,20 @@ class SocketLink implements Link {
     this.#reason = reason
     for (const one of Object.values(this.#timers)) one.clear()
     this.#planOver?.()
-    const error = reason ?? gone()
-    for (const waiting of this.#waiting.values()) waiting.reject(error)
-    this.#echoes.done.reject(error)
+    if (this.#onWord === undefined) {
+      const error = reason ?? gone()
+      for (const waiting of this.#waiting.values()) waiting.reject(error)
+      this.#echoes.done.reject(error)
+    }
     this.#socket.end()
     // What was written may still go out; a peer that does not read it holds nothing of ours for long.
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
     this.#finish(reason)
+  }
+
+  /** A connection tells of its end three times, and an error costs as much as a frame. */
+  #leave(cause?: Error): void {
+    if (!this.#isOver) this.end(gone(cause))
   }
 
   #take(chunk: Buffer): void {

@@ -2,7 +2,7 @@
 
 import { constants } from 'node:crypto'
 import { type AddressInfo, createServer as createNetServer, type Server } from 'node:net'
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import { attest } from './attest.ts'
@@ -47,20 +47,8 @@ export async function serveChannels(request: ServeRequest): Promise<ChannelServe
   const links = new Set<Link>()
   const seats = new Map<HostId, Link[]>()
   const log = (line: string): void => request.log?.(toLine(line, LOG_BYTES_MAX))
-  let plans = 0
-  const takePlan = (): (() => void) | undefined => {
-    if (plans >= limits.largeFrames) return undefined
-    plans += 1
-    return () => {
-      plans -= 1
-    }
-  }
-  const tls = createTlsServer({
-    ...{ key: identity.key, cert: identity.cert, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' },
-    // Nothing to resume a session with: it would be refused.
-    secureOptions: constants.SSL_OP_NO_TICKET,
-    ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: [ALPN], handshakeTimeout: limits.helloMs },
-  })
+  const takePlan = places(limits.largeFrames)
+  const tls = makeTls(identity, limits)
   const welcome = (socket: TLSSocket, guest: Guest | undefined): void => {
     const peer = tlsPeer(socket)
     if (guest === undefined || typeof peer === 'string')
@@ -97,6 +85,26 @@ export async function serveChannels(request: ServeRequest): Promise<ChannelServe
     await closing
   }
   return { address: shownAddress(server.address() as AddressInfo), close, [Symbol.asyncDispose]: close }
+}
+
+/** Takes no connections by itself: it is handed those that were let in. */
+function makeTls({ key, cert }: TlsIdentity, { helloMs }: ChannelLimits): TlsServer {
+  return createTlsServer({
+    ...{ key, cert, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' },
+    // Nothing to resume a session with: it would be refused.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: [ALPN], handshakeTimeout: helloMs },
+  })
+}
+
+/** @returns Takes one of so many places, and gives back what leaves it; undefined while all are taken. */
+function places(count: number): () => (() => void) | undefined {
+  let taken = 0
+  return () => {
+    if (taken >= count) return undefined
+    taken += 1
+    return () => void (taken -= 1)
+  }
 }
 
 async function listen(server: Server, { host, port }: ServeRequest['address']): Promise<void> {

@@ -116,6 +116,26 @@ describe('a channel', () => {
     expect(await say(status, 5000)).toMatchObject({ kind: 'taken' })
   })
 
+  test('sends nothing that was given up before it had a place', async () => {
+    const heard: number[] = []
+    const late = Promise.withResolvers<void>()
+    await using here = await lab({
+      limits: { inFlight: 2 },
+      async answer(_, message) {
+        if (message.kind === 'commit') heard.push(message.epoch)
+        if (heard.length <= 2) await late.promise
+        return { kind: 'taken', planVersion: 1 }
+      },
+    })
+    const { say } = opened(await here.open())
+    const first = [1, 2].map((epoch) => say({ kind: 'commit', epoch }, 60_000))
+    await expect(say({ kind: 'commit', epoch: 3 }, 20)).rejects.toThrow(/did not answer/)
+    const fourth = say({ kind: 'commit', epoch: 4 }, 60_000)
+    late.resolve()
+    await Promise.all([...first, fourth])
+    expect(heard).toEqual([1, 2, 4])
+  })
+
   test('ends after its time, however much is said, and tells those who wait', async () => {
     await using here = await lab({ limits: { lifeMs: 300 }, answer: () => new Promise(() => undefined) })
     const channel = opened(await here.open())

@@ -6,7 +6,7 @@ import type { HostId } from '../types.ts'
 import { attest } from './attest.ts'
 import { proverOf } from './batcher.ts'
 import type { Attested, Channel, HostTpm, Opened } from './channel.ts'
-import { BrokenRules } from './frames.ts'
+import { BrokenRules, malformed } from './frames.ts'
 import { processIdentity, type TlsIdentity } from './identity.ts'
 import { CHANNEL_LIMITS, type ChannelLimits } from './limits.ts'
 import { ALPN, type AnswerFrame, type Link, makeLink, RefusedByPeer, tlsPeer } from './link.ts'
@@ -116,50 +116,56 @@ interface Waiting {
   readonly failed: (error: unknown) => void
 }
 
+/** Places of those in flight: who finds none waits for one. */
+function places(count: number) {
+  const queue: (() => void)[] = []
+  let free = count
+  return {
+    async take(isOpen: () => boolean): Promise<void> {
+      while (free === 0 && isOpen()) await new Promise<void>((resolve) => queue.push(resolve))
+      free -= 1
+    },
+    leave(): void {
+      free += 1
+      queue.shift()?.()
+    },
+    /** There is nothing to wait for any more. */
+    end(): void {
+      for (const go of queue.splice(0)) go()
+    },
+  }
+}
+
 function makeChannel(link: Link, peer: Attested, limits: ChannelLimits): Channel {
   const waiting = new Map<number, Waiting>()
-  /** For a place among those in flight. */
-  const queue: (() => void)[] = []
-  let places = limits.inFlight
+  const inFlight = places(limits.inFlight)
   let lastId = 0
 
   function release(id: number): Waiting | undefined {
     const found = waiting.get(id)
     waiting.delete(id)
     link.hold(waiting.size > 0)
-    leave()
+    inFlight.leave()
     return found
-  }
-
-  function leave(): void {
-    places += 1
-    queue.shift()?.()
   }
 
   link.attested((frame) => {
     const { id, answer } = frame as AnswerFrame
     const found = release(id)
-    if (found === undefined)
-      link.end(new RecoveryError('CHANNEL', { message: `${peer.host} answers what nobody asked.` }))
+    if (found === undefined) link.end(malformed(`${peer.host} answers what nobody asked`))
     else found.done(answer)
   })
   void link.ended.then((reason) => {
-    const error = reason ?? new RecoveryError('CHANNEL', { message: `The channel to ${peer.host} is closed.` })
+    const error = reason ?? closed(peer.host)
     for (const { failed } of waiting.values()) failed(error)
     waiting.clear()
-    for (const go of queue.splice(0)) go()
+    inFlight.end()
   })
 
-  async function place(): Promise<void> {
-    while (link.isOpen && places === 0) await new Promise<void>((resolve) => queue.push(resolve))
-    places -= 1
-  }
-
   async function exchange(message: Message, givenUp: AbortSignal): Promise<Answer> {
-    await place()
-    if (!link.isOpen) throw closed(peer.host)
-    if (givenUp.aborted) {
-      leave()
+    await inFlight.take(() => link.isOpen)
+    if (!link.isOpen || givenUp.aborted) {
+      inFlight.leave()
       throw closed(peer.host)
     }
     const id = ++lastId

@@ -1,5 +1,6 @@
 /** The groups of figures, and how they are run. */
 
+import { channel } from './groups/channel.ts'
 import { decrypt } from './groups/decrypt.ts'
 import { enrol } from './groups/enrol.ts'
 import { numpy } from './groups/numpy.ts'
@@ -16,6 +17,7 @@ import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
 export const groups: readonly Group[] = [
+  channel,
   decrypt,
   enrol,
   numpy,

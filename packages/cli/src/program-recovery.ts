@@ -1,7 +1,9 @@
 /** The commands of host recovery: `reprise recovery …`. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { acting } from './acting.ts'
+import { addAgent } from './program-recovery-agent.ts'
 import { addRecoveryImage } from './program-recovery-image.ts'
+import { addOperators } from './program-operators.ts'
 
 const json = (): Option => new Option('--json', 'answer with one JSON document on stdout')
 
@@ -44,6 +46,8 @@ export function addRecovery(program: Command): void {
   addSimulate(recovery)
   addExplain(recovery)
   addRecoveryImage(recovery)
+  addOperators(recovery)
+  addAgent(recovery)
 }
 
 /** What makes a scenario. */

@@ -1,4 +1,5 @@
 import type { FuzzTarget } from '../target.ts'
+import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
@@ -18,4 +19,5 @@ export const targets: readonly FuzzTarget[] = [
   wasmModules,
   recoveryImages,
   recoveryGenerations,
+  channelFrames,
 ]

@@ -35,6 +35,7 @@ export {
   readGenerations,
   renewLease,
   retireGeneration,
+  revertGeneration,
 } from './generations.ts'
 export { buildImage, makeFileSystem } from './image/build.ts'
 export {

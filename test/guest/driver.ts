@@ -33,7 +33,7 @@ async function main(): Promise<void> {
   if (loaded.kind !== 'ready') return
   await loaded.stop()
   say(`mounts ${readFileSync('/proc/mounts', 'latin1').includes('reprise-root') ? 'left' : 'gone'}`)
-  await using tpm = await connect(await openDeviceTransport())
+  await using tpm = connect(await openDeviceTransport())
   await tpm.execute(PcrExtend({ pcrHandle: IMAGE_PCR, digests: { sha256: new Uint8Array(32).fill(7) } }))
   const next = await kexecLoader.load(
     request(kernel, [{ name: 'first', after: [], ready: { kind: 'started' }, credentials: ['key'] }]),

@@ -2,6 +2,7 @@ import type { FuzzTarget } from '../target.ts'
 import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
+import { loadingPrograms, ociLayers } from './loading.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
 import { recoveryGenerations, recoveryImages } from './release.ts'
 import { tpmAnswers, tpmStructures } from './tpm.ts'
@@ -20,4 +21,6 @@ export const targets: readonly FuzzTarget[] = [
   recoveryImages,
   recoveryGenerations,
   channelFrames,
+  loadingPrograms,
+  ociLayers,
 ]

@@ -11,6 +11,7 @@ import {
   recoveryStatements,
   recoveryUpdates,
 } from './operators.ts'
+import { loadingPrograms, ociLayers } from './loading.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
 import { recoveryGenerations, recoveryImages } from './release.ts'
 import { tpmAnswers, tpmStructures } from './tpm.ts'
@@ -36,4 +37,6 @@ export const targets: readonly FuzzTarget[] = [
   recoveryRequests,
   recoveryAudits,
   recoveryUpdates,
+  loadingPrograms,
+  ociLayers,
 ]

@@ -103,7 +103,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const services = makeServices(ground, options.image, events.changed)
   const life = makeLife({
     ...{ ground, keeper, roots, memory: owner, spreading, prior: side.facts.prior, inTurn: inOrder() },
-    ...{ auditPlace: () => log.place, onReleased: services.begin, onChange: events.changed },
+    ...{ auditPlace: () => log.place, onChange: events.changed },
+    onReleased: (generation, root) => {
+      // A witness confirms an image of a host whose cap register it saw extended.
+      ground.network.renew()
+      services.begin(generation, root)
+    },
   })
   const stand = standing({ ground, life, services, memory, log, events })
   const news = makeNews({
@@ -170,6 +175,7 @@ function groundOf(
     times: { ...AGENT_TIMES, ...times },
     network: {
       reach: async (to) => (await late.peers?.network.reach(to)) ?? { kind: 'unreachable', why: 'this agent starts' },
+      renew: () => late.peers?.network.renew(),
     },
     fleet: () => plans.fleet,
     random: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),

@@ -3,7 +3,7 @@ import { afterAll, beforeAll } from 'vitest'
 import { changes } from './changes.ts'
 import { comesBack } from './comes-back.ts'
 import { TestFleet } from './fleet.ts'
-import { thieves } from './thieves.ts'
+import { changedHosts, stolenRack } from './thieves.ts'
 
 let world: TestFleet
 beforeAll(async () => {
@@ -14,5 +14,6 @@ afterAll(async () => {
 })
 
 comesBack(() => world)
-thieves(() => world)
+stolenRack(() => world)
+changedHosts(() => world)
 changes(() => world)

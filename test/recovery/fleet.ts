@@ -41,8 +41,13 @@ export class TestFleet implements AsyncDisposable {
     }
   }
 
+  /** Agents that load no image: most cases are about what comes before. */
   async powerOn(ids: readonly string[], words: readonly string[] = []): Promise<void> {
-    await this.lab.powerOn(ids, { words: [...agentWords(this.fleet), ...words] })
+    await this.lab.powerOn(ids, { words: [...agentWords({ ...this.fleet, image: undefined }), ...words] })
+  }
+
+  async powerOnWithServices(ids: readonly string[]): Promise<void> {
+    await this.lab.powerOn(ids, { words: agentWords(this.fleet) })
   }
 
   async report(id: string): Promise<HostReport> {

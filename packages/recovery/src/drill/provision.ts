@@ -46,7 +46,7 @@ const FLEET = 'lab'
 export const LAB_POLICY: RecoveryPolicy = {
   ...POLICY,
   ...{ witnesses: 6, threshold: 3, perPdu: 3, perRoom: 3, ownZone: 3 },
-  roundTripMarginMs: 2000,
+  roundTripMarginMs: 1000,
 }
 const OFFER_MS = 60_000
 const PROVISION_MS = 120_000

@@ -129,10 +129,7 @@ export function changedHosts(of: () => TestFleet): void {
       const { plan } = fleet.signed
       const [ada, grace] = fleet.people.operators
       const statement = { kind: 'revocation', fleet: plan.fleet, host: 'a2-1', madeMs: Date.now() } as const
-      const signed = [ada, grace].reduce((made, signer) => signStatement(made, signer, plan), {
-        statement,
-        signatures: [],
-      })
+      const signed = signStatement(signStatement({ statement, signatures: [] }, ada, plan), grace, plan)
       const path = join(lab.settings.folder, 'revocation.json')
       await writeWhole(path, encodeStatement(signed))
       await askAgent(lab.host('b1-1').state, { ask: 'statement', path })

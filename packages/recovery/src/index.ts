@@ -21,7 +21,7 @@ export { explain, type ExplainedPeer, type Explanation } from './simulate/explai
 export { type Fleet, fleetOf } from './simulate/fleet.ts'
 export type { CurvePoint, Outcome, Percentiles } from './simulate/outcome.ts'
 export { simulate, simulateThefts, type TheftOptions, type Thefts, type Watching } from './simulate/run.ts'
-export { type Scenario, scenarioNamed, SCENARIOS, type Scope } from './simulate/scenario.ts'
+export { type Scenario, scenarioNamed, SCENARIOS, type Scope, scopeNamed } from './simulate/scenario.ts'
 export type {
   BreakGlass,
   DeadClocks,

@@ -156,8 +156,6 @@ export interface ReleaseRequest {
   readonly rosterVersion: number
   /** Fresh for each boot of the asking host; shares of two attempts are told apart by it. */
   readonly attempt: string
-  /** Public key, drawn for this boot in the TPM of the asking host, to which the share is encrypted. */
-  readonly recipient: Uint8Array
   readonly prior: PriorShutdown
 }
 

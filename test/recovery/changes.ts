@@ -1,0 +1,85 @@
+/** Liars, cut cables, and crashes in the middle of a change. */
+import { existsSync, readFileSync } from 'node:fs'
+import { setTimeout as sleepMs } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
+import { fleetView } from '../../packages/recovery/src/drill/index.ts'
+import type { TestFleet } from './fleet.ts'
+import { impersonate } from './impostor.ts'
+
+const ROTATION_STEPS = ['prepared', 'decided', 'committed', 'retired']
+
+export function changes(of: () => TestFleet): void {
+  describe('a cable that is cut', () => {
+    test('holds a rack that lost its power, until it is mended', async () => {
+      const { lab } = of()
+      await lab.takeBack('dark')
+      const rack = lab.in('rack-a2')
+      const isIn = (id: string | undefined): boolean => id !== undefined && rack.includes(id)
+      lab.network.setWays((from, to) => (isIn(from) === isIn(to) ? 'open' : 'silent'))
+      await of().powerOn(lab.ids)
+      await of().released(of().without('rack-a2'))
+      await of().until('a verdict', rack, ({ verdict }) => verdict !== null)
+      for (const report of await of().reports(rack))
+        expect(report).toMatchObject({ isReleased: false, shares: { held: 0 } })
+      lab.network.setWays(() => 'open')
+      await of().released(rack)
+    })
+  })
+
+  describe('a witness that lies', () => {
+    test('with wrong shares and wrong reports keeps nobody from coming back, and is named', async () => {
+      const { lab } = of()
+      const liar = 'b1-1'
+      await lab.powerCut([liar, 'a1-1'])
+      await using _ = await impersonate(of(), liar, 'wrong')
+      await of().powerOn(['a1-1'])
+      await of().released(['a1-1'])
+      expect((await of().report('a1-1')).isReleased).toBe(true)
+    })
+
+    test('with what a TPM said to somebody else is not attested', async () => {
+      const { lab } = of()
+      const liar = 'b1-1'
+      await lab.powerCut(['a1-1'])
+      await using _ = await impersonate(of(), liar, 'replay')
+      await of().powerOn(['a1-1'])
+      await of().released(['a1-1'])
+      const { hosts } = await fleetView(lab, 'a1-1')
+      expect(hosts.find(({ host }) => host === liar)?.standing).toBe('unattested')
+    })
+  })
+
+  test('a crash at every step of handing out shares anew: the host comes back, and goes on from there', async () => {
+    const { lab } = of()
+    const id = 'a2-3'
+    await of().until('a heartbeat', [id], ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
+    const epochs: number[] = []
+    for (const step of ROTATION_STEPS) {
+      const seen = waitForStep(of(), id, step)
+      // It ends with the agent, whatever it has come to.
+      void askAgent(lab.host(id).state, { ask: 'rotate' }).catch(() => undefined)
+      await seen
+      await lab.powerCut([id])
+      await of().powerOn([id])
+      await of().released([id])
+      await of().until('a whole rotation', [id], ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
+      epochs.push((await of().report(id)).epoch)
+    }
+    // No epoch is used twice, whatever became of it.
+    expect(epochs.toSorted((a, b) => a - b)).toEqual(epochs)
+    expect(new Set(epochs).size).toBe(ROTATION_STEPS.length)
+  })
+}
+
+/** The audit log has each step as it happens. */
+async function waitForStep(world: TestFleet, id: string, step: string): Promise<void> {
+  const path = world.stateFile(id, 'audit.jsonl')
+  const lengthBefore = existsSync(path) ? readFileSync(path, 'utf8').length : 0
+  const pattern = new RegExp(`"kind":"rotation"[^\\n]*"step":"${step}"`)
+  const deadlineMs = performance.now() + 60_000
+  while (!pattern.test(readFileSync(path, 'utf8').slice(lengthBefore))) {
+    if (performance.now() > deadlineMs) throw new Error(`${id} never came to ${step}`)
+    await sleepMs(1)
+  }
+}

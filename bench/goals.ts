@@ -34,6 +34,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   'rewrite.mbPerS': { least: 5 },
   'sign.rate.ratio': { least: 0.8 },
   'recovery.decrypt.gbPerS': { least: 1 },
+  'recovery.loadS': { most: 10 },
   'channel.attestedPerS': { least: 200 },
   'enrol.hostS': { most: 2 },
   'recovery.simulate.falseReleases': { most: 0 },

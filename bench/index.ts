@@ -3,6 +3,7 @@
 import { channel } from './groups/channel.ts'
 import { decrypt } from './groups/decrypt.ts'
 import { enrol } from './groups/enrol.ts'
+import { loading } from './groups/loading.ts'
 import { numpy } from './groups/numpy.ts'
 import { python } from './groups/python.ts'
 import { recovery } from './groups/recovery.ts'
@@ -20,6 +21,7 @@ export const groups: readonly Group[] = [
   channel,
   decrypt,
   enrol,
+  loading,
   numpy,
   python,
   recovery,

@@ -8,6 +8,7 @@
 #   sh tools/setup.sh tpm         the software TPM
 #   sh tools/setup.sh runtime PACKAGE…   the Debian packages that a language runtime is built with
 #   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, file system tools, busybox, systemd-notify, C compilers
+#   sh tools/setup.sh guest       what the nightly tests call besides: an emulated machine, and what makes its disk
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
 # a second one waits for the first and then finds the work done. stdout and stdin are left alone.
@@ -181,6 +182,16 @@ tests() {
   done
 }
 
+# The nightly tests switch machines of their own on and off (test/guest).
+guest() {
+  if lacks qemu-system-x86_64 mmdebstrap mke2fs cpio; then
+    debian 'the nightly tests switch emulated machines on' qemu-system-x86 mmdebstrap e2fsprogs cpio
+  fi
+  for program in qemu-system-x86_64 mmdebstrap mke2fs cpio; do
+    command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
+  done
+}
+
 cd "$(dirname "$0")/.."
 mkdir -p .cache || give_up "cannot write to $PWD" "sudo chown -R $(id -un) $PWD"
 # The lock goes with the process, however that ends. Without flock (macOS) two first starts may collide.
@@ -202,8 +213,9 @@ case ${1-} in
     debian 'building the runtime needs packages that are missing' "$@"
     ;;
   tests) tests ;;
+  guest) guest ;;
   *)
-    say 'usage: sh tools/setup.sh packages|command|dirty-pages|holder|tpm|runtime|tests'
+    say 'usage: sh tools/setup.sh packages|command|dirty-pages|holder|tpm|runtime|tests|guest'
     exit 2
     ;;
 esac

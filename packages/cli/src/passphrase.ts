@@ -10,11 +10,11 @@ export async function promptPassphrase(what: string): Promise<string> {
       message: `${what}: nobody can be asked here`,
       hint: 'give it in a file: --passphrase-file FILE',
     })
-  process.stderr.write(`${what}: `)
-  // The line editor echoes into nothing.
+  // The line editor echoes into nothing; the terminal itself echoes until it is there, so the question comes after it.
   const output = new Writable({ write: (_chunk, _encoding, done) => done() })
   const lines = createInterface({ input: process.stdin, output, terminal: true })
   try {
+    process.stderr.write(`${what}: `)
     const typed = await lines.question('')
     if (typed === '') throw new RunnerError('USAGE', { message: `${what}: nothing was typed`, hint: 'try again' })
     return typed

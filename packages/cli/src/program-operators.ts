@@ -143,6 +143,11 @@ function addLooking(recovery: Command): void {
     .addOption(
       new Option('--plan <file>', 'a signed plan whose keys count; again for each that was in force').argParser(list),
     )
+    .option(
+      '--gathered <time>',
+      'when copying the logs began: what hosts wrote later need not be in all of them',
+      moment,
+    )
     .option('--lines <n>', 'the last lines of the story', lines, 100)
     .addOption(json())
     .action(acting('recovery audit', () => import('./commands/recovery-audit.ts')))

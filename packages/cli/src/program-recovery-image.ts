@@ -21,7 +21,7 @@ export function addRecoveryImage(recovery: Command): void {
     .requiredOption('-o, --output <file>', 'the image')
     .option(
       '--services <file>',
-      'how its services are started, JSON (default: /etc/reprise/services.json of the image)',
+      'how its services are started, JSON (default: /etc/reprise/services.json of the image); of a kernel, whose credentials go along',
     )
     .option('--name <name>', 'what it is called', 'image')
     .option('--roster <n>', 'the roster version that was known when it was made', counting, 0)

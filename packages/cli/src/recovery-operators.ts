@@ -74,9 +74,13 @@ export async function readSignedPlanFile(path: string): Promise<SignedPlan> {
 }
 
 /** Errors of the content with the name of the file before them. */
-export function naming<T>(path: string, content: Uint8Array, read: (content: Uint8Array) => T): T {
+export async function naming<T>(
+  path: string,
+  content: Uint8Array,
+  read: (content: Uint8Array) => T | Promise<T>,
+): Promise<T> {
   try {
-    return read(content)
+    return await read(content)
   } catch (error) {
     if (!(error instanceof RecoveryError)) throw error
     const { code, message, hint, data } = error

@@ -3,6 +3,15 @@ import { board } from './board.ts'
 import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
+import {
+  recoveryAudits,
+  recoveryOffers,
+  recoveryRequests,
+  recoverySignedPlans,
+  recoveryStatements,
+  recoveryUpdates,
+} from './operators.ts'
+import { loadingPrograms, ociLayers } from './loading.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
 import { recoveryGenerations, recoveryImages } from './release.ts'
 import { tpmAnswers, tpmStructures } from './tpm.ts'
@@ -22,4 +31,12 @@ export const targets: readonly FuzzTarget[] = [
   recoveryGenerations,
   board,
   channelFrames,
+  recoverySignedPlans,
+  recoveryStatements,
+  recoveryOffers,
+  recoveryRequests,
+  recoveryAudits,
+  recoveryUpdates,
+  loadingPrograms,
+  ociLayers,
 ]

@@ -9,6 +9,7 @@ import { filesOf, readSignedPlanFile, readWhole } from '../recovery-operators.ts
 
 interface Options {
   readonly plan?: readonly string[]
+  readonly gathered?: number
   readonly lines: number
   readonly json?: boolean
 }
@@ -16,12 +17,12 @@ interface Options {
 const LOG_BYTES_MAX = 1 << 30
 
 export async function action(options: object, paths: readonly string[]): Promise<number> {
-  const { plan: planPaths, lines, json = false } = options as Options
+  const { plan: planPaths, gathered, lines, json = false } = options as Options
   const plans = planPaths && (await Promise.all(planPaths.map(readSignedPlanFile))).map(({ plan }) => plan)
   const files = (await Promise.all(paths.map(logsAt))).flat()
   const inputs: LogInput[] = []
   for (const file of files) inputs.push({ log: file, content: await readLog(file) })
-  const audit = await auditLogs(inputs, plans)
+  const audit = await auditLogs(inputs, plans, gathered === undefined ? {} : { gatheredMs: gathered })
   const story = storyOf(audit.logs)
   const absent = absentHosts(audit, plans)
   if (json) printJson(audit, story, absent)
@@ -73,8 +74,8 @@ function printJson(
 ): void {
   const answer = {
     verified: problems.length === 0,
-    logs: logs.map(({ log, host, fleet, entries, head, countersigned }) => ({
-      ...{ log, host: host ?? null, fleet: fleet ?? null, entries: entries.length, head: hex(head), countersigned },
+    logs: logs.map(({ log, host, fleet, length, head, countersigned }) => ({
+      ...{ log, host: host ?? null, fleet: fleet ?? null, entries: length, head: hex(head), countersigned },
     })),
     ...{ problems, notes, quotes, absent, story },
   }
@@ -105,17 +106,19 @@ function print(
   const { stdout } = process
   const line = (text: string): void => void stdout.write(`${text}\n`)
   const verdict = problems.length === 0 ? paint('green', 'verified', stdout) : paint('red', 'refuted', stdout)
-  const entries = logs.reduce((sum, log) => sum + log.entries.length, 0)
+  const entries = logs.reduce((sum, { length }) => sum + length, 0)
   line(`${verdict}   ${count(logs.length, 'log')}   ${count(entries, 'entry', 'entries')}, ${count(quotes, 'quote')}`)
   for (const { code, log, entry, message } of problems)
     line(safe(`  ${code}   ${log}${entry === undefined ? '' : `, entry ${entry}`}: ${message}`))
-  for (const { log, host = 'nobody', entries: own, countersigned } of logs) {
+  for (const { log, host = 'nobody', length: own, countersigned } of logs) {
     const { length, witnesses } = countersigned
     const by = length === 0 ? 'countersigned by nobody' : `the first ${length} countersigned by ${named(witnesses)}`
-    line(safe(`  ${log}   ${host}: ${count(own.length, 'entry', 'entries')}, ${by}`))
+    line(safe(`  ${log}   ${host}: ${count(own, 'entry', 'entries')}, ${by}`))
   }
   for (const { code, log, entry, message } of notes)
     line(safe(`  note ${code}   ${log}${entry === undefined ? '' : `, entry ${entry}`}: ${message}`))
+  if (problems.some(({ code }) => code === 'CUT' || code === 'SHARE'))
+    line('  try: if hosts went on while their logs were copied, say when that began: --gathered TIME')
   if (plans === undefined) line('  not checked: whose keys signed (add --plan, for each plan that was in force)')
   if (absent.length > 0) line(safe(`  not checked: the logs of ${named(absent)}, which are not here`))
   if (hidden > 0 && story.length > 0) line(`  ${count(hidden, 'earlier line')} left out (--lines)`)

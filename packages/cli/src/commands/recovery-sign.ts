@@ -67,7 +67,7 @@ export async function action(options: object, [path]: readonly string[]): Promis
     })
   const offers = await readOffers(given)
   const drafted = isSigned
-    ? naming(path, content, parseSignedPlan)
+    ? await naming(path, content, parseSignedPlan)
     : await draft(readPlan(content, path), { offers, previous, output })
   const signed = signWith(drafted, key)
   await writeFileWhole(output, encodeSignedPlan(signed))
@@ -108,7 +108,7 @@ async function draft(
   const kept = previous === undefined ? next : keepApprovals(next, previous)
   const there = await readIfThere(output, SIGNED_PLAN_BYTES_MAX)
   if (there === undefined) return kept
-  const other = isSignedPlan(there) ? naming(output, there, parseSignedPlan) : undefined
+  const other = isSignedPlan(there) ? await naming(output, there, parseSignedPlan) : undefined
   if (other !== undefined && hex(other.digest) === hex(kept.digest)) return other
   throw new RecoveryError('USAGE', {
     message: `${output} is there already, and is not this plan`,

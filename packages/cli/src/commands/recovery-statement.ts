@@ -36,7 +36,7 @@ export async function makeStatement(kind: Statement['kind'], options: object, ho
   const { plan: planPath, output, age, from, json = false, ...keys } = options as Options
   const { plan } = await readSignedPlanFile(planPath)
   const there = await readIfThere(output, STATEMENT_BYTES_MAX)
-  const before = there && naming(output, there, (content) => parseStatement(content, plan))
+  const before = there && (await naming(output, there, (content) => parseStatement(content, plan)))
   const statement = before?.statement ?? newStatement(kind, { fleet: plan.fleet, host, age, from })
   if (statement.kind !== kind || statement.host !== host)
     throw new RecoveryError('USAGE', {
@@ -50,7 +50,7 @@ export async function makeStatement(kind: Statement['kind'], options: object, ho
     })
   // The name of the host is checked before anybody types a passphrase.
   const unsigned = { statement, signatures: before?.signatures ?? [] }
-  naming(output, encodeStatement(unsigned), (content) => parseStatement(content, plan))
+  await naming(output, encodeStatement(unsigned), (content) => parseStatement(content, plan))
   const signed = signStatement(unsigned, await openKeyFile(keys), plan)
   await writeFileWhole(output, encodeStatement(signed))
   report(signed, { signers: plan.breakGlass, output, json })

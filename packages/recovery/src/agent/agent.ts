@@ -4,11 +4,12 @@ import { randomBytes } from 'node:crypto'
 import { type AuditLog, openAuditLog } from '../audit/index.ts'
 import { judgeRegisters, registersOf } from '../channel/plan-view.ts'
 import { registerValue } from '../plan/boots.ts'
+import { RecoveryError } from '../error.ts'
 import { wasClean } from '../protocol/facts.ts'
 import { readBootState } from '../sealing/boot-state.ts'
 import { count, openCounter, readCounter } from '../sealing/indexes.ts'
 import { generationFile } from '../sealing/generation-file.ts'
-import type { GenerationStep, Keeper } from '../sealing/generations.ts'
+import { type GenerationStep, type Keeper, readGenerations } from '../sealing/generations.ts'
 import type { SystemFiles } from '../sealing/prior-shutdown.ts'
 import { systemFiles } from '../sealing/system-files.ts'
 import { makeAnswerer } from './answerer.ts'
@@ -22,7 +23,7 @@ import { openRoots, type Roots } from './own/roots.ts'
 import { makeServices, type Services } from './own/services.ts'
 import { openPeers, type Peers } from './peers.ts'
 import { openPlans, type Plans } from './plans.ts'
-import { makeSpreading } from './spreading.ts'
+import { makeSpreading, type Spreading } from './spreading.ts'
 import { prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
 import { HOST_FILE } from './state/host-file.ts'
 import { writeCleanMarker } from './tpm/boot-facts.ts'
@@ -86,10 +87,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const side = undo.use(await openOwnSide(paths, hostFile, { files, heartbeat: owner.now.heartbeat }))
   const log = undo.use(await openAuditLog(paths.audit, { fleet: plans.fleet.plan.fleet, host }, { nowMs }))
   const events = makeEvents()
-  const late: { peers?: Peers } = {}
+  const late: Late = {}
   const ground = groundOf({ ...options, nowMs }, { paths, side, plans, log, events, late })
   await noteBoot(ground, side)
   const spreading = makeSpreading(ground, plans)
+  late.saw = spreading.saw
   const memory = await openWitness(ground, side)
   const witnessParts: WitnessParts = {
     ...{ ground, memory, onPlanVersion: spreading.saw },
@@ -99,6 +101,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await witness.adopt(plans.fleet)
   await countApprovals(ground)
   const keeper = keeperOf(ground, options.afterStep)
+  await checkGenerations(ground, keeper)
   const roots = undo.use(await openOwnRoots(ground))
   const services = makeServices(ground, options.image, events.changed)
   const life = makeLife({
@@ -161,8 +164,13 @@ interface GroundParts {
   readonly plans: Plans
   readonly log: AuditLog
   readonly events: Events
-  /** They answer with what stands on this ground. */
-  readonly late: { readonly peers?: Peers }
+  readonly late: Readonly<Late>
+}
+
+/** What stands on the ground, and what the ground needs of it once it is there. */
+interface Late {
+  peers?: Peers
+  saw?: Spreading['saw']
 }
 
 function groundOf(
@@ -174,7 +182,12 @@ function groundOf(
     ...{ host: hostTpm.host, paths, pinned, hostTpm, report, nowMs },
     times: { ...AGENT_TIMES, ...times },
     network: {
-      reach: async (to) => (await late.peers?.network.reach(to)) ?? { kind: 'unreachable', why: 'this agent starts' },
+      reach: async (to) => {
+        if (late.peers === undefined) return { kind: 'unreachable', why: 'this agent starts' }
+        const opened = await late.peers.network.reach(to)
+        if (opened.kind === 'attested') late.saw?.(to, opened.channel.peer.planVersion)
+        return opened
+      },
       renew: () => late.peers?.network.renew(),
     },
     fleet: () => plans.fleet,
@@ -222,6 +235,21 @@ async function countApprovals({ pinned, fleet, host }: Ground): Promise<void> {
 
 function keeperOf({ pinned, random, paths }: Ground, afterStep: AgentOptions['afterStep']): Keeper {
   return { pinned, random, ...generationFile(paths.generations), ...(afterStep && { afterStep }) }
+}
+
+/** Before anything is done by it: which file it is that is damaged. */
+async function checkGenerations({ paths }: Ground, keeper: Keeper): Promise<void> {
+  try {
+    await readGenerations(keeper)
+  } catch (cause) {
+    const { message, hint } = cause as RecoveryError
+    throw new RecoveryError('STATE', {
+      message: `${paths.generations}: ${message}`,
+      ...(hint !== undefined && { hint }),
+      data: { path: paths.generations },
+      cause,
+    })
+  }
 }
 
 function openOwnRoots({ pinned, paths, fleet }: Ground): Promise<Roots> {

@@ -113,7 +113,7 @@ export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOpt
   }
 }
 
-function person(name: string): LabPerson {
+export function person(name: string): LabPerson {
   const key = (): PersonKey => readKey(Buffer.from(makeKey(undefined).pem), name)
   return { name, signer: key(), escrow: key() }
 }

@@ -8,9 +8,11 @@ import { heartbeatStatement, releaseStatement } from '../plan/digest.ts'
 import { sha256 } from '../sealing/words.ts'
 import type { HostId, Plan } from '../types.ts'
 import {
+  type AuditClock,
   type AuditEntry,
   type AuditEvent,
   type AuditPlace,
+  type AuditScope,
   auditStart,
   decodeEntry,
   entryDigest,
@@ -33,6 +35,7 @@ export type AuditProblemCode =
 export type AuditNoteCode =
   | 'TORN' // an unfinished line at the end, as a crash leaves it
   | 'UNUSED' // a share was given, and the log of who asked has no release of that attempt
+  | 'LATER' // countersigned, or given, after the logs began to be gathered, so that it need not be in them
   | 'ALONE' // nothing of the log was countersigned by anybody
 
 export interface AuditFinding<Code> {
@@ -49,10 +52,11 @@ export interface AuditedLog {
   readonly log: string
   readonly host: HostId | undefined
   readonly fleet: string | undefined
-  /** Up to the first that does not hang on the one before. */
-  readonly entries: readonly AuditEntry[]
-  /** Of those entries. */
+  /** How many entries it has, up to the first that does not hang on the one before; and their head. */
+  readonly length: number
   readonly head: Uint8Array
+  /** Those entries without heartbeats and countersignatures, of which a healthy fleet writes more than of all else. */
+  readonly entries: readonly AuditEntry[]
   /** So many entries from the beginning were countersigned by a witness, and by whom that was; by what holds alone. */
   readonly countersigned: { readonly length: number; readonly witnesses: readonly HostId[] }
 }
@@ -74,10 +78,17 @@ export interface LogInput {
 /**
  * @param plans - Whose attestation keys count: all that were in force while the logs were written. Undefined: quotes hold
  *   or do not, and whose keys they are of is not known.
+ * @param options.gatheredMs - When the first of the logs was copied, by wall clock: what others saw of a log later need not be
+ *   in it. Undefined: nobody wrote while they were copied.
  */
-export async function auditLogs(inputs: readonly LogInput[], plans: readonly Plan[] | undefined): Promise<Audit> {
-  const audit: Auditing = { problems: [], notes: [], quotes: 0, keys: plans && keysOf(plans) }
-  const logs = inputs.map((input) => readLog(input, audit))
+export async function auditLogs(
+  inputs: readonly LogInput[],
+  plans: readonly Plan[] | undefined,
+  { gatheredMs = Infinity }: { readonly gatheredMs?: number } = {},
+): Promise<Audit> {
+  const audit: Auditing = { problems: [], notes: [], quotes: 0, keys: plans && keysOf(plans), gatheredMs }
+  const logs: Read[] = []
+  for (const input of inputs) logs.push(await readLog(input, audit))
   const byHost = new Map<HostId, Read>()
   for (const log of logs) {
     if (log.host === undefined) continue
@@ -87,13 +98,12 @@ export async function auditLogs(inputs: readonly LogInput[], plans: readonly Pla
     if (audit.keys !== undefined && !audit.keys.has(log.host))
       problem(audit, log, 'HOST', undefined, `${log.host} is in none of the plans`)
   }
-  const claims = (await Promise.all(logs.map((log) => claimsOf(log, audit)))).flat()
-  for (const claim of claims) checkClaim(claim, byHost, audit)
+  for (const log of logs) for (const claim of log.claims) checkClaim({ ...claim, from: log }, byHost, audit)
   for (const log of logs) await checkShares(log, byHost, audit)
-  for (const log of logs) if (log.countersigned.length === 0 && log.entries.length > 0) alone(audit, log)
+  for (const log of logs) if (log.countersigned.length === 0 && log.length > 0) alone(audit, log)
   const { problems, notes, quotes } = audit
-  const shown = ({ log, host, fleet, entries, head, countersigned }: Read): AuditedLog => {
-    return { log, host, fleet, entries, head, countersigned }
+  const shown = ({ log, host, fleet, length, head, entries, countersigned }: Read): AuditedLog => {
+    return { log, host, fleet, length, head, entries, countersigned }
   }
   return { logs: logs.map(shown), problems, notes, quotes }
 }
@@ -104,6 +114,7 @@ interface Auditing {
   quotes: number
   /** TPM Names of attestation keys by host. */
   readonly keys: ReadonlyMap<HostId, ReadonlySet<string>> | undefined
+  readonly gatheredMs: number
 }
 
 interface Read extends AuditedLog {
@@ -112,6 +123,7 @@ interface Read extends AuditedLog {
   /** Shares that it gave, and attempts that it was released in, by {@link shareKey} and {@link attemptKey}. */
   readonly given: ReadonlySet<string>
   readonly released: ReadonlySet<string>
+  readonly claims: readonly Omit<Claim, 'from'>[]
   countersigned: { length: number; witnesses: HostId[] }
 }
 
@@ -145,9 +157,12 @@ function alone(audit: Auditing, log: Of): void {
   note(audit, log, 'ALONE', undefined, 'no witness countersigned any of it: it could have been written anew')
 }
 
-function readLog({ log, content }: LogInput, audit: Auditing): Read {
+async function readLog({ log, content }: LogInput, audit: Auditing): Promise<Read> {
   const entries: AuditEntry[] = []
   const heads: Uint8Array[] = []
+  const claims: Omit<Claim, 'from'>[] = []
+  let scope: AuditScope | undefined
+  let clock: AuditClock | null = null
   let at = 0
   for (let seq = 0; at < content.length; seq++) {
     const end = content.indexOf(NEWLINE, at)
@@ -156,22 +171,38 @@ function readLog({ log, content }: LogInput, audit: Auditing): Read {
       break
     }
     const line = content.subarray(at, end)
-    const entry = readEntry(line, { seq, heads, entries }, { log, audit })
+    const entry = readEntry(line, { seq, head: heads.at(-1), clock }, { log, audit })
     if (entry === undefined) break
-    if (seq === 0) heads.push(entry.previous)
-    entries.push(entry)
+    if (entry.event.kind === 'begun') {
+      scope = entry.event
+      heads.push(entry.previous)
+    }
+    clock = entry.tpm ?? clock
     heads.push(entryDigest(line))
+    const { kind } = entry.event
+    if (kind !== 'heartbeat' && kind !== 'countersign') entries.push(entry)
+    else if (scope !== undefined) claims.push(...(await claimsOf(entry, scope.host, { log, audit })))
     at = end + 1
   }
-  if (entries.length === 0 && !audit.problems.some((each) => each.log === log))
+  if (heads.length === 0 && !audit.problems.some((each) => each.log === log))
     problem(audit, { log }, 'ENTRY', undefined, 'there is no whole entry in it')
-  const first = entries.at(0)?.event
-  const { host, fleet } = first?.kind === 'begun' ? first : { host: undefined, fleet: undefined }
-  const head = heads.at(-1) ?? new Uint8Array(32)
   const events = entries.map(({ event }) => event)
   const given = new Set(events.flatMap((event) => (event.kind === 'share-given' ? [shareKey(event.host, event)] : [])))
   const released = new Set(events.flatMap((event) => (event.kind === 'release' ? [attemptKey(event)] : [])))
-  return { log, host, fleet, entries, heads, head, given, released, countersigned: { length: 0, witnesses: [] } }
+  const whole = { length: Math.max(0, heads.length - 1), head: heads.at(-1) ?? new Uint8Array(32) }
+  const { host, fleet } = scope ?? { host: undefined, fleet: undefined }
+  return {
+    log,
+    host,
+    fleet,
+    ...whole,
+    entries,
+    heads,
+    given,
+    released,
+    claims,
+    countersigned: { length: 0, witnesses: [] },
+  }
 }
 
 function attemptKey({ epoch, attempt }: { readonly epoch: number; readonly attempt: string }): string {
@@ -185,9 +216,10 @@ function shareKey(host: HostId, share: Pick<LoggedShare, 'epoch' | 'attempt' | '
 /** Undefined, with the problem noted, where the log ends to be one. */
 function readEntry(
   line: Uint8Array,
-  { seq, heads, entries }: { seq: number; heads: readonly Uint8Array[]; entries: readonly AuditEntry[] },
-  { log, audit }: { readonly log: string; readonly audit: Auditing },
+  before: { readonly seq: number; readonly head: Uint8Array | undefined; readonly clock: AuditClock | null },
+  { log, audit }: Of & { readonly audit: Auditing },
 ): AuditEntry | undefined {
+  const { seq } = before
   let entry: AuditEntry
   try {
     entry = decodeEntry(line)
@@ -195,30 +227,24 @@ function readEntry(
     problem(audit, { log }, 'ENTRY', seq, `it is no entry: ${(error as Error).message}`)
     return undefined
   }
-  const { event } = entry
-  if ((event.kind === 'begun') !== (seq === 0)) {
+  const { event, tpm } = entry
+  const previous = event.kind === 'begun' ? auditStart(event) : before.head
+  if ((event.kind === 'begun') !== (seq === 0) || previous === undefined) {
     problem(audit, { log }, 'ENTRY', seq, seq === 0 ? 'a log begins with whose it is' : 'a log begins once')
     return undefined
   }
-  const previous = event.kind === 'begun' ? auditStart(event) : heads[seq]
   if (entry.seq !== seq || !equal(entry.previous, previous)) {
-    problem(
-      audit,
-      { log },
-      'CHAIN',
-      seq,
-      'it does not hang on the entry before: something was changed, added or taken out',
-    )
+    const why = 'it does not hang on the entry before: something was changed, added or taken out'
+    problem(audit, { log }, 'CHAIN', seq, why)
     return undefined
   }
-  const before = entries.findLast(({ tpm }) => tpm !== null)?.tpm
-  if (before && entry.tpm && isEarlier(entry.tpm, before))
+  if (before.clock !== null && tpm !== null && isEarlier(tpm, before.clock))
     problem(audit, { log }, 'CLOCK', seq, 'the TPM had fewer resets, or less time, than before: its state was set back')
   return entry
 }
 
 /** The clock may go back at a reset without a shutdown. */
-function isEarlier(now: NonNullable<AuditEntry['tpm']>, before: NonNullable<AuditEntry['tpm']>): boolean {
+function isEarlier(now: AuditClock, before: AuditClock): boolean {
   if (now.resetCount !== before.resetCount) return now.resetCount < before.resetCount
   return (
     now.restartCount < before.restartCount || (now.restartCount === before.restartCount && now.clock < before.clock)
@@ -232,28 +258,27 @@ interface Claim extends AuditPlace {
   /** Where it stands. */
   readonly from: Read
   readonly entry: number
+  readonly wallMs: number
 }
 
-async function claimsOf(log: Read, audit: Auditing): Promise<readonly Claim[]> {
-  const claims: Claim[] = []
-  const { host } = log
-  if (host === undefined) return claims
-  for (const { seq, event } of log.entries) {
-    if (event.kind === 'heartbeat')
-      for (const { witness, ...countersign } of event.countersigns) {
-        const place = { length: event.length, head: event.head }
-        const facts = { host, witness, epoch: event.epoch, auditHead: event.head, auditLength: event.length }
-        const statement = heartbeatStatement({ ...facts, exporter: countersign.exporter }, sha256)
-        if (await quoteHolds(countersign, { witness, statement }, { log, seq, audit }))
-          claims.push({ ...place, host, witness, from: log, entry: seq })
-      }
-    if (event.kind === 'countersign') {
-      const { countersign, epoch, length, head } = event
-      const facts = { host: event.host, witness: host, epoch, auditHead: head, auditLength: length }
-      const statement = heartbeatStatement({ ...facts, exporter: countersign.exporter }, sha256)
-      if (await quoteHolds(countersign, { witness: host, statement }, { log, seq, audit }))
-        claims.push({ length, head, host: event.host, witness: host, from: log, entry: seq })
-    }
+/** What a heartbeat's entry shows, on either side. */
+async function claimsOf(
+  { seq, wallMs, event }: AuditEntry,
+  host: HostId,
+  { log, audit }: Of & { readonly audit: Auditing },
+): Promise<readonly Omit<Claim, 'from'>[]> {
+  if (event.kind !== 'heartbeat' && event.kind !== 'countersign') return []
+  const { epoch, length, head } = event
+  const seen =
+    event.kind === 'heartbeat'
+      ? event.countersigns.map(({ witness, ...countersign }) => ({ host, witness, countersign }))
+      : [{ host: event.host, witness: host, countersign: event.countersign }]
+  const claims: Omit<Claim, 'from'>[] = []
+  for (const { host: of, witness, countersign } of seen) {
+    const facts = { host: of, witness, epoch, auditHead: head, auditLength: length, exporter: countersign.exporter }
+    const statement = heartbeatStatement(facts, sha256)
+    if (await quoteHolds(countersign, { witness, statement }, { log: { log }, seq, audit }))
+      claims.push({ length, head, host: of, witness, entry: seq, wallMs })
   }
   return claims
 }
@@ -290,8 +315,10 @@ function checkClaim(claim: Claim, logs: ReadonlyMap<HostId, Read>, audit: Auditi
   }
   const found = log.heads.at(length)
   if (found === undefined) {
-    const what = `${witness} countersigned ${length} entries, and ${log.entries.length} are there`
-    problem(audit, log, 'CUT', undefined, `${what} (${from.log}, entry ${entry})`)
+    const what = `${witness} countersigned ${length} entries, and ${log.length} are there`
+    const where = `${what} (${from.log}, entry ${entry})`
+    if (claim.wallMs > audit.gatheredMs) note(audit, log, 'LATER', undefined, where)
+    else problem(audit, log, 'CUT', undefined, where)
   } else if (!equal(found, head)) {
     const what = `${witness} countersigned another entry than the one before it`
     problem(audit, log, 'HEAD', length, `${what} (${from.log}, entry ${entry}): ${hex(head).slice(0, 8)}…`)
@@ -307,7 +334,7 @@ type Given = AuditEvent & { readonly kind: 'share-given' }
 async function checkShares(log: Read, logs: ReadonlyMap<HostId, Read>, audit: Auditing): Promise<void> {
   const { host } = log
   if (host === undefined) return
-  for (const { seq, event } of log.entries) {
+  for (const { seq, wallMs, event } of log.entries) {
     if (event.kind === 'share-given') {
       await checkWord(event, { of: event.host, by: host }, { log, seq, audit })
       checkUsed(event, host, { log, seq, audit }, logs.get(event.host))
@@ -317,13 +344,9 @@ async function checkShares(log: Read, logs: ReadonlyMap<HostId, Read>, audit: Au
         const holds = await checkWord(share, { of: host, by: witness }, { log, seq, audit })
         const giver = logs.get(witness)
         if (!holds || giver === undefined || giver.given.has(shareKey(host, share))) continue
-        problem(
-          audit,
-          giver,
-          'SHARE',
-          undefined,
-          `${host} has share ${share.index} of epoch ${share.epoch} of it (${log.log}, entry ${seq}), and it says nothing of that`,
-        )
+        const what = `${host} has share ${share.index} of epoch ${share.epoch} of it (${log.log}, entry ${seq}), and it says nothing of that`
+        if (wallMs > audit.gatheredMs) note(audit, giver, 'LATER', undefined, what)
+        else problem(audit, giver, 'SHARE', undefined, what)
       }
   }
 }

@@ -222,7 +222,11 @@ describe('an asking host', () => {
   })
 
   /** An answering side with that key, which says these things. */
-  async function against(here: Lab, play: (peer: RawPeer, theirs: Hello) => Promise<void>): Promise<unknown> {
+  async function against(
+    here: Lab,
+    play: (peer: RawPeer, theirs: Hello) => Promise<void>,
+    timeoutMs = 60_000,
+  ): Promise<unknown> {
     const server = await serveRaw(identities.thief, async (peer) => {
       const theirs = await peer.next()
       if (theirs?.kind === 'hello') await play(peer, theirs)
@@ -230,7 +234,7 @@ describe('an asking host', () => {
     raws.push(server)
     const hosts = new Map([...here.view.hosts].map(([id, host]) => [id, { ...host, address: server.address }]))
     return openChannel({
-      ...{ tpm: here.asking, view: { ...here.view, hosts }, to: 'witness-1', timeoutMs: 3000 },
+      ...{ tpm: here.asking, view: { ...here.view, hosts }, to: 'witness-1', timeoutMs },
       identity: identities.asking,
     })
   }
@@ -298,10 +302,14 @@ describe('an asking host', () => {
 
   test('cannot reach one that falls silent, or leaves', async () => {
     await using here = await lab()
-    const silent = await against(here, (peer) => {
-      peer.send(helloOf(here.witness))
-      return Promise.resolve()
-    })
+    const silent = await against(
+      here,
+      (peer) => {
+        peer.send(helloOf(here.witness))
+        return Promise.resolve()
+      },
+      3000,
+    )
     expect(silent).toMatchObject({ kind: 'unreachable', why: expect.stringMatching(/within 3000 ms/) as string })
     const gone = await against(here, (peer) => {
       peer.socket.destroy()

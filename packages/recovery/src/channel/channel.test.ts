@@ -118,6 +118,26 @@ describe('a channel', () => {
     expect(await say(status, 5000)).toMatchObject({ kind: 'taken' })
   })
 
+  test('sends nothing that was given up before it had a place', async () => {
+    const heard: number[] = []
+    const late = Promise.withResolvers<void>()
+    await using here = await lab({
+      limits: { inFlight: 2 },
+      async answer(_, message) {
+        if (message.kind === 'commit') heard.push(message.epoch)
+        if (heard.length <= 2) await late.promise
+        return { kind: 'taken', planVersion: 1 }
+      },
+    })
+    const { say } = opened(await here.open())
+    const first = [1, 2].map((epoch) => say({ kind: 'commit', epoch }, 60_000))
+    await expect(say({ kind: 'commit', epoch: 3 }, 20)).rejects.toThrow(/did not answer/)
+    const fourth = say({ kind: 'commit', epoch: 4 }, 60_000)
+    late.resolve()
+    await Promise.all([...first, fourth])
+    expect(heard).toEqual([1, 2, 4])
+  })
+
   test('ends after its time, however much is said, and tells those who wait', async () => {
     await using here = await lab({ limits: { lifeMs: 300 }, answer: () => new Promise(() => undefined) })
     const channel = opened(await here.open())
@@ -128,9 +148,9 @@ describe('a channel', () => {
 
   test('ends when nobody says anything, not when an answer takes its time', async () => {
     await using here = await lab({
-      limits: { idleMs: 100 },
+      limits: { idleMs: 1500 },
       async answer() {
-        await new Promise((resolve) => setTimeout(resolve, 400))
+        await new Promise((resolve) => setTimeout(resolve, 2000))
         return { kind: 'taken', planVersion: 1 }
       },
     })
@@ -162,7 +182,7 @@ describe('a pool', () => {
   test('has one channel for all who want it, and another one when it has failed', async () => {
     await using here = await lab()
     const { asking } = here
-    const pool = channelPool({ tpm: asking, view: () => here.view, timeoutMs: 10_000, identity: identities.asking })
+    const pool = channelPool({ tpm: asking, view: () => here.view, timeoutMs: 60_000, identity: identities.asking })
     const [first, second] = (await Promise.all([pool.to('witness-1'), pool.to('witness-1')])).map(opened)
     expect(second).toBe(first)
     expect(opened(await pool.to('witness-1'))).toBe(first)
@@ -184,7 +204,7 @@ describe('a pool', () => {
       hosts: new Map([...here.view.hosts].map(([id, host]) => [id, { ...host, address: '127.0.0.1:1' }])),
     }
     const view = (): PlanView => (isDown ? down : { ...here.view })
-    const pool = channelPool({ tpm: here.asking, view, timeoutMs: 10_000, identity: identities.asking })
+    const pool = channelPool({ tpm: here.asking, view, timeoutMs: 60_000, identity: identities.asking })
     expect(await pool.to('witness-1')).toMatchObject({ kind: 'unreachable' })
     isDown = false
     opened(await pool.to('witness-1'))

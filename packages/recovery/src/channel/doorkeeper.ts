@@ -67,7 +67,7 @@ function connectionOf({ remoteAddress, remotePort, localAddress, localPort }: So
 }
 
 /** Of IPv6 whoever has one address has its whole /64. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   if (!address.includes(':') || address.startsWith('::ffff:')) return address
   const [head, tail] = address.split('::')
   const groups = head.split(':').filter((group) => group !== '')

@@ -5,7 +5,7 @@ import { bytes, type Decode, integer, list, object, oneOf, optional, refused } f
 import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import { BATCH_MAX, FRAME_BYTES_MAX, SIGNED_PLAN_BYTES_MAX } from './limits.ts'
-import { answer, hostId, line, message } from './message-codec.ts'
+import { answer, hostId, line, message, toLine } from './message-codec.ts'
 import type { Answer, Message } from './messages.ts'
 import type { BatchPlace } from './statement.ts'
 
@@ -53,8 +53,9 @@ const PCR_MAX = 23
 const TURN_MAX = 6
 const PATH_MAX = Math.log2(BATCH_MAX)
 
+const someRegisters = list(integer(0, PCR_MAX), PCR_MAX + 1)
 const ascending: Decode<readonly number[]> = (value, path) => {
-  const pcrs = list(integer(0, PCR_MAX), PCR_MAX + 1)(value, path)
+  const pcrs = someRegisters(value, path)
   if (pcrs.length > 0 && pcrs.every((pcr, i) => i === 0 || pcrs[i - 1] < pcr)) return pcrs
   throw refused(path, 'registers, ascending')
 }
@@ -95,7 +96,8 @@ export class BrokenRules extends RecoveryError {}
 
 export function malformed(what: string, cause?: unknown): BrokenRules {
   return new BrokenRules('CHANNEL', {
-    message: `The peer breaks the rules of the channel: ${what}.`,
+    // What is wrong may be told in the peer's own words, such as the name of a member.
+    message: `The peer breaks the rules of the channel: ${toLine(what, WHY_BYTES_MAX)}.`,
     hint: 'It may be of another version of Reprise, or no Reprise at all.',
     ...(cause !== undefined && { cause }),
   })

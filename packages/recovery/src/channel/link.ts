@@ -16,6 +16,7 @@ import {
   type Hello,
   malformed,
   type ProofFrame,
+  WHY_BYTES_MAX,
 } from './frames.ts'
 import { tlsKeyDigest } from './identity.ts'
 import { toLine } from './message-codec.ts'
@@ -36,7 +37,14 @@ interface Awaited {
 }
 
 /** The other side says why it goes. */
-export class RefusedByPeer extends Error {}
+export class RefusedByPeer extends RecoveryError {
+  readonly why: string
+
+  constructor(why: string) {
+    super('CHANNEL', { message: `The peer refuses this host: ${why}`, hint: 'Compare the plans of both hosts.' })
+    this.why = why
+  }
+}
 
 export interface Link {
   readonly role: Role
@@ -144,12 +152,14 @@ class SocketLink implements Link {
       () => this.#mayTakePlan(),
     )
     const elapsedMs = performance.now() - sinceMs
-    this.#timers.hello.set(limits.helloMs - elapsedMs, () => this.end(silent('says no hello')))
-    this.#timers.life.set(limits.attestMs - elapsedMs, () => this.end(silent('does not come to an end of its hello')))
+    this.#timers.hello.set(limits.helloMs - elapsedMs, () => this.end(silent('The peer says no hello.')))
+    this.#timers.life.set(limits.attestMs - elapsedMs, () =>
+      this.end(silent('The peer does not prove itself in time.')),
+    )
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
-    socket.on('error', (cause) => this.end(gone(cause)))
-    socket.on('close', () => this.end(gone()))
-    socket.on('end', () => this.end(gone()))
+    socket.on('error', (cause) => this.#leave(cause))
+    socket.on('close', () => this.#leave())
+    socket.on('end', () => this.#leave())
   }
 
   get isOpen(): boolean {
@@ -164,7 +174,8 @@ class SocketLink implements Link {
     const whole = encodeFrame(frame)
     if (this.#isOver) return
     // What the asking side has under way is bounded by its messages, of which one may be a plan.
-    if (this.role === 'witness' && this.#socket.writableLength > UNREAD_BYTES_MAX) this.end(silent('does not read'))
+    if (this.role === 'witness' && this.#socket.writableLength > UNREAD_BYTES_MAX)
+      this.end(silent('The peer does not read.'))
     else {
       // All that is said in one turn of the event loop goes out together.
       if (this.#socket.writableCorked === 0) {
@@ -215,7 +226,7 @@ class SocketLink implements Link {
     this.#onWord = onWord
     this.#endsAtMs = performance.now() + this.#limits.lifeMs
     this.#timers.hello.clear()
-    this.#timers.life.set(this.#limits.lifeMs, () => this.end(silent('has had its time')))
+    this.#timers.life.set(this.#limits.lifeMs, () => this.end(silent('The channel has had its time.')))
     this.#touchIdle()
   }
 
@@ -226,7 +237,7 @@ class SocketLink implements Link {
 
   refuse(why: string): void {
     if (this.#isOver) return
-    this.send({ kind: 'refuse', why: toLine(why, 300) })
+    this.send({ kind: 'refuse', why: toLine(why, WHY_BYTES_MAX) })
     this.end(malformed(why))
   }
 
@@ -236,13 +247,20 @@ class SocketLink implements Link {
     this.#reason = reason
     for (const one of Object.values(this.#timers)) one.clear()
     this.#planOver?.()
-    const error = reason ?? gone()
-    for (const waiting of this.#waiting.values()) waiting.reject(error)
-    this.#echoes.done.reject(error)
+    if (this.#onWord === undefined) {
+      const error = reason ?? gone()
+      for (const waiting of this.#waiting.values()) waiting.reject(error)
+      this.#echoes.done.reject(error)
+    }
     this.#socket.end()
     // What was written may still go out; a peer that does not read it holds nothing of ours for long.
     setTimeout(() => this.#socket.destroy(), LINGER_MS).unref()
     this.#finish(reason)
+  }
+
+  /** A connection tells of its end three times, and an error costs as much as a frame. */
+  #leave(cause?: Error): void {
+    if (!this.#isOver) this.end(gone(cause))
   }
 
   #take(chunk: Buffer): void {
@@ -257,7 +275,7 @@ class SocketLink implements Link {
       }
       if (this.#isOver) return
       if (this.#reader.isWithin)
-        this.#timers.frame.start(this.#limits.frameMs, () => this.end(silent('does not finish its frame')))
+        this.#timers.frame.start(this.#limits.frameMs, () => this.end(silent('The peer does not finish its frame.')))
       if (this.#onWord !== undefined) this.#touchIdle()
     } catch (error) {
       this.end(error as Error)
@@ -333,11 +351,8 @@ function timer(): Timer {
   }
 }
 
-function silent(what: string): RecoveryError {
-  return new RecoveryError('CHANNEL', {
-    message: `The peer ${what}.`,
-    hint: 'It may be busy, or the network between may be cut.',
-  })
+function silent(message: string): RecoveryError {
+  return new RecoveryError('CHANNEL', { message, hint: 'Open a new channel; the peer may be busy, or cut off.' })
 }
 
 function gone(cause?: unknown): RecoveryError {

@@ -6,7 +6,7 @@ import type { HostId } from '../types.ts'
 import { attest } from './attest.ts'
 import { proverOf } from './batcher.ts'
 import type { Attested, Channel, HostTpm, Opened } from './channel.ts'
-import { BrokenRules } from './frames.ts'
+import { BrokenRules, malformed } from './frames.ts'
 import { processIdentity, type TlsIdentity } from './identity.ts'
 import { CHANNEL_LIMITS, type ChannelLimits } from './limits.ts'
 import { ALPN, type AnswerFrame, type Link, makeLink, RefusedByPeer, tlsPeer } from './link.ts'
@@ -43,7 +43,6 @@ export async function openChannel(request: OpenRequest): Promise<Opened> {
     ...(request.from !== undefined && { localAddress: request.from }),
     ...{ secureContext: identity.context, rejectUnauthorized: false, servername: '', ALPNProtocols: [ALPN] },
   })
-  // Set again by the link; an error before that has its listener below.
   socket.setNoDelay(true)
   const late = new RecoveryError('CHANNEL', { message: `${to} did not attest itself within ${timeoutMs} ms.` })
   const timer = setTimeout(() => socket.destroy(late), timeoutMs)
@@ -61,7 +60,7 @@ async function attestedBy(
   request: OpenRequest & { readonly identity: TlsIdentity; readonly sinceMs: number },
 ): Promise<Opened> {
   const { tpm, view, to, identity, sinceMs } = request
-  const limits = { ...CHANNEL_LIMITS, ...request.limits }
+  const limits = limitsOf(request)
   await secured(socket)
   const tls = tlsPeer(socket)
   if (typeof tls === 'string') {
@@ -80,6 +79,12 @@ async function attestedBy(
   }
 }
 
+/** Of the asking side: until it is attested its patience counts, and it leaves an idle channel before the witness does. */
+function limitsOf({ limits, timeoutMs }: OpenRequest): ChannelLimits {
+  const all = { ...CHANNEL_LIMITS, ...limits }
+  return { ...all, helloMs: 2 * timeoutMs, attestMs: 2 * timeoutMs, idleMs: (2 * all.idleMs) / 3 }
+}
+
 function secured(socket: TLSSocket): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once('secureConnect', () => {
@@ -93,7 +98,7 @@ function secured(socket: TLSSocket): Promise<void> {
 
 function failure(error: Error): Opened {
   if (error instanceof Unattested) return { kind: 'unattested', why: error.message }
-  if (error instanceof RefusedByPeer) return { kind: 'unattested', why: `it refuses this host: ${error.message}` }
+  if (error instanceof RefusedByPeer) return { kind: 'unattested', why: `it refuses this host: ${error.why}` }
   // What speaks, but neither TLS nor frames, is something else at that address.
   const { code = '' } = error as { readonly code?: string }
   if (/^(ERR_SSL|ERR_TLS)/.test(code)) return { kind: 'unattested', why: `it does not speak TLS 1.3: ${error.message}` }
@@ -111,44 +116,58 @@ interface Waiting {
   readonly failed: (error: unknown) => void
 }
 
+/** Places of those in flight: who finds none waits for one. */
+function places(count: number) {
+  const queue: (() => void)[] = []
+  let free = count
+  return {
+    async take(isOpen: () => boolean): Promise<void> {
+      while (free === 0 && isOpen()) await new Promise<void>((resolve) => queue.push(resolve))
+      free -= 1
+    },
+    leave(): void {
+      free += 1
+      queue.shift()?.()
+    },
+    /** There is nothing to wait for any more. */
+    end(): void {
+      for (const go of queue.splice(0)) go()
+    },
+  }
+}
+
 function makeChannel(link: Link, peer: Attested, limits: ChannelLimits): Channel {
   const waiting = new Map<number, Waiting>()
-  /** For a place among those in flight. */
-  const queue: (() => void)[] = []
-  let places = limits.inFlight
+  const inFlight = places(limits.inFlight)
   let lastId = 0
 
   function release(id: number): Waiting | undefined {
     const found = waiting.get(id)
     waiting.delete(id)
     link.hold(waiting.size > 0)
-    places += 1
-    queue.shift()?.()
+    inFlight.leave()
     return found
   }
 
   link.attested((frame) => {
     const { id, answer } = frame as AnswerFrame
     const found = release(id)
-    if (found === undefined)
-      link.end(new RecoveryError('CHANNEL', { message: `${peer.host} answers what nobody asked.` }))
+    if (found === undefined) link.end(malformed(`${peer.host} answers what nobody asked`))
     else found.done(answer)
   })
   void link.ended.then((reason) => {
-    const error = reason ?? new RecoveryError('CHANNEL', { message: `The channel to ${peer.host} is closed.` })
+    const error = reason ?? closed(peer.host)
     for (const { failed } of waiting.values()) failed(error)
     waiting.clear()
-    for (const go of queue.splice(0)) go()
+    inFlight.end()
   })
 
-  async function place(): Promise<void> {
-    while (link.isOpen && places === 0) await new Promise<void>((resolve) => queue.push(resolve))
-    places -= 1
-  }
-
-  async function exchange(message: Message): Promise<Answer> {
-    await place()
-    if (!link.isOpen) throw closed(peer.host)
+  async function exchange(message: Message, givenUp: AbortSignal): Promise<Answer> {
+    await inFlight.take(() => link.isOpen)
+    if (!link.isOpen || givenUp.aborted) {
+      inFlight.leave()
+      throw closed(peer.host)
+    }
     const id = ++lastId
     return new Promise((done, failed) => {
       waiting.set(id, { done, failed })
@@ -171,12 +190,18 @@ function makeChannel(link: Link, peer: Attested, limits: ChannelLimits): Channel
     get remainingMs() {
       return link.remainingMs
     },
-    say: (message, timeoutMs) => within(exchange(message), timeoutMs, peer.host),
+    say: (message, timeoutMs) => within((givenUp) => exchange(message, givenUp), timeoutMs, peer.host),
     close: () => link.end(),
   }
 }
 
-async function within(answer: Promise<Answer>, timeoutMs: number, host: HostId): Promise<Answer> {
+async function within(
+  exchange: (givenUp: AbortSignal) => Promise<Answer>,
+  timeoutMs: number,
+  host: HostId,
+): Promise<Answer> {
+  const givenUp = new AbortController()
+  const answer = exchange(givenUp.signal)
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     const error = new RecoveryError('CHANNEL', {
@@ -189,6 +214,7 @@ async function within(answer: Promise<Answer>, timeoutMs: number, host: HostId):
     return await Promise.race([answer, late])
   } finally {
     clearTimeout(timer)
+    givenUp.abort()
     // One that is late still takes its place until it comes, or the channel ends.
     answer.catch(() => undefined)
   }

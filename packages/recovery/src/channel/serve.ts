@@ -2,7 +2,7 @@
 
 import { constants } from 'node:crypto'
 import { type AddressInfo, createServer as createNetServer, type Server } from 'node:net'
-import { createServer as createTlsServer } from 'node:tls'
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from 'node:tls'
 import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import { attest } from './attest.ts'
@@ -37,6 +37,8 @@ export interface ChannelServer extends AsyncDisposable {
   readonly close: () => Promise<void>
 }
 
+const LOG_BYTES_MAX = 500
+
 /** @throws {@link RecoveryError} `CHANNEL` when the address cannot be had. */
 export async function serveChannels(request: ServeRequest): Promise<ChannelServer> {
   const limits = { ...CHANNEL_LIMITS, ...request.limits }
@@ -44,34 +46,28 @@ export async function serveChannels(request: ServeRequest): Promise<ChannelServe
   const doorkeeper = new Doorkeeper(limits)
   const links = new Set<Link>()
   const seats = new Map<HostId, Link[]>()
-  const log = request.log ?? (() => undefined)
-  let plans = 0
-  const takePlan = (): (() => void) | undefined => {
-    if (plans >= limits.largeFrames) return undefined
-    plans += 1
-    return () => {
-      plans -= 1
-    }
-  }
-  const tls = createTlsServer({
-    ...{ key: identity.key, cert: identity.cert, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' },
-    // Nothing to resume a session with: it would be refused.
-    secureOptions: constants.SSL_OP_NO_TICKET,
-    ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: [ALPN], handshakeTimeout: limits.helloMs },
-  })
-  tls.on('secureConnection', (socket) => {
-    const guest = doorkeeper.guestOf(socket)
+  const log = (line: string): void => request.log?.(toLine(line, LOG_BYTES_MAX))
+  const takePlan = places(limits.largeFrames)
+  const tls = makeTls(identity, limits)
+  const welcome = (socket: TLSSocket, guest: Guest | undefined): void => {
     const peer = tlsPeer(socket)
-    if (guest === undefined || typeof peer === 'string') {
-      log(`${guest?.origin ?? 'a peer'}: ${typeof peer === 'string' ? peer : 'it has left'}`)
-      socket.on('error', () => undefined)
-      socket.destroy()
-      return
-    }
+    if (guest === undefined || typeof peer === 'string')
+      throw new Error(typeof peer === 'string' ? peer : 'it has left')
     const link = makeLink(peer, { role: 'witness', limits, sinceMs: guest.sinceMs, takePlan })
     links.add(link)
     void link.ended.then(() => links.delete(link))
     void converse(link, guest, { ...request, limits, identity, log, seats })
+  }
+  tls.on('secureConnection', (socket) => {
+    socket.on('error', () => undefined)
+    const guest = doorkeeper.guestOf(socket)
+    try {
+      welcome(socket, guest)
+    } catch (error) {
+      // Also what OpenSSL throws for a key of an unknown kind, or when the peer is gone already.
+      log(`${guest?.origin ?? 'a peer'}: ${(error as Error).message}`)
+      socket.destroy()
+    }
   })
   tls.on('tlsClientError', (error, socket) => {
     log(`${socket.remoteAddress ?? 'a peer'}: ${error.message}`)
@@ -89,6 +85,26 @@ export async function serveChannels(request: ServeRequest): Promise<ChannelServe
     await closing
   }
   return { address: shownAddress(server.address() as AddressInfo), close, [Symbol.asyncDispose]: close }
+}
+
+/** Takes no connections by itself: it is handed those that were let in. */
+function makeTls({ key, cert }: TlsIdentity, { helloMs }: ChannelLimits): TlsServer {
+  return createTlsServer({
+    ...{ key, cert, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' },
+    // Nothing to resume a session with: it would be refused.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    ...{ requestCert: true, rejectUnauthorized: false, ALPNProtocols: [ALPN], handshakeTimeout: helloMs },
+  })
+}
+
+/** @returns Takes one of so many places, and gives back what leaves it; undefined while all are taken. */
+function places(count: number): () => (() => void) | undefined {
+  let taken = 0
+  return () => {
+    if (taken >= count) return undefined
+    taken += 1
+    return () => void (taken -= 1)
+  }
 }
 
 async function listen(server: Server, { host, port }: ServeRequest['address']): Promise<void> {
@@ -130,7 +146,7 @@ async function converse(link: Link, guest: Guest, serving: Serving): Promise<voi
     takeSeat(serving, peer.host, link)
     answerAll(link, { ...serving, peer, digest: view.digest })
     const reason = await link.ended
-    if (reason !== undefined && link.role === 'witness') log(`${peer.host}: ${reason.message}`)
+    if (reason !== undefined) log(`${peer.host}: ${reason.message}`)
   } catch (error) {
     log(`${guest.origin}: ${(error as Error).message}`)
     if (error instanceof Unattested) link.refuse(error.message)

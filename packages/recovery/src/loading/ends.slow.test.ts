@@ -113,6 +113,15 @@ describe.runIf(isRoot)('a service that does not come up', () => {
     expect(loaded).toMatchObject({ kind: 'failed', why: expect.stringContaining('taken by something else') as string })
   })
 
+  test('and nothing else, for a credential that is too large', async () => {
+    const loading = lab.load({
+      programs: [program('a', forever)],
+      services: [service('a', { credentials: ['key'] })],
+      request: { credentialsOf: () => new Map([['key', Secret.random((1 << 20) + 1)]]) },
+    })
+    await expect(loading).rejects.toMatchObject({ code: 'LOADING' })
+  })
+
   test('because a credential is no name of a file', async () => {
     const loaded = await lab.load({
       programs: [program('a', forever)],

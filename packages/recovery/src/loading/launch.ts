@@ -43,9 +43,14 @@ const CREDENTIAL_BYTES_MAX = 1 << 20
 /** Nothing of Reprise's own environment: it is not the image's matter. */
 const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }
 
-/** Starts a service. Its credentials are gone from memory here when it has them, but for what the caller holds. */
+/**
+ * Starts a service. Its credentials are gone from memory here when it has them, but for what the caller holds.
+ *
+ * @throws {@link RecoveryError} `LOADING` for a credential that is too large.
+ */
 export function launch(request: LaunchRequest): Launched {
   const { namespaces, program, credentialsFolder: folder, onLine } = request
+  checkCredentials(request.credentials)
   const args = [namespaces, program.uid, program.gid, program.directory, folder ?? '-'].map(String)
   const child = spawn(holderPath(), ['run', ...args, '--', ...program.command], {
     env: { ...ENVIRONMENT, ...program.environment, ...request.environment },
@@ -92,8 +97,8 @@ function endingOf(line: string): Ending | undefined {
   return failure && { kind: 'not-started', why: failure.what }
 }
 
-/** u32 length and bytes of the name, then of the content; nothing of it in arguments or environment. */
-function giveCredentials(input: Writable, credentials: Credentials): void {
+/** Before anything is started. */
+function checkCredentials(credentials: Credentials): void {
   for (const [name, { bytes }] of credentials) {
     if (bytes.length > CREDENTIAL_BYTES_MAX) {
       throw new RecoveryError('LOADING', {
@@ -101,6 +106,12 @@ function giveCredentials(input: Writable, credentials: Credentials): void {
         hint: 'Give the service a key, and encrypt the rest with it.',
       })
     }
+  }
+}
+
+/** u32 length and bytes of the name, then of the content; nothing of it in arguments or environment. */
+function giveCredentials(input: Writable, credentials: Credentials): void {
+  for (const [name, { bytes }] of credentials) {
     const nameBytes = Buffer.from(name)
     const message = Buffer.alloc(8 + nameBytes.length + bytes.length)
     message.writeUInt32BE(nameBytes.length, 0)

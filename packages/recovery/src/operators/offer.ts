@@ -143,7 +143,7 @@ async function tierOf(offer: Offer, authorities: readonly Certificate[]): Promis
   if (certificates.length < 2)
     return {
       kind: 'unproven',
-      why: 'no authority vouches for its attestation key: whoever made the offer may have made the key',
+      why: 'no authority vouches for the attestation key: whoever made the offer may have made the key',
     }
   const { checkChain } = await import('@reprise/host/enrolment')
   const root = certificates[certificates.length - 1]

@@ -63,10 +63,9 @@ async function sealed(): Promise<typeof generation> {
 }
 
 function wait(of: Pick<Generation, 'half' | 'escrow'> = generation): Promise<WaitingRelease> {
-  const quote = async (statement: Uint8Array): ReturnType<Parameters<typeof waitForOperators>[2]['quote']> => {
-    const { attest, signature } = ak.quote(statement)
-    return { attest, signature }
-  }
+  // With the registers that it is over, as agents quote.
+  const quote = async (statement: Uint8Array): ReturnType<Parameters<typeof waitForOperators>[2]['quote']> =>
+    ak.quote(statement)
   return waitForOperators(chip, of, {
     fleet: 'lab',
     akPublic: ak.akPublic,

@@ -122,7 +122,7 @@ function shareInfo({ host, epoch, nonceTpm }: ReleaseAsked, index: number): Uint
 function decoding<T>(content: Uint8Array, decode: Decode<T>, what: string): T {
   try {
     const end = content.at(-1) === 10 ? content.length - 1 : content.length
-    return decode(parseCanonicalBytes(content.subarray(0, end), RELEASE_BYTES_MAX, what), what)
+    return decode(parseCanonicalBytes(content.subarray(0, end), RELEASE_BYTES_MAX, `the ${what}`), 'file')
   } catch (cause) {
     throw refused(what, (cause as Error).message, 'have it made again', cause)
   }
@@ -202,7 +202,9 @@ export async function waitForOperators(
     ...(await session.promise),
   }
   const digest = requestDigest(request)
-  const quoted = await quoting(digest)
+  // It may say more than belongs into the file.
+  const { attest, signature } = await quoting(digest)
+  const quoted: QuoteBytes = { attest, signature }
   return {
     request: utf8(`${canonical(toJson({ schema: REQUEST, asked: request, quote: quoted }))}\n`),
     async use(files) {
@@ -233,8 +235,12 @@ function ecdsa(signature: Uint8Array): OperatorStatement['signature'] {
 
 type Counted = Answer & { readonly operator: number }
 
-/** The first `needed` of different operators. */
-function readAnswers(files: readonly Uint8Array[], request: ReleaseAsked, digest: Uint8Array): readonly Counted[] {
+/** The first `needed` of different operators. @throws {@link RecoveryError} `STATEMENT`, `OPERATORS`. */
+export function readAnswers(
+  files: readonly Uint8Array[],
+  request: ReleaseAsked,
+  digest: Uint8Array,
+): readonly Counted[] {
   const counted = new Map<number, Counted>()
   for (const file of files) {
     const { schema: _, word, ...answer } = decoding(file, statementFile, A_STATEMENT)

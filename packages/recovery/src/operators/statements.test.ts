@@ -53,7 +53,7 @@ describe.each([revocation, extension])('a $kind', (statement) => {
     const other = statement.kind === 'revocation' ? extension : revocation
     const time = statement.kind === 'revocation' ? { madeMs: 5 } : { ageMs: 0 }
     for (const change of [{ host: 'h1' }, { fleet: 'else' }, time])
-      expect(read({ statement: { ...statement, ...change } as Statement, signatures })).toBe('STATEMENT')
+      expect(read({ statement: { ...statement, ...change }, signatures })).toBe('STATEMENT')
     expect(read({ statement: other, signatures })).toBe('STATEMENT')
     expect(read({ statement, signatures: [signatures[0], signatures[0]] })).toBe('STATEMENT')
     const swapped = [{ ...signatures[0], operator: 'bob' }, signatures[1]]

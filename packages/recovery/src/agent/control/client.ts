@@ -14,8 +14,8 @@ export interface ControlLine {
 }
 
 export interface AskOptions {
-  /** Each line before the last; what it returns is said back. */
-  readonly onLine?: (line: ControlLine) => object | undefined | void | Promise<object | undefined | void>
+  /** Each line before the last. */
+  readonly onLine?: (line: ControlLine) => void
   readonly signal?: AbortSignal
 }
 
@@ -63,8 +63,7 @@ export async function askAt(socket: Socket, request: ControlRequest, options: As
       const line = JSON.parse(text) as ControlLine
       if (line.kind === 'done') return line
       if (line.kind === 'failed') throw failureOf(line)
-      const reply = await onLine?.(line)
-      if (reply !== undefined) sayLine(socket, reply)
+      onLine?.(line)
     }
   } catch (error) {
     signal?.throwIfAborted()

@@ -11,8 +11,6 @@ import { decodeRequest, type ControlRequest } from './requests.ts'
 export interface Conversation {
   /** A line before the last. */
   readonly say: (line: object) => void
-  /** The next line of the client; rejects when it is gone. */
-  readonly next: () => Promise<string>
   /** Aborted when the client is gone. */
   readonly gone: AbortSignal
 }
@@ -54,14 +52,11 @@ async function converse(socket: Socket, handle: Parameters<typeof serveControl>[
   const gone = new AbortController()
   socket.once('close', () => gone.abort(new Error('the client is gone')))
   const lines = linesOf(socket, LINE_BYTES_MAX)
-  const next = async (): Promise<string> => {
-    const { value, done } = await lines.next()
-    if (done === true) throw new Error('the client is gone')
-    return value
-  }
   try {
-    const request = decodeRequest(await next())
-    const done = await handle(request, { say: (line) => sayLine(socket, line), next, gone: gone.signal })
+    const { value, done: isEmpty } = await lines.next()
+    if (isEmpty === true) return
+    const request = decodeRequest(value)
+    const done = await handle(request, { say: (line) => sayLine(socket, line), gone: gone.signal })
     sayLine(socket, { kind: 'done', ...done })
   } catch (error) {
     sayLine(socket, { kind: 'failed', ...failureOf(error) })

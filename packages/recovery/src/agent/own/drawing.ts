@@ -15,7 +15,7 @@ import { leaseKey } from '../../sealing/keys.ts'
 import { SUCCESSION_MAX } from '../../channel/message-codec.ts'
 import type { FleetView } from '../fleet-view.ts'
 import { leasePoint, signSuccession } from '../proofs.ts'
-import type { OwnParts } from './opening.ts'
+import { capOnce, type OwnParts } from './opening.ts'
 import type { OwnerMemory } from './owner-memory.ts'
 
 export type ContentKeys = PrepareRequest['contentKeys']
@@ -48,6 +48,8 @@ async function draw({ keeper, roots, ground }: OwnParts, memory: OwnerMemory, fi
     const link = before && signSuccession(ground.host, before, { epoch, root: next })
     // Before it can be decided: whoever starts anew in this boot then has the root of whichever generation counts.
     await roots.keep(epoch, next)
+    // The first generation is never opened. What is kept of it opens only once the register is extended.
+    if (before === undefined) await capOnce(ground)
     if (link !== undefined)
       await memory.change(({ succession }) => ({ succession: [...succession, link].slice(-SUCCESSION_MAX) }))
     return { epoch, shares, leaseKey: point }

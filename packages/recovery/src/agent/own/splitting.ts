@@ -11,7 +11,7 @@ import { generationBasis } from '../fleet-view.ts'
 import { inOrder, messageOf } from '../ground.ts'
 import { sayTo } from '../network.ts'
 import { type ContentKeys, drawGeneration, type Drawn } from './drawing.ts'
-import { capOnce, type OwnParts } from './opening.ts'
+import type { OwnParts } from './opening.ts'
 import type { OwnerMemory } from './owner-memory.ts'
 
 export interface SplitOptions {
@@ -132,8 +132,6 @@ async function decide({ ground, keeper, inTurn }: OwnParts, memory: OwnerMemory)
   await memory.change(() => ({ basis: generationBasis(ground.fleet()) }))
   const { current } = await readGenerations(keeper)
   const epoch = current?.half.epoch ?? 0
-  // The first generation was never opened: from here on this boot is one that was released.
-  await capOnce(ground)
   await ground.audit({ kind: 'rotation', epoch, step: 'decided' })
 }
 

@@ -1,7 +1,7 @@
 /** Answers that give nothing, and the parts that all of a witness stands on. */
 
 import type { Attested } from '../../channel/channel.ts'
-import type { Answer, FailedCode } from '../../channel/messages.ts'
+import type { Answer, FailedCode, Quote } from '../../channel/messages.ts'
 import type { Clocks } from '../../protocol/witness.ts'
 import type { HostId } from '../../types.ts'
 import { type Ground, messageOf } from '../ground.ts'
@@ -50,6 +50,7 @@ export function wardOf({ ground, memory }: WitnessParts, host: HostId): Ward {
 export async function quoteOwn(
   { hostTpm, fleet }: Pick<Ground, 'hostTpm' | 'fleet'>,
   statement: Uint8Array,
-): ReturnType<Ground['hostTpm']['quote']> {
-  return await hostTpm.quote(statement, [fleet().plan.cap.pcr])
+): Promise<Quote> {
+  const { attest, signature } = await hostTpm.quote(statement, [fleet().plan.cap.pcr])
+  return { attest, signature }
 }

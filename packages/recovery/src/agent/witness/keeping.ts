@@ -9,8 +9,8 @@ import { keepShare, SHARE_BYTES } from '../../sealing/quorum-half.ts'
 import { sha256 } from '../../sealing/words.ts'
 import { isLedTo } from '../proofs.ts'
 import type { KeptEpoch, Ward } from '../state/witness-file.ts'
-import { durableOf, type Wards } from './wards.ts'
-import { failed, standingOf, wardOf, type WitnessParts } from './failing.ts'
+import { durableOf, seenOf, type Wards } from './wards.ts'
+import { failed, ownClocks, standingOf, wardOf, type WitnessParts } from './failing.ts'
 
 type Prepare = Message & { readonly kind: 'prepare' }
 
@@ -29,11 +29,14 @@ export async function answerPrepare(parts: WitnessParts, from: Attested, message
   const kept = await keepShare(pinned, message.share, { id: ground.host, approver: approverOf(fleet().plan) })
   const { index, leaseKey } = { index: kept.index, leaseKey: message.leaseKey }
   const line: KeptEpoch = { epoch, index, leaseKey, private: kept.sealed.private, public: kept.sealed.public }
+  const at = await ownClocks(parts)
   const note = (wards: Wards): Wards => {
     const now = wards.get(ward.host) ?? ward
     // Whoever hears no answer asks again, while the TPM still works for the first time.
     if (now.shares.some((kept) => kept.epoch === epoch)) return wards
-    return new Map(wards).set(ward.host, { ...now, shares: [...now.shares, line] })
+    // A first share is the first that is heard of its host: one that loses its power before its first heartbeat comes back.
+    const first = now.heartbeat === null ? { heartbeat: at, seen: seenOf(from) } : {}
+    return new Map(wards).set(ward.host, { ...now, ...first, shares: [...now.shares, line] })
   }
   await memory.step({ kind: 'prepare', from: from.host, epoch }, note)
   const isKept = memory.wards.get(from.host)?.shares.some((share) => share.epoch === epoch) ?? false

@@ -24,6 +24,5 @@ export async function answerLoaded(
   const checked = await checkQuote(quote, { akPublic: from.akPublic, statement, registers })
   if (checked.kind === 'broken') return failed('PROOF', checked.why)
   ground.report('image seen', { of: from.host, image: hex(imageDigest) })
-  const { attest, signature } = await quoteOwn(ground, statement)
-  return { kind: 'loaded', confirm: { attest, signature } }
+  return { kind: 'loaded', confirm: await quoteOwn(ground, statement) }
 }

@@ -79,8 +79,8 @@ async function give(parts: WitnessParts, request: ReleaseRequest): Promise<Answe
   const kept = memory.wards.get(host)?.shares.find((share) => share.epoch === epoch)
   if (kept === undefined) return failed('NOT_NOW', `no share of epoch ${epoch} is kept here`)
   const { digest: planDigest } = ground.fleet()
-  const { attest, signature } = await quoteOwn(ground, releaseStatement({ host, epoch, index, attempt, planDigest }))
-  const quote = { akPublic: ground.hostTpm.akPublic, attest, signature }
+  const release = await quoteOwn(ground, releaseStatement({ host, epoch, index, attempt, planDigest }))
+  const quote = { akPublic: ground.hostTpm.akPublic, ...release }
   const bytes = await openKept(parts, { host, kept })
   if (typeof bytes === 'string') {
     ground.alarm(`a share of ${host} cannot be opened here: ${bytes}`)
@@ -89,7 +89,7 @@ async function give(parts: WitnessParts, request: ReleaseRequest): Promise<Answe
   await ground.audit({ kind: 'share-given', host, epoch, index, attempt, plan: planDigest, quote })
   ground.report('share given', { host, epoch, index })
   const digest = shareDigest({ host, epoch, index }, bytes, sha256)
-  return { kind: 'share', share: { host, epoch, index, bytes, digest }, release: { attest, signature } }
+  return { kind: 'share', share: { host, epoch, index, bytes, digest }, release }
 }
 
 /** @returns The share, which is wiped once it was sent; or the rule by which the own TPM refuses. */

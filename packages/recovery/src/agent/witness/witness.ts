@@ -97,10 +97,10 @@ async function heartbeat(
   await memory.step({ kind: 'heartbeat', from: from.host, at: await ownClocks(parts) }, note)
   // Only the lease key of a generation that counts signs heartbeats: whoever missed that it was decided knows it now.
   await memory.step({ kind: 'commit', from: from.host, epoch })
-  const { attest, signature } = await quoteOwn(ground, statement)
-  const countersign = { akPublic: ground.hostTpm.akPublic, attest, signature, exporter: from.exporter }
+  const quote = await quoteOwn(ground, statement)
+  const countersign = { akPublic: ground.hostTpm.akPublic, ...quote, exporter: from.exporter }
   await ground.audit({ kind: 'countersign', host: from.host, epoch, length: auditLength, head: auditHead, countersign })
-  return { kind: 'beaten', countersign: { attest, signature } }
+  return { kind: 'beaten', countersign: quote }
 }
 
 async function commit(parts: WitnessParts, from: Attested, epoch: number): Promise<Answer> {

@@ -51,7 +51,7 @@ export async function lab(options: LabOptions = {}): Promise<Lab> {
     ...{ asking, witness, server, log, view: options.plan?.(plain) ?? plain },
     open: (more) =>
       openChannel({
-        ...{ tpm: asking, view: self.view, to: 'witness-1', timeoutMs: 10_000, identity: identities.asking },
+        ...{ tpm: asking, view: self.view, to: 'witness-1', timeoutMs: 60_000, identity: identities.asking },
         ...(options.limits !== undefined && { limits: options.limits }),
         ...more,
       }),

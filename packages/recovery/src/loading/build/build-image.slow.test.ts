@@ -113,6 +113,8 @@ test('a kernel and its initrd come out as they went in', async () => {
   expect(readFileSync(out.kernel).equals(readFileSync(kernel))).toBe(true)
   expect(readFileSync(out.initrd).equals(readFileSync(initrd))).toBe(true)
 
+  expect(await build(`${kernel}+${initrd}`, services('/of/the/next/kernel'))).toMatchObject({ services: ['web'] })
+
   writeFileSync(payload, (await payloadOf()).subarray(0, -1))
   for (const path of Object.values(out)) rmSync(path)
   await expect(readBootPayload(payload, out)).rejects.toThrow('it has 3500')

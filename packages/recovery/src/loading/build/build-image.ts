@@ -21,7 +21,7 @@ export type ImageInput =
 
 export interface ImageBuild {
   readonly input: ImageInput
-  /** How services are started (§2), as the file's bytes; undefined when the folder has it already. */
+  /** How services are started (§2), as the file's bytes; undefined when the folder has it already. Of a kernel's only the names count. */
   readonly services: Uint8Array | undefined
   /** A folder in memory. */
   readonly scratch: string
@@ -67,7 +67,10 @@ export async function buildFrom({ input, services, scratch, seal }: ImageBuild):
     if (input.kind === 'boot') {
       const payload = join(making, 'payload')
       await writeBootPayload(input, payload)
-      return await sealImage({ ...seal, about: { ...seal.about, services: [] }, payload, kind: 'bytes' })
+      // Whose credentials go along; how they are started is the next kernel's matter.
+      const programs = services === undefined ? [] : parsePrograms(services, 'The file of --services').programs
+      const about = { ...seal.about, services: programs.map(({ name }) => name) }
+      return await sealImage({ ...seal, about, payload, kind: 'bytes' })
     }
     const folder = await treeOf(input, making, services !== undefined)
     if (services !== undefined) await addServices(folder, services)

@@ -7,7 +7,8 @@ import { fleetView } from '../../packages/recovery/src/drill/index.ts'
 import type { TestFleet } from './fleet.ts'
 import { impersonate } from './impostor.ts'
 
-const ROTATION_STEPS = ['prepared', 'decided', 'committed', 'retired']
+/** `told`: a witness has committed, and the host does not know it yet. */
+const ROTATION_STEPS = ['prepared', 'decided', 'told', 'retired']
 
 export function changes(of: () => TestFleet): void {
   describe('a cable that is cut', () => {
@@ -76,12 +77,8 @@ export function changes(of: () => TestFleet): void {
   })
 }
 
-/** The audit log has each step as it happens. */
 async function rotateUpTo(world: TestFleet, id: string, step: string): Promise<void> {
-  const path = world.stateFile(id, 'audit.jsonl')
-  const lengthBefore = readFileSync(path, 'utf8').length
-  const pattern = new RegExp(`"kind":"rotation"[^\\n]*"step":"${step}"`)
-  const isSeen = (): boolean => pattern.test(readFileSync(path, 'utf8').slice(lengthBefore))
+  const isSeen = step === 'told' ? watchWitnesses(world, id) : watchAudit(world, id, step)
   const answers: string[] = []
   const rotate = async (): Promise<void> => {
     try {
@@ -94,6 +91,28 @@ async function rotateUpTo(world: TestFleet, id: string, step: string): Promise<v
   void rotate()
   while (!isSeen()) {
     if (performance.now() > deadlineMs) throw new Error(`${id} never came to ${step}: ${answers.join('; ')}`)
-    await sleepMs(1)
+    await sleepMs(2)
   }
+}
+
+/** The audit log has the steps of the host itself as they happen. */
+function watchAudit(world: TestFleet, id: string, step: string): () => boolean {
+  const path = world.stateFile(id, 'audit.jsonl')
+  const lengthBefore = readFileSync(path, 'utf8').length
+  const pattern = new RegExp(`"kind":"rotation"[^\\n]*"step":"${step}"`)
+  return () => pattern.test(readFileSync(path, 'utf8').slice(lengthBefore))
+}
+
+function watchWitnesses(world: TestFleet, id: string): () => boolean {
+  const committed = (): number =>
+    Math.max(
+      ...world.without(id).map((witness) => {
+        const { wards } = JSON.parse(readFileSync(world.stateFile(witness, 'witness.json'), 'utf8')) as {
+          wards: readonly { host: string; committed: number }[]
+        }
+        return wards.find(({ host }) => host === id)?.committed ?? 0
+      }),
+    )
+  const before = committed()
+  return () => committed() > before
 }

@@ -80,7 +80,11 @@ export function changedHosts(of: () => TestFleet): void {
       })
       await of().refused('b1-3', 'MEASUREMENT')
     })
+  })
+}
 
+export function changedDisks(of: () => TestFleet): void {
+  describe('a host whose disk, TPM or standing is another one', () => {
     test('a cloned disk on another machine proves nothing', async () => {
       const { lab } = of()
       await lab.powerCut(['b2-1'])

@@ -3,7 +3,7 @@ import { afterAll, beforeAll } from 'vitest'
 import { changes } from './changes.ts'
 import { comesBack } from './comes-back.ts'
 import { TestFleet } from './fleet.ts'
-import { changedHosts, stolenRack } from './thieves.ts'
+import { changedDisks, changedHosts, stolenRack } from './thieves.ts'
 
 let world: TestFleet
 beforeAll(async () => {
@@ -16,4 +16,5 @@ afterAll(async () => {
 comesBack(() => world)
 stolenRack(() => world)
 changedHosts(() => world)
+changedDisks(() => world)
 changes(() => world)

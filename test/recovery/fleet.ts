@@ -8,7 +8,7 @@ import { agentWords, Lab, type LabFleet, provisionFleet, reportOf } from '../../
 const ROOT = resolve(import.meta.dirname, '../..')
 
 /** Five times what a quiet machine needs, and more for two cores with a dozen processes that all begin at once. */
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 90_000
 
 export class TestFleet implements AsyncDisposable {
   readonly lab: Lab

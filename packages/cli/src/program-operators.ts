@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { acting } from './acting.ts'
 
 const json = (): Option => new Option('--json', 'answer with one JSON document on stdout')
-const passphrase = (): Option =>
+export const passphrase = (): Option =>
   new Option(
     '--passphrase-file <file>',
     'whose first line is the passphrase of the key (default: it is asked for)',

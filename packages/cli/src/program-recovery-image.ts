@@ -1,6 +1,7 @@
 /** `reprise recovery image`: commands and their options. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { acting } from './acting.ts'
+import { passphrase } from './program-operators.ts'
 
 function counting(text: string): number {
   const value = Number(text)
@@ -18,6 +19,7 @@ export function addRecoveryImage(recovery: Command): void {
     .argument('<source>', 'a folder, an OCI layout (folder or tar archive), or KERNEL+INITRD')
     .requiredOption('--version <n>', 'counts up: a host takes none below one that worked', counting)
     .requiredOption('--key <file>', "the private key that signs it, PEM; the plan has its point in 'imageSigners'")
+    .addOption(passphrase())
     .requiredOption('-o, --output <file>', 'the image')
     .option(
       '--services <file>',
@@ -36,7 +38,7 @@ export function addRecoveryImage(recovery: Command): void {
     .command('show')
     .description('what an image says of itself, and whether it is whole')
     .argument('<file>', 'the image')
-    .option('--signer <file|hex>', 'whether this key signed it: PEM, or the point as hex')
+    .option('--signer <file|hex>', 'whether this key signed it: its file, or its point as hex')
     .option('--content-key <file>', 'decrypt it, and check every chunk and the digest of the payload')
     .addOption(json())
     .action(acting('recovery image show', () => import('./commands/recovery-image-show.ts')))

@@ -1,10 +1,10 @@
 /** What an image brings: how its services are started, and layers of OCI images by anybody. */
 import { deepStrictEqual, strictEqual } from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { create } from 'tar'
 import { RecoveryError } from '@reprise/recovery'
 import { encodePrograms, parsePrograms } from '@reprise/recovery/loading'
 import { unpackOci } from '../../../packages/recovery/src/loading/build/oci.ts'
@@ -48,8 +48,7 @@ function sampleLayer(folder: string): Buffer {
   writeFileSync(join(tree, 'usr/.wh.old'), '')
   symlinkSync('../..', join(tree, 'usr/up'))
   symlinkSync('/etc', join(tree, 'etc'))
-  create({ file: `${tree}.tar`, cwd: tree, sync: true }, readdirSync(tree))
-  return readFileSync(`${tree}.tar`)
+  return execFileSync('tar', ['-C', tree, '-cf', '-', 'usr', 'etc'])
 }
 
 /** Says the right digests of whatever the layers are: what is tried is the unpacking. */

@@ -3,15 +3,16 @@ import { open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { hex } from '@reprise/core'
 import { RecoveryError } from '@reprise/recovery'
-import { buildFrom, imageInput } from '@reprise/recovery/loading'
+import { buildFrom, imageInput, PROGRAMS_BYTES_MAX } from '@reprise/recovery/loading'
 import { imageDigest, Secret } from '@reprise/recovery/sealing'
 import { EXIT_YES } from '../exit.ts'
-import { imageSigner, readSmallFile } from '../recovery-image.ts'
 import { imageAnswer, printImage } from '../print/recovery-image.ts'
+import { openKeyFile, readWhole } from '../recovery-operators.ts'
 
 interface Options {
   readonly version: number
   readonly key: string
+  readonly passphraseFile?: string
   readonly output: string
   readonly services?: string
   readonly name: string
@@ -33,8 +34,8 @@ export async function action(options: object, [source]: readonly string[]): Prom
       hint: 'Use 1 to 63 of a-z, 0-9, dot, hyphen and underscore, with a letter or digit at both ends.',
     })
   }
-  const signer = imageSigner(await readSmallFile(given.key), given.key)
-  const services = given.services === undefined ? undefined : await readSmallFile(given.services)
+  const signer = await openKeyFile(given)
+  const services = given.services === undefined ? undefined : await readWhole(given.services, PROGRAMS_BYTES_MAX)
   const input = await imageInput(source, given)
   using key = Secret.random(32)
   const keyFile = given.contentKey ?? `${output}.key`

@@ -1,6 +1,6 @@
 /** `reprise recovery image show`: manifest, signature, and whether it is whole. */
 import { createHash } from 'node:crypto'
-import { equal, hex } from '@reprise/core'
+import { equal, fromHex, hex } from '@reprise/core'
 import { RecoveryError } from '@reprise/recovery'
 import {
   decryptImage,
@@ -14,7 +14,7 @@ import {
 import { EXIT_NO, EXIT_YES } from '../exit.ts'
 import { advise } from '../print/format.ts'
 import { imageAnswer, printImage } from '../print/recovery-image.ts'
-import { readSmallFile, signerPoint } from '../recovery-image.ts'
+import { openKeyFile, readWhole } from '../recovery-operators.ts'
 
 interface Options {
   readonly signer?: string
@@ -44,10 +44,10 @@ export async function action(options: object, [path]: readonly string[]): Promis
 }
 
 async function decryptAll(image: OpenImage, keyFile: string): Promise<void> {
-  using key = Secret.owning(await readSmallFile(keyFile))
+  using key = Secret.owning(await readWhole(keyFile, 32))
   if (key.bytes.length !== 32) {
     throw new RecoveryError('USAGE', {
-      message: `${keyFile} has ${key.bytes.length} bytes; the key of an image has 32.`,
+      message: `${keyFile} is no key of an image: those have 32 bytes.`,
       hint: 'Name the file that `image build` wrote.',
     })
   }
@@ -58,4 +58,9 @@ async function decryptAll(image: OpenImage, keyFile: string): Promise<void> {
     message: `${image.source.where}: the payload has another digest than its manifest says.`,
     hint: 'Whoever built it made a mistake, or lied. Build it again.',
   })
+}
+
+/** A point in hex, or the file of a key. */
+async function signerPoint(text: string): Promise<Uint8Array> {
+  return fromHex(/^04[0-9a-f]{128}$/.test(text) ? text : (await openKeyFile({ key: text })).point)
 }

@@ -5,6 +5,14 @@ export { kexecLoader } from './kexec.ts'
 export { payloadKind, type Payload, requireMemory } from './memory.ts'
 export { namespaceLoader } from './namespace.ts'
 export { frontier } from './order.ts'
-export { encodePrograms, parsePrograms, type Program, type Programs, PROGRAMS_PATH, type Volume } from './programs.ts'
+export {
+  encodePrograms,
+  parsePrograms,
+  type Program,
+  type Programs,
+  PROGRAMS_BYTES_MAX,
+  PROGRAMS_PATH,
+  type Volume,
+} from './programs.ts'
 export type { Credentials, Loaded, Loader, LoadRequest } from './types.ts'
 export { vmLoader } from './vm.ts'

@@ -1,8 +1,8 @@
-/** Files that a command line names, no further than a limit; what cannot be read is said in the words of the command. */
+/** Files from the command line, no further than a limit. */
 import { readFailure } from '@reprise/runner'
 import { readAtMost } from './read-at-most.ts'
 
-/** @throws RunnerError for a file that cannot be read. */
+/** One byte more than is taken shows the reader that there is too much. */
 export async function readLimited(path: string, lengthBytesMax: number): Promise<Uint8Array> {
   try {
     return await readAtMost(path, lengthBytesMax)

@@ -56,7 +56,7 @@ export async function runDrill(settings: DrillSettings): Promise<DrillResult> {
   const lab = await Lab.create({
     ...{ folder, command, shape: { racks: RACKS, hostsPerRack: hosts / RACKS } },
     // A heartbeat every few seconds instead of every ten minutes: nobody watches for that long.
-    agentWords: ['--heartbeat', '5s'],
+    agentWords: ['--heartbeat', '5s', '--observe', '2s'],
   } satisfies LabSettings)
   try {
     const aborted = new Promise<never>((_, reject) =>

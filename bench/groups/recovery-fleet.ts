@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { agentWords, Lab, type LabFleet, provisionFleet, reportOf } from '@reprise/recovery/drill'
 import { holderAbsent } from '@reprise/recovery/loading'
-import { type Bench } from '../harness.ts'
+import type { Bench } from '../harness.ts'
 
 const HOST = 'a1-1'
 const IMAGE_BYTES = 200e6
@@ -12,7 +12,7 @@ const WITHIN_MS = 120_000
 const BUILT = resolve(import.meta.dirname, '../../dist/reprise.cjs')
 
 export async function measureFleet(bench: Bench): Promise<void> {
-  const absent = process.getuid?.() === 0 ? await holderAbsent() : 'services in namespaces want root'
+  const absent = process.getuid?.() === 0 ? holderAbsent() : 'services in namespaces want root'
   if (absent !== undefined) {
     bench.notMeasured('fleet.readyS', absent)
     return

@@ -38,7 +38,7 @@ async function tierOf(
 test('the tier is that of the certificate, when the operator trusts its authority and the key is the certified one', async () => {
   room.tier = { tier: 'hardware', reason: 'the test says so' }
   const authority = await room.open({ approve: 'software' })
-  const { certificates = [], root } = await enrol(authority, imitationHost({ ak: 'mine' }))
+  const { certificates, root } = await enrol(authority, imitationHost({ ak: 'mine' }))
   const chain = [...certificates, root]
   expect(await tierOf('mine', chain, [root])).toEqual({
     kind: 'certified',

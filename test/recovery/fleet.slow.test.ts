@@ -1,9 +1,9 @@
 /** A fleet of real agents with software TPMs on this machine: who comes back, and who does not. */
 import { afterAll, beforeAll } from 'vitest'
-import { changes } from './changes.ts'
+import { changes, handingOut } from './changes.ts'
 import { comesBack } from './comes-back.ts'
 import { TestFleet } from './fleet.ts'
-import { thieves } from './thieves.ts'
+import { changedDisks, changedHosts, stolenRack } from './thieves.ts'
 
 let world: TestFleet
 beforeAll(async () => {
@@ -14,5 +14,8 @@ afterAll(async () => {
 })
 
 comesBack(() => world)
-thieves(() => world)
+stolenRack(() => world)
+changedHosts(() => world)
+changedDisks(() => world)
 changes(() => world)
+handingOut(() => world)

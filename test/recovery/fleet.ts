@@ -8,7 +8,7 @@ import { agentWords, Lab, type LabFleet, provisionFleet, reportOf } from '../../
 const ROOT = resolve(import.meta.dirname, '../..')
 
 /** Five times what a quiet machine needs, and more for two cores with a dozen processes that all begin at once. */
-const PATIENCE_MS = 60_000
+const PATIENCE_MS = 90_000
 
 export class TestFleet implements AsyncDisposable {
   readonly lab: Lab
@@ -41,8 +41,13 @@ export class TestFleet implements AsyncDisposable {
     }
   }
 
+  /** Agents that load no image: most cases are about what comes before. */
   async powerOn(ids: readonly string[], words: readonly string[] = []): Promise<void> {
-    await this.lab.powerOn(ids, { words: [...agentWords(this.fleet), ...words] })
+    await this.lab.powerOn(ids, { words: [...agentWords({ ...this.fleet, image: undefined }), ...words] })
+  }
+
+  async powerOnWithServices(ids: readonly string[]): Promise<void> {
+    await this.lab.powerOn(ids, { words: agentWords(this.fleet) })
   }
 
   async report(id: string): Promise<HostReport> {

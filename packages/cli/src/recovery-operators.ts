@@ -15,6 +15,7 @@ import {
 import { readFailure, RunnerError } from '@reprise/runner'
 import { readPassphrase } from './authority-context.ts'
 import { promptPassphrase } from './passphrase.ts'
+import { readAtMost } from './read-at-most.ts'
 
 export interface KeyOptions {
   readonly key?: string
@@ -29,21 +30,12 @@ export async function openKeyFile({ key, ...options }: KeyOptions & { readonly k
   return readKey(pem, key, isEncryptedKey(pem) ? passphrase : undefined)
 }
 
-/** One byte more than is taken shows the reader that there is too much. */
+/** As {@link readAtMost}, of what is a file. */
 export async function readWhole(path: string, lengthBytesMax: number): Promise<Uint8Array> {
   try {
     if (!(await stat(path)).isFile())
       throw new RunnerError('INPUT_UNREADABLE', { message: `${path} is not a file`, hint: 'name a file' })
-    await using file = await open(path, 'r')
-    const { size } = await file.stat()
-    const buffer = new Uint8Array(Math.min(size, lengthBytesMax) + 1)
-    let length = 0
-    while (length < buffer.length) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length)
-      if (bytesRead === 0) break
-      length += bytesRead
-    }
-    return buffer.subarray(0, length)
+    return await readAtMost(path, lengthBytesMax)
   } catch (error) {
     throw error instanceof RunnerError ? error : readFailure(error, path)
   }

@@ -1,4 +1,5 @@
 import type { FuzzTarget } from '../target.ts'
+import { agentFiles, agentRequests } from './agent.ts'
 import { board } from './board.ts'
 import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
@@ -29,6 +30,8 @@ export const targets: readonly FuzzTarget[] = [
   wasmModules,
   recoveryImages,
   recoveryGenerations,
+  agentFiles,
+  agentRequests,
   board,
   channelFrames,
   recoverySignedPlans,

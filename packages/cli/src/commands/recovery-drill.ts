@@ -42,7 +42,7 @@ interface Here extends Pick<Options, 'hosts' | 'keep' | 'folder'> {
 async function drillHere({ hosts, keep = false, folder: named, json }: Here): Promise<number> {
   const { signal } = createContext()
   const folder = await emptyFolder(named)
-  const absent = await servicesAbsent()
+  const absent = servicesAbsent()
   if (absent !== undefined && !json) advise(`no services in this drill: ${absent}`)
   try {
     const command = [process.execPath, ...process.execArgv, process.argv[1]]
@@ -66,9 +66,9 @@ async function emptyFolder(named: string | undefined): Promise<string> {
 }
 
 /** Why there can be no services here; undefined when there can. */
-async function servicesAbsent(): Promise<string | undefined> {
+function servicesAbsent(): string | undefined {
   if (process.getuid?.() !== 0) return 'their namespaces want root'
-  return await holderAbsent()
+  return holderAbsent()
 }
 
 function show(event: DrillEvent): void {

@@ -106,7 +106,12 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const services = makeServices(ground, options.image, events.changed)
   const life = makeLife({
     ...{ ground, keeper, roots, memory: owner, spreading, prior: side.facts.prior, inTurn: inOrder() },
-    ...{ auditPlace: () => log.place, onReleased: services.begin, onChange: events.changed },
+    ...{ auditPlace: () => log.place, onChange: events.changed },
+    onReleased: (generation, root) => {
+      // A witness confirms an image of a host whose cap register it saw extended.
+      ground.network.renew()
+      services.begin(generation, root)
+    },
   })
   const stand = standing({ ground, life, services, memory, log, events })
   const news = makeNews({
@@ -183,6 +188,7 @@ function groundOf(
         if (opened.kind === 'attested') late.saw?.(to, opened.channel.peer.planVersion)
         return opened
       },
+      renew: () => late.peers?.network.renew(),
     },
     fleet: () => plans.fleet,
     random: (lengthBytes) => new Uint8Array(randomBytes(lengthBytes)),

@@ -9,6 +9,8 @@ import type { HostId } from '../types.ts'
 export interface Network {
   /** An attested channel to that host: one that is there, or a new one. */
   readonly reach: (host: HostId) => Promise<Opened>
+  /** Peers shall see the registers as they are now: new channels from here on. */
+  readonly renew: () => void
 }
 
 /** What came of saying something. */

@@ -40,14 +40,18 @@ export async function openPeers({ hostTpm, fleet, listen, answer, report }: Peer
   const view = (): PlanView => fleet().seen
   if (fleet().plan.mode === 'tpm-only') {
     const reach: Network['reach'] = async () => ({ kind: 'unreachable', why: 'mode tpm-only has no network' })
-    return { network: { reach }, address: undefined, [Symbol.asyncDispose]: async () => undefined }
+    return {
+      network: { reach, renew: () => undefined },
+      address: undefined,
+      [Symbol.asyncDispose]: async () => undefined,
+    }
   }
   const server = await serveChannels({ tpm: hostTpm, view, address, answer, identity, log: sparingly(report) })
   // Several hosts on one machine have loopback addresses of their own: they are told apart by them.
   const from = address.host.startsWith('127.') ? { from: address.host } : {}
   const pool = channelPool({ tpm: hostTpm, view, timeoutMs: OPEN_MS, identity, ...from })
   return {
-    network: { reach: (host) => pool.to(host) },
+    network: { reach: (host) => pool.to(host), renew: () => pool.renew() },
     address: server.address,
     async [Symbol.asyncDispose]() {
       pool.close()

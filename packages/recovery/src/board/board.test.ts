@@ -126,6 +126,7 @@ describe('collectSightings', () => {
       withinMs: 1000,
       wallMs: () => NOW_MS,
       network: {
+        renew: () => undefined,
         reach(to) {
           asked.push(to)
           if (to === 'z1-m0-k0-h0') return Promise.resolve({ kind: 'unattested', why: 'another key' })

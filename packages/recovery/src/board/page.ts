@@ -3,7 +3,7 @@
  * address. Texts in it come from other hosts, so everything is escaped here and nowhere else.
  */
 import { PAGE_SCRIPT, PAGE_STYLE } from './page-assets.ts'
-import { estimateText, span, summary, timeOf } from './text.ts'
+import { estimateText, span, summary, timeOf, waitsForShares } from './text.ts'
 import { type BoardView, GROUPS, type Group, type HostView, someNames } from './view.ts'
 
 /** What of the board is looked at. */
@@ -42,8 +42,8 @@ function html(strings: TemplateStringsArray, ...parts: readonly Part[]): Safe {
 function escaped(part: Part): string {
   if (part === undefined) return ''
   if (part instanceof Safe) return part.text
-  if (Array.isArray(part)) return part.map(escaped).join('')
-  return String(part as string | number).replaceAll(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
+  if (typeof part === 'object') return part.map(escaped).join('')
+  return String(part).replaceAll(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`)
 }
 
 /** @returns A whole document. */
@@ -263,7 +263,7 @@ function row(host: HostView, look: Look): Safe {
     <td>${domain.zone} / ${domain.room} / ${domain.rack}</td>
     <td class="${group}">${standing}</td>
     <td>${verdict}</td>
-    <td>${group !== 'serving' && sharesNeeded > 0 ? `${sharesHeld} of ${sharesNeeded}` : ''}</td>
+    <td>${waitsForShares(host) ? `${sharesHeld} of ${sharesNeeded}` : ''}</td>
     <td>${why ?? lacking}</td>
     <td>${services.length > 0 ? `${ready} of ${services.length}` : ''}</td>
     <td>${group === 'coming' ? estimateText(estimate) : ''}</td>
@@ -276,7 +276,7 @@ function detail(host: HostView, { alarms }: BoardView, look: Look): Safe {
     ['stands in', `${domain.zone} / ${domain.room} / ${domain.rack}, ${domain.pdu}`],
     ['it is', `${standing}${why === undefined ? '' : `: ${why}`}`],
     ['verdict', verdict ?? 'none yet'],
-    ['shares', sharesNeeded > 0 ? `${sharesHeld} of the ${sharesNeeded} that are needed` : 'none needed'],
+    ['shares', waitsForShares(host) ? `${sharesHeld} of the ${sharesNeeded} that are needed` : 'none needed'],
     [
       'missing',
       missing.map(({ where, why, witnesses }) => html`<div>${where}: ${why} (${witnesses.join(', ')})</div>`),

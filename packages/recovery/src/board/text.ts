@@ -76,7 +76,7 @@ function hostLines({ hosts }: BoardView, { style, hostsMax }: TextOptions): read
 export function hostText(host: HostView): string {
   const words = [host.standing.padEnd(10), host.host]
   if (host.verdict !== undefined) words.push(`verdict ${host.verdict}`)
-  if (host.sharesNeeded > 0 && host.group !== 'alarm') words.push(`shares ${host.sharesHeld} of ${host.sharesNeeded}`)
+  if (waitsForShares(host)) words.push(`shares ${host.sharesHeld} of ${host.sharesNeeded}`)
   const [next] = host.frontier
   if (host.standing === 'loading' && next !== undefined) words.push(`${next.name} ${stateWord(next.state)}`)
   if (host.estimate.kind !== 'unknown') words.push(estimateText(host.estimate))
@@ -84,6 +84,11 @@ export function hostText(host: HostView): string {
     words.push(`${witnesses.length} in ${where}: ${why}`)
   if (host.why !== undefined) words.push(host.why)
   return words.join('   ')
+}
+
+/** Once it is released, shares are of no interest any more. */
+export function waitsForShares({ standing, sharesNeeded }: HostView): boolean {
+  return sharesNeeded > 0 && ['starting', 'asking', 'holding', 'refused', 'locked'].includes(standing)
 }
 
 function serviceLines({ services, hosts }: BoardView, style: TextOptions['style']): readonly string[] {

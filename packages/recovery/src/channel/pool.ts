@@ -14,6 +14,8 @@ export interface PoolRequest extends Omit<OpenRequest, 'view' | 'to'> {
 export interface ChannelPool {
   /** A channel that may still be used for a while, or a new one; what failed before is tried anew. */
   readonly to: (host: HostId) => Promise<Opened>
+  /** New channels from now on: what this host's registers say has changed. Those that are open end by themselves. */
+  readonly renew: () => void
   readonly close: () => void
 }
 
@@ -72,6 +74,7 @@ export function channelPool(request: PoolRequest): ChannelPool {
       if (result.kind !== 'attested' && kept.get(host) === entry) kept.delete(host)
       return result
     },
+    renew: () => kept.clear(),
     close() {
       isClosed = true
       for (const { opened } of kept.values())

@@ -193,8 +193,8 @@ class Story {
     this.#chapter('The image is decrypted, and its services start in order')
     const { services } = signed.plan
     this.#say(`order: ${services.map(({ name }) => name).join(', then ')}`)
-    const isUp = ({ services: found }: HostReport): boolean =>
-      found.length === services.length && found.every(({ state }) => state === 'ready')
+    const isUp = ({ state, services: found }: HostReport): boolean =>
+      state === 'serving' && found.length === services.length && found.every(({ state }) => state === 'ready')
     await this.#until('all services are ready', left, isUp, RELEASE_MS)
     await this.#board(left[0])
     const reports = await this.#reports(left)

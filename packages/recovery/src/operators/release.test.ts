@@ -2,11 +2,11 @@
 import { canonical, fromHex, utf8 } from '@reprise/core'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { RecoveryError } from '../error.ts'
 import { escrowHalf } from '../sealing/quorum-half.ts'
 import { Secret } from '../sealing/secret.ts'
 import { makeKey, readKey } from './keys.ts'
 import { answerRelease, readAnswers, type ReleaseAsked } from './release.ts'
+import { codeOf } from './testing.ts'
 
 const newKey = (): ReturnType<typeof readKey> => readKey(utf8(makeKey(undefined).pem), 'key')
 const people = [0, 1, 2].map(() => ({ signer: newKey(), escrow: newKey() }))
@@ -29,22 +29,14 @@ beforeAll(async () => {
   )
 })
 
-function codeOf(files: readonly Uint8Array[]): string {
-  try {
-    readAnswers(files, asked, digest)
-  } catch (error) {
-    if (error instanceof RecoveryError) return error.code
-    throw error
-  }
-  return 'taken'
-}
+const answered = (files: readonly Uint8Array[]): string => codeOf(() => readAnswers(files, asked, digest))
 
 describe('answers to a request for a release', () => {
   test('count for different operators', () => {
     expect(readAnswers(answers, asked, digest).map(({ operator }) => operator)).toEqual([0, 1])
-    expect(codeOf([answers[2], answers[0]])).toBe('taken')
-    expect(codeOf([answers[2], answers[2]])).toBe('OPERATORS')
-    expect(codeOf([])).toBe('OPERATORS')
+    expect(answered([answers[2], answers[0]])).toBe('taken')
+    expect(answered([answers[2], answers[2]])).toBe('OPERATORS')
+    expect(answered([])).toBe('OPERATORS')
   })
 
   test('are refused with any byte of them changed', () => {
@@ -52,7 +44,7 @@ describe('answers to a request for a release', () => {
       fc.property(fc.nat(answers[0].length - 2), fc.integer({ min: 1, max: 255 }), (at, flip) => {
         const changed = answers[0].slice()
         changed[at] ^= flip
-        expect(codeOf([changed, answers[1]])).toBe('STATEMENT')
+        expect(answered([changed, answers[1]])).toBe('STATEMENT')
       }),
       { numRuns: 300 },
     )
@@ -62,9 +54,9 @@ describe('answers to a request for a release', () => {
     const json = JSON.parse(Buffer.from(answers[0]).toString()) as Record<string, unknown>
     fc.assert(
       fc.property(fc.constantFrom(...Object.keys(json), 'more'), fc.jsonValue(), (member, value) => {
-        expect(codeOf([utf8(canonical({ ...json, [member]: value })), answers[1]])).toBe('STATEMENT')
+        expect(answered([utf8(canonical({ ...json, [member]: value })), answers[1]])).toBe('STATEMENT')
       }),
     )
-    fc.assert(fc.property(fc.uint8Array(), (bytes) => codeOf([bytes]) === 'STATEMENT'))
+    fc.assert(fc.property(fc.uint8Array(), (bytes) => answered([bytes]) === 'STATEMENT'))
   })
 })

@@ -2,7 +2,6 @@
 import { canonical, equal, fromHex, utf8 } from '@reprise/core'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { RecoveryError } from '../error.ts'
 import { approvalMessage } from '../sealing/approval.ts'
 import type { Plan } from '../types.ts'
 import { shareApprovals, signApprovals } from './approvals.ts'
@@ -15,7 +14,7 @@ import {
   type SignedPlan,
   signPlan,
 } from './signed-plan.ts'
-import { testOperator, testPlan, type TestOperator } from './testing.ts'
+import { codeOf, testOperator, testPlan, type TestOperator } from './testing.ts'
 import { verifierOf } from './signatures.ts'
 
 const [alice, bob, carol, dora] = ['alice', 'bob', 'carol', 'dora'].map(testOperator)
@@ -33,15 +32,6 @@ const first = signedBy(followingPlan(planOf(1, [alice, bob, carol]), undefined),
 const second = signedBy(followingPlan(planOf(2, [alice, bob, dora]), first), bob, carol)
 const third = signedBy(followingPlan(planOf(3, [alice, bob, dora]), second), alice, dora)
 
-function codeOf(run: () => unknown): string {
-  try {
-    run()
-  } catch (error) {
-    if (error instanceof RecoveryError) return error.code
-    throw error
-  }
-  return 'taken'
-}
 const read = (signed: SignedPlan, known?: SignedPlan): string =>
   codeOf(() => readSignedPlan(encodeSignedPlan(signed), known && { kind: 'plan', plan: known.plan }))
 

@@ -112,9 +112,12 @@ export function encodeSignedPlan({ plan, handovers, signatures, approvals }: Omi
   return utf8(canonical({ schema: SCHEMA, plan: planJson(plan), ...(toJson(rest) as object) }))
 }
 
+/** Members in the order of canonical JSON: no YAML of people's begins so. */
+const BEGINS = utf8('{"approvals":[')
+
 /** Whether bytes claim to be a signed plan, and are no YAML of somebody's. */
 export function isSignedPlan(content: Uint8Array): boolean {
-  return Buffer.from(content.subarray(0, 1)).toString() === '{' && Buffer.from(content).includes(`"${SCHEMA}"`)
+  return equal(content.subarray(0, BEGINS.length), BEGINS)
 }
 
 /**

@@ -2,7 +2,6 @@
 import { canonical, utf8 } from '@reprise/core'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { RecoveryError } from '../error.ts'
 import {
   encodeStatement,
   parseStatement,
@@ -11,7 +10,7 @@ import {
   signStatement,
   type Statement,
 } from './statements.ts'
-import { testOperator, testPlan, type TestOperator } from './testing.ts'
+import { codeOf, testOperator, testPlan, type TestOperator } from './testing.ts'
 
 const [alice, bob, mallory] = ['alice', 'bob', 'mallory'].map(testOperator)
 const plan = testPlan({ version: 3, operators: [alice, bob], needed: 2 })
@@ -26,15 +25,6 @@ function signed(statement: Statement, ...by: readonly TestOperator[]): SignedSta
   })
 }
 
-function codeOf(run: () => unknown): string {
-  try {
-    run()
-  } catch (error) {
-    if (error instanceof RecoveryError) return error.code
-    throw error
-  }
-  return 'taken'
-}
 const read = (statement: Omit<SignedStatement, 'digest'>): string =>
   codeOf(() => readStatement(encodeStatement(statement), plan))
 

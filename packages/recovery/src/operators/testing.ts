@@ -18,6 +18,7 @@ import {
   TPMA_OBJECT,
 } from '@reprise/core'
 import { nodeCrypto } from '@reprise/host/crypto'
+import { RecoveryError } from '../error.ts'
 import { evenPlan } from '../plan/sample.ts'
 import type { Plan } from '../types.ts'
 import type { QuoteBytes } from './quote.ts'
@@ -134,4 +135,15 @@ export function testAk(
       return { attest, signature, registers: new Map(values) }
     },
   }
+}
+
+/** The code of what is thrown; anything but our own errors goes on. */
+export function codeOf(run: () => unknown): string {
+  try {
+    run()
+  } catch (error) {
+    if (error instanceof RecoveryError) return error.code
+    throw error
+  }
+  return 'taken'
 }

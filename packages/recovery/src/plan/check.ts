@@ -1,6 +1,7 @@
 /** What the parts of a plan must be to each other (spec/recovery.md §2.5): each rule is an error of its own. */
 import type { BreakGlass, Plan, RosterHost, Service } from '../types.ts'
 import { BOOTS_PER_HOST_MAX, RESETTABLE_PCRS } from './boots.ts'
+import { OPERATOR_WAYS_MAX } from './forms.ts'
 import { note, type Fields, type Path, type Problem } from './fields.ts'
 import { placementProblems } from './placement.ts'
 
@@ -147,6 +148,13 @@ export function findCycle(services: readonly Service[]): readonly string[] | und
   return undefined
 }
 
+/** How many choices of `needed` out of `count` there are. */
+export function operatorWayCount(count: number, needed: number): number {
+  let ways = 1
+  for (let i = 0; i < needed; i++) ways = (ways * (count - i)) / (i + 1)
+  return ways
+}
+
 function checkBreakGlass(fields: Fields, { needed, keys }: BreakGlass): void {
   if (needed > keys.length)
     note(
@@ -155,6 +163,15 @@ function checkBreakGlass(fields: Fields, { needed, keys }: BreakGlass): void {
       ['breakGlass', 'needed'],
       `${needed} operators are needed and there are ${keys.length} keys`,
       'add keys, or need fewer',
+    )
+  const ways = operatorWayCount(keys.length, needed)
+  if (ways > OPERATOR_WAYS_MAX)
+    note(
+      fields,
+      'BREAK_GLASS',
+      ['breakGlass', 'needed'],
+      `${needed} of ${keys.length} operators are ${ways} ways to release a host`,
+      `a TPM's policy takes ${OPERATOR_WAYS_MAX}: up to seven operators fit with any number needed`,
     )
   for (const [i, { escrow }] of keys.entries()) {
     const first = keys.findIndex((other) => escrow !== undefined && other.escrow === escrow)

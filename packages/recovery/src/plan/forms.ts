@@ -5,6 +5,8 @@ export const HOSTS_MAX = 100_000
 export const SERVICES_MAX = 1000
 export const SERVICE_NAMES_MAX = 100
 export const OPERATORS_MAX = 32
+/** Choices of those who are needed among all operators: a TPM policy names each (spec/release.md §3.4). */
+export const OPERATOR_WAYS_MAX = 64
 /** Of a fleet; a host has at most eight of them (check.ts). */
 export const BOOTS_MAX = 4096
 export const IMAGE_SIGNERS_MAX = 16

@@ -61,7 +61,7 @@ export function readPlan(bytes: Uint8Array, shown: string): Plan {
   const lines = new LineCounter()
   const document = parse(bytes, shown, lines)
   const fields: Fields = { problems: [] }
-  const plan = planOf(fields, document.toJS({ maxAliasCount: 0 }))
+  const plan = planOf(fields, valueOf(document, shown))
   // What belongs together is only looked at when each part is right: else one mistake brings forth others.
   const problems = fields.problems.length > 0 ? fields.problems : checkPlan(plan)
   if (problems.length > 0) throw planError(problems, shown, (path) => lineOf(document, lines, path))
@@ -93,6 +93,17 @@ function parse(bytes: Uint8Array, shown: string, lines: LineCounter): Document.P
   if (mistake !== undefined)
     throw syntax(mistake.message, 'compare with the example in docs/recovery.md', lines.linePos(mistake.pos[0]).line)
   return document
+}
+
+function valueOf(document: Document.Parsed, shown: string): unknown {
+  try {
+    // One alias to another is how a small file becomes a large one.
+    return document.toJS({ maxAliasCount: 0 })
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error
+    const hint = 'write out what *name stands for; text that begins with * wants quotation marks'
+    throw planError([{ code: 'SYNTAX', path: [], what: 'it has an alias', hint }], shown, () => undefined)
+  }
 }
 
 function planError(

@@ -9,7 +9,8 @@ export const ANSWER_LINE_BYTES_MAX = 1 << 22
 /** Lines as they come, without their newlines. Ends with the other side. @throws RangeError for a line that is too long. */
 export async function* linesOf(socket: Socket, lengthBytesMax: number): AsyncGenerator<string> {
   let rest = Buffer.alloc(0)
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
+  // Whoever sends nonsense is still told so.
+  for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     rest = Buffer.concat([rest, chunk])
     for (let end = rest.indexOf(10); end >= 0; end = rest.indexOf(10)) {
       if (end > lengthBytesMax) break

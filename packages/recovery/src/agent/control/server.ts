@@ -56,12 +56,22 @@ async function converse(socket: Socket, handle: Parameters<typeof serveControl>[
     const { value, done: isEmpty } = await lines.next()
     if (isEmpty === true) return
     const request = decodeRequest(value)
+    void ignore(lines)
     const done = await handle(request, { say: (line) => sayLine(socket, line), gone: gone.signal })
     sayLine(socket, { kind: 'done', ...done })
   } catch (error) {
     sayLine(socket, { kind: 'failed', ...failureOf(error) })
   } finally {
     socket.end()
+  }
+}
+
+/** Reads on, for only so it is seen that the client is gone. */
+async function ignore(lines: AsyncIterable<string>): Promise<void> {
+  try {
+    for await (const _ of lines);
+  } catch {
+    // A client that says more than one line is answered all the same.
   }
 }
 

@@ -90,9 +90,13 @@ export interface StateFile<T> {
 }
 
 /** @returns Undefined when there is no such file. @throws {@link RecoveryError} `STATE` with its path. */
-export async function readState<T>(path: string, { decode, bytesMax }: StateFile<T>): Promise<T | undefined> {
+export async function readState<T>(path: string, file: StateFile<T>): Promise<T | undefined> {
   const content = await readWhole(path)
-  if (content === undefined) return undefined
+  return content === undefined ? undefined : decodeState(path, content, file)
+}
+
+/** @throws {@link RecoveryError} `STATE` with its path. */
+export function decodeState<T>(path: string, content: Uint8Array, { decode, bytesMax }: StateFile<T>): T {
   if (content.length > bytesMax) throw damaged(path, `has ${content.length} bytes; at most ${bytesMax} are read`)
   try {
     return decode(JSON.parse(fromUtf8(content)), 'file')
@@ -108,8 +112,12 @@ export async function readNeeded<T>(path: string, file: StateFile<T>, hint: stri
   throw damaged(path, 'is missing', hint)
 }
 
-export async function writeState<T extends object>(path: string, { schema }: StateFile<T>, content: T): Promise<void> {
-  await writeWhole(path, utf8(`${canonical(toJson({ ...content, schema }))}\n`))
+export function encodeState<T extends object>({ schema }: StateFile<T>, content: T): Uint8Array {
+  return utf8(`${canonical(toJson({ ...content, schema }))}\n`)
+}
+
+export async function writeState<T extends object>(path: string, file: StateFile<T>, content: T): Promise<void> {
+  await writeWhole(path, encodeState(file, content))
 }
 
 /** Removes a file so that it does not come back with a crash. */

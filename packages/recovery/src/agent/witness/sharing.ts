@@ -18,6 +18,9 @@ export interface Sharing {
   readonly ask: (from: Attested, request: ReleaseRequest) => Promise<Answer>
 }
 
+/** After this a share that was given is wiped here. */
+const WIPE_MS = 2000
+
 export function makeSharing(parts: WitnessParts): Sharing {
   const { ground, memory, onOldPlan, onPlanVersion } = parts
   /** By the host that asked. */
@@ -68,7 +71,10 @@ export function makeSharing(parts: WitnessParts): Sharing {
       } catch (error) {
         answer(host, failedBy(ground, 'a share', error))
       }
-      return await answered.promise
+      const given = await answered.promise
+      // Whoever called writes it out at once; nobody needs it afterwards.
+      if (given.kind === 'share') setTimeout(() => given.share.bytes.fill(0), WIPE_MS).unref()
+      return given
     },
   }
 }

@@ -1,7 +1,9 @@
 /** The groups of figures, and how they are run. */
 
+import { channel } from './groups/channel.ts'
 import { decrypt } from './groups/decrypt.ts'
 import { enrol } from './groups/enrol.ts'
+import { loading } from './groups/loading.ts'
 import { numpy } from './groups/numpy.ts'
 import { python } from './groups/python.ts'
 import { recovery } from './groups/recovery.ts'
@@ -16,8 +18,10 @@ import { Bench, type BenchSettings, type Group } from './harness.ts'
 import { type BenchResult, machineFacts } from './report.ts'
 
 export const groups: readonly Group[] = [
+  channel,
   decrypt,
   enrol,
+  loading,
   numpy,
   python,
   recovery,

@@ -4,9 +4,11 @@
 #   sh tools/setup.sh packages    the npm packages of package-lock.json, the pinned Node among them
 #   sh tools/setup.sh command     those, and the bundled command in dist/, with what a C compiler adds to it if there is one
 #   sh tools/setup.sh dirty-pages what a C compiler adds to it
+#   sh tools/setup.sh holder      what a C compiler adds to host recovery: it loads images
 #   sh tools/setup.sh tpm         the software TPM
 #   sh tools/setup.sh runtime PACKAGE…   the Debian packages that a language runtime is built with
-#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, mkfs.erofs, C compilers
+#   sh tools/setup.sh tests       what the tests call besides: a software TPM, tpm2-tools, openssl, unzip, git, strace, spin, file system tools, busybox, systemd-notify, C compilers
+#   sh tools/setup.sh guest       what the nightly tests call besides: an emulated machine, and what makes its disk
 #
 # Every step ends by writing its stamp, so an interrupted one is done again. One set-up at a time:
 # a second one waits for the first and then finds the work done. stdout and stdin are left alone.
@@ -104,6 +106,7 @@ command_() {
   : >dist/.built.new
   node_modules/.bin/node tools/bundle.ts || give_up 'the command could not be built' "cd $PWD && npm run bundle"
   dirty_pages
+  holder
   mv dist/.built.new dist/.built
 }
 
@@ -114,21 +117,37 @@ dirty_pages() {
   target=dist/dirty-pages
   [ -d "$source" ] || return 0
   if [ "$target/scanner" -nt "$source/scanner.c" ] && [ "$target/descriptor.so" -nt "$source/descriptor.c" ]; then return; fi
-  mkdir -p "$target"
-  absent='there was no C compiler (cc) when Reprise was set up; install one and the headers of the C library, then: sh tools/setup.sh dirty-pages'
-  if ! lacks cc; then
-    flags='-O2 -std=gnu11 -Wall -Wextra -Werror'
-    if cc $flags -shared -fPIC -o "$target/descriptor.new" "$source/descriptor.c" >.cache/cc.log 2>&1 &&
-      cc $flags -o "$target/scanner.new" "$source/scanner.c" >>.cache/cc.log 2>&1; then
-      mv "$target/descriptor.new" "$target/descriptor.so"
-      mv "$target/scanner.new" "$target/scanner"
-      rm -f "$target/absent"
-      return
-    fi
-    absent="the C compiler failed when Reprise was set up; what it said is in $PWD/.cache/cc.log"
-  fi
-  rm -f "$target/descriptor.so" "$target/scanner"
-  echo "$absent" >"$target/absent"
+  compiled "$target" dirty-pages "-shared -fPIC $source/descriptor.c" descriptor.so "$source/scanner.c" scanner
+}
+
+# Compiles what makes namespaces and starts services of host recovery (spec/loading.md) into dist/recovery, in the same way.
+holder() {
+  source=packages/recovery/src/loading/holder
+  target=dist/recovery
+  [ -d "$source" ] || return 0
+  [ -z "$(find "$source" -newer "$target/holder" 2>&1)" ] || compiled "$target" holder "$source/holder.c $source/hold.c $source/run.c" holder
+}
+
+# compiled FOLDER STEP [ARGUMENTS PROGRAM]…: all of them, or none and the reason in FOLDER/absent.
+compiled() {
+  folder=$1
+  step=$2
+  shift 2
+  mkdir -p "$folder"
+  absent=
+  lacks cc && absent="there was no C compiler (cc) when Reprise was set up; install one and the headers of the C library, then: sh tools/setup.sh $step"
+  made=
+  while [ $# -gt 0 ]; do
+    # shellcheck disable=SC2086 # the arguments are words
+    [ -n "$absent" ] || cc -O2 -std=gnu11 -Wall -Wextra -Werror -o "$folder/$2.new" $1 >.cache/cc.log 2>&1 ||
+      absent="the C compiler failed when Reprise was set up; what it said is in $PWD/.cache/cc.log"
+    made="$made $2"
+    shift 2
+  done
+  for program in $made; do
+    if [ -n "$absent" ]; then rm -f "$folder/$program" "$folder/$program.new"; else mv "$folder/$program.new" "$folder/$program"; fi
+  done
+  if [ -n "$absent" ]; then echo "$absent" >"$folder/absent"; else rm -f "$folder/absent"; fi
 }
 
 tpm() {
@@ -137,23 +156,40 @@ tpm() {
   fi
 }
 
+compile_step() {
+  if [ "$1" = holder ]; then holder; else dirty_pages; fi
+}
+
 tests() {
-  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs; then
-    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git, strace, mkfs.erofs and the model checker spin' \
-      swtpm swtpm-tools tpm2-tools openssl unzip git strace spin erofs-utils
+  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs unsquashfs busybox systemd-notify; then
+    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git, strace, file system tools, busybox, systemd-notify and the model checker spin' \
+      swtpm swtpm-tools tpm2-tools openssl unzip git strace spin erofs-utils squashfs-tools busybox-static systemd
   fi
-  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs; do
+  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs unsquashfs busybox systemd-notify; do
     command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
   done
   if lacks clang-19 wasm-ld-19 patch || [ ! -d /usr/lib/wasm32-wasi ] || [ ! -d /usr/lib/llvm-19/lib/clang/19/lib/wasi ]; then
     debian 'the tests build a runtime' clang-19 lld-19 libclang-rt-19-dev-wasm32 wasi-libc patch
   fi
-  dirty_pages
-  [ ! -f dist/dirty-pages/absent ] || {
-    debian 'the tests compile what asks the kernel for written pages' gcc libc6-dev
-    dirty_pages
-    [ ! -f dist/dirty-pages/absent ] || give_up "$(cat dist/dirty-pages/absent)" 'sh tools/setup.sh dirty-pages'
-  }
+  for step in dirty-pages holder; do
+    absent=dist/dirty-pages/absent
+    [ "$step" = dirty-pages ] || absent=dist/recovery/absent
+    compile_step "$step"
+    [ -f "$absent" ] || continue
+    debian 'the tests compile what asks the kernel for written pages, and what loads images' gcc libc6-dev
+    compile_step "$step"
+    [ ! -f "$absent" ] || give_up "$(cat "$absent")" "sh tools/setup.sh $step"
+  done
+}
+
+# The nightly tests switch machines of their own on and off (test/guest).
+guest() {
+  if lacks qemu-system-x86_64 mmdebstrap mke2fs cpio; then
+    debian 'the nightly tests switch emulated machines on' qemu-system-x86 mmdebstrap e2fsprogs cpio
+  fi
+  for program in qemu-system-x86_64 mmdebstrap mke2fs cpio; do
+    command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
+  done
 }
 
 cd "$(dirname "$0")/.."
@@ -171,14 +207,15 @@ case ${1-} in
   packages) packages ;;
   command) command_ ;;
   tpm) tpm ;;
-  dirty-pages) dirty_pages ;;
+  dirty-pages | holder) compile_step "$1" ;;
   runtime)
     shift
     debian 'building the runtime needs packages that are missing' "$@"
     ;;
   tests) tests ;;
+  guest) guest ;;
   *)
-    say 'usage: sh tools/setup.sh packages|command|dirty-pages|tpm|runtime|tests'
+    say 'usage: sh tools/setup.sh packages|command|dirty-pages|holder|tpm|runtime|tests|guest'
     exit 2
     ;;
 esac

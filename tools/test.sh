@@ -11,6 +11,7 @@ tier=${1:-all}
 
 sh tools/setup.sh packages
 sh tools/setup.sh tests
+[ "$tier" != nightly ] || sh tools/setup.sh guest
 sh tools/check.sh static
 [ -t 1 ] || export NO_COLOR=1
 PATH=$PWD/node_modules/.bin:$PATH

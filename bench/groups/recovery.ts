@@ -1,9 +1,10 @@
-/** Host recovery in simulation: what is released to thieves, who stays stuck, and how long the simulation takes. */
+/** Host recovery: what is released to thieves and who stays stuck in simulation; how long a real fleet takes. */
 
 import { tmpdir } from 'node:os'
 import { evenFleet, fleetOf, simulateThefts } from '@reprise/recovery'
 import { REPRISE, runJson } from '../child.ts'
 import { type Group, seconds } from '../harness.ts'
+import { measureFleet } from './recovery-fleet.ts'
 
 const HOSTS = 10_240
 const ATTEMPTS = 1_000_000
@@ -19,7 +20,7 @@ interface Simulated {
 
 export const recovery: Group = {
   name: 'recovery',
-  about: 'host recovery in simulation: false releases, stuck hosts, time',
+  about: 'host recovery: false releases, stuck hosts and time in simulation; a host that comes back in a real fleet',
   async measure(bench) {
     const trials = bench.quick ? ATTEMPTS_QUICK : ATTEMPTS
     const fleet = fleetOf(evenFleet(HOSTS))
@@ -55,5 +56,6 @@ export const recovery: Group = {
     bench.add({ name: 'simulate.stuck', unit: 'rate', samples: stuck, summary: key('stuck') })
     bench.add({ name: 'simulate.wallS', unit: 's', samples: walls, summary: key('wallS') })
     bench.add({ name: 'simulate.peakMb', unit: 'MB', samples: peaks, summary: key('peakMb') })
+    await measureFleet(bench)
   },
 }

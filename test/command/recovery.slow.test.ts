@@ -1,9 +1,15 @@
 /** `reprise recovery`: bad input is named, the same seed gives the same bytes, an interruption leaves nothing half. */
-import { spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { serveBoard, type Sightings } from '@reprise/recovery/board'
 import { afterAll, describe, expect, test } from 'vitest'
+import { sampleSightings } from '../../packages/recovery/src/board/sample.ts'
 
 const main = resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
 const folder = mkdtempSync(join(tmpdir(), 'reprise-recovery-'))
@@ -85,5 +91,104 @@ describe('recovery simulate', () => {
     expect([130, null]).toContain(code)
     expect(said).toBe('')
     expect(existsSync(join(folder, 'half.svg'))).toBe(false)
+  })
+})
+
+describe('recovery drill', () => {
+  const host = (name: string, zone: string, rack: string, last: number): string =>
+    `  - { name: ${name}, address: "10.0.0.${last}:1", zone: ${zone}, room: ${zone}-m, rack: ${rack}, pdu: ${rack}-p }\n`
+  const hosts = ['a', 'b'].map((zone, z) => [1, 2, 3].map((n) => host(zone + n, zone, zone + n, 3 * z + n)).join(''))
+  const policy = 'policy: { witnesses: 4, threshold: 2, perRoom: 2, ownZone: 2 }'
+  const plan = `fleet: six\nversion: 1\nlongestOutage: 1h\n${policy}\nhosts:\n${hosts.join('')}`
+
+  test('predicts a blackout, and what is cut off besides holds', () => {
+    writeFileSync(join(folder, 'six.yaml'), plan)
+    const { status, stdout } = reprise('drill', '--blackout', 'a', '--dry-run', '--plan', 'six.yaml', '--json')
+    expect(status).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({
+      schema: 'reprise/recovery-prediction/v1',
+      scope: 'zone',
+      predicted: [{ outcome: { affected: 3, released: 3 } }, { outcome: { affected: 3, released: 0 } }],
+    })
+  })
+
+  test('says what is missing', () => {
+    expect(reprise('drill').status).toBe(2)
+    expect(reprise('drill', '--blackout', 'nowhere', '--dry-run', '--plan', 'six.yaml').stderr).toContain('nowhere')
+  })
+})
+
+describe('recovery drill --local', () => {
+  /** Processes that have this folder in their command line. */
+  const running = (of: string): readonly string[] =>
+    readdirSync('/proc').filter((name) => {
+      try {
+        return (
+          /^\d+$/.test(name) &&
+          Number(name) !== child?.pid &&
+          readFileSync(`/proc/${name}/cmdline`, 'latin1').includes(of)
+        )
+      } catch {
+        return false
+      }
+    })
+  let child: ReturnType<typeof spawn> | undefined
+
+  test('that is interrupted ends with 130, stops all that it started, and removes it', async () => {
+    const base = mkdtempSync('/tmp/rd-')
+    const own = join(base, 'd')
+    const command = resolve(import.meta.dirname, '../../reprise')
+    const drill = spawn(command, ['recovery', 'drill', '--local', '--hosts', '8', '--folder', own], { stdio: 'pipe' })
+    child = drill
+    let said = ''
+    drill.stdout.on('data', (bytes: Buffer) => {
+      said += String(bytes)
+      if (said.includes('splits its secret')) drill.kill('SIGINT')
+    })
+    const [code] = (await once(drill, 'close')) as [number | null]
+    expect(code).toBe(130)
+    expect(running(own)).toEqual([])
+    expect(existsSync(own)).toBe(false)
+    rmSync(base, { recursive: true })
+  })
+})
+
+describe('recovery status', () => {
+  /** The board is served by this process, which must not wait for the command. */
+  async function status(...words: readonly string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
+    const running = promisify(execFile)(process.execPath, [main, 'recovery', 'status', ...words], { cwd: folder })
+    return await running.then(
+      ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
+      (error: { code: unknown; stdout: string; stderr: string }) => error,
+    )
+  }
+
+  test('shows the fleet as a board has it, and ends with 1 while not all serve', async () => {
+    const collect = (): Promise<Sightings> => Promise.resolve(sampleSightings())
+    const board = await serveBoard({ listen: '127.0.0.1:0', collect, clock: () => performance.now() })
+    try {
+      const { code, stdout } = await status('--via', board.address)
+      expect(code).toBe(1)
+      expect(stdout).toContain('12 hosts: 3 serving, 2 on their way')
+      expect(stdout).toContain('locked: only its operators release it')
+      const json = await status('--via', board.address, '--json')
+      expect(JSON.parse(json.stdout)).toMatchObject({
+        schema: 'reprise/recovery-status-result/v1',
+        fleet: 'lab',
+        counts: { serving: 3, alarm: 2 },
+      })
+    } finally {
+      await board.close()
+    }
+  })
+
+  test('says when nobody answers, or something else does', async () => {
+    expect(await status('--via', '127.0.0.1:9')).toMatchObject({ code: 3, stdout: '' })
+    const other = createServer((_, response) => response.end('{}')).listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { code, stderr } = await status('--via', `127.0.0.1:${(other.address() as AddressInfo).port}`)
+    other.close()
+    expect(code).toBe(2)
+    expect(stderr).toContain('no state of a fleet')
   })
 })

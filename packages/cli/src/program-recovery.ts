@@ -1,6 +1,9 @@
 /** The commands of host recovery: `reprise recovery …`. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { acting } from './acting.ts'
+import { addAgent } from './program-recovery-agent.ts'
+import { addRecoveryImage } from './program-recovery-image.ts'
+import { addOperators } from './program-operators.ts'
 
 const json = (): Option => new Option('--json', 'answer with one JSON document on stdout')
 
@@ -42,6 +45,11 @@ export function addRecovery(program: Command): void {
     .action(acting('recovery plan', () => import('./commands/recovery-plan.ts')))
   addSimulate(recovery)
   addExplain(recovery)
+  addStatus(recovery)
+  addDrill(recovery)
+  addRecoveryImage(recovery)
+  addOperators(recovery)
+  addAgent(recovery)
 }
 
 /** What makes a scenario. */
@@ -100,4 +108,41 @@ function addExplain(recovery: Command): void {
   withScenario(explain)
     .addOption(json())
     .action(acting('recovery explain', () => import('./commands/recovery-explain.ts')))
+}
+
+function addStatus(recovery: Command): void {
+  recovery
+    .command('status')
+    .description('how the fleet stands, as one of its hosts sees it: who waits for what, services, alarms')
+    .option('--via <host:port>', 'where an agent serves its board (its --board)', '127.0.0.1:8480')
+    .option('--watch', 'again and again, until it is interrupted')
+    .addOption(json())
+    .action(acting('recovery status', () => import('./commands/recovery-status.ts')))
+}
+
+function fourfold(text: string): number {
+  const value = within(8, 48)(text)
+  if (value % 4 !== 0) throw new InvalidArgumentError('a multiple of four is wanted')
+  return value
+}
+
+function addDrill(recovery: Command): void {
+  recovery
+    .command('drill')
+    .description(
+      'a fleet on this machine loses its power, a rack is stolen, the others come back; or what a blackout would do',
+    )
+    .option('--local', 'the whole story with real agents and software TPMs on this machine, in about a minute')
+    .option('--hosts <n>', 'how many of them, a multiple of four from 8 to 48', fourfold, 12)
+    .option(
+      '--folder <path>',
+      'an empty folder for all of it, with a short path (default: a new one for temporary files)',
+    )
+    .option('--keep', 'leave that folder there')
+    .option('--blackout <name>', 'a zone, room, rack, PDU or host of the plan that loses power')
+    .option('--dry-run', 'predict it, by the code that decides and simulated hosts')
+    .option('--plan <file>', 'the plan')
+    .option('--seed <n>', 'what decides all chance; the same seed gives the same answer', within(0, 2 ** 40), 1)
+    .addOption(json())
+    .action(acting('recovery drill', () => import('./commands/recovery-drill.ts')))
 }

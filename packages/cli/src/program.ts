@@ -166,7 +166,8 @@ function addResume(program: Command): void {
   program
     .command('resume')
     .description('go on with a run after a crash or on another host, from its newest signed snapshot')
-    .argument('<run>', 'the beginning of a run id, or last; or a record, from this host or another one')
+    .argument('[run]', 'the beginning of a run id, or last; or a record, from this host or another one')
+    .option('--cut-off', 'instead: all runs of this host that a crash or a loss of power cut off, one after the other')
     .option('-o, --output <file>', 'the record to write (default: the run id, or the name of the record)')
     .addOption(trust())
     .addOption(blobs())

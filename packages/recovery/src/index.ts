@@ -1,8 +1,18 @@
 /** Host recovery: the plan, the decisions without I/O, and their simulation. */
 export { RecoveryError, type RecoveryErrorCode, type RecoveryErrorKind } from './error.ts'
-export { planDigest, shareDigest, type ShareName } from './plan/digest.ts'
+export { type ApprovedBoot, approvedBoots, CAP_DEFAULT, type RegisterValue, registerValue } from './plan/boots.ts'
+export {
+  type HeartbeatFacts,
+  heartbeatStatement,
+  planDigest,
+  type ReleaseFacts,
+  releaseStatement,
+  shareDigest,
+  type ShareName,
+} from './plan/digest.ts'
+export { HOSTS_MAX } from './plan/forms.ts'
 export { placeWitnesses, type Placement } from './plan/placement.ts'
-export { HOSTS_MAX, PLAN_BYTES_MAX, readPlan } from './plan/read.ts'
+export { PLAN_BYTES_MAX, readPlan } from './plan/read.ts'
 export { evenFleet } from './plan/sample.ts'
 export { survivalOf, type Loss, type Survival, type Theft } from './plan/survive.ts'
 export type { Rate } from './simulate/bounds.ts'
@@ -11,7 +21,7 @@ export { explain, type ExplainedPeer, type Explanation } from './simulate/explai
 export { type Fleet, fleetOf } from './simulate/fleet.ts'
 export type { CurvePoint, Outcome, Percentiles } from './simulate/outcome.ts'
 export { simulate, simulateThefts, type TheftOptions, type Thefts, type Watching } from './simulate/run.ts'
-export { type Scenario, scenarioNamed, SCENARIOS, type Scope } from './simulate/scenario.ts'
+export { type Scenario, scenarioNamed, SCENARIOS, type Scope, scopeNamed } from './simulate/scenario.ts'
 export type {
   BreakGlass,
   DeadClocks,
@@ -22,7 +32,9 @@ export type {
   HostState,
   OperatorKey,
   Plan,
+  PlanBoot,
   PlanMode,
+  PlanRegister,
   PriorShutdown,
   Readiness,
   RecoveryPolicy,

@@ -27,6 +27,10 @@ export interface RosterHost {
   /** TPM Name of its attestation key, hex; undefined until the host was provisioned. */
   readonly ak: string | undefined
   readonly state: HostState
+  /** Value of its TPM's counter of approvals that approvals are made for; the host counts up to it, and so takes older ones back. */
+  readonly approvals: number | undefined
+  /** What machine it is, for people. */
+  readonly hardware: string | undefined
 }
 
 /** Who belongs to the fleet. It only ever grows in version; a host that has seen a version takes no lower one. */
@@ -79,7 +83,23 @@ export interface Service {
   readonly credentials: readonly string[]
 }
 
-/** Operators who can release one host together (§2.4). */
+/** Value of a register in the SHA-256 bank. */
+export interface PlanRegister {
+  readonly pcr: number
+  /** 32 bytes, hex. */
+  readonly value: string
+}
+
+/** A boot that hosts may open their secret and their shares in (§2.8). */
+export interface PlanBoot {
+  readonly name: string
+  /** Ascending, each once; none of 16, 23 and the cap register. */
+  readonly registers: readonly PlanRegister[]
+  /** Undefined: all hosts. */
+  readonly hosts: readonly HostId[] | undefined
+}
+
+/** Operators: so many of them sign plans and statements, and release one host (§2.4). */
 export interface BreakGlass {
   /** m of n. */
   readonly needed: number
@@ -90,6 +110,8 @@ export interface OperatorKey {
   readonly name: string
   /** P-256 public point, uncompressed, 65 bytes as hex. */
   readonly publicKey: string
+  /** The key that shares in escrow are encrypted to: another point of P-256. */
+  readonly escrow: string | undefined
 }
 
 /** What an operator writes and every host keeps (§2). */
@@ -102,6 +124,14 @@ export interface Plan {
   readonly longestOutageMs: number
   readonly services: readonly Service[]
   readonly breakGlass: BreakGlass
+  /** Approved boots; none until hosts were provisioned. */
+  readonly boots: readonly PlanBoot[]
+  /** The register that is extended when a half was opened, with its value before. */
+  readonly cap: PlanRegister
+  /** Who approves the boots in which shares are read: P-256 public point, uncompressed, hex. */
+  readonly approver: string | undefined
+  /** Whose images are taken: points of P-256 likewise. */
+  readonly imageSigners: readonly string[]
 }
 
 /** A share of a host's quorum half as its witness keeps it (§3). */
@@ -126,8 +156,6 @@ export interface ReleaseRequest {
   readonly rosterVersion: number
   /** Fresh for each boot of the asking host; shares of two attempts are told apart by it. */
   readonly attempt: string
-  /** Public key, drawn for this boot in the TPM of the asking host, to which the share is encrypted. */
-  readonly recipient: Uint8Array
   readonly prior: PriorShutdown
 }
 

@@ -70,6 +70,7 @@ export {
   findRun,
   resume,
   run,
+  cutOffRuns,
   showRun,
   warmRootOf,
   type AlarmReport,

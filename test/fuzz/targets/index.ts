@@ -1,6 +1,18 @@
 import type { FuzzTarget } from '../target.ts'
+import { agentFiles, agentRequests } from './agent.ts'
+import { board } from './board.ts'
+import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
+import {
+  recoveryAudits,
+  recoveryOffers,
+  recoveryRequests,
+  recoverySignedPlans,
+  recoveryStatements,
+  recoveryUpdates,
+} from './operators.ts'
+import { loadingPrograms, ociLayers } from './loading.ts'
 import { recordBytes, recordJson, recordZip } from './records.ts'
 import { recoveryGenerations, recoveryImages } from './release.ts'
 import { tpmAnswers, tpmStructures } from './tpm.ts'
@@ -18,4 +30,16 @@ export const targets: readonly FuzzTarget[] = [
   wasmModules,
   recoveryImages,
   recoveryGenerations,
+  agentFiles,
+  agentRequests,
+  board,
+  channelFrames,
+  recoverySignedPlans,
+  recoveryStatements,
+  recoveryOffers,
+  recoveryRequests,
+  recoveryAudits,
+  recoveryUpdates,
+  loadingPrograms,
+  ociLayers,
 ]

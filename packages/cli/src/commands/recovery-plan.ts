@@ -78,8 +78,12 @@ function domainsOf({ hosts }: Placement) {
   }
 }
 
+/** When none ran through the outage: spec/recovery.md §4.3. */
+const LEASE_CLOCKS = 3
+
 /** What is allowed, and that an operator should know. */
-function notesOn({ mode, breakGlass, roster }: Plan): string[] {
+function notesOn(plan: Plan): string[] {
+  const { mode, breakGlass, policy } = plan
   const notes: string[] = []
   if (mode === 'tpm-only')
     notes.push(
@@ -88,9 +92,30 @@ function notesOn({ mode, breakGlass, roster }: Plan): string[] {
   if (breakGlass.keys.length === 0)
     notes.push('no break-glass keys: a host that is refused for good cannot be released by anybody')
   else if (breakGlass.needed === 1) notes.push('one operator alone can release any host')
-  const unknown = roster.hosts.filter(({ state, ak }) => state === 'active' && ak === undefined).length
-  if (unknown > 0) notes.push(`${count(unknown, 'host')} without an attestation key: not provisioned yet`)
+  if (mode === 'quorum' && policy.witnesses < LEASE_CLOCKS)
+    notes.push(
+      `${policy.witnesses} witnesses: when all hosts lost power, a lease is judged by ${LEASE_CLOCKS} clocks at least; operators then extend the leases, or release a host`,
+    )
+  const noEscrow = breakGlass.keys.filter(({ escrow }) => escrow === undefined).map(({ name }) => name)
+  if (mode === 'quorum' && noEscrow.length > 0)
+    notes.push(`no escrow key of ${noEscrow.join(', ')}: hosts cannot be provisioned with it`)
+  const missing = missingOf(plan)
+  if (missing.length > 0) notes.push(`not provisioned yet: ${missing.join(', ')}`)
   return notes
+}
+
+/** What a plan must have before hosts go by it. */
+function missingOf({ roster, boots, approver, mode }: Plan): string[] {
+  const active = roster.hosts.filter(({ state }) => state === 'active')
+  const forAll = boots.some(({ hosts }) => hosts === undefined)
+  const booting = new Set(boots.flatMap(({ hosts }) => hosts ?? []))
+  const noKey = active.filter(({ ak }) => ak === undefined).length
+  const noBoot = active.filter(({ id }) => !forAll && !booting.has(id)).length
+  return [
+    ...(noKey > 0 ? [`${count(noKey, 'host')} without an attestation key`] : []),
+    ...(noBoot > 0 ? [`${count(noBoot, 'host')} without an approved boot`] : []),
+    ...(mode === 'quorum' && approver === undefined ? ['no approver'] : []),
+  ]
 }
 
 function print({ plan, placement, survival, digest, witnesses, notes, host }: Shown): void {

@@ -28,6 +28,7 @@ import { isRunName } from '../run-name.ts'
 import { answer as verifyAnswer, printVerdict, verifyFile } from './verify.ts'
 
 interface ResumeOptions {
+  readonly cutOff?: boolean
   readonly output?: string
   readonly attach: AttachLevel
   readonly trust?: readonly string[]
@@ -40,8 +41,17 @@ interface ResumeOptions {
   readonly json?: boolean
 }
 
-export async function action(options: object, [name = '']: readonly string[]): Promise<number> {
+export async function action(options: object, [name]: readonly string[]): Promise<number> {
   const given = options as ResumeOptions
+  if (given.cutOff === true) {
+    const { resumeCutOff } = await import('./resume-cut-off.ts')
+    return await resumeCutOff(createContext(), { run: name, output: given.output })
+  }
+  if (name === undefined)
+    throw new RunnerError('USAGE', {
+      message: 'it is not said which run is to go on',
+      hint: 'give the beginning of a run id, the word last, a record as FILE.reprise, or --cut-off',
+    })
   const context = createContext()
   const isFile = !isRunName(name) && (name.endsWith('.reprise') || existsSync(name))
   if (!isFile) {

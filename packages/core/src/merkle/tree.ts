@@ -13,7 +13,7 @@ export const DIGEST_BYTES = 32
 export const PAGE_BYTES = 4096
 
 /** The kinds of tree, as they stand in the tags. */
-export type TreeKind = 'pages' | 'outputs' | 'inodes' | 'batch'
+export type TreeKind = 'pages' | 'outputs' | 'inodes' | 'batch' | 'peers'
 
 export interface TreeHash {
   leaf(data: Uint8Array): Uint8Array

@@ -4,28 +4,18 @@ import {
   bootDigest,
   countDigest,
   decodeTpmsAttest,
-  hex,
-  STARTUP_CLEAR_REQUEST,
+  fromHex,
   type BootStatement,
   type Count,
   type CounterStatement,
 } from '@reprise/core'
-import {
-  ENDORSEMENT,
-  GetCapability,
-  GetSessionAuditDigest,
-  isSessionGone,
-  type ObjectEntity,
-  ReadClock,
-  StartAuthSession,
-  type Tpm,
-} from '@reprise/tpm'
+import { isSessionGone, type ObjectEntity, ReadClock, type Tpm } from '@reprise/tpm'
 import { HostError } from '../error.ts'
 import { sha256 } from '../hashing.ts'
-import { isWrongAuth, locked } from '../identity/unfit.ts'
 import type { TpmClock, TpmCounts } from '../signer/protocol.ts'
 import type { Counter } from './counter.ts'
 import { checkNotOlder, type KnownPower, readKnown, writeKnown } from './known.ts'
+import { quoteStartup } from './startup.ts'
 
 /** A boot statement, and the power cycle that it is about. */
 export interface SignedBoot extends TpmCounts {
@@ -141,15 +131,8 @@ export class Power {
   async #state(): Promise<SignedBoot> {
     const { tpm, ak, counter, hostId, bootId } = this.#options
     const qualifyingData = bootDigest({ hostId, bootId }, sha256)
-    await using session = await tpm.execute(StartAuthSession({ sessionType: 'hmac', audit: true }))
-    const { raw } = await tpm.execute(GetCapability(STARTUP_CLEAR_REQUEST), { sessions: [session] })
-    const request = { privacyAdminHandle: ENDORSEMENT, signHandle: ak, sessionHandle: session, qualifyingData }
-    const { attest, signature } = await tpm.execute(GetSessionAuditDigest(request)).catch((cause: unknown) => {
-      if (!isWrongAuth(cause)) throw cause
-      throw locked('endorsement', 'it does not say how it was started', cause)
-    })
-    const { resetCount, restartCount } = decodeTpmsAttest(attest).clockInfo
-    const startup = { attest: hex(attest), response: hex(raw), signature: hex(signature) }
+    const startup = await quoteStartup(tpm, ak, qualifyingData)
+    const { resetCount, restartCount } = decodeTpmsAttest(fromHex(startup.attest)).clockInfo
     const statement = { bootId, counter: await counter.certify(ak, qualifyingData), startup }
     return { resetCount, restartCount, statement }
   }

@@ -9,10 +9,16 @@ import type { Answer, Message, Quote } from './messages.ts'
 /** What a peer's quote proved when the channel was opened. */
 export interface Attested {
   readonly host: HostId
+  /** TPMT_PUBLIC of its attestation key: the one whose Name the plan has. */
+  readonly akPublic: Uint8Array
   /** Of its TPM, from the signed attestation. */
   readonly clockMs: number
   readonly resetCount: number
   readonly restartCount: number
+  /** False: its clock may have been set back by a loss of power a few seconds ago. */
+  readonly isClockSafe: boolean
+  /** Of its TPM, as its maker numbers it. */
+  readonly firmwareVersion: bigint
   /** Its registers are those of this approved boot of the plan; undefined: of none. */
   readonly boot: string | undefined
   /** Its cap register was extended: it was released in this boot. */
@@ -21,15 +27,22 @@ export interface Attested {
   readonly roundTripMs: number
   /** TLS exporter of this channel, 32 bytes: what proofs are bound to. */
   readonly exporter: Uint8Array
+  /** Of the plan that the peer has, as it says itself. */
+  readonly planVersion: number
 }
 
-/** Something of a host that only its TPM can do. */
+/** A quote, and the values of the registers that it is over. */
+export interface RegisterQuote extends Quote {
+  readonly registers: ReadonlyMap<number, Uint8Array>
+}
+
+/** Something of a host that only its TPM can do. One object for each TPM: quotes are batched by it. */
 export interface HostTpm {
   readonly host: HostId
   /** TPMT_PUBLIC of its attestation key; the plan has its Name. */
   readonly akPublic: Uint8Array
-  /** A quote over the registers of the plan's boots and the cap register, with `statement` (32 bytes) as qualifying data. */
-  readonly quote: (statement: Uint8Array) => Promise<Quote & { readonly registers: ReadonlyMap<number, Uint8Array> }>
+  /** A quote over these registers of the SHA-256 bank (ascending), with `statement` (32 bytes) as qualifying data. */
+  readonly quote: (statement: Uint8Array, pcrs: readonly number[]) => Promise<RegisterQuote>
 }
 
 export type Opened =
@@ -40,10 +53,14 @@ export type Opened =
 
 export interface Channel {
   readonly peer: Attested
+  /** False when it was closed by either side, or its minute is over. */
+  readonly isOpen: boolean
+  /** How long it may still be used, in milliseconds. */
+  readonly remainingMs: number
   /** @throws RecoveryError `CHANNEL` when the peer is gone, says nothing for `timeoutMs`, or breaks the rules. */
   readonly say: (message: Message, timeoutMs: number) => Promise<Answer>
   readonly close: () => void
 }
 
-/** What a server does with a message; it may take its time. */
+/** What a server does with a message; it may take its time. What it throws is answered with `failed`. */
 export type Answerer = (from: Attested, message: Message) => Promise<Answer>

@@ -27,8 +27,16 @@ export type Message =
       readonly auditLength: number
       readonly proof: Uint8Array
     }
-  /** Keep this share of my new secret; `leaseKey` is the point by which heartbeats of the epoch prove themselves. */
-  | { readonly kind: 'prepare'; readonly share: Share; readonly leaseKey: Uint8Array }
+  /**
+   * Keep this share of my new secret; `leaseKey` is the point by which heartbeats of the epoch prove themselves. `succession`
+   * leads from a lease key that the witness may know to that one, oldest first, at most 64 links; empty with a first epoch.
+   */
+  | {
+      readonly kind: 'prepare'
+      readonly share: Share
+      readonly leaseKey: Uint8Array
+      readonly succession: readonly Successor[]
+    }
   | { readonly kind: 'commit'; readonly epoch: number }
   /** A signed plan, as its file's bytes; taken when it is newer and signed by enough operators of the plan before it. */
   | { readonly kind: 'plan'; readonly signed: Uint8Array }
@@ -38,6 +46,17 @@ export type Message =
   | { readonly kind: 'status' }
   /** My image just came up; its credentials count when you have seen that it is the one. */
   | { readonly kind: 'loaded'; readonly imageDigest: Uint8Array; readonly quote: Quote }
+
+/** A lease key vouches for the one after it, so that nobody who was not released hands out shares. Rules: spec/agent.md §5. */
+export interface Successor {
+  /** Whose lease key signs, and the one that it names. */
+  readonly after: number
+  readonly epoch: number
+  /** Uncompressed point of P-256, 65 bytes. */
+  readonly leaseKey: Uint8Array
+  /** ECDSA with SHA-256, r and s, 64 bytes. */
+  readonly signature: Uint8Array
+}
 
 export type Answer =
   | { readonly kind: 'observed'; readonly report: PeerReport; readonly planVersion: number }
@@ -66,8 +85,9 @@ export interface HostStatus {
   /** Own shares that came, and how many are needed. */
   readonly sharesHeld: number
   readonly sharesNeeded: number
-  /** Witnesses that refused or stayed silent, each with the rule or `unreachable`. */
+  /** Witnesses that refused or stayed silent, each with the rule or `unreachable`; at most 64. */
   readonly missing: readonly { readonly witness: HostId; readonly why: string }[]
+  /** At most 256, those that are not ready first. */
   readonly services: readonly ServiceStatus[]
   readonly epoch: number
   /** Milliseconds since this agent started. */

@@ -1,6 +1,8 @@
 /** What the parts of a plan must be to each other (spec/recovery.md §2.5): each rule is an error of its own. */
 import type { BreakGlass, Plan, RosterHost, Service } from '../types.ts'
-import { note, type Fields, type Problem } from './fields.ts'
+import { BOOTS_PER_HOST_MAX, RESETTABLE_PCRS } from './boots.ts'
+import { OPERATOR_WAYS_MAX } from './forms.ts'
+import { note, type Fields, type Path, type Problem } from './fields.ts'
 import { placementProblems } from './placement.ts'
 
 /** Between two heartbeats of a healthy host, in milliseconds; its last one before an outage is that old. */
@@ -11,6 +13,7 @@ export function checkPlan(plan: Plan): readonly Problem[] {
   checkHosts(fields, plan.roster.hosts)
   checkServices(fields, plan.services)
   checkBreakGlass(fields, plan.breakGlass)
+  checkBoots(fields, plan)
   if (plan.mode === 'quorum') checkPolicy(fields, plan)
   // Where to place witnesses is a question to a fleet that is right otherwise.
   if (plan.mode === 'quorum' && fields.problems.length === 0) fields.problems.push(...placementProblems(plan))
@@ -145,6 +148,13 @@ export function findCycle(services: readonly Service[]): readonly string[] | und
   return undefined
 }
 
+/** How many choices of `needed` out of `count` there are. */
+export function operatorWayCount(count: number, needed: number): number {
+  let ways = 1
+  for (let i = 0; i < needed; i++) ways = (ways * (count - i)) / (i + 1)
+  return ways
+}
+
 function checkBreakGlass(fields: Fields, { needed, keys }: BreakGlass): void {
   if (needed > keys.length)
     note(
@@ -154,6 +164,26 @@ function checkBreakGlass(fields: Fields, { needed, keys }: BreakGlass): void {
       `${needed} operators are needed and there are ${keys.length} keys`,
       'add keys, or need fewer',
     )
+  const ways = operatorWayCount(keys.length, needed)
+  if (ways > OPERATOR_WAYS_MAX)
+    note(
+      fields,
+      'BREAK_GLASS',
+      ['breakGlass', 'needed'],
+      `${needed} of ${keys.length} operators are ${ways} ways to release a host`,
+      `a TPM's policy takes ${OPERATOR_WAYS_MAX}: up to seven operators fit with any number needed`,
+    )
+  for (const [i, { escrow }] of keys.entries()) {
+    const first = keys.findIndex((other) => escrow !== undefined && other.escrow === escrow)
+    if (first >= 0 && first < i)
+      note(
+        fields,
+        'BREAK_GLASS',
+        ['breakGlass', 'keys', i, 'escrow'],
+        `${keys[i].name} has the escrow key of ${keys[first].name}`,
+        'each operator has one of their own; one who had two shares would count twice',
+      )
+  }
   for (const [i, { name, publicKey }] of keys.entries()) {
     const first = keys.findIndex((other) => other.name === name || other.publicKey === publicKey)
     if (first < i)
@@ -165,6 +195,44 @@ function checkBreakGlass(fields: Fields, { needed, keys }: BreakGlass): void {
         'each operator has a name and a key of their own; one who had two would count twice',
       )
   }
+}
+
+function checkBoots(fields: Fields, { boots, cap, roster }: Plan): void {
+  if (RESETTABLE_PCRS.includes(cap.pcr))
+    note(fields, 'BOOT', ['cap', 'register'], `anybody resets register ${cap.pcr}`, 'take another one, such as 14')
+  const known = new Set(roster.hosts.map(({ id }) => id))
+  const names = new Set<string>()
+  /** Of each host that is named; those for all hosts are counted apart. */
+  const counts = new Map<string, number>()
+  let forAll = 0
+  for (const [i, { name, registers, hosts }] of boots.entries()) {
+    const at = (what: string, hint: string, ...path: Path): void =>
+      note(fields, 'BOOT', ['boots', i, ...path], `${name} ${what}`, hint)
+    if (names.has(name)) at('is the name of two boots', 'rename one of them', 'name')
+    names.add(name)
+    if (registers.length === 0)
+      at('has no registers', 'name those that its firmware and system are measured into', 'registers')
+    const bad = registers.find(({ pcr }) => pcr === cap.pcr || RESETTABLE_PCRS.includes(pcr))
+    if (bad !== undefined) {
+      const why = bad.pcr === cap.pcr ? 'which is the cap register' : 'which anybody resets'
+      at(`has register ${bad.pcr}, ${why}`, 'leave it out', 'registers')
+    }
+    if (hosts === undefined) forAll += 1
+    for (const [j, host] of hosts?.entries() ?? []) {
+      if (!known.has(host)) at(`is for ${host}, which is no host`, 'check the spelling', 'hosts', j)
+      else counts.set(host, (counts.get(host) ?? 0) + 1)
+    }
+  }
+  const most = Math.max(0, ...counts.values()) + forAll
+  if (most <= BOOTS_PER_HOST_MAX) return
+  const [host] = [...counts].find(([, count]) => count + forAll === most) ?? ['each host']
+  note(
+    fields,
+    'BOOT',
+    ['boots'],
+    `${host} has ${most} approved boots`,
+    `a policy takes ${BOOTS_PER_HOST_MAX}: take out what no host boots any more`,
+  )
 }
 
 function checkPolicy(fields: Fields, { policy, longestOutageMs }: Plan): void {

@@ -17,6 +17,7 @@ export type ProblemCode =
   | 'CAPS' // the caps on rooms and PDUs leave too few witnesses
   | 'LEASE' // shorter than the outage that it must outlast
   | 'BREAK_GLASS' // keys that are too few or stand there twice
+  | 'BOOT' // a boot of no registers or of some that prove nothing, of a host that is not there, or too many
 
 export interface Problem {
   readonly code: ProblemCode

@@ -4,6 +4,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { RecoveryError } from '../error.ts'
 import type { Plan, RosterHost } from '../types.ts'
+import { approvedBoots } from './boots.ts'
 import { planDigest, shareDigest } from './digest.ts'
 import { placeWitnesses } from './placement.ts'
 import { readPlan } from './read.ts'
@@ -44,10 +45,28 @@ describe('readPlan', () => {
 
   const key = (digit: string): string => `04${digit.repeat(128)}`
   const ak = `000b${'a'.repeat(64)}`
+  const bootNamed = (name: string): string => `{ name: ${name}, registers: { 4: "${'1'.repeat(64)}" } }`
+
+  test('takes boots, keys and the cap register', () => {
+    const point = key('1')
+    const more = `approver: "${point}"\nimageSigners: ["${point}"]\ncap: { value: "${'5'.repeat(64)}" }\nboots:\n  - name: one\n    registers: { 7: "${'7'.repeat(64)}", 4: "${'4'.repeat(64)}" }\n    hosts: [h1]\n`
+    const plan = readPlan(utf8(good.replace('name: h1', 'hardware: R650, approvals: 3, name: h1') + more), 'plan.yaml')
+    const registers = [
+      { pcr: 4, value: '4'.repeat(64) },
+      { pcr: 7, value: '7'.repeat(64) },
+    ]
+    expect(plan).toMatchObject({ approver: point, imageSigners: [point], cap: { pcr: 14, value: '5'.repeat(64) } })
+    expect(plan.boots).toEqual([{ name: 'one', registers, hosts: ['h1'] }])
+    expect(plan.roster.hosts[0]).toMatchObject({ hardware: 'R650', approvals: 3 })
+    expect(approvedBoots(plan, 'h1').map(({ name }) => name)).toEqual(['one'])
+    expect(approvedBoots(plan, 'h2')).toEqual([])
+  })
   test.each([
     ['SYNTAX', 'fleet: [', 1],
     ['SYNTAX', '', undefined],
     ['SYNTAX', `${good}---\nfleet: other\n`, undefined],
+    ['SYNTAX', good.replace('fleet: lab', 'fleet: &a lab').replace('version: 1', 'version: *a'), undefined],
+    ['SYNTAX', good.replace('fleet: lab', 'fleet: *a'), undefined],
     ['FIELD', `${good}colour: red\n`, 11],
     ['FIELD', good.replace('8h', '8 hours'), 3],
     ['FIELD', good.replace('name: h2', 'name: -h2'), 7],
@@ -68,6 +87,28 @@ describe('readPlan', () => {
       `${good}breakGlass:\n  needed: 2\n  keys:\n    - { name: a, key: "${key('1')}" }\n    - { name: b, key: "${key('1')}" }\n`,
       15,
     ],
+    [
+      'BREAK_GLASS',
+      `${good}breakGlass:\n  needed: 1\n  keys:\n    - { name: a, key: "${key('1')}", escrow: "${key('3')}" }\n    - { name: b, key: "${key('2')}", escrow: "${key('3')}" }\n`,
+      15,
+    ],
+    [
+      'BREAK_GLASS',
+      `${good}breakGlass: { needed: 4, keys: [${Array.from({ length: 8 }, (_, i) => `{ name: o${i}, key: "${key(`${i}`)}" }`).join(', ')}] }\n`,
+      11,
+    ],
+    ['FIELD', `${good}approver: "04"\n`, 11],
+    ['FIELD', `${good}imageSigners: ["${key('1')}", 17]\n`, 11],
+    ['FIELD', `${good}cap: { register: 24 }\n`, 11],
+    ['FIELD', `${good}boots: [{ name: one, registers: { "24": "${'1'.repeat(64)}" } }]\n`, 11],
+    ['FIELD', good.replace('name: h2', 'approvals: 0, name: h2'), 7],
+    ['BOOT', `${good}cap: { register: 16 }\n`, 11],
+    ['BOOT', `${good}boots: [{ name: one, registers: {} }]\n`, 11],
+    ['BOOT', `${good}boots:\n  - { name: one, registers: { 23: "${'1'.repeat(64)}" } }\n`, 12],
+    ['BOOT', `${good}boots: [{ name: one, registers: { 14: "${'1'.repeat(64)}" } }]\n`, 11],
+    ['BOOT', `${good}boots: [{ name: one, registers: { 4: "${'1'.repeat(64)}" }, hosts: [h9] }]\n`, 11],
+    ['BOOT', `${good}boots: [${bootNamed('one')}, ${bootNamed('one')}]\n`, 11],
+    ['BOOT', `${good}boots: [${Array.from({ length: 9 }, (_, i) => bootNamed(`b${i}`)).join(', ')}]\n`, 11],
     ['WITNESSES', good.replace('witnesses: 3', 'witnesses: 5'), 4],
     ['CAPS', good.replace('perPdu: 4', 'perPdu: 2'), 4],
   ])('refuses with %s %#', (code, text, line) => {

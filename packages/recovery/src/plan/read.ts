@@ -1,7 +1,18 @@
 /** A plan from its YAML text. Format: spec/recovery.md §2; what the parts mean to each other is check.ts. */
 import { LineCounter, parseAllDocuments, type Document } from 'yaml'
 import { RecoveryError } from '../error.ts'
-import type { BreakGlass, OperatorKey, Plan, Readiness, RecoveryPolicy, RosterHost, Service } from '../types.ts'
+import type {
+  BreakGlass,
+  OperatorKey,
+  Plan,
+  PlanBoot,
+  PlanRegister,
+  Readiness,
+  RecoveryPolicy,
+  RosterHost,
+  Service,
+} from '../types.ts'
+import { CAP_DEFAULT } from './boots.ts'
 import { checkPlan } from './check.ts'
 import {
   choice,
@@ -17,28 +28,29 @@ import {
   type Fields,
   type Path,
   type Problem,
-  type TextForm,
 } from './fields.ts'
+import {
+  ABSOLUTE,
+  ADDRESS,
+  AK,
+  APPROVALS_MAX,
+  BOOTS_MAX,
+  HARDWARE,
+  HOSTS_MAX,
+  IMAGE_SIGNERS_MAX,
+  OPERATORS_MAX,
+  PCR_MAX,
+  POINT,
+  REGISTER,
+  SERVICE_NAMES_MAX,
+  SERVICES_MAX,
+  VERSION_MAX,
+  WITNESSES_MAX,
+} from './forms.ts'
 
 export const PLAN_BYTES_MAX = 32 << 20
-export const HOSTS_MAX = 100_000
-const SERVICES_MAX = 1000
-const SERVICE_NAMES_MAX = 100
-const OPERATORS_MAX = 32
-const WITNESSES_MAX = 64
-const VERSION_MAX = 2 ** 31
 const PROBLEMS_SHOWN_MAX = 20
-
-const ADDRESS: TextForm = {
-  form: /^(?:[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):[1-9]\d{0,4}$/,
-  words: 'a host name or address and a port, such as 10.0.0.7:8471',
-}
-const AK: TextForm = { form: /^000b[0-9a-f]{64}$/, words: 'the TPM Name of the key: 000b and 64 hex digits' }
-const POINT: TextForm = {
-  form: /^04[0-9a-f]{128}$/,
-  words: 'the public point of a P-256 key: 04 and 128 hex digits',
-}
-const ABSOLUTE: TextForm = { form: /^\/[^\0\n]{1,1023}$/, words: 'an absolute path' }
+const PCRS = Array.from({ length: PCR_MAX + 1 }, (_, pcr) => String(pcr))
 
 /**
  * @param bytes - The file, at most {@link PLAN_BYTES_MAX}.
@@ -49,7 +61,7 @@ export function readPlan(bytes: Uint8Array, shown: string): Plan {
   const lines = new LineCounter()
   const document = parse(bytes, shown, lines)
   const fields: Fields = { problems: [] }
-  const plan = planOf(fields, document.toJS({ maxAliasCount: 0 }))
+  const plan = planOf(fields, valueOf(document, shown))
   // What belongs together is only looked at when each part is right: else one mistake brings forth others.
   const problems = fields.problems.length > 0 ? fields.problems : checkPlan(plan)
   if (problems.length > 0) throw planError(problems, shown, (path) => lineOf(document, lines, path))
@@ -83,6 +95,17 @@ function parse(bytes: Uint8Array, shown: string, lines: LineCounter): Document.P
   return document
 }
 
+function valueOf(document: Document.Parsed, shown: string): unknown {
+  try {
+    // One alias to another is how a small file becomes a large one.
+    return document.toJS({ maxAliasCount: 0 })
+  } catch (error) {
+    if (!(error instanceof ReferenceError)) throw error
+    const hint = 'write out what *name stands for; text that begins with * wants quotation marks'
+    throw planError([{ code: 'SYNTAX', path: [], what: 'it has an alias', hint }], shown, () => undefined)
+  }
+}
+
 function planError(
   problems: readonly Problem[],
   shown: string,
@@ -109,9 +132,23 @@ function lineOf(document: Document.Parsed, lines: LineCounter, path: Path): numb
   return undefined
 }
 
+const PLAN_MEMBERS = [
+  'fleet',
+  'version',
+  'mode',
+  'longestOutage',
+  'policy',
+  'hosts',
+  'services',
+  'breakGlass',
+  'boots',
+  'cap',
+  'approver',
+  'imageSigners',
+]
+
 function planOf(fields: Fields, value: unknown): Plan {
-  const known = ['fleet', 'version', 'mode', 'longestOutage', 'policy', 'hosts', 'services', 'breakGlass']
-  const content = mapping(fields, value, [], known)
+  const content = mapping(fields, value, [], PLAN_MEMBERS)
   const hosts = sequence(fields, content['hosts'], ['hosts'], HOSTS_MAX).map((host, i) => hostOf(fields, host, i))
   if (content['hosts'] === undefined)
     note(fields, 'FIELD', ['hosts'], 'hosts is missing', 'list the hosts of the fleet')
@@ -128,6 +165,41 @@ function planOf(fields: Fields, value: unknown): Plan {
       serviceOf(fields, service, i),
     ),
     breakGlass: breakGlassOf(fields, content['breakGlass']),
+    boots: sequence(fields, content['boots'], ['boots'], BOOTS_MAX).map((boot, i) => bootOf(fields, boot, i)),
+    cap: content['cap'] === undefined ? CAP_DEFAULT : capOf(fields, content['cap']),
+    approver: content['approver'] === undefined ? undefined : text(fields, content['approver'], ['approver'], POINT),
+    imageSigners: sequence(fields, content['imageSigners'], ['imageSigners'], IMAGE_SIGNERS_MAX).map((key, i) =>
+      text(fields, key, ['imageSigners', i], POINT),
+    ),
+  }
+}
+
+function bootOf(fields: Fields, value: unknown, index: number): PlanBoot {
+  const path: Path = ['boots', index]
+  const content = mapping(fields, value, path, ['name', 'registers', 'hosts'])
+  const at: Path = [...path, 'registers']
+  const values = mapping(fields, content['registers'], at, PCRS)
+  const hosts = (): readonly string[] =>
+    sequence(fields, content['hosts'], [...path, 'hosts'], HOSTS_MAX).map((name, i) =>
+      text(fields, name, [...path, 'hosts', i], NAME),
+    )
+  return {
+    name: text(fields, content['name'], [...path, 'name'], NAME),
+    // Names that look like integers come in ascending order.
+    registers: Object.keys(values)
+      .filter((pcr) => PCRS.includes(pcr))
+      .map((pcr) => ({ pcr: Number(pcr), value: text(fields, values[pcr], [...at, pcr], REGISTER) })),
+    hosts: content['hosts'] === undefined ? undefined : hosts(),
+  }
+}
+
+function capOf(fields: Fields, value: unknown): PlanRegister {
+  const content = mapping(fields, value, ['cap'], ['register', 'value'])
+  const range = { least: 0, most: PCR_MAX, otherwise: CAP_DEFAULT.pcr }
+  return {
+    pcr: whole(fields, content['register'], ['cap', 'register'], range),
+    value:
+      content['value'] === undefined ? CAP_DEFAULT.value : text(fields, content['value'], ['cap', 'value'], REGISTER),
   }
 }
 
@@ -167,7 +239,7 @@ function policyOf(fields: Fields, value: unknown, hosts: readonly RosterHost[]):
 
 function hostOf(fields: Fields, value: unknown, index: number): RosterHost {
   const path: Path = ['hosts', index]
-  const known = ['name', 'address', 'zone', 'room', 'rack', 'pdu', 'ak', 'state']
+  const known = ['name', 'address', 'zone', 'room', 'rack', 'pdu', 'ak', 'state', 'hardware', 'approvals']
   const content = mapping(fields, value, path, known)
   const name = (member: string): string => text(fields, content[member], [...path, member], NAME)
   return {
@@ -176,6 +248,18 @@ function hostOf(fields: Fields, value: unknown, index: number): RosterHost {
     domain: { zone: name('zone'), room: name('room'), rack: name('rack'), pdu: name('pdu') },
     ak: content['ak'] === undefined ? undefined : text(fields, content['ak'], [...path, 'ak'], AK),
     state: choice(fields, content['state'], [...path, 'state'], { of: ['active', 'expunged'], otherwise: 'active' }),
+    approvals:
+      content['approvals'] === undefined
+        ? undefined
+        : whole(fields, content['approvals'], [...path, 'approvals'], {
+            least: 1,
+            most: APPROVALS_MAX,
+            otherwise: undefined,
+          }),
+    hardware:
+      content['hardware'] === undefined
+        ? undefined
+        : text(fields, content['hardware'], [...path, 'hardware'], HARDWARE),
   }
 }
 
@@ -230,10 +314,11 @@ function breakGlassOf(fields: Fields, value: unknown): BreakGlass {
   const content = mapping(fields, value, ['breakGlass'], ['needed', 'keys'])
   const keys = sequence(fields, content['keys'], ['breakGlass', 'keys'], OPERATORS_MAX).map((key, i): OperatorKey => {
     const path: Path = ['breakGlass', 'keys', i]
-    const members = mapping(fields, key, path, ['name', 'key'])
+    const members = mapping(fields, key, path, ['name', 'key', 'escrow'])
     return {
       name: text(fields, members['name'], [...path, 'name'], NAME),
       publicKey: text(fields, members['key'], [...path, 'key'], POINT),
+      escrow: members['escrow'] === undefined ? undefined : text(fields, members['escrow'], [...path, 'escrow'], POINT),
     }
   })
   const needed = whole(fields, content['needed'], ['breakGlass', 'needed'], {

@@ -1,5 +1,6 @@
 /** Even fleets: what is simulated when no plan is given, and what tests begin with. */
 import type { Plan, RecoveryPolicy, RosterHost } from '../types.ts'
+import { CAP_DEFAULT } from './boots.ts'
 
 export interface FleetShape {
   readonly zones: number
@@ -40,6 +41,10 @@ export function evenPlan(shape: FleetShape, policy: Partial<RecoveryPolicy> = {}
     longestOutageMs: 8 * 3_600_000,
     services: [],
     breakGlass: { needed: 0, keys: [] },
+    boots: [],
+    cap: CAP_DEFAULT,
+    approver: undefined,
+    imageSigners: [],
   }
 }
 
@@ -72,5 +77,7 @@ function hostAt({ z, m, k, h, shape, count }: Place): RosterHost {
     domain: { zone: `z${z}`, room, rack: `${room}-k${k}`, pdu: `${room}-p${Math.floor(k / shape.racksPerPdu)}` },
     ak: undefined,
     state: 'active',
+    approvals: undefined,
+    hardware: undefined,
   }
 }

@@ -69,8 +69,6 @@ export interface AskingContext {
   readonly view: HostView
   readonly policy: RecoveryPolicy
   readonly rosterVersion: number
-  /** To which shares are encrypted in this attempt. */
-  readonly recipient: Uint8Array
   /** Whether the share's digest is the one that the plan has; decides nothing else. */
   readonly isValid: (share: Share) => boolean
 }
@@ -228,11 +226,7 @@ function advance(state: AskingState, context: AskingContext): AskingStep {
   return { state: { ...state, exchanges: next }, actions }
 }
 
-function requestFor(
-  state: AskingState,
-  index: number,
-  { view, rosterVersion, recipient }: AskingContext,
-): ReleaseRequest {
+function requestFor(state: AskingState, index: number, { view, rosterVersion }: AskingContext): ReleaseRequest {
   const { attempt, prior, epochs } = state
-  return { host: view.id, epoch: epochs[0], index, rosterVersion, attempt, recipient, prior }
+  return { host: view.id, epoch: epochs[0], index, rosterVersion, attempt, prior }
 }

@@ -134,7 +134,6 @@ function play(moves: readonly Move[]) {
       view: fleet.views[at],
       policy: fleet.plan.policy,
       rosterVersion: 1,
-      recipient: RIGHT,
       isValid: ({ bytes }) => bytes === RIGHT,
     })
     machine.asking = state

@@ -3,6 +3,7 @@
 import { type PcrBanks, pcrDigest, TPM_ALG } from '@reprise/core'
 import { PcrExtend, type PolicyClause, readPcrs, type Tpm } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
+import { RESETTABLE_PCRS } from '../plan/boots.ts'
 import { hashWith } from './keys.ts'
 import { sha256, tagged } from './words.ts'
 
@@ -18,8 +19,6 @@ export type BootState = readonly Register[]
 
 /** Extended when a half was opened, so that it is not opened again in this boot. */
 export const CAP_PCR = 14
-/** Reset by anybody (PC Client Platform TPM Profile, PCR attributes): worth nothing in a policy. */
-const RESETTABLE: readonly number[] = [16, 23]
 const PCR_MAX = 23
 
 /** The cap register as firmware leaves it; where a shim measures into 14, the plan says what. */
@@ -29,7 +28,7 @@ export const CAP_UNTOUCHED: Register = { pcr: CAP_PCR, value: new Uint8Array(32)
 export function pcrClause(state: BootState, cap?: Register): PolicyClause {
   const registers = cap === undefined ? state : [...state, cap]
   const pcrs = registers.map(({ pcr }) => pcr).toSorted((a, b) => a - b)
-  const bad = pcrs.find((pcr, i) => RESETTABLE.includes(pcr) || pcr < 0 || pcr > PCR_MAX || pcr === pcrs[i - 1])
+  const bad = pcrs.find((pcr, i) => RESETTABLE_PCRS.includes(pcr) || pcr < 0 || pcr > PCR_MAX || pcr === pcrs[i - 1])
   if (state.length === 0 || bad !== undefined) {
     throw new RecoveryError('USAGE', {
       message: bad === undefined ? 'A boot is approved by no register at all.' : `PCR ${bad} cannot stand in a policy.`,

@@ -23,11 +23,12 @@ import {
 } from '@reprise/host/decode'
 import type { NvIndex } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
+import { BOOTS_PER_HOST_MAX } from '../plan/boots.ts'
 import type { Register } from './boot-state.ts'
 import type { WrappedKey } from './content-key.ts'
 import type { Generation, Generations } from './generations.ts'
 import { hashWith } from './keys.ts'
-import { BOOTS_MAX, type LeaseTerms } from './lease.ts'
+import type { LeaseTerms } from './lease.ts'
 import type { EscrowedShare } from './quorum-half.ts'
 import type { SealedObject } from './storage.ts'
 import type { BreakGlassLock, LeasePlace, TpmHalf } from './tpm-half.ts'
@@ -53,7 +54,7 @@ const register = object<Register>({ pcr: integer(0, 23), value: digest })
 const boot = list(register, PCRS_MAX)
 
 const terms = object<LeaseTerms>({
-  boots: list(boot, BOOTS_MAX),
+  boots: list(boot, BOOTS_PER_HOST_MAX),
   cap: register,
   resetCountMax: count32,
   clockMaxMs: optional(bigDecimal),

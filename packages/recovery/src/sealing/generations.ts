@@ -255,6 +255,16 @@ export async function abandonGeneration(keeper: Keeper): Promise<void> {
   if (next.half.lease.kind === 'index') await removeIndex(keeper.pinned, next.half.lease.index.handle)
 }
 
+/**
+ * Goes back to the generation before, because too few witnesses have the newer one; its number is not used again. To be
+ * called when the older one was opened.
+ */
+export async function revertGeneration(keeper: Keeper): Promise<void> {
+  const { current, previous } = await readGenerations(keeper)
+  if (current === undefined || previous === undefined) throw generationMissing('previous')
+  await write(keeper, { current: previous, next: current })
+}
+
 /** Takes the older generation out of the TPM: from then on no copy of its blob opens, wherever it was kept. */
 export async function retireGeneration(keeper: Keeper): Promise<void> {
   const { previous, ...rest } = await readGenerations(keeper)

@@ -35,11 +35,19 @@ export {
   readGenerations,
   renewLease,
   retireGeneration,
+  revertGeneration,
 } from './generations.ts'
 export { buildImage, makeFileSystem } from './image/build.ts'
-export type { ImageFloors, ImageManifest, ImagePayload, PayloadKind, SignedManifest } from './image/manifest.ts'
+export {
+  type ImageFloors,
+  type ImageManifest,
+  type ImagePayload,
+  isImageSignedBy,
+  type PayloadKind,
+  type SignedManifest,
+} from './image/manifest.ts'
 export { openImageFile } from './image/file-source.ts'
-export { decryptImage, type ImageSource, openImage, type OpenImage } from './image/open-image.ts'
+export { decryptImage, type ImageSource, inspectImage, openImage, type OpenImage } from './image/open-image.ts'
 export { sealImage, type SealImageRequest } from './image/seal-image.ts'
 export { IMAGE_PCR, imageDigest, measureImage, raiseImageFloors, readImageFloors } from './image/take.ts'
 export {

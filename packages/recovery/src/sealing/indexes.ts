@@ -4,7 +4,7 @@
  * Source: TCG TPM 2.0 Library rev 1.59, Part 1 §37.2 (NV indices), Part 3 §31; TCG Registry of Reserved TPM 2.0 Handles.
  */
 
-import { ByteReader, TPM_ALG, TPM_HT, TPMA_NV } from '@reprise/core'
+import { ByteReader, nvName, TPM_ALG, TPM_HT, TPMA_NV } from '@reprise/core'
 import {
   isResponse,
   NvDefineSpace,
@@ -18,6 +18,7 @@ import {
   type Tpm,
 } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
+import { hashWith } from './keys.ts'
 import { inTurn, openStorageKey, owner, type PinnedTpm, startSession } from './storage.ts'
 
 /** Two leases, of an even and of an odd generation; counters below which nothing is taken. */
@@ -41,6 +42,20 @@ export const LEASE_BYTES = 34
 const COUNTER_BYTES = 8
 /** A floor is raised one by one; nobody has that many versions. */
 const RAISE_MAX = 10_000
+
+/** The counter of approvals as every TPM has it once it counted: its Name has nothing of a host in it. */
+export function approvalsCounter(): Pick<NvIndex, 'handle' | 'name'> {
+  const handle = INDEXES.approvals
+  const attributes = COUNTER_ATTRIBUTES | TPMA_NV.WRITTEN
+  const nvPublic = {
+    nvIndex: handle,
+    nameAlg: TPM_ALG.SHA256,
+    attributes,
+    authPolicy: new Uint8Array(),
+    dataSize: COUNTER_BYTES,
+  }
+  return { handle, name: nvName(nvPublic, hashWith) }
+}
 
 export function leaseHandle(epoch: number): number {
   return epoch % 2 === 0 ? INDEXES.leaseEven : INDEXES.leaseOdd

@@ -15,6 +15,7 @@ import {
   meetPolicy,
 } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
+import { BOOTS_PER_HOST_MAX } from '../plan/boots.ts'
 import type { HostId } from '../types.ts'
 import { type BootState, pcrClause, type Register } from './boot-state.ts'
 import type { PolicySigner } from './keys.ts'
@@ -23,7 +24,7 @@ import { leaseRef } from './words.ts'
 
 /** What one lease says. */
 export interface LeaseTerms {
-  /** Two generations at a firmware update; at most {@link BOOTS_MAX}. */
+  /** Two generations at a firmware update; at most {@link BOOTS_PER_HOST_MAX}. */
   readonly boots: readonly BootState[]
   readonly cap: Register
   /** R + B. */
@@ -32,7 +33,6 @@ export interface LeaseTerms {
   readonly clockMaxMs?: bigint
 }
 
-export const BOOTS_MAX = 8
 /** TPMS_TIME_INFO, Part 2 §10.11.1: clock, resetCount and restartCount. */
 const CLOCK_OFFSET = 8
 const RESET_COUNT_OFFSET = 16
@@ -73,13 +73,13 @@ function bootClauses(terms: LeaseTerms, boot: BootState): readonly RuledClause[]
 /**
  * The clauses by which one of the approved boots meets a lease.
  *
- * @throws {@link RecoveryError} `USAGE` for no boot, more than {@link BOOTS_MAX}, or a boot that is not among them.
+ * @throws {@link RecoveryError} `USAGE` for no boot, more than {@link BOOTS_PER_HOST_MAX}, or a boot that is not among them.
  */
 export function leaseClauses(terms: LeaseTerms, boot: number): readonly RuledClause[] {
   const { boots } = terms
-  if (boots.length === 0 || boots.length > BOOTS_MAX || boots[boot] === undefined) {
+  if (boots.length === 0 || boots.length > BOOTS_PER_HOST_MAX || boots[boot] === undefined) {
     throw new RecoveryError('USAGE', {
-      message: `A lease has 1 to ${BOOTS_MAX} approved boots; this one has ${boots.length}, and number ${boot} is asked for.`,
+      message: `A lease has 1 to ${BOOTS_PER_HOST_MAX} approved boots; this one has ${boots.length}, and number ${boot} is asked for.`,
     })
   }
   const each = boots.map((one) => policyOf(bootClauses(terms, one).map(({ clause }) => clause)))

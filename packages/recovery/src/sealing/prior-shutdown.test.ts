@@ -17,8 +17,7 @@ function bootOf(now: HeartbeatClock, orderly: boolean): Parameters<typeof readPr
     attested: { exclusiveSession: false, sessionDigest: new Uint8Array(32) },
   })
   const response = `00000000060000000100000201${orderly ? '80000000' : '00000000'}`
-  const startup = { attest: hex(attest), response, signature: '' }
-  return { bootId: null, counter: { attest: '', public: '', signature: '' }, startup }
+  return { startup: { attest: hex(attest), response, signature: '' } }
 }
 
 const nothing: SystemFiles = {

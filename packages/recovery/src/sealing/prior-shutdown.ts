@@ -23,7 +23,7 @@ export type HeartbeatClock = Pick<TpmsClockInfo, 'clock' | 'resetCount' | 'resta
 export interface PriorShutdownSources {
   readonly files: SystemFiles
   /** Of this boot. */
-  readonly boot: BootStatement
+  readonly boot: Pick<BootStatement, 'startup'>
   readonly heartbeat: HeartbeatClock | undefined
   /** Whether the marker holds; undefined when there is none. See `readCleanMarker`. */
   readonly marker: boolean | undefined
@@ -48,7 +48,7 @@ export async function readPriorShutdown(sources: PriorShutdownSources): Promise<
 
 type TpmFacts = Pick<PriorShutdown, 'orderly' | 'resetIncrease' | 'restartIncrease' | 'poweredMs'>
 
-function tpmFacts({ startup }: BootStatement, heartbeat: HeartbeatClock | undefined): TpmFacts {
+function tpmFacts({ startup }: PriorShutdownSources['boot'], heartbeat: HeartbeatClock | undefined): TpmFacts {
   const signed = <T>(value: T | undefined): Fact<T> => ({ value, source: 'tpm', signed: true })
   const now = decodeTpmsAttest(fromHex(startup.attest)).clockInfo
   const orderly = decodeStartupClear(fromHex(startup.response)).orderly

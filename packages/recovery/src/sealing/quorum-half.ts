@@ -1,6 +1,5 @@
 /** The quorum half: its shares, what a witness keeps of one, and the set in escrow for operators. Rules: spec/release.md §6. */
 
-import { Aes256Gcm, CipherSuite, DhkemP256HkdfSha256, HkdfSha256 } from '@hpke/core'
 import { equal, hex, utf8 } from '@reprise/core'
 import { policyOf } from '@reprise/tpm'
 import { combine, split } from 'shamir-secret-sharing'
@@ -8,6 +7,7 @@ import { RecoveryError } from '../error.ts'
 import { shareDigest } from '../plan/digest.ts'
 import type { HostId, Share } from '../types.ts'
 import { approvalClause, approvalClauses, type ShareApproval, type SignedApproval } from './approval.ts'
+import { openSealed, type SealedTo, sealTo } from './hpke.ts'
 import { signerArea } from './keys.ts'
 import { Secret } from './secret.ts'
 import { type Opened, type PinnedTpm, seal, type SealedObject, unseal } from './storage.ts'
@@ -114,23 +114,13 @@ export function openShare(
   return unseal(pinned, kept.sealed, approvalClauses(by.approval, signerArea(by.approver)))
 }
 
-/** A share for an operator: HPKE (RFC 9180) in base mode, P-256, HKDF-SHA256, AES-256-GCM. */
-export interface EscrowedShare {
+/** A share for an operator. */
+export interface EscrowedShare extends SealedTo {
   readonly index: number
-  readonly enc: Uint8Array
-  readonly ciphertext: Uint8Array
 }
 
-const suite = new CipherSuite({ kem: new DhkemP256HkdfSha256(), kdf: new HkdfSha256(), aead: new Aes256Gcm() })
-
-function escrowInfo({ host, epoch }: ShareScope, index: number): ArrayBuffer {
-  return bufferOf(tagged('reprise/escrow/v1').sized(utf8(host)).u64(BigInt(epoch)).u32(index).done())
-}
-
-function bufferOf(bytes: Uint8Array): ArrayBuffer {
-  const copy = new ArrayBuffer(bytes.length)
-  new Uint8Array(copy).set(bytes)
-  return copy
+function escrowInfo({ host, epoch }: ShareScope, index: number): Uint8Array {
+  return tagged('reprise/escrow/v1').sized(utf8(host)).u64(BigInt(epoch)).u32(index).done()
 }
 
 /** A set of shares of its own, one for each operator. @param operators - Keys for agreement, not those that sign; uncompressed points of P-256. */
@@ -146,12 +136,9 @@ export async function escrowHalf(
   const shares = await splitHalf(half, { host, epoch, count: operators.length, threshold })
   return Promise.all(
     shares.map(async ({ index, bytes }) => {
-      const recipientPublicKey = await suite.kem.deserializePublicKey(bufferOf(operators[index]))
-      const plain = bufferOf(bytes)
-      const sealed = await suite.seal({ recipientPublicKey, info: escrowInfo({ host, epoch }, index) }, plain)
-      new Uint8Array(plain).fill(0)
+      const sealed = await sealTo(operators[index], escrowInfo({ host, epoch }, index), bytes)
       bytes.fill(0)
-      return { index, enc: new Uint8Array(sealed.enc), ciphertext: new Uint8Array(sealed.ct) }
+      return { index, ...sealed }
     }),
   )
 }
@@ -164,10 +151,7 @@ export async function escrowHalf(
  */
 export async function openEscrow(escrowed: EscrowedShare, scope: ShareScope, privateKey: Uint8Array): Promise<Secret> {
   try {
-    const recipientKey = await suite.kem.deserializePrivateKey(bufferOf(privateKey))
-    const { enc, ciphertext, index } = escrowed
-    const opening = { recipientKey, enc: bufferOf(enc), info: escrowInfo(scope, index) }
-    return Secret.owning(new Uint8Array(await suite.open(opening, bufferOf(ciphertext))))
+    return await openSealed(escrowed, escrowInfo(scope, escrowed.index), privateKey)
   } catch (cause) {
     throw new RecoveryError('SHARES', {
       message: `The share in escrow with index ${escrowed.index} (key ${hex(escrowed.enc.subarray(1, 5))}…) is not for this key, ${scope.host} and epoch ${scope.epoch}.`,

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { Share } from '../types.ts'
 import { approvalMessage, type ShareApproval, type SignedApproval } from './approval.ts'
 import { capBoot } from './boot-state.ts'
-import { count, openCounter, readCounter } from './indexes.ts'
+import { approvalsCounter, count, openCounter, readCounter } from './indexes.ts'
 import { keepShare, type KeptShare, openShare, splitHalf } from './quorum-half.ts'
 import { Secret } from './secret.ts'
 import type { Opened } from './storage.ts'
@@ -29,6 +29,7 @@ beforeEach(async () => {
   chip = await made.copy()
   kept = await keepShare(chip, share, witness)
   const counter = await openCounter(chip, 'approvals')
+  expect({ handle: counter.handle, name: counter.name }).toEqual(approvalsCounter())
   const number = await readCounter(chip, counter)
   approval = { purpose: 'share', host: 'db-4', counter, number, boot: TestChip.stateOf('release 1') }
 })

@@ -13,6 +13,8 @@ import {
   type PolicyClause,
 } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
+import { operatorWayCount } from '../plan/check.ts'
+import { OPERATOR_WAYS_MAX } from '../plan/forms.ts'
 import type { HostId } from '../types.ts'
 import { approvalClause, approvalClauses, type LeaseApproval, type SignedApproval } from './approval.ts'
 import { count, defineLease, leaseHandle, openCounter, readCounter } from './indexes.ts'
@@ -47,17 +49,8 @@ export interface TpmHalf {
   readonly sealed: SealedObject
 }
 
-/** PolicyOR of groups of eight, twice: more ways are for a plan with fewer operators. */
-const OPERATOR_WAYS_MAX = 64
 const NONCE_BYTES = 32
 const EXPIRATION_S_MAX = 86_400
-
-/** How many choices of `needed` out of `count` there are. */
-function choiceCount(count: number, needed: number): number {
-  let ways = 1
-  for (let i = 0; i < needed; i++) ways = (ways * (count - i)) / (i + 1)
-  return ways
-}
 
 /** Every choice of `needed` out of `count`, ascending, in order. */
 function choices(count: number, needed: number, from = 0): readonly (readonly number[])[] {
@@ -68,7 +61,7 @@ function choices(count: number, needed: number, from = 0): readonly (readonly nu
 
 function operatorWays({ needed, operators }: BreakGlassLock): readonly (readonly number[])[] {
   const count = operators.length
-  const ways = Number.isInteger(needed) && needed >= 1 ? choiceCount(count, needed) : 0
+  const ways = Number.isInteger(needed) && needed >= 1 ? operatorWayCount(count, needed) : 0
   const distinct = new Set(operators.map(hex)).size === count
   if (ways >= 1 && ways <= OPERATOR_WAYS_MAX && distinct) return choices(count, needed)
   throw new RecoveryError('USAGE', {

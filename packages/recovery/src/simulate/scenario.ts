@@ -10,6 +10,8 @@ export interface Scenario {
   /** What loses power, and how many of them. */
   readonly outage: Scope | 'none'
   readonly outages: number
+  /** Which one of them, by its name, instead of by chance. */
+  readonly named?: string
   /** Over how long power comes back, one PDU at a time. */
   readonly returnMs: number
   /** Part of the hosts that never comes back. */
@@ -138,9 +140,9 @@ export function prepareWorld(fleet: Fleet, scenario: Scenario, seed: number): Pr
   for (const [thief, numbers] of thefts.entries())
     for (const number of numbers) world.stolen.set(number, scenario.together ? 0 : thief)
   const stolen = thefts.flat()
-  const affected = pick(fleet, scenario.outage, scenario.outages, random)
-    .flat()
-    .filter((number) => !world.stolen.has(number))
+  const { outage, outages, named } = scenario
+  const struck = named === undefined ? pick(fleet, outage, outages, random) : [membersOf(fleet, outage, named)]
+  const affected = struck.flat().filter((number) => !world.stolen.has(number))
   if (scenario.cut !== 'none') cutOff(world, scenario, scenario.cut)
   const gone = new Set(scenario.gone === 'none' ? [] : pick(fleet, scenario.gone, 1, random).flat())
   for (const number of [...affected, ...gone]) powerOff(world, number)
@@ -172,6 +174,29 @@ function pick(
   const left = groups.slice()
   for (let i = 0; i < count; i++) chosen.push(...left.splice(random.below(left.length), 1))
   return chosen
+}
+
+/** @throws RecoveryError `SCENARIO` when the fleet has none of that name. */
+function membersOf({ domains, numbers }: Fleet, scope: Scope | 'none', name: string): readonly number[] {
+  const number = numbers.get(name)
+  const found =
+    scope === 'host' ? number !== undefined && [number] : scope in domains && domains[scope as Level].get(name)
+  if (found) return found
+  throw new RecoveryError('SCENARIO', { message: `the fleet has no ${scope} ${name}`, hint: 'check the spelling' })
+}
+
+/**
+ * What of a fleet is called so; of several, the largest.
+ * @throws RecoveryError `SCENARIO` when nothing is.
+ */
+export function scopeNamed({ domains, numbers }: Fleet, name: string): Level | 'host' {
+  const level = (['zone', 'room', 'rack', 'pdu'] as const).find((level) => domains[level].has(name))
+  if (level !== undefined) return level
+  if (numbers.has(name)) return 'host'
+  throw new RecoveryError('SCENARIO', {
+    message: `the plan has no zone, room, rack, PDU or active host ${name}`,
+    hint: `its zones are ${[...domains.zone.keys()].join(', ')}`,
+  })
 }
 
 function cutOff(world: World, { cutMs }: Scenario, scope: Scope): void {

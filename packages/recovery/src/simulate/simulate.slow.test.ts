@@ -3,7 +3,7 @@ import { evenPlan } from '../plan/sample.ts'
 import { explain } from './explain.ts'
 import { fleetOf } from './fleet.ts'
 import { simulate, simulateThefts } from './run.ts'
-import { SCENARIOS, scenarioNamed } from './scenario.ts'
+import { SCENARIOS, scenarioNamed, scopeNamed } from './scenario.ts'
 
 /** 512 hosts in 64 racks, 16 rooms and 4 zones: small enough for every scenario. */
 const fleet = fleetOf(evenPlan({ zones: 4, roomsPerZone: 4, racksPerRoom: 4, hostsPerRack: 8, racksPerPdu: 1 }))
@@ -99,5 +99,16 @@ describe('explain', () => {
 
   test('refuses a host that is not there', () => {
     expect(() => explain(fleet, scenarioNamed('fleet-dark'), 1, 'nobody', 0)).toThrow('no active host nobody')
+  })
+})
+
+describe('what is struck by name', () => {
+  test('is that and nothing else', async () => {
+    expect(scopeNamed(fleet, 'z1')).toBe('zone')
+    expect(scopeNamed(fleet, 'z1-m0-k0-h0')).toBe('host')
+    const outcome = await simulate(fleet, scenarioNamed('rack-dark', { named: 'z1-m0-k0' }), 3)
+    expect(outcome.affected).toBe(8)
+    expect(() => scopeNamed(fleet, 'z9')).toThrow('no zone')
+    await expect(simulate(fleet, scenarioNamed('rack-dark', { named: 'z9' }), 3)).rejects.toThrow('no rack z9')
   })
 })

@@ -77,7 +77,6 @@ const UP_BEFORE_MS = 30 * 86_400_000
 const OBSERVE_MS = 1000
 const EPOCH = 1
 const HELD = { epochs: [EPOCH], committed: EPOCH }
-const RECIPIENT = new Uint8Array(0)
 /** Stand-ins: what is simulated is who gets shares, not their arithmetic. */
 const RIGHT = Uint8Array.of(1)
 const WRONG = Uint8Array.of(0)
@@ -226,7 +225,6 @@ function stepOther(world: World, host: SimulatedHost, event: AskingEvent): void 
     view: fleet.views[host.number],
     policy: fleet.plan.policy,
     rosterVersion: fleet.plan.roster.version,
-    recipient: RECIPIENT,
     isValid: ({ bytes }) => bytes === RIGHT,
   })
   host.asking = state

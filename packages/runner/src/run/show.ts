@@ -1,7 +1,8 @@
 /** What this host knows of a run: its journal, and the alarms that stopped it. */
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { readFailure } from '../error.ts'
+import { readFailure, RunnerError, systemCode } from '../error.ts'
+import { runnerFolders } from '../home.ts'
 import { isLocked, journalPath, readRun, type JournalRun } from '../journal/index.ts'
 import type { AlarmReport } from './alarm.ts'
 import { notResumable } from './refusals.ts'
@@ -29,6 +30,36 @@ export async function showRun(home: string, id: string): Promise<ShownRun> {
     }),
   )
   return { run, isGoingOn, tornBytes, alarms }
+}
+
+export interface CutOffRuns {
+  readonly runs: readonly string[]
+  /** Of these nobody can say. */
+  readonly unreadable: readonly { readonly run: string; readonly error: Error }[]
+}
+
+/**
+ * Runs of this host that a crash or a loss of power cut off, and that no process is at work on. Those that a person or an
+ * alarm ended are not among them.
+ */
+export async function cutOffRuns(home: string): Promise<CutOffRuns> {
+  const found = await readdir(runnerFolders(home).runs).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return []
+    throw error
+  })
+  const runs: string[] = []
+  const unreadable: { run: string; error: Error }[] = []
+  for (const id of found.filter((entry) => /^[0-9a-f]{64}$/.test(entry)).toSorted()) {
+    try {
+      const { run, isGoingOn } = await showRun(home, id)
+      if (!isGoingOn && run.ended === null && run.alarm === null) runs.push(id)
+    } catch (error) {
+      // Cut off before there was anything to go on from: it has no proof that could be continued.
+      if (error instanceof RunnerError && error.code === 'NOT_RESUMABLE') continue
+      unreadable.push({ run: id, error: error as Error })
+    }
+  }
+  return { runs, unreadable }
 }
 
 /** Written by this program, beside a journal that is not checked against forgery either: it is the user's own. */

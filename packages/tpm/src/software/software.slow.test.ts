@@ -18,7 +18,10 @@ import { promisify } from 'node:util'
 import { hex, TPM_ALG, TPMA_NV } from '@reprise/core'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
+  attestationKeyTemplate,
   connect,
+  CreatePrimary,
+  ENDORSEMENT,
   NvDefineSpace,
   NvIncrement,
   openNvIndex,
@@ -28,6 +31,7 @@ import {
   readNv,
   type Tpm,
 } from '../index.ts'
+import { manufactureBare } from './bare.ts'
 import { backup, isManufactured, persist, STATE_FILE } from './folder.ts'
 import { manufacture } from './manufacture.ts'
 import { start, stop, type Swtpm } from './supervise.ts'
@@ -109,6 +113,28 @@ describe('manufacture', () => {
       await tpm.close()
     }
     expect(new Set(eks).size).toBe(2)
+  })
+})
+
+describe('manufactureBare', () => {
+  test('makes TPMs that share no key, and takes no folder that has one', async () => {
+    const names: string[] = []
+    for (const name of ['bare-1', 'bare-2']) {
+      const bare = join(scratch, name)
+      await manufactureBare(bare)
+      expect(readdirSync(bare).filter((file) => !file.startsWith('.'))).toEqual([STATE_FILE])
+      const swtpm = await start(bare)
+      const tpm = connect(await swtpm.open())
+      {
+        await using key = await tpm.execute(
+          CreatePrimary({ primaryHandle: ENDORSEMENT, inPublic: attestationKeyTemplate(new Uint8Array(32)) }),
+        )
+        names.push(hex(key.name))
+      }
+      await stop(swtpm, { tpm })
+      await expect(manufactureBare(bare)).rejects.toMatchObject({ code: 'STATE_EXISTS' })
+    }
+    expect(new Set(names).size).toBe(2)
   })
 })
 

@@ -167,6 +167,11 @@ function isSignedBy(point: Uint8Array, message: Uint8Array, signature: Uint8Arra
   }
 }
 
+/** Whether the key of this uncompressed point of P-256 signed the manifest. */
+export function isImageSignedBy(point: Uint8Array, { manifest, signature }: SignedManifest): boolean {
+  return isSignedBy(point, manifestMessage(manifest), signature)
+}
+
 /** For messages: the first bytes of a digest. */
 export function shown(digest: Uint8Array): string {
   return `${hex(digest.subarray(0, 8))}…`

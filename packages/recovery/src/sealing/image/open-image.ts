@@ -69,15 +69,32 @@ export async function openImage(
   source: ImageSource,
   trust: { readonly signers: readonly Uint8Array[]; readonly floors: ImageFloors },
 ): Promise<OpenImage> {
+  const { signed, end } = await readEnvelope(source)
+  checkManifest(signed, trust)
+  return await openTable(source, signed.manifest, end)
+}
+
+/**
+ * For people: what an image says of itself, whoever signed it. Its table is checked, and no chunk.
+ *
+ * @throws {@link RecoveryError} `IMAGE` when it is no image, or is damaged.
+ */
+export async function inspectImage(source: ImageSource): Promise<OpenImage & { readonly signature: Uint8Array }> {
+  const { signed, end } = await readEnvelope(source)
+  return { ...(await openTable(source, signed.manifest, end)), signature: signed.signature }
+}
+
+async function readEnvelope(source: ImageSource): Promise<{ readonly signed: SignedManifest; readonly end: number }> {
   const head = new ByteReader(await readExactly(source, 0, HEADER_BYTES))
   if (!equal(head.raw(MAGIC.length), MAGIC)) throw damaged(source, 'it does not begin like an image')
   const envelopeBytes = head.u32()
   if (envelopeBytes > ENVELOPE_BYTES_MAX) throw damaged(source, `its manifest has ${envelopeBytes} bytes`)
-  const signed: SignedManifest = decodeManifest(await readExactly(source, HEADER_BYTES, envelopeBytes))
-  checkManifest(signed, trust)
-  const { manifest } = signed
+  const signed = decodeManifest(await readExactly(source, HEADER_BYTES, envelopeBytes))
+  return { signed, end: HEADER_BYTES + envelopeBytes }
+}
+
+async function openTable(source: ImageSource, manifest: ImageManifest, tableAt: number): Promise<OpenImage> {
   const total = chunkCount(manifest.payload)
-  const tableAt = HEADER_BYTES + envelopeBytes
   const table = await readExactly(source, tableAt, 32 * total)
   const root = chunksRoot(table)
   if (!equal(root, manifest.payload.root))

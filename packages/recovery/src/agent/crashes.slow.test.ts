@@ -1,0 +1,114 @@
+/** kill -9 at each step of provisioning and rotation: the agent alone, and with the power of its TPM. */
+
+import { readFileSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { GenerationStep } from '../sealing/generations.ts'
+import { statePaths } from './state/folder.ts'
+import { agentOf, type Lab, type LabHost, makeLab, provisionAll, until } from './testing.ts'
+
+class Crash extends Error {}
+
+/** Everything after that step fails, as if the process were gone. */
+function crashingAfter(step: GenerationStep): { readonly afterStep: (now: GenerationStep) => void } {
+  let isOver = false
+  return {
+    afterStep: (now) => {
+      isOver ||= now === step
+      if (isOver) throw new Crash(now)
+    },
+  }
+}
+
+const released = (host: LabHost): boolean => agentOf(host).stand().isReleased
+
+describe('a rotation', () => {
+  let lab: Lab
+  let host: LabHost
+  beforeAll(async () => {
+    lab = await makeLab()
+    await provisionAll(lab)
+    host = lab.host('h1')
+  })
+  afterAll(() => lab[Symbol.asyncDispose]())
+  const steps: readonly GenerationStep[] = ['cleared', 'sealed', 'written', 'committed', 'index gone', 'retired']
+
+  async function cutOff(step: GenerationStep): Promise<number> {
+    await lab.crash(host)
+    const agent = await lab.powerOn(host, crashingAfter(step))
+    expect(agent.life.phase).toEqual({ kind: 'released', by: 'this-boot' })
+    await expect(agent.life.rotate(undefined)).rejects.toThrow(Crash)
+    return agent.stand().epoch
+  }
+
+  test.each(steps)('that a kill cuts off after "%s" is gone on with in the same boot', async (step) => {
+    const before = await cutOff(step)
+    await lab.crash(host)
+    const agent = await lab.powerOn(host)
+    expect(agent.life.phase).toEqual({ kind: 'released', by: 'this-boot' })
+    expect(await agent.life.rotate(undefined)).toBeGreaterThan(before)
+    await until(() => agent.stand().heartbeatWitnesses === 4)
+  })
+
+  test.each(steps)('that loses its power after "%s" leaves a secret that comes back', async (step) => {
+    const before = await cutOff(step)
+    await lab.cut(host)
+    await lab.powerOn(host)
+    await until(() => released(host) && agentOf(host).stand().epoch > before)
+    await until(() => agentOf(host).stand().heartbeatWitnesses === 4)
+  })
+})
+
+describe('provisioning', () => {
+  let lab: Lab
+  beforeAll(async () => {
+    lab = await makeLab({ hosts: 6 })
+    for (const host of lab.hosts) await lab.powerOn(host)
+  })
+  afterAll(() => lab[Symbol.asyncDispose]())
+
+  test.each(['cleared', 'sealed', 'written'] as const)('that is cut off after "%s" is done again', async (step) => {
+    const host = lab.host('h1')
+    await lab.crash(host)
+    const agent = await lab.powerOn(host, crashingAfter(step))
+    await expect(agent.life.provision([], undefined)).rejects.toThrow(Crash)
+    await lab.cut(host)
+    await lab.powerOn(host)
+    expect(agentOf(host).life.phase.kind).toBe('unprovisioned')
+  })
+
+  test('that is cut off after the decision leaves a host that comes back', async () => {
+    const host = lab.host('h1')
+    await lab.crash(host)
+    const agent = await lab.powerOn(host, crashingAfter('committed'))
+    await expect(agent.life.provision([], undefined)).rejects.toThrow(Crash)
+    await lab.crash(host)
+    expect((await lab.powerOn(host)).life.phase).toEqual({ kind: 'released', by: 'this-boot' })
+    await lab.cut(host)
+    await lab.powerOn(host)
+    await until(() => released(host))
+  })
+
+  test('by hosts that were provisioned later works as well', async () => {
+    await Promise.all(lab.hosts.slice(1).map((host) => agentOf(host).life.provision([], undefined)))
+    for (const host of lab.hosts) await until(() => released(host))
+  })
+
+  test.each(['host', 'owner', 'witness', 'generations', 'plan', 'akAuth', 'audit'] as const)(
+    'has no agent that starts from a damaged file: %s',
+    async (name) => {
+      const host = lab.host('h2')
+      const path = statePaths(host.state)[name]
+      await lab.crash(host)
+      const whole = readFileSync(path)
+      // A log that ends in the middle of a line is one that a crash cut off.
+      const damaged = name === 'audit' ? whole.subarray(10) : whole.subarray(0, whole.length >> 1)
+      try {
+        writeFileSync(path, damaged)
+        await expect(lab.powerOn(host)).rejects.toMatchObject({ message: expect.stringContaining(path) as string })
+      } finally {
+        writeFileSync(path, whole)
+      }
+      expect((await lab.powerOn(host)).life.phase.kind).toBe('released')
+    },
+  )
+})

@@ -1,0 +1,93 @@
+/** Credentials of services, on disk under a key that a generation wraps. Format: spec/agent.md §3. */
+
+import { createCipheriv, createDecipheriv } from 'node:crypto'
+import { concat, utf8 } from '@reprise/core'
+import { bytes, list, object, oneOf } from '@reprise/host/decode'
+import { RecoveryError } from '../../error.ts'
+import { Secret } from '../../sealing/secret.ts'
+import { tagged } from '../../sealing/words.ts'
+import type { HostId } from '../../types.ts'
+import { readState, type StateFile, writeState } from '../state/folder.ts'
+import { hostName } from '../state/host-file.ts'
+
+interface SealedCredential {
+  readonly name: string
+  /** Nonce, ciphertext and tag of AES-256-GCM. */
+  readonly sealed: Uint8Array
+}
+
+interface CredentialsFile {
+  readonly schema: typeof SCHEMA
+  readonly entries: readonly SealedCredential[]
+}
+
+/** The version by which generations keep the key of the credentials; images begin at 1. */
+export const CREDENTIALS_VERSION = 0
+export const CREDENTIAL_BYTES_MAX = 1 << 16
+const CREDENTIALS_MAX = 1000
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const SCHEMA = 'reprise/recovery-credentials/v1'
+const FILE: StateFile<CredentialsFile> = {
+  schema: SCHEMA,
+  bytesMax: 64 << 20,
+  decode: object<CredentialsFile>({
+    schema: oneOf(SCHEMA),
+    entries: list(
+      object<SealedCredential>({
+        name: hostName,
+        sealed: bytes(NONCE_BYTES + TAG_BYTES, NONCE_BYTES + CREDENTIAL_BYTES_MAX + TAG_BYTES),
+      }),
+      CREDENTIALS_MAX,
+    ),
+  }),
+}
+
+function aad(host: HostId, name: string): Uint8Array {
+  return tagged('reprise/credential/v1').sized(utf8(host)).sized(utf8(name)).done()
+}
+
+export interface CredentialsAt {
+  readonly path: string
+  readonly host: HostId
+  readonly key: Secret
+}
+
+/** @param isNewKey - Else those of other names are kept: they are under the same key. */
+export async function writeCredentials(
+  { path, host, key }: CredentialsAt,
+  credentials: ReadonlyMap<string, Secret>,
+  { isNewKey, random }: { readonly isNewKey: boolean; readonly random: (lengthBytes: number) => Uint8Array },
+): Promise<void> {
+  const known = isNewKey ? [] : ((await readState(path, FILE))?.entries ?? [])
+  const made = [...credentials].map(([name, secret]): SealedCredential => {
+    const nonce = random(NONCE_BYTES)
+    const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce).setAAD(aad(host, name))
+    const sealed = concat(nonce, cipher.update(secret.bytes), cipher.final(), cipher.getAuthTag())
+    return { name, sealed }
+  })
+  const entries = [...known.filter(({ name }) => !credentials.has(name)), ...made]
+  await writeState(path, FILE, { schema: SCHEMA, entries })
+}
+
+/** @throws {@link RecoveryError} `STATE` when the file is damaged or another host's. */
+export async function readCredentials({ path, host, key }: CredentialsAt): Promise<ReadonlyMap<string, Secret>> {
+  const found = new Map<string, Secret>()
+  for (const { name, sealed } of (await readState(path, FILE))?.entries ?? []) {
+    try {
+      const decipher = createDecipheriv('aes-256-gcm', key.bytes, sealed.subarray(0, NONCE_BYTES))
+      decipher.setAAD(aad(host, name)).setAuthTag(sealed.subarray(-TAG_BYTES))
+      const plain = decipher.update(sealed.subarray(NONCE_BYTES, -TAG_BYTES))
+      decipher.final()
+      found.set(name, Secret.owning(plain))
+    } catch {
+      for (const secret of found.values()) secret[Symbol.dispose]()
+      throw new RecoveryError('STATE', {
+        message: `${path} is damaged: the credential ${name} does not open with the key of this host.`,
+        hint: 'Give it anew: reprise recovery provision --plan SIGNED --credential NAME=FILE',
+        data: { path },
+      })
+    }
+  }
+  return found
+}

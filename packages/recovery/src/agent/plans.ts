@@ -1,0 +1,130 @@
+/** The newest plan and what operators said since: taken when they count, kept, and passed on. Rules: spec/agent.md §1, spec/operators.md §2, §4. */
+
+import { equal } from '@reprise/core'
+import { bytes, list, object, oneOf } from '@reprise/host/decode'
+import {
+  type KnownPlan,
+  readSignedPlan,
+  readStatement,
+  SIGNED_PLAN_BYTES_MAX,
+  type SignedStatement,
+  STATEMENT_BYTES_MAX,
+} from '../operators/index.ts'
+import { RecoveryError } from '../error.ts'
+import type { HostId } from '../types.ts'
+import { readWhole, writeWhole } from '../whole-file.ts'
+import { type FleetView, fleetView } from './fleet-view.ts'
+import { inOrder } from './ground.ts'
+import { readState, type StateFile, type StatePaths, writeState } from './state/folder.ts'
+
+interface StatementsFile {
+  readonly schema: typeof SCHEMA
+  /** Newest first. */
+  readonly statements: readonly KeptStatement[]
+}
+
+/** By its digest two of them are one, whoever signed them and how. */
+export interface KeptStatement {
+  readonly digest: Uint8Array
+  /** As it was signed. */
+  readonly signed: Uint8Array
+}
+
+const SCHEMA = 'reprise/recovery-statements/v1'
+const STATEMENTS_MAX = 1024
+const FILE: StateFile<StatementsFile> = {
+  schema: SCHEMA,
+  bytesMax: 2 * STATEMENTS_MAX * STATEMENT_BYTES_MAX + 4096,
+  decode: object<StatementsFile>({
+    schema: oneOf(SCHEMA),
+    statements: list(
+      object<KeptStatement>({ digest: bytes(32), signed: bytes(1, STATEMENT_BYTES_MAX) }),
+      STATEMENTS_MAX,
+    ),
+  }),
+}
+
+export interface Plans {
+  readonly fleet: FleetView
+  /** Newest first. */
+  readonly statements: readonly KeptStatement[]
+  /** @returns Undefined when it is the one that is known. @throws RecoveryError `SIGNED_PLAN`, `PLAN_OLD`, `PLAN`. */
+  readonly take: (signed: Uint8Array) => Promise<FleetView | undefined>
+  /** @returns Undefined when it was heard before. @throws RecoveryError `STATEMENT`. */
+  readonly hear: (signed: Uint8Array) => Promise<SignedStatement | undefined>
+}
+
+/**
+ * The plan of a host that has none yet: while no agent runs.
+ *
+ * @param pin - Digest of the only plan that is taken.
+ */
+export async function installPlan(
+  paths: StatePaths,
+  host: HostId,
+  signed: Uint8Array,
+  pin?: Uint8Array,
+): Promise<void> {
+  const before = await readWhole(paths.plan)
+  const known: KnownPlan | undefined =
+    before !== undefined ? { kind: 'plan', plan: readSignedPlan(before).plan } : pin && { kind: 'pinned', digest: pin }
+  fleetView(readSignedPlan(signed, known), signed, host)
+  await writeWhole(paths.plan, signed)
+}
+
+/** @throws RecoveryError `NOT_NOW` without a plan, `STATE` when it is damaged. */
+export async function openPlans(paths: StatePaths, host: HostId): Promise<Plans> {
+  const signed = await readWhole(paths.plan)
+  if (signed === undefined)
+    throw new RecoveryError('NOT_NOW', {
+      message: `${paths.folder} has no plan: the host was not provisioned.`,
+      hint: 'reprise recovery provision --state DIR --plan SIGNED',
+    })
+  let fleet = fleetView(readKept(paths.plan, signed), signed, host)
+  let statements = (await readState(paths.statements, FILE))?.statements ?? []
+  const inTurn = inOrder()
+  return {
+    get fleet() {
+      return fleet
+    },
+    get statements() {
+      return statements
+    },
+    take: (file) =>
+      inTurn(async () => {
+        if (file.length > SIGNED_PLAN_BYTES_MAX || equal(file, fleet.signed)) return undefined
+        const plan = readSignedPlan(file, { kind: 'plan', plan: fleet.plan })
+        const isSame = plan.plan.roster.version === fleet.plan.roster.version
+        // Of one version the one with more approvals is worth keeping; a loop of two that both lack some is not.
+        if (isSame && plan.approvals.length <= fleet.approvals.length) return undefined
+        const next = fleetView(plan, file, host)
+        await writeWhole(paths.plan, file)
+        fleet = next
+        return next
+      }),
+    hear: (file) =>
+      inTurn(async () => {
+        if (statements.some(({ signed: one }) => equal(one, file))) return undefined
+        const statement = readStatement(file, fleet.plan)
+        const { digest } = statement
+        if (statements.some((one) => equal(one.digest, digest))) return undefined
+        const next = [{ digest, signed: file }, ...statements].slice(0, STATEMENTS_MAX)
+        await writeState(paths.statements, FILE, { schema: SCHEMA, statements: next })
+        statements = next
+        return statement
+      }),
+  }
+}
+
+function readKept(path: string, signed: Uint8Array): ReturnType<typeof readSignedPlan> {
+  try {
+    return readSignedPlan(signed)
+  } catch (cause) {
+    throw new RecoveryError('STATE', {
+      message: `${path} is damaged: ${(cause as Error).message}`,
+      hint: 'Bring the newest signed plan back, from a backup or from another host.',
+      data: { path },
+      cause,
+    })
+  }
+}

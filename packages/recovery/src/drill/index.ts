@@ -1,0 +1,14 @@
+/** Fleets on one machine, for drills, tests and measurements. */
+export { auditLab } from './audits.ts'
+export { Lab, LAB_BOOT, LAB_PCRS, type LabHost, type LabSettings, type LabShape } from './lab.ts'
+export {
+  agentWords,
+  LAB_POLICY,
+  type LabFleet,
+  provisionFleet,
+  type ProvisionSettings,
+  signLabPlan,
+} from './provision.ts'
+export { fleetView, reportOf } from './reports.ts'
+export { type DrillEvent, type DrillResult, type DrillSettings, runDrill } from './story.ts'
+export { type Way, type Ways } from './network.ts'

@@ -1,0 +1,146 @@
+/** Liars, cut cables, and crashes in the middle of a change. */
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleepMs } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
+import type { PriorShutdown } from '../../packages/recovery/src/index.ts'
+import { fleetView } from '../../packages/recovery/src/drill/index.ts'
+import type { TestFleet } from './fleet.ts'
+import { impersonate, sayAs } from './impostor.ts'
+
+/** `told`: a witness has committed, and the host does not know it yet. */
+const ROTATION_STEPS = ['prepared', 'decided', 'told', 'retired']
+
+export function changes(of: () => TestFleet): void {
+  describe('a cable that is cut', () => {
+    test('holds a rack that lost its power, until it is mended', async () => {
+      const { lab } = of()
+      await lab.takeBack('dark')
+      const rack = lab.in('rack-a2')
+      const isIn = (id: string | undefined): boolean => id !== undefined && rack.includes(id)
+      lab.network.setWays((from, to) => (isIn(from) === isIn(to) ? 'open' : 'silent'))
+      const others = of().without('rack-a2')
+      await of().powerOn(others)
+      await of().released(others)
+      await of().powerOn(rack)
+      await of().until('a verdict', rack, ({ verdict }) => verdict !== null)
+      for (const report of await of().reports(rack))
+        expect(report).toMatchObject({ isReleased: false, shares: { held: 0 } })
+      lab.network.setWays(() => 'open')
+      await of().released(rack)
+    })
+  })
+
+  describe('a witness that lies', () => {
+    test('with wrong shares and wrong reports keeps nobody from coming back, and is named', async () => {
+      const { lab } = of()
+      const liar = 'b1-1'
+      await lab.powerCut([liar, 'a1-1'])
+      await using _ = await impersonate(of(), liar, 'wrong')
+      await of().powerOn(['a1-1'])
+      await of().released(['a1-1'])
+      expect((await of().report('a1-1')).isReleased).toBe(true)
+    })
+
+    test('with what a TPM said to somebody else is not attested', async () => {
+      const { lab } = of()
+      const liar = 'b1-1'
+      await lab.powerCut(['a1-1'])
+      await using _ = await impersonate(of(), liar, 'replay')
+      await of().powerOn(['a1-1'])
+      await of().released(['a1-1'])
+      const isFound = async (): Promise<boolean> => {
+        const { hosts } = await fleetView(lab, 'a1-1')
+        return hosts.find(({ host }) => host === liar)?.standing === 'unattested'
+      }
+      await lab.until('the liar is not attested', isFound)
+      expect((await of().report('a1-1')).isReleased).toBe(true)
+    })
+  })
+}
+
+export function handingOut(of: () => TestFleet): void {
+  test('a witness signs nothing that is not its own to say, whoever asks with a key of the fleet', async () => {
+    const { lab } = of()
+    const [thief, witness] = ['a1-2', 'b2-1']
+    await lab.powerCut([thief])
+    const foreign = new Uint8Array(32).fill(9)
+    const answers = await sayAs(of(), thief, witness, async (tpm) => {
+      const quote = await tpm.quote(foreign, [15])
+      const prior = { value: undefined, source: 'tpm', signed: false } as const
+      const facts = ['orderly', 'resetIncrease', 'restartIncrease', 'poweredMs', 'cleanMarker', 'bootId'] as const
+      const more = ['journalShutdown', 'wtmpShutdown', 'kernelCrash', 'fileSystemClean'] as const
+      const unknown = Object.fromEntries([...facts, ...more].map((fact) => [fact, prior])) as unknown as PriorShutdown
+      const request = { host: 'a1-1', epoch: 1, index: 0, rosterVersion: 1, attempt: 'x', prior: unknown }
+      return [
+        { kind: 'heartbeat', epoch: 1, auditHead: foreign, auditLength: 1, proof: new Uint8Array(64) },
+        { kind: 'loaded', imageDigest: foreign, quote: { attest: quote.attest, signature: quote.signature } },
+        { kind: 'ask', request },
+      ]
+    })
+    expect(answers.map((answer) => answer.kind)).toEqual(['failed', 'failed', 'failed'])
+    expect(answers.map((answer) => ('code' in answer ? answer.code : ''))).not.toContain('MALFORMED')
+    await lab.powerCut([thief])
+  })
+
+  test('a crash at every step of handing out shares anew: the host comes back, and goes on from there', async () => {
+    const { lab } = of()
+    const id = 'a2-3'
+    const off = lab.ids.filter((each) => !lab.isOn(each))
+    await of().powerOn(off)
+    await of().released(off)
+    await of().until('a heartbeat', [id], ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
+    const epochs: number[] = []
+    for (const step of ROTATION_STEPS) {
+      await rotateUpTo(of(), id, step)
+      await lab.powerCut([id])
+      await of().powerOn([id])
+      await of().released([id])
+      await of().until('a whole rotation', [id], ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
+      epochs.push((await of().report(id)).epoch)
+    }
+    // No epoch is used twice, whatever became of it.
+    expect(epochs.toSorted((a, b) => a - b)).toEqual(epochs)
+    expect(new Set(epochs).size).toBe(ROTATION_STEPS.length)
+  })
+}
+
+async function rotateUpTo(world: TestFleet, id: string, step: string): Promise<void> {
+  const isSeen = step === 'told' ? watchWitnesses(world, id) : watchAudit(world, id, step)
+  const answers: string[] = []
+  const rotate = async (): Promise<void> => {
+    try {
+      answers.push(JSON.stringify(await askAgent(world.lab.host(id).state, { ask: 'rotate' })))
+    } catch (error) {
+      answers.push((error as Error).message)
+    }
+  }
+  const deadlineMs = performance.now() + 60_000
+  void rotate()
+  while (!isSeen()) {
+    if (performance.now() > deadlineMs) throw new Error(`${id} never came to ${step}: ${answers.join('; ')}`)
+    await sleepMs(2)
+  }
+}
+
+/** The audit log has the steps of the host itself as they happen. */
+function watchAudit(world: TestFleet, id: string, step: string): () => boolean {
+  const path = world.stateFile(id, 'audit.jsonl')
+  const lengthBefore = readFileSync(path, 'utf8').length
+  const pattern = new RegExp(`"kind":"rotation"[^\\n]*"step":"${step}"`)
+  return () => pattern.test(readFileSync(path, 'utf8').slice(lengthBefore))
+}
+
+function watchWitnesses(world: TestFleet, id: string): () => boolean {
+  const committed = (): number =>
+    Math.max(
+      ...world.without(id).map((witness) => {
+        const { wards } = JSON.parse(readFileSync(world.stateFile(witness, 'witness.json'), 'utf8')) as {
+          wards: readonly { host: string; committed: number }[]
+        }
+        return wards.find(({ host }) => host === id)?.committed ?? 0
+      }),
+    )
+  const before = committed()
+  return () => committed() > before
+}

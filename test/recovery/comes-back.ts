@@ -1,0 +1,118 @@
+/** What comes back by itself, and in which order. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleepMs } from 'node:timers/promises'
+import { createHash } from 'node:crypto'
+import { connect, readProperties, swtpm } from '@reprise/tpm'
+import { describe, expect, test } from 'vitest'
+import { agentWords, auditLab, fleetView } from '../../packages/recovery/src/drill/index.ts'
+import type { TestFleet } from './fleet.ts'
+
+const isRoot = process.getuid?.() === 0
+/** TPM_PT_LOCKOUT_COUNTER, Part 2 §6.13. */
+const LOCKOUT_COUNTER = 0x20e
+const RACKS = ['rack-a1', 'rack-b1', 'rack-a2', 'rack-b2']
+
+export function comesBack(of: () => TestFleet): void {
+  describe('after a power cut of the whole fleet', () => {
+    test('every host comes back by itself, rack by rack', async () => {
+      const world = of()
+      const { lab } = world
+      await lab.takeBack('dark')
+      for (const rack of RACKS) {
+        await world.powerOnWithServices(lab.in(rack))
+        await sleepMs(300)
+      }
+      await world.released(lab.ids)
+      // New halves after every release, and from then on healthy heartbeats.
+      await world.until('rotation', lab.ids, ({ epoch, heartbeatWitnesses }) => epoch > 1 && heartbeatWitnesses >= 3)
+      const isWhole = async (): Promise<boolean> => {
+        const { counts } = await fleetView(lab, lab.ids[0])
+        return counts.alarm + counts.silent + counts.waiting === 0
+      }
+      await lab.until('a board without alarms and silence', isWhole)
+      expect((await world.reports(lab.ids)).every(({ isReleased }) => isReleased)).toBe(true)
+    })
+
+    test.runIf(isRoot)('services came up in order, each with the credentials of its host', async () => {
+      const { lab, fleet } = of()
+      await of().until(
+        'services',
+        lab.ids,
+        ({ services }) => services.length > 0 && services.every(({ state }) => state === 'ready'),
+      )
+      for (const { services } of await of().reports(lab.ids)) {
+        expect(services.map(({ name }) => name)).toEqual(['network', 'database', 'site'])
+        const since = services.map(({ sinceWallMs }) => sinceWallMs)
+        expect(since.toSorted((a, b) => a - b)).toEqual(since)
+      }
+      const notes = readFileSync(join(fleet.witnessed, 'notes'), 'utf8').trim().split('\n')
+      const given = lab.ids.flatMap((id) =>
+        ['database', 'site'].map(
+          (service) => `${id} ${service} ${createHash('sha256').update(fleet.passwordOf(id)).digest('hex')}`,
+        ),
+      )
+      // Provisioning brought them up once already.
+      expect(new Set(notes)).toEqual(new Set(given))
+    })
+
+    test.runIf(isRoot)('an image from before is not loaded again, whoever brings it', async () => {
+      const { lab, fleet } = of()
+      await lab.powerCut(['a1-3'])
+      await lab.powerOn(['a1-3'], { words: agentWords({ ...fleet, image: fleet.olderImage }) })
+      await of().released(['a1-3'])
+      await of().until('an alarm', ['a1-3'], ({ alarms }) => alarms.some(({ text }) => text.includes('image')))
+      const { alarms, services } = await of().report('a1-3')
+      expect(alarms[0].text).toMatch(/version 1/)
+      expect(services).toEqual([])
+    })
+
+    test('one host that crashes alone comes back among hosts whose cap register is extended', async () => {
+      const { lab } = of()
+      await lab.powerCut(['a1-1'])
+      await of().powerOn(['a1-1'])
+      await of().released(['a1-1'])
+      // Seconds after a heartbeat a crash looks much like a shutdown.
+      expect(of().lastRelease('a1-1').verdict).toMatch(/^boot/)
+    })
+
+    test('the logs of all hosts hang together and were countersigned', async () => {
+      const { lab, fleet } = of()
+      await of().until('heartbeats', lab.ids, ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
+      await lab.shutDown(lab.ids)
+      const { problems, logs } = await auditLab(lab, lab.ids, [fleet.signed.plan])
+      expect(problems).toEqual([])
+      expect(logs.every(({ countersigned }) => countersigned.witnesses.length > 0)).toBe(true)
+      await of().powerOn(lab.ids)
+      await of().released(lab.ids)
+    })
+
+    test('fifty power cuts, a healthy heartbeat now and then: no lockout', async () => {
+      expect(await manyCuts(of(), { rounds: 9, cutsPerRound: 6 })).toBe(0)
+    })
+  })
+}
+
+/** Within the reset budget of six. @returns The TPM's lockout counter. */
+export async function manyCuts(
+  world: TestFleet,
+  { rounds, cutsPerRound }: { readonly rounds: number; readonly cutsPerRound: number },
+): Promise<number | undefined> {
+  const { lab } = world
+  const id = 'b1-2'
+  for (let round = 0; round < rounds; round++) {
+    for (let cut = 1; cut < cutsPerRound; cut++) {
+      await lab.powerCut([id])
+      await lab.powerTpm(id)
+    }
+    await lab.powerCut([id])
+    const beforeMs = Date.now()
+    await world.powerOn([id])
+    await world.until('a heartbeat', [id], ({ lastHeartbeatWallMs }) => (lastHeartbeatWallMs ?? 0) > beforeMs)
+  }
+  await lab.powerCut([id])
+  await lab.powerTpm(id)
+  const running = await swtpm.start(lab.host(id).tpm)
+  await using tpm = connect(await running.open())
+  return (await readProperties(tpm, LOCKOUT_COUNTER)).get(LOCKOUT_COUNTER)
+}

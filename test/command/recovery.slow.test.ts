@@ -1,7 +1,7 @@
 /** `reprise recovery`: bad input is named, the same seed gives the same bytes, an interruption leaves nothing half. */
 import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -115,6 +115,41 @@ describe('recovery drill', () => {
   test('says what is missing', () => {
     expect(reprise('drill').status).toBe(2)
     expect(reprise('drill', '--blackout', 'nowhere', '--dry-run', '--plan', 'six.yaml').stderr).toContain('nowhere')
+  })
+})
+
+describe('recovery drill --local', () => {
+  /** Processes that have this folder in their command line. */
+  const running = (of: string): readonly string[] =>
+    readdirSync('/proc').filter((name) => {
+      try {
+        return (
+          /^\d+$/.test(name) &&
+          Number(name) !== child?.pid &&
+          readFileSync(`/proc/${name}/cmdline`, 'latin1').includes(of)
+        )
+      } catch {
+        return false
+      }
+    })
+  let child: ReturnType<typeof spawn> | undefined
+
+  test('that is interrupted ends with 130, stops all that it started, and removes it', async () => {
+    const base = mkdtempSync('/tmp/rd-')
+    const own = join(base, 'd')
+    const command = resolve(import.meta.dirname, '../../reprise')
+    const drill = spawn(command, ['recovery', 'drill', '--local', '--hosts', '8', '--folder', own], { stdio: 'pipe' })
+    child = drill
+    let said = ''
+    drill.stdout.on('data', (bytes: Buffer) => {
+      said += String(bytes)
+      if (said.includes('splits its secret')) drill.kill('SIGINT')
+    })
+    const [code] = (await once(drill, 'close')) as [number | null]
+    expect(code).toBe(130)
+    expect(running(own)).toEqual([])
+    expect(existsSync(own)).toBe(false)
+    rmSync(base, { recursive: true })
   })
 })
 

@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleepMs } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
+import type { PriorShutdown } from '../../packages/recovery/src/index.ts'
 import { fleetView } from '../../packages/recovery/src/drill/index.ts'
 import type { TestFleet } from './fleet.ts'
-import { impersonate } from './impostor.ts'
+import { impersonate, sayAs } from './impostor.ts'
 
 /** `told`: a witness has committed, and the host does not know it yet. */
 const ROTATION_STEPS = ['prepared', 'decided', 'told', 'retired']
@@ -55,6 +56,31 @@ export function changes(of: () => TestFleet): void {
       await lab.until('the liar is not attested', isFound)
       expect((await of().report('a1-1')).isReleased).toBe(true)
     })
+  })
+}
+
+export function handingOut(of: () => TestFleet): void {
+  test('a witness signs nothing that is not its own to say, whoever asks with a key of the fleet', async () => {
+    const { lab } = of()
+    const [thief, witness] = ['a1-2', 'b2-1']
+    await lab.powerCut([thief])
+    const foreign = new Uint8Array(32).fill(9)
+    const answers = await sayAs(of(), thief, witness, async (tpm) => {
+      const quote = await tpm.quote(foreign, [15])
+      const prior = { value: undefined, source: 'tpm', signed: false } as const
+      const facts = ['orderly', 'resetIncrease', 'restartIncrease', 'poweredMs', 'cleanMarker', 'bootId'] as const
+      const more = ['journalShutdown', 'wtmpShutdown', 'kernelCrash', 'fileSystemClean'] as const
+      const unknown = Object.fromEntries([...facts, ...more].map((fact) => [fact, prior])) as unknown as PriorShutdown
+      const request = { host: 'a1-1', epoch: 1, index: 0, rosterVersion: 1, attempt: 'x', prior: unknown }
+      return [
+        { kind: 'heartbeat', epoch: 1, auditHead: foreign, auditLength: 1, proof: new Uint8Array(64) },
+        { kind: 'loaded', imageDigest: foreign, quote: { attest: quote.attest, signature: quote.signature } },
+        { kind: 'ask', request },
+      ]
+    })
+    expect(answers.map((answer) => answer.kind)).toEqual(['failed', 'failed', 'failed'])
+    expect(answers.map((answer) => ('code' in answer ? answer.code : ''))).not.toContain('MALFORMED')
+    await lab.powerCut([thief])
   })
 
   test('a crash at every step of handing out shares anew: the host comes back, and goes on from there', async () => {

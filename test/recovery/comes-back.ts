@@ -5,7 +5,7 @@ import { setTimeout as sleepMs } from 'node:timers/promises'
 import { createHash } from 'node:crypto'
 import { connect, readProperties, swtpm } from '@reprise/tpm'
 import { describe, expect, test } from 'vitest'
-import { fleetView } from '../../packages/recovery/src/drill/index.ts'
+import { agentWords, auditLab, fleetView } from '../../packages/recovery/src/drill/index.ts'
 import type { TestFleet } from './fleet.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -52,6 +52,17 @@ export function comesBack(of: () => TestFleet): void {
       expect(new Set(notes)).toEqual(new Set(given))
     })
 
+    test.runIf(isRoot)('an image from before is not loaded again, whoever brings it', async () => {
+      const { lab, fleet } = of()
+      await lab.powerCut(['a1-3'])
+      await lab.powerOn(['a1-3'], { words: agentWords({ ...fleet, image: fleet.olderImage }) })
+      await of().released(['a1-3'])
+      await of().until('an alarm', ['a1-3'], ({ alarms }) => alarms.some(({ text }) => text.includes('image')))
+      const { alarms, services } = await of().report('a1-3')
+      expect(alarms[0].text).toMatch(/version 1/)
+      expect(services).toEqual([])
+    })
+
     test('one host that crashes alone comes back among hosts whose cap register is extended', async () => {
       const { lab } = of()
       await lab.powerCut(['a1-1'])
@@ -59,6 +70,17 @@ export function comesBack(of: () => TestFleet): void {
       await of().released(['a1-1'])
       // Seconds after a heartbeat a crash looks much like a shutdown.
       expect(of().lastRelease('a1-1').verdict).toMatch(/^boot/)
+    })
+
+    test('the logs of all hosts hang together and were countersigned', async () => {
+      const { lab, fleet } = of()
+      await of().until('heartbeats', lab.ids, ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
+      await lab.shutDown(lab.ids)
+      const { problems, logs } = await auditLab(lab, lab.ids, [fleet.signed.plan])
+      expect(problems).toEqual([])
+      expect(logs.every(({ countersigned }) => countersigned.witnesses.length >= 3)).toBe(true)
+      await of().powerOn(lab.ids)
+      await of().released(lab.ids)
     })
 
     test('fifty power cuts, a healthy heartbeat now and then: no lockout', async () => {

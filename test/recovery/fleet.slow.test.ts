@@ -1,6 +1,6 @@
 /** A fleet of real agents with software TPMs on this machine: who comes back, and who does not. */
 import { afterAll, beforeAll } from 'vitest'
-import { changes } from './changes.ts'
+import { changes, handingOut } from './changes.ts'
 import { comesBack } from './comes-back.ts'
 import { TestFleet } from './fleet.ts'
 import { changedDisks, changedHosts, stolenRack } from './thieves.ts'
@@ -18,3 +18,4 @@ stolenRack(() => world)
 changedHosts(() => world)
 changedDisks(() => world)
 changes(() => world)
+handingOut(() => world)

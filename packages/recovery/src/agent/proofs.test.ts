@@ -24,7 +24,7 @@ describe('a heartbeat', () => {
     ...{ host: 'h1', witness: 'h2', epoch: 3, auditHead: new Uint8Array(32), auditLength: 7 },
     exporter: new Uint8Array(32).fill(1),
   }
-  const proof = proveByLease(root(3), heartbeatStatement(facts))
+  const proof = proveByLease(leaseKey(root(3)), heartbeatStatement(facts))
   const { leaseKey: point } = known(3)
 
   test('is proven by the lease key of its epoch', () => {

@@ -59,9 +59,9 @@ export function leasePoint({ area }: Pick<PolicySigner, 'area'>): Uint8Array {
   return Uint8Array.of(4, ...unique.x, ...unique.y)
 }
 
-/** @param root - Of the generation whose lease key signs. @returns r and s, 64 bytes. */
-export function proveByLease(root: Secret, statement: Uint8Array): Uint8Array {
-  return leaseKey(root).sign(statement).signature
+/** @returns r and s, 64 bytes. */
+export function proveByLease(key: PolicySigner, statement: Uint8Array): Uint8Array {
+  return key.sign(statement).signature
 }
 
 /** Whether the holder of a lease key signed that. */
@@ -76,7 +76,7 @@ export function signSuccession(
   next: { readonly epoch: number; readonly root: Secret },
 ): Successor {
   const link = { after: before.epoch, epoch: next.epoch, leaseKey: leasePoint(leaseKey(next.root)) }
-  return { ...link, signature: proveByLease(before.root, successionStatement(host, link)) }
+  return { ...link, signature: proveByLease(leaseKey(before.root), successionStatement(host, link)) }
 }
 
 /** A lease key that is known, or that was led to. */

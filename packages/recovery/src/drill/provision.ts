@@ -28,6 +28,8 @@ export interface LabFleet {
   readonly signed: SignedPlan
   readonly planPath: string
   readonly image: LabImage | undefined
+  /** An earlier version, whose key every host has too. */
+  readonly olderImage: LabImage | undefined
   /** What the service database of a host should be given. */
   readonly passwordOf: (host: HostId) => string
   /** Where services note what they saw. */
@@ -62,8 +64,16 @@ export async function provisionFleet(lab: Lab, settings: ProvisionSettings): Pro
   const planPath = join(lab.settings.folder, 'plan-1.json')
   await writeWhole(planPath, encodeSignedPlan(signed))
   say(`${OPERATORS_NEEDED} of ${people.operators.length} operators sign the plan, the approver approves the boot`)
-  const image = await imageOf(lab, people, settings, witnessed)
-  const fleet: LabFleet = { people, signed, planPath, image, witnessed, passwordOf: (host) => `password of ${host}` }
+  const [olderImage, image] = await imagesOf(lab, people, settings, witnessed)
+  const fleet: LabFleet = {
+    people,
+    signed,
+    planPath,
+    image,
+    olderImage,
+    witnessed,
+    passwordOf: (host) => `password of ${host}`,
+  }
   say('every host splits its secret among its witnesses')
   await Promise.all(lab.ids.map((id) => lab.startAgent(id, agentWords(fleet))))
   await Promise.all(lab.ids.map((id) => provisionHost(lab, fleet, id)))
@@ -126,21 +136,23 @@ export function signLabPlan(people: LabPeople, plan: Plan, previous: SignedPlan 
   return signApprovals(signed, people.approver)
 }
 
-async function imageOf(
+async function imagesOf(
   lab: Lab,
   { imageSigner }: LabPeople,
   { image }: ProvisionSettings,
   witnessed: string,
-): Promise<LabImage | undefined> {
-  if (image === false) return undefined
-  const ballastBytes = image === true ? 0 : image.ballastBytes
+): Promise<readonly (LabImage | undefined)[]> {
+  if (image === false) return []
   const { folder } = lab.settings
-  return await buildLabImage({ folder, version: 1, rosterVersion: 1, signer: imageSigner, witnessed, ballastBytes })
+  const ballastBytes = image === true ? 0 : image.ballastBytes
+  const build = (version: number, ballast: number): Promise<LabImage> =>
+    buildLabImage({ folder, version, rosterVersion: 1, signer: imageSigner, witnessed, ballastBytes: ballast })
+  return [await build(1, 0), await build(2, ballastBytes)]
 }
 
 async function provisionHost(lab: Lab, fleet: LabFleet, id: HostId): Promise<void> {
   const { folder, state } = lab.host(id)
-  const { image, passwordOf } = fleet
+  const { image, olderImage, passwordOf } = fleet
   const secrets = join(folder, 'secrets')
   await mkdir(secrets, { recursive: true, mode: 0o700 })
   const credentials = { host: id, password: passwordOf(id) }
@@ -155,7 +167,9 @@ async function provisionHost(lab: Lab, fleet: LabFleet, id: HostId): Promise<voi
     {
       ask: 'provision',
       credentials: image === undefined ? [] : files.map(({ name, path }) => ({ name, path })),
-      imageKeys: image === undefined ? [] : [{ version: image.version, path: image.keyPath }],
+      imageKeys: [olderImage, image]
+        .flatMap((each) => each && { version: each.version, path: each.keyPath })
+        .filter((each) => each !== undefined),
     },
     { signal: AbortSignal.timeout(PROVISION_MS) },
   )

@@ -5,7 +5,7 @@ import type { Message } from '../../channel/messages.ts'
 import type { Countersign } from '../../audit/index.ts'
 import { checkQuote } from '../../operators/index.ts'
 import { readGenerations, renewLease } from '../../sealing/generations.ts'
-import type { Secret } from '../../sealing/secret.ts'
+import { leaseKey, type PolicySigner } from '../../sealing/keys.ts'
 import type { HostId } from '../../types.ts'
 import { RecoveryError } from '../../error.ts'
 import type { Ground } from '../ground.ts'
@@ -42,20 +42,22 @@ export async function beat(
   const wallMs = ground.nowMs()
   const { witnesses, plan } = ground.fleet()
   const { head, length } = auditPlace()
-  const beats = await Promise.all(witnesses.map((to) => beatTo(ground, { to, epoch, root, head, length })))
+  // Made now: a rotation that comes in between wipes the root.
+  const key = leaseKey(root)
+  const beats = await Promise.all(witnesses.map((to) => beatTo(ground, { to, epoch, key, head, length })))
   const countersigns = beats.flatMap((one) => (one.kind === 'signed' ? [one.countersign] : []))
   const isEnough = plan.mode === 'tpm-only' || countersigns.length >= plan.policy.threshold
+  const isCurrent = async (): Promise<boolean> => (await readGenerations(keeper)).current?.half.epoch === epoch
   if (isEnough) {
     await memory.change(() => ({ heartbeat: clock }))
-    const renewal = await inTurn(async () => {
+    const renewal = await inTurn(async () =>
       // A rotation may have come in between; its lease is as new.
-      const now = (await readGenerations(keeper)).current?.half.epoch
-      return now === epoch ? await renewLease(keeper, root, leaseRequest(ground.fleet())) : 'unchanged'
-    })
+      (await isCurrent()) ? await renewLease(keeper, root, leaseRequest(ground.fleet())) : 'unchanged',
+    )
     if (renewal === 'written') ground.report('lease renewed', { epoch })
     if (countersigns.length > 0) await ground.audit({ kind: 'heartbeat', epoch, length, head, countersigns })
   }
-  const lagging = witnesses.filter((_, i) => beats[i].kind === 'lagging')
+  const lagging = (await isCurrent()) ? witnesses.filter((_, i) => beats[i].kind === 'lagging') : []
   const signed = countersigns.map(({ witness }) => witness)
   ground.report('heartbeat', { epoch, signed: signed.length, of: witnesses.length, lagging: lagging.length })
   return { epoch, wallMs, signed, lagging, isEnough }
@@ -64,7 +66,7 @@ export async function beat(
 interface Beating {
   readonly to: HostId
   readonly epoch: number
-  readonly root: Secret
+  readonly key: PolicySigner
   readonly head: Uint8Array
   readonly length: number
 }
@@ -73,11 +75,11 @@ type Outcome =
   | { readonly kind: 'signed'; readonly countersign: Countersign & { readonly witness: HostId } }
   | { readonly kind: 'lagging' | 'silent' }
 
-async function beatTo(ground: Ground, { to, epoch, root, head, length }: Beating): Promise<Outcome> {
+async function beatTo(ground: Ground, { to, epoch, key, head, length }: Beating): Promise<Outcome> {
   const statementFor = ({ exporter }: Attested): Uint8Array =>
     heartbeatStatement({ host: ground.host, witness: to, epoch, auditHead: head, auditLength: length, exporter })
   const message = (peer: Attested): Message => {
-    const proof = proveByLease(root, statementFor(peer))
+    const proof = proveByLease(key, statementFor(peer))
     return { kind: 'heartbeat', epoch, auditHead: head, auditLength: length, proof }
   }
   const said = await sayTo(ground.network, to, message, ground.times.answerMs)

@@ -18,10 +18,14 @@ until mount -o nosuid,nodev "$device" "$state"; do
   echo "reprise: waiting for $device" >/dev/console
   sleep 2
 done
+# What is decrypted stands in memory of its own.
+memory=/run/reprise/memory
+mkdir -p "$memory"
+mount -t tmpfs -o mode=0700,nosuid,nodev,size=80% reprise "$memory"
 case $options in *--image*) ;; *) [ ! -f "$state/image" ] || options="--image $state/image $options" ;; esac
 while :; do
   # shellcheck disable=SC2086 # the options are words
-  reprise recovery witness --state "$state/recovery" $options >/dev/console 2>&1 || true
+  reprise recovery witness --state "$state/recovery" --memory "$memory" $options >/dev/console 2>&1 || true
   echo 'reprise: the agent ended; it is started again' >/dev/console
   sleep 5
 done

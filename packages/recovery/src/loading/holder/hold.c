@@ -78,8 +78,12 @@ static int make_root(const char *where, const char *kind, const char *payload) {
 
 static void enter_root(const char *hostname) {
   int devices = opened("/dev"), system = opened("/sys");
-  if (chdir("root") != 0 || syscall(SYS_pivot_root, ".", ".") != 0) fail(SAY, "pivot_root");
-  /* The old root lies over the new one at "."; all absolute paths are those of the new one, links in them too. */
+  if (chdir("root") != 0) fail(SAY, "root");
+  /* The old root then lies over the new one at "."; all absolute paths are those of the new one, links in them too. */
+  int has_left = syscall(SYS_pivot_root, ".", ".") == 0;
+  /* An initial RAM disk is the root of all and cannot be put away; it can be covered. */
+  if (!has_left && (errno != EINVAL || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0))
+    fail(SAY, "pivot_root");
   folder("/proc", 0555);
   mounted("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
   bind_descriptor(devices, "/dev");
@@ -92,7 +96,7 @@ static void enter_root(const char *hostname) {
   folder("/run/credentials", 0755);
   /* Not tmpfs: the kernel writes that to swap. */
   mounted("reprise", "/run/credentials", "ramfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755");
-  if (umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) fail(SAY, "leaving the old root");
+  if ((has_left && umount2(".", MNT_DETACH) != 0) || chdir("/") != 0) fail(SAY, "leaving the old root");
   if (sethostname(hostname, strlen(hostname)) != 0) fail(SAY, "sethostname");
 }
 

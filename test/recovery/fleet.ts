@@ -27,7 +27,7 @@ export class TestFleet implements AsyncDisposable {
     const lab = await Lab.create({
       ...{ folder, shape: { racks: 4, hostsPerRack: 3 } },
       command: [process.execPath, join(ROOT, 'dist/reprise.cjs')],
-      agentWords: ['--heartbeat', '2s', '--observe', '700ms'],
+      agentWords: ['--heartbeat', '2s', '--observe', '2s'],
     })
     try {
       const self = new TestFleet(lab, await provisionFleet(lab, { image: process.getuid?.() === 0 }))

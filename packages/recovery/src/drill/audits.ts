@@ -5,9 +5,11 @@ import { type Audit, auditLogs, type LogInput } from '../audit/index.ts'
 import type { HostId, Plan } from '../types.ts'
 import type { Lab } from './lab.ts'
 
-/** @param plans - All that were in force. */
+/**
+ * @param ids - All of them off: while agents write on, one log tells of more than another has.
+ * @param plans - All that were in force.
+ */
 export async function auditLab(lab: Lab, ids: readonly HostId[], plans: readonly Plan[]): Promise<Audit> {
-  // Agents write on meanwhile: what one log has of another one is there first, so none is read before all of them are listed.
   const inputs = await Promise.all(
     ids.map(async (id): Promise<LogInput> => ({
       log: id,

@@ -46,7 +46,8 @@ export interface DrillResult {
 
 const RACKS = 4
 const STOLEN = 'rack-b2'
-const THIEF_MS = 10_000
+/** How long a thief's hosts may try before anybody looks. */
+const THIEF_MS = 2500
 const RELEASE_MS = 60_000
 const BETWEEN_RACKS_MS = 1500
 
@@ -56,7 +57,7 @@ export async function runDrill(settings: DrillSettings): Promise<DrillResult> {
   const lab = await Lab.create({
     ...{ folder, command, shape: { racks: RACKS, hostsPerRack: hosts / RACKS } },
     // A heartbeat every few seconds instead of every ten minutes: nobody watches for that long.
-    agentWords: ['--heartbeat', '5s'],
+    agentWords: ['--heartbeat', '5s', '--observe', '2s'],
   } satisfies LabSettings)
   try {
     const aborted = new Promise<never>((_, reject) =>
@@ -147,7 +148,7 @@ class Story {
     this.#lab.network.setWays((from, to) => (isStolen(from) === isStolen(to) ? 'open' : 'closed'))
     await this.#lab.powerOn(stolen, { words: agentWords(fleet) })
     await this.#until('the stolen hosts have judged', stolen, ({ verdict }) => verdict !== null)
-    await sleepMs(THIEF_MS / 4)
+    await sleepMs(THIEF_MS)
     await this.#board(stolen[0])
     for (const { host, state, verdict, shares, change } of await this.#reports(stolen)) {
       this.#say(

@@ -31,7 +31,7 @@ export class TestFleet implements AsyncDisposable {
     })
     try {
       const self = new TestFleet(lab, await provisionFleet(lab, { image: process.getuid?.() === 0 }))
-      await self.until('a first heartbeat', lab.ids, ({ lastHeartbeatWallMs }) => lastHeartbeatWallMs !== null)
+      await self.until('a first heartbeat', lab.ids, (report) => isHealthy(report))
       await lab.powerCut(lab.ids)
       await lab.keep('dark')
       return self

@@ -15,10 +15,11 @@ installkernel() {
 }
 
 install() {
-  local root=/usr/lib/reprise program file
-  while IFS= read -r file; do inst_simple "$file"; done < <(find "$root" -type f)
+  local root=/usr/lib/reprise file
+  find "$root" -type f | while IFS= read -r file; do inst_simple "$file"; done
   inst_multiple "$root/bin/node" "$root/dist/recovery/holder" mount umount losetup flock modprobe sed grep sleep cat mkdir
   inst_multiple -o kexec fsck.erofs unsquashfs
   ln -sfn ../lib/reprise/reprise "$initdir/usr/bin/reprise"
+  inst_hook cmdline 95 "$moddir/parse-reprise.sh"
   inst_hook pre-mount 05 "$moddir/reprise-premount.sh"
 }

@@ -3,7 +3,14 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { HostReport } from '../../packages/recovery/src/agent/index.ts'
-import { agentWords, Lab, type LabFleet, provisionFleet, reportOf } from '../../packages/recovery/src/drill/index.ts'
+import {
+  agentWords,
+  isHealthy,
+  Lab,
+  type LabFleet,
+  provisionFleet,
+  reportOf,
+} from '../../packages/recovery/src/drill/index.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 

@@ -2,7 +2,7 @@
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { agentWords, Lab, type LabFleet, provisionFleet, reportOf } from '@reprise/recovery/drill'
+import { agentWords, isHealthy, Lab, type LabFleet, provisionFleet, reportOf } from '@reprise/recovery/drill'
 import { holderAbsent } from '@reprise/recovery/loading'
 import type { Bench } from '../harness.ts'
 
@@ -24,11 +24,7 @@ export async function measureFleet(bench: Bench): Promise<void> {
   try {
     bench.progress('a fleet of eight hosts is provisioned')
     const fleet = await provisionFleet(lab, { image: { ballastBytes: IMAGE_BYTES } })
-    await lab.until(
-      'a first heartbeat',
-      async () => (await reportOf(lab, HOST)).lastHeartbeatWallMs !== null,
-      WITHIN_MS,
-    )
+    await lab.until('a first heartbeat', async () => isHealthy(await reportOf(lab, HOST)), WITHIN_MS)
     const samples: Sample[] = []
     for (let i = 0; i < bench.pairs; i++) {
       bench.checkInterrupted()
@@ -78,11 +74,7 @@ async function comeBack(lab: Lab, fleet: LabFleet): Promise<Sample> {
   const sample = { readyS, tpmS, gatherS: await gatherS(join(lab.host(HOST).state, 'audit.jsonl')) }
   // The next one wants a lease that counts.
   const beforeMs = Date.now()
-  await lab.until(
-    'a heartbeat',
-    async () => ((await reportOf(lab, HOST)).lastHeartbeatWallMs ?? 0) > beforeMs,
-    WITHIN_MS,
-  )
+  await lab.until('a heartbeat', async () => isHealthy(await reportOf(lab, HOST), beforeMs), WITHIN_MS)
   return sample
 }
 

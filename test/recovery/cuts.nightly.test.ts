@@ -7,5 +7,5 @@ test('a thousand power cuts, a healthy heartbeat now and then: no lockout', { ti
   await using world = await TestFleet.create()
   await world.powerOn(world.lab.ids)
   await world.released(world.lab.ids)
-  expect(await manyCuts(world, { rounds: 167, cutsPerRound: 6 })).toBe(0)
+  expect(await manyCuts(world, { rounds: 200, cutsPerRound: 5 })).toBe(0)
 })

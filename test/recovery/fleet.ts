@@ -3,7 +3,14 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { HostReport } from '../../packages/recovery/src/agent/index.ts'
-import { agentWords, Lab, type LabFleet, provisionFleet, reportOf } from '../../packages/recovery/src/drill/index.ts'
+import {
+  agentWords,
+  isHealthy,
+  Lab,
+  type LabFleet,
+  provisionFleet,
+  reportOf,
+} from '../../packages/recovery/src/drill/index.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 
@@ -31,7 +38,7 @@ export class TestFleet implements AsyncDisposable {
     })
     try {
       const self = new TestFleet(lab, await provisionFleet(lab, { image: process.getuid?.() === 0 }))
-      await self.until('a first heartbeat', lab.ids, ({ lastHeartbeatWallMs }) => lastHeartbeatWallMs !== null)
+      await self.until('a first heartbeat', lab.ids, (report) => isHealthy(report))
       await lab.powerCut(lab.ids)
       await lab.keep('dark')
       return self

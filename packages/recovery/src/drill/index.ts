@@ -9,6 +9,6 @@ export {
   type ProvisionSettings,
   signLabPlan,
 } from './provision.ts'
-export { fleetView, reportOf } from './reports.ts'
+export { fleetView, isHealthy, reportOf } from './reports.ts'
 export { type DrillEvent, type DrillResult, type DrillSettings, runDrill } from './story.ts'
 export { type Way, type Ways } from './network.ts'

@@ -21,3 +21,8 @@ export async function fleetView(lab: Lab, by: HostId): Promise<BoardView> {
   })
   return boardView(parseSightings(await answer.text()))
 }
+
+/** Whether its newest heartbeat came after that and counts: one that fewer than K witnesses signed counts nowhere. */
+export function isHealthy({ lastHeartbeatWallMs, heartbeatWitnesses, shares }: HostReport, sinceWallMs = 0): boolean {
+  return (lastHeartbeatWallMs ?? 0) > sinceWallMs && heartbeatWitnesses >= shares.needed
+}

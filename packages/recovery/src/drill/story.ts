@@ -14,7 +14,7 @@ import type { HostId } from '../types.ts'
 import { auditLab } from './audits.ts'
 import { Lab, type LabSettings } from './lab.ts'
 import { agentWords, type LabFleet, provisionFleet } from './provision.ts'
-import { fleetView, reportOf } from './reports.ts'
+import { fleetView, isHealthy, reportOf } from './reports.ts'
 
 export type DrillEvent =
   /** A part of the story begins. */
@@ -125,7 +125,7 @@ class Story {
     this.#say(`any ${alone.racks} of the racks may be gone and every host comes back`)
     for (const { kind, least } of thefts)
       if (kind === 'rack') this.#say(`a thief needs ${least} racks at least, with all their TPMs`)
-    await this.#until('every host is healthy', this.#lab.ids, ({ lastHeartbeatWallMs }) => lastHeartbeatWallMs !== null)
+    await this.#until('every host is healthy', this.#lab.ids, (report) => isHealthy(report))
     await this.#board(this.#lab.ids[0])
     const reports = await this.#reports(this.#lab.ids)
     this.#check(

@@ -78,12 +78,9 @@ function domainsOf({ hosts }: Placement) {
   }
 }
 
-/** When none ran through the outage: spec/recovery.md §4.3. */
-const LEASE_CLOCKS = 3
-
 /** What is allowed, and that an operator should know. */
 function notesOn(plan: Plan): string[] {
-  const { mode, breakGlass, policy } = plan
+  const { mode, breakGlass } = plan
   const notes: string[] = []
   if (mode === 'tpm-only')
     notes.push(
@@ -92,10 +89,6 @@ function notesOn(plan: Plan): string[] {
   if (breakGlass.keys.length === 0)
     notes.push('no break-glass keys: a host that is refused for good cannot be released by anybody')
   else if (breakGlass.needed === 1) notes.push('one operator alone can release any host')
-  if (mode === 'quorum' && policy.witnesses < LEASE_CLOCKS)
-    notes.push(
-      `${policy.witnesses} witnesses: when all hosts lost power, a lease is judged by ${LEASE_CLOCKS} clocks at least; operators then extend the leases, or release a host`,
-    )
   const noEscrow = breakGlass.keys.filter(({ escrow }) => escrow === undefined).map(({ name }) => name)
   if (mode === 'quorum' && noEscrow.length > 0)
     notes.push(`no escrow key of ${noEscrow.join(', ')}: hosts cannot be provisioned with it`)

@@ -95,14 +95,17 @@ describe('the age of a lease', () => {
       ageMs: 10,
       basis: 'continuous',
     })
-    expect(judgeLease(stopped(1, 1), [running(9), running(10)], 'refuse')).toBeUndefined()
+    expect(judgeLease(stopped(1, 1), [running(9), running(10)], 'refuse')).toEqual({ ageMs: 10, basis: 'continuous' })
+    expect(judgeLease(stopped(1, 1), [running(9)], 'refuse')).toBeUndefined()
   })
 
   test('is that of wall clocks when all stood still, if the plan has it so', () => {
     const peers = [stopped(2, 90), stopped(3, 100)]
     expect(judgeLease(stopped(1, 110), peers, 'wall')).toEqual({ ageMs: 100, basis: 'wall' })
     expect(judgeLease(stopped(1, 110), peers, 'refuse')).toBeUndefined()
-    expect(judgeLease(stopped(1, 110), peers.slice(1), 'wall')).toBeUndefined()
+    // Three machines that were all dark: two witnesses, of whom the one that says less does not count.
+    expect(judgeLease(stopped(1, 110), [stopped(2, 5)], 'wall')).toEqual({ ageMs: 110, basis: 'wall' })
+    expect(judgeLease(stopped(1, 110), [], 'wall')).toBeUndefined()
   })
 
   test('is never below what the witness itself counted, and no minority of liars makes it younger', () => {

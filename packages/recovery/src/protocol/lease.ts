@@ -20,8 +20,8 @@ export interface JudgedAge {
   readonly basis: 'continuous' | 'wall'
 }
 
-/** Fewer clocks than this decide nothing: one liar would be the median. */
-const CLOCKS_MIN = 3
+/** One clock decides nothing, for it may lie. Of two the older age counts: a liar makes a lease older, and never younger. */
+const CLOCKS_MIN = 2
 
 /** @returns Undefined when nobody can tell; the gate then refuses. */
 export function judgeLease(

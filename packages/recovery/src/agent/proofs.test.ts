@@ -1,18 +1,11 @@
 /** Who may renew a lease and hand out shares: spec/agent.md §5. */
 
 import { describe, expect, test } from 'vitest'
+import { type HeartbeatFacts, heartbeatStatement } from '../plan/digest.ts'
 import { leaseKey } from '../sealing/keys.ts'
 import { Secret } from '../sealing/secret.ts'
-import {
-  type HeartbeatFacts,
-  heartbeatStatement,
-  isLedTo,
-  type KnownKey,
-  leasePoint,
-  proveByLease,
-  provesByLease,
-  signSuccession,
-} from './proofs.ts'
+import { sha256 } from '../sealing/words.ts'
+import { isLedTo, type KnownKey, leasePoint, proveByLease, provesByLease, signSuccession } from './proofs.ts'
 
 const root = (epoch: number): Secret => Secret.owning(new Uint8Array(32).fill(epoch))
 const known = (epoch: number): KnownKey => ({ epoch, leaseKey: leasePoint(leaseKey(root(epoch))) })
@@ -24,13 +17,13 @@ describe('a heartbeat', () => {
     ...{ host: 'h1', witness: 'h2', epoch: 3, auditHead: new Uint8Array(32), auditLength: 7 },
     exporter: new Uint8Array(32).fill(1),
   }
-  const proof = proveByLease(leaseKey(root(3)), heartbeatStatement(facts))
+  const proof = proveByLease(leaseKey(root(3)), heartbeatStatement(facts, sha256))
   const { leaseKey: point } = known(3)
 
   test('is proven by the lease key of its epoch', () => {
-    expect(provesByLease(point, heartbeatStatement(facts), proof)).toBe(true)
-    expect(provesByLease(known(4).leaseKey, heartbeatStatement(facts), proof)).toBe(false)
-    expect(provesByLease(new Uint8Array(65).fill(4), heartbeatStatement(facts), proof)).toBe(false)
+    expect(provesByLease(point, heartbeatStatement(facts, sha256), proof)).toBe(true)
+    expect(provesByLease(known(4).leaseKey, heartbeatStatement(facts, sha256), proof)).toBe(false)
+    expect(provesByLease(new Uint8Array(65).fill(4), heartbeatStatement(facts, sha256), proof)).toBe(false)
   })
 
   test.each<Partial<HeartbeatFacts>>([
@@ -41,7 +34,7 @@ describe('a heartbeat', () => {
     { auditLength: 8 },
     { exporter: new Uint8Array(32) },
   ])('does not hold for %o', (other) => {
-    expect(provesByLease(point, heartbeatStatement({ ...facts, ...other }), proof)).toBe(false)
+    expect(provesByLease(point, heartbeatStatement({ ...facts, ...other }, sha256), proof)).toBe(false)
   })
 })
 

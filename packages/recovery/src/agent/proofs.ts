@@ -8,44 +8,9 @@ import type { Secret } from '../sealing/secret.ts'
 import { sha256, tagged } from '../sealing/words.ts'
 import type { HostId } from '../types.ts'
 
-export interface HeartbeatFacts {
-  readonly host: HostId
-  readonly witness: HostId
-  readonly epoch: number
-  readonly auditHead: Uint8Array
-  readonly auditLength: number
-  /** Of the channel. */
-  readonly exporter: Uint8Array
-}
-
-/** What a heartbeat's proof is over, and what its witness quotes. */
-export function heartbeatStatement({
-  host,
-  witness,
-  epoch,
-  auditHead,
-  auditLength,
-  exporter,
-}: HeartbeatFacts): Uint8Array {
-  const who = tagged('reprise/heartbeat/v1').sized(utf8(host)).sized(utf8(witness)).u64(BigInt(epoch))
-  return sha256(who.sized(auditHead).u64(BigInt(auditLength)).sized(exporter).done())
-}
-
 /** What stands for an image that came up. */
 export function loadedStatement(host: HostId, imageDigest: Uint8Array): Uint8Array {
   return sha256(tagged('reprise/loaded/v1').sized(utf8(host)).sized(imageDigest).done())
-}
-
-/** What a witness quotes with a share: spec/recovery.md §3. */
-export function releaseStatement(of: {
-  readonly host: HostId
-  readonly epoch: number
-  readonly index: number
-  readonly attempt: string
-  readonly planDigest: Uint8Array
-}): Uint8Array {
-  const share = tagged('reprise/release/v1').sized(utf8(of.host)).u64(BigInt(of.epoch)).u64(BigInt(of.index))
-  return sha256(share.sized(utf8(of.attempt)).sized(of.planDigest).done())
 }
 
 function successionStatement(host: HostId, { after, epoch, leaseKey }: Omit<Successor, 'signature'>): Uint8Array {

@@ -20,7 +20,8 @@ import { isShare } from '../../sealing/quorum-half.ts'
 import type { HostId, PriorShutdown, ReleaseRequest, Share } from '../../types.ts'
 import type { Ground } from '../ground.ts'
 import { observe, sayTo } from '../network.ts'
-import { releaseStatement } from '../proofs.ts'
+import { releaseStatement } from '../../plan/digest.ts'
+import { sha256 } from '../../sealing/words.ts'
 
 /** What the quorum gave. */
 export interface Gathered {
@@ -182,7 +183,7 @@ async function checkedRelease(
   const { host, epoch, index, attempt } = of.request
   const { digest: planDigest } = ground.fleet()
   const { akPublic } = of.peer
-  const statement = releaseStatement({ host, epoch, index, attempt, planDigest })
+  const statement = releaseStatement({ host, epoch, index, attempt, planDigest }, sha256)
   const checked = await checkQuote(of.quote, { akPublic, statement })
   if (checked.kind === 'broken') return undefined
   return { epoch, index, attempt, plan: planDigest, quote: { akPublic, ...of.quote } }

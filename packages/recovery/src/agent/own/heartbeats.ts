@@ -10,7 +10,9 @@ import type { HostId } from '../../types.ts'
 import { RecoveryError } from '../../error.ts'
 import type { Ground } from '../ground.ts'
 import { sayTo } from '../network.ts'
-import { heartbeatStatement, proveByLease } from '../proofs.ts'
+import { heartbeatStatement } from '../../plan/digest.ts'
+import { sha256 } from '../../sealing/words.ts'
+import { proveByLease } from '../proofs.ts'
 import { clockNow } from '../tpm/boot-facts.ts'
 import { leaseRequest } from './drawing.ts'
 import type { OwnParts } from './opening.ts'
@@ -77,7 +79,10 @@ type Outcome =
 
 async function beatTo(ground: Ground, { to, epoch, key, head, length }: Beating): Promise<Outcome> {
   const statementFor = ({ exporter }: Attested): Uint8Array =>
-    heartbeatStatement({ host: ground.host, witness: to, epoch, auditHead: head, auditLength: length, exporter })
+    heartbeatStatement(
+      { host: ground.host, witness: to, epoch, auditHead: head, auditLength: length, exporter },
+      sha256,
+    )
   const message = (peer: Attested): Message => {
     const proof = proveByLease(key, statementFor(peer))
     return { kind: 'heartbeat', epoch, auditHead: head, auditLength: length, proof }

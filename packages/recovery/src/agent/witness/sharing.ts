@@ -3,13 +3,12 @@
 import type { Attested } from '../../channel/channel.ts'
 import type { Answer } from '../../channel/messages.ts'
 import { approverOf, shareApprovals } from '../../operators/index.ts'
-import { shareDigest } from '../../plan/digest.ts'
+import { releaseStatement, shareDigest } from '../../plan/digest.ts'
 import type { WitnessAction } from '../../protocol/witness.ts'
 import { openShare } from '../../sealing/quorum-half.ts'
 import { sha256 } from '../../sealing/words.ts'
 import type { HostId, ReleaseRequest } from '../../types.ts'
 import { observe } from '../network.ts'
-import { releaseStatement } from '../proofs.ts'
 import type { KeptEpoch } from '../state/witness-file.ts'
 import { baselineMs, priorSeen } from './wards.ts'
 import { failed, failedBy, ownClocks, quoteOwn, type WitnessParts } from './failing.ts'
@@ -85,7 +84,7 @@ async function give(parts: WitnessParts, request: ReleaseRequest): Promise<Answe
   const kept = memory.wards.get(host)?.shares.find((share) => share.epoch === epoch)
   if (kept === undefined) return failed('NOT_NOW', `no share of epoch ${epoch} is kept here`)
   const { digest: planDigest } = ground.fleet()
-  const release = await quoteOwn(ground, releaseStatement({ host, epoch, index, attempt, planDigest }))
+  const release = await quoteOwn(ground, releaseStatement({ host, epoch, index, attempt, planDigest }, sha256))
   const quote = { akPublic: ground.hostTpm.akPublic, ...release }
   const bytes = await openKept(parts, { host, kept })
   if (typeof bytes === 'string') {

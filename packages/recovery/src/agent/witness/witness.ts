@@ -6,7 +6,9 @@ import type { Statement } from '../../operators/index.ts'
 import { reportOf } from '../../protocol/witness.ts'
 import type { HostId } from '../../types.ts'
 import type { FleetView } from '../fleet-view.ts'
-import { heartbeatStatement, provesByLease } from '../proofs.ts'
+import { heartbeatStatement } from '../../plan/digest.ts'
+import { sha256 } from '../../sealing/words.ts'
+import { provesByLease } from '../proofs.ts'
 import type { Ward } from '../state/witness-file.ts'
 import { extendedHeartbeat } from './extension.ts'
 import { failed, ownClocks, quoteOwn, standingOf, type WitnessParts } from './failing.ts'
@@ -83,7 +85,7 @@ async function heartbeat(
   const kept = memory.wards.get(from.host)?.shares.find((share) => share.epoch === epoch)
   if (kept === undefined) return failed('NOT_NOW', `no share of epoch ${epoch} is kept here`)
   const facts = { host: from.host, witness: ground.host, epoch, auditHead, auditLength, exporter: from.exporter }
-  const statement = heartbeatStatement(facts)
+  const statement = heartbeatStatement(facts, sha256)
   if (!provesByLease(kept.leaseKey, statement, proof)) {
     ground.alarm(`${from.host} sent a heartbeat without the lease key of epoch ${epoch}`)
     return failed('PROOF', `the lease key of epoch ${epoch} did not sign it`)

@@ -76,3 +76,11 @@ describe('a fleet', () => {
     expect(length).toBeGreaterThan(10)
   })
 })
+
+test('three machines that were all dark come back: each judges leases by two clocks', async () => {
+  await using three = await makeLab({ hosts: 3, policy: { witnesses: 2, threshold: 2, perRoom: 2, ownZone: 2 } })
+  await provisionAll(three)
+  for (const host of three.hosts) await three.cut(host)
+  await Promise.all(three.hosts.map((host) => three.powerOn(host)))
+  for (const host of three.hosts) await released(host, 2)
+})

@@ -36,7 +36,7 @@ export default defineConfig({
     maxWorkers: Math.max(3, availableParallelism()),
     reporters: [
       'dot',
-      stuckReporter(tier === 'nightly' ? 7_200_000 : 1_200_000),
+      stuckReporter(tier === 'nightly' ? 7_200_000 : 1_800_000),
       ...(tier === 'check' ? [] : [slowestReporter(25)]),
     ],
     testTimeout: tier === 'check' ? 30_000 : 300_000,

@@ -8,10 +8,11 @@ import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
 /** @param limitMs - For how long a file of tests may report nothing: more than a test or its set-up may take. */
 export function stuckReporter(limitMs: number): Reporter {
-  const lastSignMs = new Map<TestModule, number>()
-  const sign = (module: TestModule): void => void lastSignMs.set(module, Date.now())
+  // By path: the module that is queued is another object than the one that runs.
+  const lastSignMs = new Map<string, number>()
+  const sign = ({ moduleId }: TestModule): void => void lastSignMs.set(moduleId, Date.now())
   const check = setInterval(() => {
-    const stuck = [...lastSignMs].filter(([, atMs]) => Date.now() - atMs > limitMs).map(([module]) => module.moduleId)
+    const stuck = [...lastSignMs].filter(([, atMs]) => Date.now() - atMs > limitMs).map(([path]) => path)
     if (stuck.length === 0) return
     const names = stuck.map((path) => relative(process.cwd(), path)).join(', ')
     process.stderr.write(`\nstuck: ${names}: nothing from there for ${limitMs / 1000} s; the run ends here\n`)
@@ -24,7 +25,7 @@ export function stuckReporter(limitMs: number): Reporter {
     onTestModuleStart: sign,
     onTestCaseReady: ({ module }: TestCase) => sign(module),
     onTestCaseResult: ({ module }: TestCase) => sign(module),
-    onTestModuleEnd: (module) => void lastSignMs.delete(module),
+    onTestModuleEnd: ({ moduleId }) => void lastSignMs.delete(moduleId),
     onTestRunEnd: () => clearInterval(check),
   }
 }

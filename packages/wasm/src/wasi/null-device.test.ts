@@ -78,8 +78,8 @@ describe('/dev/null', () => {
 
   test('has one path, below the first mount, and is in no listing', () => {
     const { guest } = start()
-    for (const path of ['dev', 'dev/', 'dev/null/', './dev/null', 'dev//null', 'dev/zero'])
-      expect(guest.statPath(path).errno, path).toBe(Errno.NOENT)
+    const others = ['dev', 'dev/', 'dev/null/', './dev/null', 'dev//null', 'dev/zero']
+    expect(others.map((path) => guest.statPath(path).errno)).toEqual(others.map(() => Errno.NOENT))
     expect(guest.open('dev/null', { dir: 5 }).errno).toBe(Errno.NOENT)
     expect(guest.unlink('dev/null').errno).toBe(Errno.NOENT)
     expect(guest.list(3).value?.map(([name]) => name)).toEqual(['.', '..', 'data.csv'])

@@ -173,7 +173,6 @@ class EngineThread {
 
   /** Takes the saved memory out of the shadow, as it gets there: what the guest has is then what is hashed, byte for byte. */
   #fill(memory: Uint8Array): void {
-    const filled = new Uint8Array(shadow, 0, memory.length)
     for (;;) {
       const command = nextCommand()
       if (command.kind === 'scanner') {
@@ -181,8 +180,9 @@ class EngineThread {
         continue
       }
       if (command.kind !== 'filled') throw new Error('a machine that is restored is told its memory first')
+      // Only now it is sure to be as long as that.
       for (const [offset, lengthBytes] of command.ranges)
-        memory.set(filled.subarray(offset, offset + lengthBytes), offset)
+        memory.set(new Uint8Array(shadow, offset, lengthBytes), offset)
       if (command.isLast) return
     }
   }

@@ -117,6 +117,7 @@ export class Threads {
       this.#restored = { resolve, reject }
       if (manifest.memoryBytes > shadow.maxByteLength) throw notTheSavedMachine(expected)
       shadow.grow(manifest.memoryBytes)
+      this.#hasher.restores()
       const memory = new Uint8Array(shadow)
       const filled = fillShadow(packs, memory, (ranges) => this.tell({ kind: 'filled', ranges, isLast: false }))
       filled.then(() => this.tell({ kind: 'filled', ranges: [], isLast: true })).catch(reject)

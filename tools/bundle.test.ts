@@ -79,8 +79,11 @@ describe('bundle', () => {
       expect(kept()).toHaveLength(2)
     })
 
-    test('is not kept for a question', () => {
+    test('is not kept for a question, nor for what is no command', async () => {
       run('--version')
+      write('packages/cli/src/main.ts', `process.exitCode = 2; ${withSecond}`)
+      await bundle(root, join(root, 'dist'))
+      expect(() => run('rnu')).toThrow('Command failed')
       expect(kept()).toEqual([])
     })
 

@@ -23,6 +23,8 @@ const { constants, Script } = require('node:vm')
 const LONG_MS = 2000
 /** Smaller files are compiled as fast as they are found: the first ones start a thread, which is not to wait for anything. */
 const SMALL_BYTES = 1 << 13
+/** What was typed may be no command at all. */
+const EXIT_USAGE = 2
 /** Of a thread that does not end by itself. */
 const THREAD_MS = 1500
 
@@ -124,11 +126,11 @@ function encode(entries) {
 module.exports = (name) => {
   const command = name === 'main' ? process.argv[2] : undefined
   // A question for the version or for help loads next to nothing.
-  const isPlain = name !== 'main' || (/^[a-z-]{1,40}$/.test(command ?? '') && !command.startsWith('-'))
-  if (isPlain && !process.argv.includes('--help')) {
+  const isWork = name !== 'main' || (/^[a-z-]{1,40}$/.test(command ?? '') && !command.startsWith('-'))
+  if (isWork && !process.argv.includes('--help')) {
     const role = command === undefined ? name : `${name}-${command}`
     keptPath = `${__dirname}/compiled/${role}-${process.version}-${process.arch}`
-    if (isMainThread) process.once('exit', keep)
+    if (isMainThread) process.once('exit', (code) => code !== EXIT_USAGE && keep())
     else setTimeout(keep, THREAD_MS).unref()
     // For a thread that stands still where no timer reaches it, and is ended from outside.
     globalThis[Symbol.for('reprise.keepCode')] = keep

@@ -267,7 +267,7 @@ describe('reprise store gc', () => {
 
 describe('collecting beside everything else', () => {
   test('never takes what runs need, whoever is killed when', async () => {
-    const whole = await run(['--no-snapshots'], spinning(2500))
+    const whole = await run(['--no-snapshots'], spinning(1200))
     const until = Date.now() + (NIGHTLY ? 600_000 : 0)
     let attempts = 0
     let collections = 0
@@ -300,14 +300,14 @@ describe('collecting beside everything else', () => {
           '--json',
           '-o',
           'r.reprise',
-          ...spinning(2500),
+          ...spinning(1200),
         ]
         for (;;) {
           const before = new Set(await runs())
           const { child, ended } = room.start(words, { cwd, home })
           const name = words[0] === 'resume' ? words.at(-1) : await newRun(before, child).catch(() => undefined)
-          // It goes on for about two seconds then.
-          const kill = random() < 0.7 ? setTimeout(() => child.kill('SIGKILL'), 300 + random() * 2000) : undefined
+          // It goes on for about a second then.
+          const kill = random() < 0.7 ? setTimeout(() => child.kill('SIGKILL'), 200 + random() * 1200) : undefined
           const answer = await ended
           clearTimeout(kill)
           attempts += 1

@@ -8,8 +8,9 @@ import { openAuditLog } from '@reprise/recovery/audit'
 import { makeOffer, readSignedPlan, readStatement, shareApprovals } from '@reprise/recovery/operators'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eccTpm, quoteFields } from '../record/imitation-tpm.ts'
+import { builtCommand } from './room.ts'
 
-const main = resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
+const main = builtCommand()
 const vectors = resolve(import.meta.dirname, '../../vectors/event-log')
 const folder = mkdtempSync(join(tmpdir(), 'reprise-operators-'))
 afterAll(() => rmSync(folder, { recursive: true }))

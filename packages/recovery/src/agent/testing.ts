@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hex } from '@reprise/core'
 import { connect, PcrExtend, Shutdown, swtpm, type Tpm } from '@reprise/tpm'
+import { layTpm } from '@reprise/tpm/testing'
 import { TPM_SU } from '@reprise/core'
 import { encodeSignedPlan, followingPlan, signApprovals, type SignedPlan, signPlan } from '../operators/index.ts'
 import { makeKey, type PersonKey, readKey } from '../operators/keys.ts'
@@ -71,7 +72,7 @@ export interface LabOptions {
 /** Hosts with keys and a signed plan, all of them off. */
 export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOptions = {}): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), 'reprise-agent-'))
-  await swtpm.manufacture(join(folder, 'made'))
+  await layTpm(join(folder, 'made'))
   const operators = ['ada', 'bob', 'cyd'].map(person)
   const approver = person('approver')
   const shape = { zones: 1, roomsPerZone: 1, racksPerRoom: count, hostsPerRack: 1, racksPerPdu: 1 }

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { concat, hex, TPM_SU, type TpmSignature } from '@reprise/core'
 import { connect, PcrExtend, Shutdown, swtpm, type Tpm } from '@reprise/tpm'
+import { layTpm } from '@reprise/tpm/testing'
 import { type BootState, readBootState } from './boot-state.ts'
 import { type Opened, type PinnedTpm, readStorageKey } from './storage.ts'
 import { sha256 } from './words.ts'
@@ -28,17 +29,17 @@ export class TestChip implements PinnedTpm, AsyncDisposable {
     this.folder = join(scratch, 'tpm')
   }
 
-  /** A new TPM, pinned, and off. */
-  static async manufacture(): Promise<TestChip> {
+  /** A TPM as it left its factory, pinned, and off. @param which - Those of one number are the same TPM. */
+  static async lay(which = 0): Promise<TestChip> {
     const chip = new TestChip(mkdtempSync(join(tmpdir(), 'reprise-release-')))
-    await swtpm.manufacture(chip.folder)
+    await layTpm(chip.folder, which)
     await chip.boot()
     chip.storageKey = new Uint8Array(await readStorageKey(chip.tpm))
     await chip.shutDown()
     return chip
   }
 
-  /** The same TPM again, in the boot `release 1`: making one takes seconds. This one must be off. */
+  /** The same TPM again, in the boot `release 1`. This one must be off. */
   async copy(): Promise<TestChip> {
     const chip = new TestChip(mkdtempSync(join(tmpdir(), 'reprise-release-')))
     cpSync(this.folder, chip.folder, { recursive: true })

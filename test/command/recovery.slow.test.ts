@@ -98,18 +98,23 @@ describe('recovery drill', () => {
   const host = (name: string, zone: string, rack: string, last: number): string =>
     `  - { name: ${name}, address: "10.0.0.${last}:1", zone: ${zone}, room: ${zone}-m, rack: ${rack}, pdu: ${rack}-p }\n`
   const hosts = ['a', 'b'].map((zone, z) => [1, 2, 3].map((n) => host(zone + n, zone, zone + n, 3 * z + n)).join(''))
-  const policy = 'policy: { witnesses: 4, threshold: 2, perRoom: 2, ownZone: 2 }'
-  const plan = `fleet: six\nversion: 1\nlongestOutage: 1h\n${policy}\nhosts:\n${hosts.join('')}`
+  const plan = (ownZone: number): string =>
+    `fleet: six\nversion: 1\nlongestOutage: 1h\npolicy: { witnesses: ${ownZone + 2}, threshold: 2, perRoom: 2, ownZone: ${ownZone} }\nhosts:\n${hosts.join('')}`
 
-  test('predicts a blackout, and what is cut off besides holds', () => {
-    writeFileSync(join(folder, 'six.yaml'), plan)
-    const { status, stdout } = reprise('drill', '--blackout', 'a', '--dry-run', '--plan', 'six.yaml', '--json')
-    expect(status).toBe(0)
-    expect(JSON.parse(stdout)).toMatchObject({
-      schema: 'reprise/recovery-prediction/v1',
-      scope: 'zone',
-      predicted: [{ outcome: { affected: 3, released: 3 } }, { outcome: { affected: 3, released: 0 } }],
-    })
+  test('predicts a blackout, and what is cut off besides holds where its zone keeps too few shares', () => {
+    for (const [ownZone, cutOff] of [
+      [1, 0],
+      [2, 3],
+    ] as const) {
+      writeFileSync(join(folder, 'six.yaml'), plan(ownZone))
+      const { status, stdout } = reprise('drill', '--blackout', 'a', '--dry-run', '--plan', 'six.yaml', '--json')
+      expect(status).toBe(0)
+      expect(JSON.parse(stdout)).toMatchObject({
+        schema: 'reprise/recovery-prediction/v1',
+        scope: 'zone',
+        predicted: [{ outcome: { affected: 3, released: 3 } }, { outcome: { affected: 3, released: cutOff } }],
+      })
+    }
   })
 
   test('says what is missing', () => {

@@ -7,7 +7,7 @@ import { TPM_SU } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
 import { encodeStatement, signStatement } from '../../packages/recovery/src/operators/index.ts'
-import { writeWhole } from '../../packages/recovery/src/whole-file.ts'
+import { writeAtomically } from '../../packages/host/src/files.ts'
 import { refusals, type TestFleet } from './fleet.ts'
 
 const DAY_MS = 86_400_000
@@ -135,7 +135,7 @@ export function changedDisks(of: () => TestFleet): void {
       const statement = { kind: 'revocation', fleet: plan.fleet, host: 'a2-1', madeMs: Date.now() } as const
       const signed = signStatement(signStatement({ statement, signatures: [] }, ada, plan), grace, plan)
       const path = join(lab.settings.folder, 'revocation.json')
-      await writeWhole(path, encodeStatement(signed))
+      await writeAtomically(path, encodeStatement(signed))
       await askAgent(lab.host('b1-1').state, { ask: 'statement', path })
       // It spreads with heartbeats; whoever has not heard of it yet would still give a share.
       const witnesses = lab.ids.filter((id) => !lab.in('rack-a2').includes(id) && lab.isOn(id))

@@ -28,8 +28,18 @@ function exponentBytes(exponent: number): Uint8Array {
   return bytes.subarray(bytes.findIndex((byte) => byte !== 0))
 }
 
+const SHA256_BYTES = 32
+
+/** As text, then into an array of V8's own heap: half the time of a buffer, which is memory outside it. */
+function sha256(data: Uint8Array): Uint8Array {
+  const text = hash('sha256', data, 'latin1')
+  const digest = new Uint8Array(SHA256_BYTES)
+  for (let i = 0; i < SHA256_BYTES; i++) digest[i] = text.charCodeAt(i)
+  return digest
+}
+
 export const nodeCrypto: Crypto = {
-  sha256: (data) => hash('sha256', data, 'buffer'),
+  sha256,
   sha256Stream() {
     const stream = createHash('sha256')
     return { update: (data) => void stream.update(data), digest: () => stream.digest() }

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 
 /** Replaces a file so that after a crash there is the old content or the new one, on disk. Mode 0600. */
 export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
-  // Only the signer writes here, and there is one of it: a fixed name leaves no litter behind a crash.
+  // One process writes each of these: a fixed name leaves no litter behind a crash.
   const unfinished = `${path}.unfinished`
   const file = await open(unfinished, 'w', 0o600)
   try {

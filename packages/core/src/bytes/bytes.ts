@@ -13,9 +13,9 @@ export function fromUtf8(bytes: Uint8Array): string {
 }
 
 /** ES2026, five times as fast; Node 24 has none of it, nor have browsers of 2024. */
-const native = {
-  toHex: (Uint8Array.prototype as { readonly toHex?: (this: Uint8Array) => string }).toHex,
-  fromHex: (Uint8Array as { readonly fromHex?: (text: string) => Uint8Array<ArrayBuffer> }).fromHex,
+const native = Uint8Array.prototype as {
+  readonly toHex?: (this: Uint8Array) => string
+  readonly setFromHex?: (this: Uint8Array, text: string) => unknown
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
@@ -35,8 +35,12 @@ export function isHex(text: string): boolean {
 /** @throws `TypeError` unless the text is lower-case hex of whole bytes. */
 export function fromHex(text: string): Uint8Array {
   if (!isHex(text)) throw new TypeError('not lower-case hex')
-  if (native.fromHex !== undefined) return native.fromHex.call(Uint8Array, text)
   const bytes = new Uint8Array(text.length / 2)
+  if (native.setFromHex !== undefined) {
+    // Not fromHex: what is made here lies in the engine's own heap when it is as small as a digest, at a fifth of the cost.
+    native.setFromHex.call(bytes, text)
+    return bytes
+  }
   for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
   return bytes
 }

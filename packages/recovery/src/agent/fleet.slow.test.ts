@@ -1,6 +1,10 @@
 /** Agents of a small fleet over loopback, each with its swtpm: provisioned, cut off, and back. */
 
+import { PcrExtend } from '@reprise/tpm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Quote } from '../quote.ts'
+import { IMAGE_PCR } from '../sealing/image/take.ts'
+import { loadedStatement } from './proofs.ts'
 import { agentOf, type Lab, type LabHost, makeLab, provisionAll, until } from './testing.ts'
 
 let lab: Lab
@@ -77,10 +81,44 @@ describe('a fleet', () => {
   })
 })
 
-test('three machines that were all dark come back: each judges leases by two clocks', async () => {
-  await using three = await makeLab({ hosts: 3, policy: { witnesses: 2, threshold: 2, perRoom: 2, ownZone: 2 } })
-  await provisionAll(three)
-  for (const host of three.hosts) await three.cut(host)
-  await Promise.all(three.hosts.map((host) => three.powerOn(host)))
-  for (const host of three.hosts) await released(host, 2)
+describe('three machines', () => {
+  let three: Lab
+  beforeAll(async () => {
+    three = await makeLab({ hosts: 3, policy: { witnesses: 2, threshold: 2, perRoom: 2, ownZone: 2 } })
+    await provisionAll(three)
+  })
+  afterAll(() => three[Symbol.asyncDispose]())
+
+  const allDark = async (): Promise<void> => {
+    for (const host of three.hosts) await three.cut(host)
+    await Promise.all(three.hosts.map((host) => three.powerOn(host)))
+  }
+
+  test('that were all dark come back: each judges leases by two clocks', async () => {
+    await allDark()
+    for (const host of three.hosts) await released(host, 2)
+  })
+
+  test('are shown an image by a quote of this boot, and of no earlier one', async () => {
+    const digest = new Uint8Array(32).fill(7)
+    const [{ name }, witness] = three.hosts
+    const measured = async (): Promise<Quote> => {
+      const { ground } = agentOf(three.host(name))
+      await ground.pinned.tpm.execute(PcrExtend({ pcrHandle: IMAGE_PCR, digests: { sha256: digest } }))
+      return await ground.hostTpm.quote(loadedStatement(name, digest), [IMAGE_PCR])
+    }
+    const shown = async ({ attest, signature }: Quote) => {
+      const opened = await agentOf(three.host(name)).ground.network.reach(witness.name)
+      if (opened.kind !== 'attested') throw new Error(opened.why)
+      const message = { kind: 'loaded', imageDigest: digest, quote: { attest, signature } } as const
+      return await opened.channel.say(message, 30_000)
+    }
+    const earlier = await measured()
+    expect(await shown(earlier)).toMatchObject({ kind: 'loaded' })
+    await allDark()
+    for (const host of three.hosts) await released(host, 3)
+    const now = await measured()
+    expect(await shown(earlier)).toEqual({ kind: 'failed', code: 'PROOF', text: 'it was quoted in another boot' })
+    expect(await shown(now)).toMatchObject({ kind: 'loaded' })
+  })
 })

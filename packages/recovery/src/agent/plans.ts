@@ -12,7 +12,7 @@ import {
 } from '../operators/index.ts'
 import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
-import { readWhole, writeWhole } from '../whole-file.ts'
+import { readIfThere, writeAtomically } from '@reprise/host/files'
 import { type FleetView, fleetView } from './fleet-view.ts'
 import { inOrder } from './ground.ts'
 import { readState, type StateFile, type StatePaths, writeState } from './state/folder.ts'
@@ -65,16 +65,16 @@ export async function installPlan(
   signed: Uint8Array,
   pin?: Uint8Array,
 ): Promise<void> {
-  const before = await readWhole(paths.plan)
+  const before = await readIfThere(paths.plan)
   const known: KnownPlan | undefined =
     before !== undefined ? { kind: 'plan', plan: readSignedPlan(before).plan } : pin && { kind: 'pinned', digest: pin }
   fleetView(readSignedPlan(signed, known), signed, host)
-  await writeWhole(paths.plan, signed)
+  await writeAtomically(paths.plan, signed)
 }
 
 /** @throws RecoveryError `NOT_NOW` without a plan, `STATE` when it is damaged. */
 export async function openPlans(paths: StatePaths, host: HostId): Promise<Plans> {
-  const signed = await readWhole(paths.plan)
+  const signed = await readIfThere(paths.plan)
   if (signed === undefined)
     throw new RecoveryError('NOT_NOW', {
       message: `${paths.folder} has no plan: the host was not provisioned.`,
@@ -98,7 +98,7 @@ export async function openPlans(paths: StatePaths, host: HostId): Promise<Plans>
         // Of one version the one with more approvals is worth keeping; a loop of two that both lack some is not.
         if (isSame && plan.approvals.length <= fleet.approvals.length) return undefined
         const next = fleetView(plan, file, host)
-        await writeWhole(paths.plan, file)
+        await writeAtomically(paths.plan, file)
         fleet = next
         return next
       }),

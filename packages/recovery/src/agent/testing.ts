@@ -7,16 +7,10 @@ import { join } from 'node:path'
 import { hex } from '@reprise/core'
 import { connect, PcrExtend, Shutdown, swtpm, type Tpm } from '@reprise/tpm'
 import { TPM_SU } from '@reprise/core'
-import {
-  akName,
-  encodeSignedPlan,
-  followingPlan,
-  signApprovals,
-  type SignedPlan,
-  signPlan,
-} from '../operators/index.ts'
+import { encodeSignedPlan, followingPlan, signApprovals, type SignedPlan, signPlan } from '../operators/index.ts'
 import { makeKey, type PersonKey, readKey } from '../operators/keys.ts'
 import { evenPlan } from '../plan/sample.ts'
+import { akName } from '../quote.ts'
 import { sha256 } from '../sealing/words.ts'
 import type { HostId, Plan, RecoveryPolicy, RosterHost } from '../types.ts'
 import { type Agent, type AgentOptions, startAgent } from './agent.ts'

@@ -3,7 +3,7 @@
  * what cannot be read at all is an error.
  */
 import { equal, hex } from '@reprise/core'
-import { akName, checkQuote } from '../operators/quote.ts'
+import { akName, checkQuote } from '../quote.ts'
 import { heartbeatStatement, releaseStatement } from '../plan/digest.ts'
 import { sha256 } from '../sealing/words.ts'
 import type { HostId, Plan } from '../types.ts'
@@ -295,7 +295,7 @@ async function quoteHolds(
   { log, seq, audit }: Place,
 ): Promise<boolean> {
   audit.quotes += 1
-  const checked = await checkQuote({ attest, signature }, { akPublic, statement })
+  const checked = checkQuote({ attest, signature }, { akPublic, statement })
   if (checked.kind === 'broken') {
     problem(audit, log, 'QUOTE', seq, `${witness} did not sign that: ${checked.why}`)
     return false

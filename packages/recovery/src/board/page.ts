@@ -147,23 +147,23 @@ function services({ services, hosts }: BoardView, look: Look): Safe | undefined 
       </tr>`,
   )
   return html`<h2>Services, in the order in which they start</h2>
-    <div class="wide">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">service</th>
-            <th scope="col">after</th>
-            <th scope="col">ready on</th>
-            <th scope="col">starting on</th>
-            <th scope="col">failed on</th>
-            <th scope="col">next on</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>`
+    ${table(['service', 'after', 'ready on', 'starting on', 'failed on', 'next on'], rows)}`
+}
+
+/** @param rows - As many cells in each as there are heads. */
+function table(heads: readonly string[], rows: readonly Safe[]): Safe {
+  return html`<div class="wide">
+    <table>
+      <thead>
+        <tr>
+          ${heads.map((head) => html`<th scope="col">${head}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${rows}
+      </tbody>
+    </table>
+  </div>`
 }
 
 function missing({ missing }: BoardView): Safe | undefined {
@@ -177,20 +177,7 @@ function missing({ missing }: BoardView): Safe | undefined {
       </tr>`,
   )
   return html`<h2>Shares missing, of all that wait</h2>
-    <div class="wide">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">where</th>
-            <th scope="col">why</th>
-            <th scope="col">witnesses</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>`
+    ${table(['where', 'why', 'witnesses'], rows)}`
 }
 
 function racks({ hosts }: BoardView): Safe {
@@ -232,25 +219,7 @@ function hosts(view: BoardView, look: Look): Safe {
         ${filters}
       </ul>
     </nav>
-    <div class="wide">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">host</th>
-            <th scope="col">where</th>
-            <th scope="col">stands</th>
-            <th scope="col">verdict</th>
-            <th scope="col">shares</th>
-            <th scope="col">what is missing</th>
-            <th scope="col">services ready</th>
-            <th scope="col">expected</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${rows}
-        </tbody>
-      </table>
-    </div>
+    ${table(['host', 'where', 'stands', 'verdict', 'shares', 'what is missing', 'services ready', 'expected'], rows)}
     ${rest}`
 }
 

@@ -4,7 +4,8 @@
  */
 
 import type { HostId } from '../types.ts'
-import type { Answer, Message, Quote } from './messages.ts'
+import type { Quote } from '../quote.ts'
+import type { Answer, Message } from './messages.ts'
 
 /** What a peer's quote proved when the channel was opened. */
 export interface Attested {

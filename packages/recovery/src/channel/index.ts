@@ -12,7 +12,7 @@ export {
   STATUS_SERVICES_MAX,
   toLine,
 } from './message-codec.ts'
-export type { Answer, FailedCode, HostPhase, HostStatus, Message, Quote, ServiceStatus } from './messages.ts'
+export type { Answer, FailedCode, HostPhase, HostStatus, Message, ServiceStatus } from './messages.ts'
 export { openChannel, type OpenRequest } from './open.ts'
 export { type ApprovedBoot, type PlanView, registersOf, type ViewedHost } from './plan-view.ts'
 export { channelPool, type ChannelPool, type PoolRequest } from './pool.ts'

@@ -19,7 +19,8 @@ import type { LeaseAge } from '../protocol/lease.ts'
 import { SHARE_BYTES } from '../sealing/quorum-half.ts'
 import type { Fact, FactSource, HostId, PriorShutdown, ReleaseRequest, Share } from '../types.ts'
 import { SIGNED_PLAN_BYTES_MAX } from './limits.ts'
-import type { Answer, HostStatus, Message, Quote, ServiceStatus, Successor } from './messages.ts'
+import type { Quote } from '../quote.ts'
+import type { Answer, HostStatus, Message, ServiceStatus, Successor } from './messages.ts'
 
 /** What a status names, at most. */
 export const STATUS_SERVICES_MAX = 256

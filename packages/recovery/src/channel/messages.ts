@@ -2,13 +2,8 @@
 
 import type { Refusal } from '../protocol/gate.ts'
 import type { PeerReport } from '../protocol/facts.ts'
+import type { Quote } from '../quote.ts'
 import type { HostId, ReleaseRequest, Share } from '../types.ts'
-
-/** TPMS_ATTEST and TPMT_SIGNATURE as the TPM gave them. */
-export interface Quote {
-  readonly attest: Uint8Array
-  readonly signature: Uint8Array
-}
 
 /** The asking side says one of these, and gets its {@link Answer}, or `failed`. */
 export type Message =

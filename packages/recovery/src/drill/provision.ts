@@ -18,7 +18,7 @@ import { RecoveryError } from '../error.ts'
 import { CAP_DEFAULT } from '../plan/boots.ts'
 import { POLICY } from '../plan/sample.ts'
 import type { HostId, Plan, PlanRegister, RecoveryPolicy, RosterHost } from '../types.ts'
-import { writeWhole } from '../whole-file.ts'
+import { writeAtomically } from '@reprise/host/files'
 import { buildLabImage, LAB_SERVICES, type LabImage } from './image.ts'
 import { type Lab, LAB_BOOT, LAB_PCRS } from './lab.ts'
 import { type LabPeople, labPeople, OPERATORS_NEEDED } from './people.ts'
@@ -62,7 +62,7 @@ export async function provisionFleet(lab: Lab, settings: ProvisionSettings): Pro
   const offers = await Promise.all(lab.ids.map((id) => offerOf(lab, id)))
   const signed = signLabPlan(people, await planOf(lab, people, offers, settings), undefined)
   const planPath = join(lab.settings.folder, 'plan-1.json')
-  await writeWhole(planPath, encodeSignedPlan(signed))
+  await writeAtomically(planPath, encodeSignedPlan(signed))
   say(`${OPERATORS_NEEDED} of ${people.operators.length} operators sign the plan, the approver approves the boot`)
   const [olderImage, image] = await imagesOf(lab, people, settings, witnessed)
   const fleet: LabFleet = {

@@ -30,7 +30,6 @@ export {
   readUpdate,
   type Update,
 } from './preflight.ts'
-export { akName, checkQuote, type QuoteBytes, type QuoteCheck } from './quote.ts'
 export {
   answerRelease,
   type AskedRelease,

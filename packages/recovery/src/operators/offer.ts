@@ -11,7 +11,7 @@ import { APPROVALS_MAX, PCR_MAX } from '../plan/forms.ts'
 import { sha256, tagged } from '../sealing/words.ts'
 import type { HostId } from '../types.ts'
 import { planName } from './plan-json.ts'
-import { akName, checkQuote, type QuoteBytes } from './quote.ts'
+import { akName, checkQuote, type Quote } from '../quote.ts'
 
 const SCHEMA = 'reprise/recovery-offer/v1'
 export const OFFER_BYTES_MAX = 1 << 20
@@ -34,7 +34,7 @@ export interface OfferFacts {
 export interface Offer extends OfferFacts {
   /** Of the present boot, ascending: those that an approved boot of this host shall have. */
   readonly registers: readonly RegisterValue[]
-  readonly quote: QuoteBytes
+  readonly quote: Quote
   /** By which an authority vouches for the attestation key, DER, leaf first, its root last; empty when the host is enrolled nowhere. */
   readonly certificates: readonly Uint8Array[]
   /** Of the endorsement key, DER. It says that such a TPM exists, not that the attestation key is in it. */
@@ -67,7 +67,7 @@ export function offerStatement({ fleet, host, akPublic, storageKey, approvals }:
  */
 export async function makeOffer(
   facts: OfferFacts & Partial<Pick<Offer, 'certificates' | 'ekCertificate'>>,
-  quote: (statement: Uint8Array) => Promise<QuoteBytes & { readonly registers: ReadonlyMap<number, Uint8Array> }>,
+  quote: (statement: Uint8Array) => Promise<Quote & { readonly registers: ReadonlyMap<number, Uint8Array> }>,
 ): Promise<Uint8Array> {
   const { fleet, host, akPublic, storageKey, approvals, certificates = [], ekCertificate } = facts
   const { attest, signature, registers } = await quote(offerStatement(facts))
@@ -93,7 +93,7 @@ const file = object<{ schema: typeof SCHEMA } & Offer>({
   storageKey: bytes(1, AREA_BYTES_MAX),
   approvals: bigDecimal,
   registers: list(register, PCR_MAX + 1),
-  quote: object<QuoteBytes>({ attest: bytes(1, AREA_BYTES_MAX), signature: bytes(1, AREA_BYTES_MAX) }),
+  quote: object<Quote>({ attest: bytes(1, AREA_BYTES_MAX), signature: bytes(1, AREA_BYTES_MAX) }),
   certificates: list(bytes(1, CERTIFICATE_BYTES_MAX), CERTIFICATES_MAX),
   ekCertificate: (value, path) => (value === null ? undefined : bytes(1, CERTIFICATE_BYTES_MAX)(value, path)),
 })
@@ -112,7 +112,7 @@ export async function checkOffer(
 ): Promise<CheckedOffer> {
   const offer = decodeOffer(content, shown)
   const { akPublic, registers, quote } = offer
-  const checked = await checkQuote(quote, { akPublic, statement: offerStatement(offer), registers })
+  const checked = checkQuote(quote, { akPublic, statement: offerStatement(offer), registers })
   if (checked.kind === 'broken')
     throw refused(shown, `its attestation key does not prove it: ${checked.why}`, 'have the host make it anew')
   return { offer, ak: akName(akPublic), tier: await tierOf(offer, authorities) }

@@ -22,7 +22,7 @@ import { sha256, tagged } from '../sealing/words.ts'
 import type { Plan } from '../types.ts'
 import type { PersonKey } from './keys.ts'
 import { planName } from './plan-json.ts'
-import { akName, checkQuote, type QuoteBytes } from './quote.ts'
+import { akName, checkQuote, type Quote } from '../quote.ts'
 import { SIGNATURE_BYTES, verifierOf } from './signatures.ts'
 import { WALL_MS_MAX } from './statements.ts'
 
@@ -52,7 +52,7 @@ export interface AskedRelease {
   readonly asked: ReleaseAsked
   /** What the attestation key quotes, and statements answer. */
   readonly digest: Uint8Array
-  readonly quote: QuoteBytes
+  readonly quote: Quote
 }
 
 const point = bytes(POINT_BYTES)
@@ -72,8 +72,8 @@ const asked = object<ReleaseAsked>({
   madeMs: integer(0, WALL_MS_MAX),
   akPublic: bytes(1, AREA_BYTES_MAX),
 })
-const quote = object<QuoteBytes>({ attest: bytes(1, AREA_BYTES_MAX), signature: bytes(1, AREA_BYTES_MAX) })
-const requestFile = object<{ schema: typeof REQUEST; asked: ReleaseAsked; quote: QuoteBytes }>({
+const quote = object<Quote>({ attest: bytes(1, AREA_BYTES_MAX), signature: bytes(1, AREA_BYTES_MAX) })
+const requestFile = object<{ schema: typeof REQUEST; asked: ReleaseAsked; quote: Quote }>({
   schema: oneOf(REQUEST),
   asked,
   quote,
@@ -165,7 +165,7 @@ export interface WaitOptions {
   readonly fleet: string
   readonly akPublic: Uint8Array
   /** Quotes a statement of 32 bytes, over whatever registers. */
-  readonly quote: (statement: Uint8Array) => Promise<QuoteBytes>
+  readonly quote: (statement: Uint8Array) => Promise<Quote>
   /** From now on, 1 to 86,400. */
   readonly expirationS: number
   readonly nowMs: number
@@ -204,7 +204,7 @@ export async function waitForOperators(
   const digest = requestDigest(request)
   // It may say more than belongs into the file.
   const { attest, signature } = await quoting(digest)
-  const quoted: QuoteBytes = { attest, signature }
+  const quoted: Quote = { attest, signature }
   return {
     request: utf8(`${canonical(toJson({ schema: REQUEST, asked: request, quote: quoted }))}\n`),
     async use(files) {
@@ -316,7 +316,7 @@ export async function readReleaseRequest(content: Uint8Array, plan: Plan): Promi
       'whoever made it is not that host; if it was provisioned anew, use the newest plan',
     )
   const digest = requestDigest(request)
-  const checked = await checkQuote(quoted, { akPublic: request.akPublic, statement: digest })
+  const checked = checkQuote(quoted, { akPublic: request.akPublic, statement: digest })
   if (checked.kind === 'broken')
     throw refused(
       A_REQUEST,

@@ -21,7 +21,7 @@ import { nodeCrypto } from '@reprise/host/crypto'
 import { RecoveryError } from '../error.ts'
 import { evenPlan } from '../plan/sample.ts'
 import type { Plan } from '../types.ts'
-import type { QuoteBytes } from './quote.ts'
+import type { Quote } from '../quote.ts'
 import type { Signer } from './signatures.ts'
 
 export interface TestOperator {
@@ -85,7 +85,7 @@ export interface TestAk {
   readonly quote: (
     statement: Uint8Array,
     registers?: Readonly<Record<number, Uint8Array>>,
-  ) => QuoteBytes & { readonly registers: ReadonlyMap<number, Uint8Array> }
+  ) => Quote & { readonly registers: ReadonlyMap<number, Uint8Array> }
 }
 
 const { fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, restricted, sign: signs } = TPMA_OBJECT

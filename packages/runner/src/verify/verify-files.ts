@@ -54,36 +54,78 @@ async function here(path: string, policy: VerifyPolicy): Promise<FileVerdict> {
   }
 }
 
+/** This thread verifies as well: it needs no start, and what is compiled in it is not compiled once more. */
 async function* inThreads(
   paths: readonly string[],
   policy: VerifyPolicy,
   threads: number,
 ): AsyncGenerator<FileVerdict> {
-  const workerData: VerifyWorkerData = { policy }
-  const url = new URL(import.meta.url.endsWith('.ts') ? './verify.worker.ts' : './verify.worker.js', import.meta.url)
-  const workers = Array.from({ length: threads }, () => new Worker(url, { workerData }))
-  const answers = new Map<number, VerifyAnswer>()
+  const verdicts = new Map<number, FileVerdict>()
   let asked = 0
   let yielded = 0
+  const next = (): number | undefined =>
+    asked < paths.length && asked - yielded < threads * AHEAD_MAX ? asked++ : undefined
+  const others = startThreads(threads - 1, { policy, paths, next, verdicts })
+  try {
+    for (; yielded < paths.length; yielded++) {
+      for (;;) {
+        others.feed()
+        const verdict = verdicts.get(yielded)
+        if (verdict !== undefined) break
+        const index = next()
+        if (index === undefined) await others.answer()
+        else {
+          verdicts.set(index, await here(paths[index], policy))
+          // A small record is verified without a turn of the event loop, which brings the others' answers.
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+        others.throwIfDied()
+      }
+      yield verdicts.get(yielded) as FileVerdict
+      verdicts.delete(yielded)
+    }
+  } finally {
+    await others.end()
+  }
+}
+
+interface Threads {
+  /** Gives each thread as much as it may have waiting. */
+  readonly feed: () => void
+  /** Waits for an answer, or for a death. */
+  readonly answer: () => Promise<void>
+  readonly throwIfDied: () => void
+  readonly end: () => Promise<void>
+}
+
+function startThreads(
+  count: number,
+  work: {
+    readonly policy: VerifyPolicy
+    readonly paths: readonly string[]
+    /** The place of a record that nobody has yet; undefined when there is none now. */
+    readonly next: () => number | undefined
+    readonly verdicts: Map<number, FileVerdict>
+  },
+): Threads {
+  const { policy, paths, next, verdicts } = work
+  const workerData: VerifyWorkerData = { policy }
+  const url = new URL(import.meta.url.endsWith('.ts') ? './verify.worker.ts' : './verify.worker.js', import.meta.url)
+  const queued = new Map<Worker, number>()
+  for (let i = 0; i < count; i++) queued.set(new Worker(url, { workerData }), 0)
   let died: Error | undefined
   let wake = (): void => {}
-  const queued = new Map(workers.map((worker) => [worker, 0]))
   const feed = (): void => {
-    for (let isBusy = true; isBusy;) {
-      isBusy = false
-      for (const [worker, waiting] of queued) {
-        if (waiting >= QUEUED_MAX || asked === paths.length || asked - yielded >= threads * AHEAD_MAX) continue
-        const request: VerifyRequest = { index: asked, path: paths[asked] }
-        worker.postMessage(request)
-        queued.set(worker, waiting + 1)
-        asked++
-        isBusy = true
-      }
+    for (const [worker, waiting] of queued) {
+      let now = waiting
+      for (let index; now < QUEUED_MAX && (index = next()) !== undefined; now++)
+        worker.postMessage({ index, path: paths[index] } satisfies VerifyRequest)
+      queued.set(worker, now)
     }
   }
-  for (const worker of workers) {
+  for (const worker of queued.keys()) {
     worker.on('message', (answer: VerifyAnswer) => {
-      answers.set(answer.index, answer)
+      verdicts.set(answer.index, verdictOf(paths[answer.index], answer))
       queued.set(worker, (queued.get(worker) ?? 1) - 1)
       feed()
       wake()
@@ -93,17 +135,15 @@ async function* inThreads(
       wake()
     })
   }
-  try {
-    for (; yielded < paths.length; yielded++) {
-      feed()
-      while (!answers.has(yielded) && died === undefined) await new Promise<void>((resolve) => (wake = resolve))
+  return {
+    feed,
+    answer: () => new Promise<void>((resolve) => (wake = resolve)),
+    throwIfDied() {
       if (died !== undefined) throw died
-      const answer = answers.get(yielded) as VerifyAnswer
-      answers.delete(yielded)
-      yield verdictOf(paths[yielded], answer)
-    }
-  } finally {
-    await Promise.all(workers.map((worker) => worker.terminate()))
+    },
+    async end() {
+      await Promise.all([...queued.keys()].map((worker) => worker.terminate()))
+    },
   }
 }
 

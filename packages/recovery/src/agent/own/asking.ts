@@ -2,9 +2,8 @@
 
 import { hex } from '@reprise/core'
 import type { Attested } from '../../channel/channel.ts'
-import type { Quote } from '../../channel/messages.ts'
 import type { LoggedShare } from '../../audit/index.ts'
-import { checkQuote } from '../../operators/index.ts'
+import { checkQuote, type Quote } from '../../quote.ts'
 import {
   type AskingAction,
   type AskingContext,
@@ -184,7 +183,7 @@ async function checkedRelease(
   const { digest: planDigest } = ground.fleet()
   const { akPublic } = of.peer
   const statement = releaseStatement({ host, epoch, index, attempt, planDigest }, sha256)
-  const checked = await checkQuote(of.quote, { akPublic, statement })
+  const checked = checkQuote(of.quote, { akPublic, statement })
   if (checked.kind === 'broken') return undefined
   return { epoch, index, attempt, plan: planDigest, quote: { akPublic, ...of.quote } }
 }

@@ -3,7 +3,7 @@
 import type { Attested } from '../../channel/channel.ts'
 import type { Message } from '../../channel/messages.ts'
 import type { Countersign } from '../../audit/index.ts'
-import { checkQuote } from '../../operators/index.ts'
+import { checkQuote } from '../../quote.ts'
 import { readGenerations, renewLease } from '../../sealing/generations.ts'
 import { leaseKey, type PolicySigner } from '../../sealing/keys.ts'
 import type { HostId } from '../../types.ts'
@@ -96,7 +96,7 @@ async function beatTo(ground: Ground, { to, epoch, key, head, length }: Beating)
   }
   if (answer.kind !== 'beaten') return { kind: 'silent' }
   const { akPublic, exporter } = peer
-  const checked = await checkQuote(answer.countersign, { akPublic, statement: statementFor(peer) })
+  const checked = checkQuote(answer.countersign, { akPublic, statement: statementFor(peer) })
   if (checked.kind === 'broken') {
     ground.alarm(`${to} countersigned something else than the heartbeat: ${checked.why}`)
     return { kind: 'silent' }

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { canonical, fromUtf8, utf8 } from '@reprise/core'
 import { type Decode, toJson } from '@reprise/host/decode'
 import { RecoveryError } from '../../error.ts'
-import { readWhole, syncFolder, writeWhole } from '../../whole-file.ts'
+import { readIfThere, syncFolder, writeAtomically } from '@reprise/host/files'
 
 export const STATE_DEFAULT = '/var/lib/reprise/recovery'
 /** `sun_path` of Linux has 108 bytes, the last one zero. */
@@ -91,7 +91,7 @@ export interface StateFile<T> {
 
 /** @returns Undefined when there is no such file. @throws {@link RecoveryError} `STATE` with its path. */
 export async function readState<T>(path: string, file: StateFile<T>): Promise<T | undefined> {
-  const content = await readWhole(path)
+  const content = await readIfThere(path)
   return content === undefined ? undefined : decodeState(path, content, file)
 }
 
@@ -117,7 +117,7 @@ export function encodeState<T extends object>({ schema }: StateFile<T>, content:
 }
 
 export async function writeState<T extends object>(path: string, file: StateFile<T>, content: T): Promise<void> {
-  await writeWhole(path, encodeState(file, content))
+  await writeAtomically(path, encodeState(file, content))
 }
 
 /** Removes a file so that it does not come back with a crash. */

@@ -10,7 +10,7 @@ import { type HeartbeatClock, readPriorShutdown, type SystemFiles } from '../../
 import { inTurn, type PinnedTpm } from '../../sealing/storage.ts'
 import { sha256 } from '../../sealing/words.ts'
 import type { HostId, PriorShutdown } from '../../types.ts'
-import { readWhole, writeWhole } from '../../whole-file.ts'
+import { readIfThere, writeAtomically } from '@reprise/host/files'
 import { removeState } from '../state/folder.ts'
 
 export interface BootFacts {
@@ -39,7 +39,7 @@ export async function readBootFacts(of: BootOf): Promise<BootFacts> {
   const about = bootDigest({ hostId: hostId(ak.name, sha256), bootId }, sha256)
   const startup = await inTurn(pinned, () => quoteStartup(pinned.tpm, ak, about))
   const now = await clockNow(pinned)
-  const marker = await readWhole(of.markerPath)
+  const marker = await readIfThere(of.markerPath)
   const check = { host, akPublic: of.akPublic, now, crypto: nodeCrypto }
   const holds = marker === undefined ? undefined : holdsCleanMarker(marker, check)
   if (marker !== undefined) await removeState(of.markerPath)
@@ -55,7 +55,7 @@ export async function clockNow({ tpm }: Pick<PinnedTpm, 'tpm'>): Promise<Heartbe
 /** To be written when services are down, before the TPM is shut down. */
 export async function writeCleanMarker({ host, pinned, ak, markerPath }: BootOf): Promise<void> {
   const bootId = await bootIdNow()
-  await writeWhole(markerPath, await inTurn(pinned, () => signCleanMarker(pinned.tpm, ak, { host, bootId })))
+  await writeAtomically(markerPath, await inTurn(pinned, () => signCleanMarker(pinned.tpm, ak, { host, bootId })))
 }
 
 async function bootIdNow(): Promise<string> {

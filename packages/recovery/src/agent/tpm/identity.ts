@@ -23,7 +23,7 @@ import { RecoveryError } from '../../error.ts'
 import { readStorageKey } from '../../sealing/storage.ts'
 import { sha256, tagged } from '../../sealing/words.ts'
 import type { HostId } from '../../types.ts'
-import { readWhole, writeWhole } from '../../whole-file.ts'
+import { readIfThere, writeAtomically } from '@reprise/host/files'
 import { readState, type StatePaths, writeState } from '../state/folder.ts'
 import { HOST_FILE, HOST_SCHEMA, type HostFile, type TpmPlace } from '../state/host-file.ts'
 import { makeTpm, openTpm, type OwnTpm } from './open-tpm.ts'
@@ -52,7 +52,7 @@ export async function makeIdentity(
   await makeTpm(wanted.tpm)
   const open = await openTpm(wanted.tpm)
   try {
-    if ((await readWhole(paths.akAuth)) === undefined) await writeWhole(paths.akAuth, randomBytes(AUTH_BYTES))
+    if ((await readIfThere(paths.akAuth)) === undefined) await writeAtomically(paths.akAuth, randomBytes(AUTH_BYTES))
     const userAuth = await readAuth(paths)
     // Not drawn: after a crash the key that is in the TPM already is found again.
     const unique = sha256(tagged('reprise/recovery-ak/v1').raw(userAuth).done())
@@ -91,7 +91,7 @@ async function makeAk(
 }
 
 async function readAuth(paths: StatePaths): Promise<Uint8Array> {
-  const auth = await readWhole(paths.akAuth)
+  const auth = await readIfThere(paths.akAuth)
   if (auth?.length === AUTH_BYTES) return auth
   throw new RecoveryError('STATE', {
     message: `${paths.akAuth} ${auth === undefined ? 'is missing' : `has ${auth.length} bytes, not ${AUTH_BYTES}`}.`,

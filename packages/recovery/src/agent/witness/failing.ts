@@ -1,7 +1,8 @@
 /** Answers that give nothing, and the parts that all of a witness stands on. */
 
 import type { Attested } from '../../channel/channel.ts'
-import type { Answer, FailedCode, Quote } from '../../channel/messages.ts'
+import type { Answer, FailedCode } from '../../channel/messages.ts'
+import type { Quote } from '../../quote.ts'
 import type { Clocks } from '../../protocol/witness.ts'
 import type { HostId } from '../../types.ts'
 import { type Ground, messageOf } from '../ground.ts'

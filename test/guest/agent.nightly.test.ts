@@ -1,6 +1,6 @@
 /**
- * A host of its own (mode tpm-only) whose power is cut: it comes back by itself, under systemd and out of an initial RAM
- * disk of initramfs-tools.
+ * A host of its own (mode tpm-only) whose power is cut: it comes back by itself, under systemd and out of initial RAM
+ * disks of initramfs-tools and of dracut.
  */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -179,8 +179,11 @@ test('its power is cut, and it comes back by itself', { timeout: TIMEOUT_MS }, a
   await host.says('released')
   await host.cutPower()
 
-  host = await on(join(tree, 'boot/initramfs-tools.img'), 'reprise.state=/dev/vda')
-  expect(await host.says('first has ')).toBe('geheim')
-  await host.says('second is up')
-  await host.cutPower()
+  // By initial RAM disks that are all there is: of both makers.
+  for (const image of ['boot/initramfs-tools.img', 'boot/dracut.img']) {
+    host = await on(join(tree, image), 'reprise.state=/dev/vda')
+    expect(await host.says('first has ')).toBe('geheim')
+    await host.says('second is up')
+    await host.cutPower()
+  }
 })

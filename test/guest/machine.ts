@@ -65,7 +65,13 @@ export function debianTree(): string {
     making,
     'http://deb.debian.org/debian',
   )
-  renameSync(making, tree)
+  try {
+    renameSync(making, tree)
+  } catch (error) {
+    // Another file of tests made it meanwhile.
+    if (!existsSync(tree)) throw error
+    rmSync(making, { recursive: true })
+  }
   return tree
 }
 

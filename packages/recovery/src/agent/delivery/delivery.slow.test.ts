@@ -26,6 +26,8 @@ beforeAll(async () => {
   giver = lab.host('h2')
   const others = lab.hosts.slice(1)
   await Promise.all(others.map((host) => agentOf(host).life.provision([], undefined)))
+  // Nothing of theirs is under way at the host whose agent is killed.
+  for (const host of others) await until(() => agentOf(host).stand().heartbeatWitnesses === 4)
 })
 afterAll(() => lab[Symbol.asyncDispose]())
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { globSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -52,6 +52,68 @@ describe('bundle', () => {
     write('packages/cli/src/main.ts', "import './nowhere.ts'")
     await expect(bundle(root, join(root, 'dist'))).rejects.toThrow('nowhere')
     expect(readdirSync(join(root, 'dist'))).toHaveLength(2)
+  })
+
+  describe('the compiled form of what a command loads', () => {
+    // Larger than what is compiled as fast as it is found.
+    const second = `export const long = '${'x'.repeat(1 << 14)}'
+      export const say = (): void => console.log('said by the second file')`
+    const withSecond = "void import('./second.ts').then(({ long, say }) => long && say())"
+    const run = (command: string): string =>
+      execFileSync(process.execPath, [join(root, 'dist/reprise.cjs'), command], { encoding: 'utf8' })
+    const kept = (): string[] => globSync('dist/build-*/compiled/*', { cwd: root })
+
+    beforeEach(async () => {
+      write('packages/cli/src/main.ts', withSecond)
+      write('packages/cli/src/second.ts', second)
+      await bundle(root, join(root, 'dist'))
+    })
+
+    test('is kept for each command, and used again', () => {
+      expect(run('one')).toBe('said by the second file\n')
+      expect(kept()).toHaveLength(1)
+      const { mtimeMs } = statSync(join(root, kept()[0]))
+      expect(run('one')).toBe('said by the second file\n')
+      expect(statSync(join(root, kept()[0])).mtimeMs).toBe(mtimeMs)
+      run('two')
+      expect(kept()).toHaveLength(2)
+    })
+
+    test('is not kept for a question, nor for what is no command', async () => {
+      run('--version')
+      write('packages/cli/src/main.ts', `process.exitCode = 2; ${withSecond}`)
+      await bundle(root, join(root, 'dist'))
+      expect(() => run('rnu')).toThrow('Command failed')
+      expect(kept()).toEqual([])
+    })
+
+    test.each([
+      ['is damaged', (bytes: Buffer) => bytes.fill(0, bytes.length >> 1)],
+      ['is cut off', (bytes: Buffer) => bytes.subarray(0, bytes.length >> 1)],
+      ['is empty', () => Buffer.alloc(0)],
+    ])('is made again when it %s', (_, damage) => {
+      run('one')
+      const path = join(root, kept()[0])
+      const whole = readFileSync(path)
+      writeFileSync(path, damage(Buffer.from(whole)))
+      expect(run('one')).toBe('said by the second file\n')
+      expect(readFileSync(path).length).toBe(whole.length)
+    })
+
+    test('is not taken for a file that has changed', () => {
+      run('one')
+      for (const file of globSync('dist/build-*/main-*.js', { cwd: root })) {
+        const path = join(root, file)
+        writeFileSync(path, readFileSync(path, 'utf8').replace('said by the second', 'told by the second'))
+      }
+      expect(run('one')).toBe('told by the second file\n')
+    })
+
+    test('is done without where nothing can be written', () => {
+      writeFileSync(join(root, globSync('dist/build-*', { cwd: root })[0], 'compiled'), 'a file')
+      expect(run('one')).toBe('said by the second file\n')
+      expect(run('one')).toBe('said by the second file\n')
+    })
   })
 
   test('refuses two workers of one name', () => {

@@ -1,8 +1,11 @@
 /**
  * Bundles the command into dist/: it then starts in a tenth of the time that it needs from source.
  *
- *     dist/reprise.cjs            the entry: switches V8's compile cache on, then loads the build
- *     dist/build-<digest>/        one build: main.js, every *.worker.js and *.daemon.js, shared chunks
+ *     dist/reprise.cjs            the entry: loads the build
+ *     dist/build-<digest>/        one build: main.js, every *.worker.js and *.daemon.js, what they load, and load.js
+ *
+ * Each entry point has files of its own, and what `reprise run` needs is one of them: it is loaded in a fifth of the time
+ * that eighty shared files take. They are loaded by code.cjs, which keeps their compiled form.
  *
  * A build is written under a temporary name and renamed; dist/reprise.cjs comes last, also by rename.
  * So nobody sees half a bundle, and a process that is running keeps finding workers of its own build.
@@ -15,10 +18,20 @@
  */
 
 import { createHash } from 'node:crypto'
-import { existsSync, globSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import { rolldown } from 'rolldown'
+import { rolldown, type RolldownOutput } from 'rolldown'
 
 /** The entry points of a build by name: the command, workers and daemons. Two of one name are an error. */
 export function entryPoints(root: string): Record<string, string> {
@@ -31,29 +44,18 @@ export function entryPoints(root: string): Record<string, string> {
   return entries
 }
 
-/** Each thread switches the cache on for itself; it lives in the build's folder, so it goes when the build goes. */
-const COMPILE_CACHE = "require('node:module').enableCompileCache(__dirname + '/compiled')"
+/** What a small run loads, the first file before the others: their modules become two files, however many commands share them. */
+const FIRST = ['packages/cli/src/start.ts']
+const SECOND = ['packages/cli/src/expected.ts', 'packages/cli/src/program.ts', 'packages/cli/src/commands/run.ts']
+
+interface BundledFile {
+  readonly name: string
+  readonly body: string | Uint8Array
+}
 
 /** Bundles the sources under `root` into `dist` and returns the folder of the build. */
 export async function bundle(root: string, dist: string): Promise<string> {
-  await using build = await rolldown({
-    input: entryPoints(root),
-    platform: 'node',
-    cwd: root,
-    logLevel: 'warn',
-    // Nothing of ours does anything by being imported: who takes one name from a package's index loads what that needs.
-    treeshake: { moduleSideEffects: (id) => id.includes('/node_modules/') },
-    // What a thread shares with the command is in a chunk of its own: it must not run the command.
-    preserveEntrySignatures: 'strict',
-  })
-  const { output } = await build.generate({
-    format: 'cjs',
-    entryFileNames: '[name].js',
-    chunkFileNames: 'shared-[hash].js',
-    banner: ({ name }) => (/\.(worker|daemon)$/.test(name) ? `${COMPILE_CACHE}\n` : ''),
-    comments: { legal: true, annotation: false, jsdoc: false },
-  })
-  const files = output.map((file) => ({ name: file.fileName, body: file.type === 'chunk' ? file.code : file.source }))
+  const files = await filesOf(root)
   const hash = createHash('sha256')
   for (const { name, body } of files) hash.update(`${name}\0${body.length}\0`).update(body)
   const name = `build-${hash.digest('hex').slice(0, 16)}`
@@ -68,18 +70,82 @@ export async function bundle(root: string, dist: string): Promise<string> {
     renameSync(unfinished, target)
   }
   const entry = join(dist, `unfinished-${process.pid}.cjs`)
-  writeFileSync(entry, entryOf(name))
+  writeFileSync(entry, `'use strict'\nrequire('./${name}/main.js')\n`)
   renameSync(entry, join(dist, 'reprise.cjs'))
   removeOldBuilds(dist, name)
   return target
 }
 
-/** The compile cache lives in the build's folder, so it goes when the build goes. */
-function entryOf(name: string): string {
-  return `'use strict'
-require('node:module').enableCompileCache(__dirname + '/${name}/compiled')
-require('./${name}/main.js')
-`
+/** All files of a build, in an order that is the same every time. */
+async function filesOf(root: string): Promise<readonly BundledFile[]> {
+  const files: BundledFile[] = [{ name: 'load.js', body: readFileSync(new URL('./code.cjs', import.meta.url), 'utf8') }]
+  for (const [name, entry] of Object.entries(entryPoints(root))) {
+    files.push({ name: `${name}.js`, body: `require('./load.js')('${name}')\n` })
+    const groups = name === 'main' ? [await modulesOf(root, FIRST), await modulesOf(root, SECOND)] : []
+    const output = await built(root, { name, entry, groups })
+    for (const file of output)
+      files.push({ name: file.fileName, body: file.type === 'chunk' ? file.code : file.source })
+  }
+  return files.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
+const OPTIONS = {
+  platform: 'node',
+  logLevel: 'warn',
+  // A command that another one uses is loaded with that one.
+  checks: { ineffectiveDynamicImport: false },
+  // Nothing of ours does anything by being imported: who takes one name from a package's index loads what that needs.
+  treeshake: { moduleSideEffects: (id: string) => id.includes('/node_modules/') },
+} as const
+
+/** One entry point and what it loads; nothing is shared with another, whose compiled form would be that of other calls. */
+async function built(
+  root: string,
+  {
+    name,
+    entry,
+    groups,
+  }: {
+    readonly name: string
+    readonly entry: string
+    /** Modules that become one file; those of the first group that has them. */
+    readonly groups: readonly ReadonlySet<string>[]
+  },
+): Promise<RolldownOutput['output']> {
+  await using build = await rolldown({ ...OPTIONS, cwd: root, input: { [name]: entry } })
+  const { output } = await build.generate({
+    format: 'cjs',
+    entryFileNames: '[name].body.js',
+    chunkFileNames: `${name}-[hash].js`,
+    codeSplitting: {
+      groups: groups.map((modules, i) => ({
+        name: `group${i}`,
+        test: (id) => modules.has(id),
+        priority: groups.length - i,
+      })),
+    },
+    comments: { legal: true, annotation: false, jsdoc: false },
+  })
+  return output
+}
+
+/** The modules that some files load when they are loaded themselves. */
+async function modulesOf(root: string, files: readonly string[]): Promise<ReadonlySet<string>> {
+  const input = files.map((file) => join(root, file)).filter((file) => existsSync(file))
+  if (input.length === 0) return new Set()
+  await using build = await rolldown({ ...OPTIONS, cwd: root, input })
+  const { output } = await build.generate({ format: 'cjs' })
+  const chunks = new Map(output.filter((each) => each.type === 'chunk').map((chunk) => [chunk.fileName, chunk]))
+  const found = new Set<string>()
+  const waiting = [...chunks.values()].filter(({ isEntry }) => isEntry)
+  for (const chunk of waiting) {
+    for (const id of chunk.moduleIds) found.add(id)
+    for (const name of chunk.imports) {
+      const next = chunks.get(name)
+      if (next !== undefined && !waiting.includes(next)) waiting.push(next)
+    }
+  }
+  return found
 }
 
 /** Removes what is a day old: until then a process of an older build may still want to start a worker. */

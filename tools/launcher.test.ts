@@ -44,9 +44,9 @@ describe('./reprise', () => {
     root = join(base, 'clone')
     bin = join(base, 'bin')
     mkdirSync(join(root, 'packages/cli/src'), { recursive: true })
-    for (const path of ['reprise', 'package.json', 'package-lock.json', 'tools/setup.sh', 'tools/bundle.ts']) {
+    const tools = ['tools/setup.sh', 'tools/bundle.ts', 'tools/code.cjs']
+    for (const path of ['reprise', 'package.json', 'package-lock.json', ...tools])
       cpSync(join(ours, path), join(root, path))
-    }
     mkdirSync(join(root, 'node_modules/.bin'), { recursive: true })
     symlinkSync(join(ours, 'node_modules/rolldown'), join(root, 'node_modules/rolldown'))
     symlinkSync(process.execPath, join(root, 'node_modules/.bin/node'))

@@ -1,17 +1,15 @@
 /** From the command line to the end of the process. */
-import { repriseHome } from '@reprise/host'
-import { expectedModule, listRuntimes, startEngineThreadEarly } from '@reprise/runner'
+import { startEngineThreadEarly } from '@reprise/runner'
 
 /** Commands that start a machine in this process. */
 const RUNS = new Set<string | undefined>(['run', 'resume', 'repeat'])
 
 export async function start(argv: readonly string[], version: string): Promise<void> {
   const [, , command, ...rest] = argv
-  // It begins beside the reading of the command line, of the files, and of what is kept.
+  // It begins beside the loading of all else, the reading of the command line, of the files, and of what is kept.
   if (RUNS.has(command) && !rest.includes('--help') && !rest.includes('-h')) {
-    const home = repriseHome()
-    const module = command === 'run' ? expectedModule(rest, (await listRuntimes(home)).runtimes) : undefined
-    startEngineThreadEarly(module && { module, home })
+    startEngineThreadEarly()
+    if (command === 'run') await (await import('./expected.ts')).tellExpected(rest)
   }
   const { main } = await import('./program.ts')
   await main(argv, version)

@@ -34,7 +34,7 @@ export { exportCel, exportRecord, exportRun } from './export/index.ts'
 export { lookAtHost, ruleText, tierOf, type HostChange, type HostLook } from './host/index.ts'
 export { openPlace, type BlobPlace, type BlobSources, type GatherProgress } from './gather/index.ts'
 export type { KeepSnapshots } from './journal/index.ts'
-export { startEngineThreadEarly } from './machine/index.ts'
+export { expectModule, startEngineThreadEarly } from './machine/index.ts'
 export { ATTACH_LEVELS, loadRecord, type AttachLevel, type LoadedRecord } from './record/index.ts'
 export {
   repeat,

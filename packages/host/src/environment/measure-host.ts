@@ -1,6 +1,6 @@
 /** What a host measures of itself: the files of the engine, Node, the kernel, the CPU. Format: spec/host.md §2. */
-import { createHash, hash } from 'node:crypto'
-import { createReadStream, globSync, readdirSync, readFileSync } from 'node:fs'
+import { createHash, hash, randomBytes } from 'node:crypto'
+import { createReadStream, globSync, readdirSync, readFileSync, statSync, type Stats } from 'node:fs'
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { arch, cpus, platform, release } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -13,7 +13,7 @@ export interface MeasureOptions {
   /** Versions of Reprise and of its rewriter. */
   readonly reprise: string
   readonly rewriter: string
-  /** Where the digest of the Node binary is kept, which takes a while to make. */
+  /** Where digests of files are kept, which take a while to make. */
   readonly cacheFolder: string
 }
 
@@ -22,8 +22,12 @@ export async function measureHost({
   rewriter,
   cacheFolder,
 }: MeasureOptions): Promise<readonly OwnMeasurement[]> {
-  const [node, bootId, features] = await Promise.all([nodeDigest(cacheFolder), readBootId(), cpuFeatures()])
-  const files = engineFiles()
+  const [node, files, bootId, features] = await Promise.all([
+    nodeDigest(cacheFolder),
+    engineFiles(cacheFolder),
+    readBootId(),
+    cpuFeatures(),
+  ])
   return [
     {
       kind: 'host',
@@ -41,15 +45,29 @@ export async function measureHost({
 
 const SOURCES = ['packages/*/src/**/*.ts', 'packages/*/package.json', 'package-lock.json', 'tsconfig.base.json']
 
-/** All that a build consists of, or the sources with the lockfile that names what they use. */
-function engineFiles(): { readonly form: 'bundle' | 'source'; readonly files: readonly EngineFile[] } {
-  const here = fileURLToPath(import.meta.url)
+interface EngineFiles {
+  readonly form: 'bundle' | 'source'
+  readonly files: readonly EngineFile[]
+}
+
+/**
+ * All that a build consists of, or the sources with the lockfile that names what they use.
+ *
+ * @param here - This file, as its own address.
+ */
+export async function engineFiles(cacheFolder: string, here = fileURLToPath(import.meta.url)): Promise<EngineFiles> {
   const form = here.endsWith('.ts') ? 'source' : 'bundle'
   // packages/host/src/environment/measure-host.ts; a build is one folder.
   const root = form === 'source' ? join(dirname(here), '../../../..') : dirname(here)
-  const sorted = namesOf(form, root).toSorted((a, b) => compare(utf8(a), utf8(b)))
+  const names = namesOf(form, root).toSorted((a, b) => compare(utf8(a), utf8(b)))
   // At once: a hundred small files one after the other, each by way of other threads, take longer than a small program runs.
-  return { form, files: sorted.map((name) => ({ name, sha256: hash('sha256', readFileSync(join(root, name))) })) }
+  const stats = names.map((name) => statSync(join(root, name)))
+  const text = await digestsOnce(
+    { cached: join(cacheFolder, `${form}.sha256`), key: [root, ...names.map((name, i) => sameness(name, stats[i]))] },
+    async () => names.map((name) => hash('sha256', readFileSync(join(root, name)))).join(' '),
+  )
+  const digests = text.split(' ')
+  return { form, files: names.map((name, i) => ({ name, sha256: digests[i] })) }
 }
 
 function namesOf(form: 'bundle' | 'source', root: string): readonly string[] {
@@ -58,25 +76,43 @@ function namesOf(form: 'bundle' | 'source', root: string): readonly string[] {
   return globSync(SOURCES, { cwd: root }).filter((name) => !name.endsWith('.test.ts'))
 }
 
-/** A file with the same place, size and times is taken for the same file: what is measured here is the host's own word anyway. */
 async function nodeDigest(cacheFolder: string): Promise<string> {
   const path = process.execPath
-  const { dev, ino, size, mtimeMs, ctimeMs } = await stat(path)
-  const key = [path, dev, ino, size, mtimeMs, ctimeMs].join('\n')
-  const cached = join(cacheFolder, 'node.sha256')
+  const key = [sameness(path, await stat(path))]
+  return await digestsOnce({ cached: join(cacheFolder, 'node.sha256'), key }, async () => {
+    const hashing = createHash('sha256')
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hashing.update(chunk as Uint8Array)
+    return hashing.digest('hex')
+  })
+}
+
+function sameness(name: string, { dev, ino, size, mtimeMs, ctimeMs }: Stats): string {
+  return [name, dev, ino, size, mtimeMs, ctimeMs].join(' ')
+}
+
+/**
+ * A file with the same place, size and times is taken for the same file: what is measured here is the host's own word anyway.
+ *
+ * @param key - What says that the files are the same.
+ * @param make - Their digests, with spaces between.
+ */
+async function digestsOnce(
+  { cached, key }: { readonly cached: string; readonly key: readonly string[] },
+  make: () => Promise<string>,
+): Promise<string> {
+  const wanted = key.join('\n')
   const known = await readFile(cached, 'utf8').catch(() => '')
-  const [digest = '', ...rest] = known.split('\n')
-  if (rest.join('\n') === key && /^[0-9a-f]{64}$/.test(digest)) return digest
-  const hashing = createHash('sha256')
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hashing.update(chunk as Uint8Array)
-  const made = hashing.digest('hex')
-  await keep(cached, `${made}\n${key}`)
+  const lineEnd = known.indexOf('\n')
+  const digests = known.slice(0, lineEnd)
+  if (known.slice(lineEnd + 1) === wanted && /^[0-9a-f]{64}(?: [0-9a-f]{64})*$/.test(digests)) return digests
+  const made = await make()
+  await keep(cached, `${made}\n${wanted}`)
   return made
 }
 
 /** Without it the next run only hashes again, so nothing is synced and a failure is none. */
 async function keep(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}`
+  const temporary = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     await writeFile(temporary, text, { mode: 0o600 })

@@ -5,17 +5,9 @@
 import { createReadStream, readFileSync } from 'node:fs'
 import { open, readFile } from 'node:fs/promises'
 import { hash } from 'node:crypto'
-import { pipeline } from 'node:stream'
+import { pipeline, type Transform } from 'node:stream'
 import { promisify } from 'node:util'
-import {
-  constants,
-  createZstdCompress,
-  createZstdDecompress,
-  zstdCompress,
-  zstdDecompress,
-  zstdDecompressSync,
-  type ZstdOptions,
-} from 'node:zlib'
+import type { ZstdOptions } from 'node:zlib'
 import { RunnerError, systemCode } from '../error.ts'
 
 export const COMPRESSED = '.zst'
@@ -28,13 +20,17 @@ const SAMPLE_PIECES = 16
 const SAMPLE_PIECE_BYTES = 8192
 /** Reading is slower than reading a plain file: an eighth has to be saved for it. */
 const PAYS_AT = 7 / 8
-/** Each piece costs the calling thread a turn: pieces of 16 KiB cost it half as much again as those of 1 MiB. What comes out as a whole is fresh memory, which costs as much again. */
-const PIECE_BYTES = 1 << 20
+/** Each piece costs the calling thread a turn: pieces of 16 KiB cost it half as much again as large ones. What comes out as a whole is fresh memory, which costs as much again. */
+const PIECE_BYTES = 1 << 19
+/** So much may lie ready: the next pieces are inflated while one is looked at. */
+const PIECES_AHEAD = 4
+/** Sooner inflated by the thread that wants it than by another one. */
+const AT_ONCE_BYTES_MAX = 1 << 15
 /** On memories of CPython and SQLite: 290 MB/s to 34.5 %; level 3 has 110 MB/s to 33.3 %, deflate 37 MB/s to 35.1 %. */
-const params = { [constants.ZSTD_c_compressionLevel]: 1 }
+const LEVEL = 1
 
-const compress = promisify<Uint8Array, ZstdOptions, Buffer>(zstdCompress)
-const decompress = promisify<Uint8Array, ZstdOptions, Buffer>(zstdDecompress)
+/** When it is needed: most machines read no compressed blob, and loading it takes milliseconds in each thread. */
+const zlib = () => process.getBuiltinModule('node:zlib')
 
 /**
  * The compressed form, in pieces when it is large; undefined when it would not be worth it. The work is done beside this thread.
@@ -43,8 +39,13 @@ const decompress = promisify<Uint8Array, ZstdOptions, Buffer>(zstdDecompress)
  */
 export async function compressed(bytes: Uint8Array): Promise<Uint8Array | AsyncIterable<Uint8Array> | undefined> {
   if (bytes.length <= COMPRESSED_BYTES_MIN) return undefined
+  const { constants, createZstdCompress, zstdCompress } = zlib()
+  const params = { [constants.ZSTD_c_compressionLevel]: LEVEL }
   const sample = sampleOf(bytes)
-  const tried = await compress(sample, { params, pledgedSrcSize: sample.length })
+  const tried = await promisify<Uint8Array, ZstdOptions, Buffer>(zstdCompress)(sample, {
+    params,
+    pledgedSrcSize: sample.length,
+  })
   if (tried.length > sample.length * PAYS_AT) return undefined
   if (sample === bytes) return tried
   const stream = createZstdCompress({ params, pledgedSrcSize: bytes.length, chunkSize: PIECE_BYTES })
@@ -115,6 +116,7 @@ export async function contentBytesOf(path: string): Promise<number | undefined> 
 export async function readCompressed(path: string, sha256: string): Promise<Uint8Array> {
   const file = await readFile(path)
   const lengthBytes = lengthOf(file, path, sha256)
+  const decompress = promisify<Uint8Array, ZstdOptions, Buffer>(zlib().zstdDecompress)
   const bytes = await decompress(file, allAtOnce(lengthBytes)).catch((cause: unknown) => {
     throw corrupt(path, sha256, cause)
   })
@@ -122,22 +124,41 @@ export async function readCompressed(path: string, sha256: string): Promise<Uint
   return bytes
 }
 
-/** As {@link readCompressed}, in pieces: a file that holds more than it says is given up where that shows. */
+function createInflate(): Transform {
+  return zlib().createZstdDecompress({
+    chunkSize: PIECE_BYTES,
+    readableHighWaterMark: PIECES_AHEAD * PIECE_BYTES,
+  } as ZstdOptions)
+}
+
+/**
+ * Gives the memory of a piece back at once: the next one then has it, instead of fresh memory, which takes as long as inflating
+ * does. Only of one that fills its memory, of which the stream wants nothing more.
+ */
+function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
+}
+
+/** As {@link readCompressed}, in pieces that are valid until the next one: a file that holds more than it says is given up where that shows. */
 export async function* streamCompressed(path: string, sha256: string): AsyncGenerator<Uint8Array> {
   const wanted = await contentBytesOf(path)
   if (wanted === undefined) throw corrupt(path, sha256)
   if (wanted <= PIECE_BYTES) {
     // A stream takes longer to be made than this takes to be read: a snapshot may have a hundred small packs.
-    yield inflatedAtOnce(await readFile(path), path, sha256)
+    yield wanted <= AT_ONCE_BYTES_MAX
+      ? inflatedAtOnce(await readFile(path), path, sha256)
+      : await readCompressed(path, sha256)
     return
   }
-  const content = pipeline(createReadStream(path), createZstdDecompress({ chunkSize: PIECE_BYTES }), () => {})
+  const content = pipeline(createReadStream(path), createInflate(), () => {})
   let lengthBytes = 0
   try {
     for await (const chunk of content as AsyncIterable<Uint8Array>) {
       lengthBytes += chunk.length
       if (lengthBytes > wanted) throw corrupt(path, sha256)
-      yield chunk
+      // No Buffer, whose `slice` shares what is given back.
+      yield new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)
+      release(chunk)
     }
   } catch (error) {
     throw isOfSystem(error) || error instanceof RunnerError ? error : corrupt(path, sha256, error)
@@ -180,7 +201,7 @@ function allAtOnce(lengthBytes: number): ZstdOptions {
 function inflatedAtOnce(file: Uint8Array, path: string, sha256: string): Uint8Array {
   const lengthBytes = lengthOf(file, path, sha256)
   try {
-    const bytes = zstdDecompressSync(file, allAtOnce(lengthBytes))
+    const bytes = zlib().zstdDecompressSync(file, allAtOnce(lengthBytes))
     if (bytes.length === lengthBytes) return bytes
   } catch (cause) {
     throw corrupt(path, sha256, cause)

@@ -155,6 +155,23 @@ describe('what is kept compressed', () => {
     )
   })
 
+  test('comes in pieces that are valid until the next one, whose memory they leave', async () => {
+    const store = await openBlobStore(await homeForTest())
+    const content = new Uint8Array(5_000_001).map((_, index) => (index >> 10) % 251)
+    const { sha256 } = await store.putBytes(content)
+    const pieces: Uint8Array[] = []
+    const copies: Uint8Array[] = []
+    for await (const piece of store.stream(sha256)) {
+      pieces.push(piece)
+      copies.push(piece.slice())
+    }
+    expect(Buffer.compare(Buffer.concat(copies), content)).toBe(0)
+    expect(copies.length).toBeGreaterThan(5)
+    // Fresh memory for each takes as long as inflating does.
+    const left = pieces.filter((piece) => piece.length === 0)
+    expect(left.length).toBeGreaterThan(pieces.length / 2)
+  })
+
   test('is not stored once more, neither plain nor compressed', async () => {
     const bytes = new Uint8Array(50_000)
     const { sha256 } = await store.putBytes(bytes)

@@ -1,7 +1,6 @@
 /** Rules for hosts in a file of their own: YAML or JSON, for `--host-rules` and `--rules`. Format: spec/computation.md §7. */
 import { readFile, stat } from 'node:fs/promises'
 import { decodeHostRules, EvidenceError, type HostRules } from '@reprise/core'
-import { parseDocument } from 'yaml'
 import { readFailure, RunnerError } from '../error.ts'
 
 const HOST_RULES_BYTES_MAX = 1 << 20
@@ -16,7 +15,7 @@ export const HOST_RULES_HINT =
 export async function readHostRules(path: string, shown: string): Promise<HostRules> {
   const fail = (what: string, cause?: unknown): RunnerError =>
     new RunnerError('DEFINITION', { message: `${shown}: ${what}`, hint: HOST_RULES_HINT, cause })
-  const value = parse(await textOf(path, fail), fail)
+  const value = await parse(await textOf(path, fail), fail)
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fail('it is no mapping')
   try {
     // Left out, it is the careful one.
@@ -45,7 +44,9 @@ async function textOf(path: string, fail: Fail): Promise<string> {
   }
 }
 
-function parse(text: string, fail: Fail): unknown {
+async function parse(text: string, fail: Fail): Promise<unknown> {
+  // As large as a third of all that a run loads, and hardly ever wanted.
+  const { parseDocument } = await import('yaml')
   try {
     const document = parseDocument(text, { prettyErrors: true, stringKeys: true, version: '1.2' })
     const [problem] = [...document.errors, ...document.warnings]

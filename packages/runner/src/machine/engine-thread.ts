@@ -1,8 +1,8 @@
 /** The engine's thread, which a command may start before it knows for what: a thread takes tens of milliseconds to begin. */
-import { Worker } from 'node:worker_threads'
+import { Worker, type MessagePort } from 'node:worker_threads'
 import { WORKER_STACK_MB } from '@reprise/wasm'
 import { moduleCache } from '../home.ts'
-import { CONTROL_BYTES, type EngineWorkerData, type Expects } from './protocol.ts'
+import { CONTROL_BYTES, CONTROL_COMMANDS, type Command } from './protocol.ts'
 import type { WantedModule } from './rewritten.ts'
 import { workerUrl } from './worker-url.ts'
 
@@ -12,15 +12,22 @@ export interface EngineThread {
 }
 
 let early: EngineThread | undefined
+let isExpecting = false
+
+/** For the first machine of this process. A thread that none ever asks for does not keep the process. */
+export function startEngineThreadEarly(): void {
+  early = startEngineThread()
+  early.worker.unref()
+}
 
 /**
- * For the first machine of this process. A thread that none ever asks for does not keep the process.
- *
- * @param expects - The module that this machine will most likely have, and whose cache may keep it.
+ * Has the thread that was started early load the module that the first machine will most likely have, if the cache has it.
+ * Only the first guess is heard.
  */
-export function startEngineThreadEarly(expects?: { readonly module: WantedModule; readonly home: string }): void {
-  early = startEngineThread(expects && { module: expects.module, cacheFolder: moduleCache(expects.home) })
-  early.worker.unref()
+export function expectModule(module: WantedModule, home: string): void {
+  if (early === undefined || isExpecting) return
+  isExpecting = true
+  sendCommand(early, { kind: 'expect', expects: { module, cacheFolder: moduleCache(home) } })
 }
 
 export function engineThread(): EngineThread {
@@ -30,9 +37,20 @@ export function engineThread(): EngineThread {
   return thread
 }
 
-function startEngineThread(expects?: Expects): EngineThread {
+/** Wakes the thread where it stands still. */
+export function sendCommand(
+  { worker, control }: EngineThread,
+  command: Command,
+  transfer: readonly MessagePort[] = [],
+): void {
+  const flags = new Int32Array(control)
+  worker.postMessage(command, [...transfer])
+  Atomics.add(flags, CONTROL_COMMANDS, 1)
+  Atomics.notify(flags, CONTROL_COMMANDS)
+}
+
+function startEngineThread(): EngineThread {
   const control = new SharedArrayBuffer(CONTROL_BYTES)
-  const workerData: EngineWorkerData = { control, expects }
   const resourceLimits = { stackSizeMb: WORKER_STACK_MB }
-  return { control, worker: new Worker(workerUrl('engine'), { workerData, resourceLimits }) }
+  return { control, worker: new Worker(workerUrl('engine'), { workerData: control, resourceLimits }) }
 }

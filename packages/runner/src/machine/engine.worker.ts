@@ -32,11 +32,11 @@ import {
   type Command,
   type EngineData,
   type EngineMessage,
-  type EngineWorkerData,
   type HashRequest,
 } from './protocol.ts'
 import { blobReader } from './inputs.ts'
-import { loadExpected, loadRewritten } from './rewritten.ts'
+import { keepCode } from './kept-code.ts'
+import { loadExpected, loadRewritten, type ExpectedModule } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
 import { keptStack } from './warm/index.ts'
 
@@ -44,12 +44,13 @@ import { keptStack } from './warm/index.ts'
 const SLICE_FUEL = 1n << 26n
 /** Live output that may be on its way to the main thread before the guest waits. */
 const STREAM_BYTES_MAX = 8 << 20
-const { control, expects } = workerData as EngineWorkerData
+/** The control block, see protocol.ts. */
+const control = workerData as SharedArrayBuffer
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
 const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
-const expected = expects && loadExpected(expects.module, { folder: expects.cacheFolder, sha256 })
-const { computation, blobs, cacheFolder, shadow, hashPort, from, dirtyPages } = machineToBe()
+const { data, expected } = machineToBe()
+const { computation, blobs, cacheFolder, shadow, hashPort, from, dirtyPages } = data
 const readBlob = blobReader(blobs)
 /** Of the snapshot: nobody has read all of it before. */
 const readSaved = blobReader(blobs, { trusted: false })
@@ -64,10 +65,19 @@ function nextCommand(): Command {
   }
 }
 
-function machineToBe(): EngineData {
-  const command = nextCommand()
+function machineToBe(): { readonly data: EngineData; readonly expected: ExpectedModule | undefined } {
+  const first = nextCommand()
+  const expects = first.kind === 'expect' ? first.expects : undefined
+  const expected = expects && loadExpected(expects.module, { folder: expects.cacheFolder, sha256 })
+  const command = expects === undefined ? first : nextCommand()
   if (command.kind !== 'machine') throw new Error('a thread is told first what machine it is')
-  return command.data
+  return { data: command.data, expected }
+}
+
+function isOfBeginning(
+  command: Command,
+): command is Extract<Command, { kind: 'expect' | 'filled' | 'machine' | 'warm' }> {
+  return ['expect', 'filled', 'machine', 'warm'].includes(command.kind)
 }
 
 function post(message: EngineMessage, transfer: readonly ArrayBuffer[] = []): void {
@@ -138,6 +148,7 @@ class EngineThread {
       ...this.#beginning(),
     })
     this.#report(end)
+    keepCode()
     for (;;) this.#serve()
   }
 
@@ -162,7 +173,6 @@ class EngineThread {
 
   /** Takes the saved memory out of the shadow, as it gets there: what the guest has is then what is hashed, byte for byte. */
   #fill(memory: Uint8Array): void {
-    const filled = new Uint8Array(shadow, 0, memory.length)
     for (;;) {
       const command = nextCommand()
       if (command.kind === 'scanner') {
@@ -170,8 +180,9 @@ class EngineThread {
         continue
       }
       if (command.kind !== 'filled') throw new Error('a machine that is restored is told its memory first')
+      // Only now it is sure to be as long as that.
       for (const [offset, lengthBytes] of command.ranges)
-        memory.set(filled.subarray(offset, offset + lengthBytes), offset)
+        memory.set(new Uint8Array(shadow, offset, lengthBytes), offset)
       if (command.isLast) return
     }
   }
@@ -238,8 +249,7 @@ class EngineThread {
     for (;;) {
       const command = nextCommand()
       if (command.kind === 'snapshot') return 'snapshot'
-      if (command.kind === 'warm' || command.kind === 'machine' || command.kind === 'filled')
-        throw new Error('a machine begins once')
+      if (isOfBeginning(command)) throw new Error('a machine begins once')
       if (command.kind === 'scanner') {
         this.#dirtyPages.attach(command.scanner)
       } else if (command.kind !== 'run') {

@@ -1,7 +1,7 @@
 /**
  * Who hashes the shadow. At first the main thread does, which has little else to do then: to start a thread for it takes
- * longer than a short run does. A run that lasts, a large memory and a snapshot are for a thread of their own, which takes
- * over by hashing all of the shadow once more.
+ * longer than a short run does. A run that lasts, one that goes on, a large memory and a snapshot are for a thread of their
+ * own, which takes over by hashing all of the shadow once more.
  */
 import { Worker, type MessagePort } from 'node:worker_threads'
 import { PAGE_BYTES } from '@reprise/core'
@@ -12,8 +12,6 @@ import {
   type HashRequest,
   type HashResult,
   type HashWorkerData,
-  type MeasureRequest,
-  type RestoredRequest,
   type TakeOver,
 } from './protocol.ts'
 import { workerUrl } from './worker-url.ts'
@@ -50,6 +48,11 @@ export class Hasher {
     return this.#hashed.begin(request)
   }
 
+  /** A memory is being restored: it is hashed when the machine goes on already, by a thread that is there by then. */
+  restores(): void {
+    this.#makeThread()
+  }
+
   /** The machine runs: from now on a thread pays soon. */
   lasts(): void {
     this.#timer ??= setTimeout(() => this.#startThread(), SHORT_MS)
@@ -65,10 +68,11 @@ export class Hasher {
   }
 
   #answer(request: HashRequest): void {
-    if (request.kind === 'snapshot' || pagesOf(request) > PAGES_MAX) return this.#handOver(request)
+    // Whoever hashes a restored memory here lets the machine wait that is to go on meanwhile.
+    if (request.kind !== 'measure' || request.pages.length > PAGES_MAX) return this.#handOver(request)
     const { onResult, onFailure } = this.#options
     try {
-      const result = request.kind === 'restored' ? this.#hashed.restored(request) : this.#hashed.measure(request)
+      const result = this.#hashed.measure(request)
       releaseShadow(this.#flags)
       onResult(result)
     } catch (error) {
@@ -111,9 +115,4 @@ export class Hasher {
     thread.on('exit', (code) => onFailure(`a machine thread ended by itself (code ${code})`))
     return thread
   }
-}
-
-function pagesOf(request: MeasureRequest | RestoredRequest): number {
-  if (request.kind === 'measure') return request.pages.length
-  return request.pages.reduce((sum, [, count]) => sum + count, 0)
 }

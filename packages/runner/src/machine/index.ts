@@ -1,6 +1,6 @@
 export { partingOf } from './call-log.ts'
 export { type CallLog, type Look, type Mark, type ProbeCall, type ProbeStop } from './probe-protocol.ts'
-export { startEngineThreadEarly } from './engine-thread.ts'
+export { expectModule, startEngineThreadEarly } from './engine-thread.ts'
 export { startProbe, type Probe } from './probe.ts'
 export { loadWarmRoot, type WarmUp } from './warm/index.ts'
 export type { SavedMachine } from './restore.ts'

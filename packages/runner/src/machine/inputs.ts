@@ -1,6 +1,5 @@
 /** What a machine's threads read of a computation: blobs by digest, and the contents of mounts. */
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import type { ComputationMount, MountSource, Sha256 } from '@reprise/core'
 import { readTar, type WasiFile, type WasiMount } from '@reprise/wasm'
 import { readBlobSync } from '../blobs/index.ts'
@@ -50,6 +49,7 @@ function unpacked(archive: string, { readBlob, cacheFolder, sha256 }: MountBlobs
   const path = join(cacheFolder, `${archive}.tar`)
   const kept = readKept(path, sha256)
   if (kept !== undefined) return kept
+  const { gunzipSync } = process.getBuiltinModule('node:zlib')
   const tar = gunzipSync(readBlob(archive), { maxOutputLength: ARCHIVE_BYTES_MAX })
   writeKept(path, tar, { sha256, what: 'an unpacked library' })
   return tar

@@ -28,7 +28,9 @@ export const CONTROL_BYTES = 48
 export type ByteRange = readonly [number, number]
 
 export type Command =
-  /** The very first one: threads are started before it is known for what. */
+  /** Before all others, if at all: the module that the machine will most likely have. */
+  | { readonly kind: 'expect'; readonly expects: Expects }
+  /** The first one otherwise: threads are started before it is known for what. */
   | { readonly kind: 'machine'; readonly data: EngineData }
   /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with; it is hashed meanwhile. */
   | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memoryBytes: number }
@@ -126,11 +128,6 @@ export interface MeasureResult {
 export interface RestoredResult extends Omit<MeasureResult, 'kind'> {
   readonly kind: 'restored'
   readonly engineState: Uint8Array
-}
-
-export interface EngineWorkerData {
-  readonly control: SharedArrayBuffer
-  readonly expects: Expects | undefined
 }
 
 /** What a thread may load before it is told what machine it is. */

@@ -30,8 +30,8 @@ export interface Restored {
   readonly isExpected: boolean
 }
 
-/** Packs of 64 MiB: each is inflated by a thread of its own. */
-const READ_AT_ONCE = 2
+/** Packs have up to 64 MiB, and each is inflated by a thread of its own; of small ones another is looked for meanwhile. */
+const READ_AT_ONCE = 4
 
 export interface Packs {
   readonly manifest: SnapshotManifest

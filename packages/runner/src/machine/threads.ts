@@ -1,12 +1,12 @@
 /** The threads of a machine as the main thread commands them, see wasm-machine.ts. */
-import type { MessagePort, Worker } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
 import { hex, type Measurement, type SnapshotRef } from '@reprise/core'
 import { startScanner, WHILE_SMALL, type DirtyPagesMethod, type Scanner } from '../dirty-pages/index.ts'
 import { RunnerError } from '../error.ts'
+import { sendCommand, type EngineThread } from './engine-thread.ts'
 import { threadFailure } from './failure.ts'
 import { Hasher, type HasherOptions } from './hasher.ts'
 import {
-  CONTROL_COMMANDS,
   CONTROL_STREAM_BYTES,
   type BeginRequest,
   type Command,
@@ -26,7 +26,7 @@ interface Waiting<Value> {
 
 /** The two threads as the main thread reaches them: one question at a time, and one failure for all. */
 export class Threads {
-  readonly #engine: Worker
+  readonly #engine: EngineThread
   readonly #hasher: Hasher
   readonly #flags: Int32Array
   readonly #onStream: OnStream | undefined
@@ -43,18 +43,19 @@ export class Threads {
   #dirtyPages: DirtyPagesMethod = WHILE_SMALL
 
   constructor(options: {
-    readonly engine: Worker
-    readonly hash: Omit<HasherOptions, 'onResult' | 'onFailure'>
+    readonly engine: EngineThread
+    readonly hash: Omit<HasherOptions, 'control' | 'onResult' | 'onFailure'>
     readonly onStream: OnStream | undefined
   }) {
     this.#engine = options.engine
-    this.#flags = new Int32Array(options.hash.control)
+    const { worker, control } = options.engine
+    this.#flags = new Int32Array(control)
     this.#onStream = options.onStream
-    this.#engine.on('message', (message: EngineMessage) => this.#heard(message))
+    worker.on('message', (message: EngineMessage) => this.#heard(message))
     const onFailure = (message: string, cause?: unknown): void => this.#fail(failed(message, cause))
-    this.#engine.on('error', (cause) => onFailure(`a machine thread failed: ${(cause as Error).message}`, cause))
-    this.#engine.on('exit', (code) => onFailure(`a machine thread ended by itself (code ${code})`))
-    this.#hasher = new Hasher({ ...options.hash, onResult: (result) => this.#hashed(result), onFailure })
+    worker.on('error', (cause) => onFailure(`a machine thread failed: ${(cause as Error).message}`, cause))
+    worker.on('exit', (code) => onFailure(`a machine thread ended by itself (code ${code})`))
+    this.#hasher = new Hasher({ ...options.hash, control, onResult: (result) => this.#hashed(result), onFailure })
   }
 
   get dirtyPages(): DirtyPagesMethod {
@@ -116,6 +117,7 @@ export class Threads {
       this.#restored = { resolve, reject }
       if (manifest.memoryBytes > shadow.maxByteLength) throw notTheSavedMachine(expected)
       shadow.grow(manifest.memoryBytes)
+      this.#hasher.restores()
       const memory = new Uint8Array(shadow)
       const filled = fillShadow(packs, memory, (ranges) => this.tell({ kind: 'filled', ranges, isLast: false }))
       filled.then(() => this.tell({ kind: 'filled', ranges: [], isLast: true })).catch(reject)
@@ -165,14 +167,12 @@ export class Threads {
 
   async #terminate(): Promise<void> {
     this.#scanner?.stop()
-    this.#engine.removeAllListeners('exit')
-    await Promise.all([this.#engine.terminate(), this.#hasher.terminate()])
+    this.#engine.worker.removeAllListeners('exit')
+    await Promise.all([this.#engine.worker.terminate(), this.#hasher.terminate()])
   }
 
   #command(command: Command, transfer: readonly MessagePort[] = []): void {
-    this.#engine.postMessage(command, [...transfer])
-    Atomics.add(this.#flags, CONTROL_COMMANDS, 1)
-    Atomics.notify(this.#flags, CONTROL_COMMANDS)
+    sendCommand(this.#engine, command, transfer)
   }
 
   #heard(message: EngineMessage): void {

@@ -85,11 +85,12 @@ export async function startWasmMachine(options: MachineOptions): Promise<WasmMac
 /** @returns Undefined when the warm start that is kept is damaged. */
 async function tryToStart(options: MachineOptions): Promise<WasmMachine | undefined> {
   const { computation, dirtyPages = dirtyPagesChoice() } = options
-  const { worker: engine, control } = engineThread()
+  const engine = engineThread()
+  const { control } = engine
   const shadow = new SharedArrayBuffer(0, { maxByteLength: computation.limits.memoryPages * WASM_PAGE_BYTES })
   const { port1: enginePort, port2: hashPort } = new MessageChannel()
   const home = options.keepsSnapshots === false ? undefined : options.home
-  const threads = new Threads({ engine, hash: { control, home, shadow, enginePort }, onStream: options.onStream })
+  const threads = new Threads({ engine, hash: { home, shadow, enginePort }, onStream: options.onStream })
   const data: EngineData = {
     computation,
     blobs: options.blobs,

@@ -3,6 +3,7 @@ import {
   manifestBlobs,
   type Computation,
   type Environment,
+  type HostRules,
   type MountSource,
   type SnapshotManifest,
 } from '@reprise/core'
@@ -29,20 +30,20 @@ export interface ReadyHost {
 /**
  * The signer and the machine get ready at the same time; when one fails, neither is left behind.
  *
- * @param options.isRequired - Whether the host must be one that the computation demands.
+ * @param options.host - As {@link readyHost} gets it ready.
  * @param options.onHost - What follows as soon as the host is ready; the machine is waited for meanwhile.
- * @throws RunnerError `HOST_RULES` when it is not.
+ * @throws RunnerError as the two of them.
  */
 export async function prepare(
   request: ExecuteRequest,
   computation: Computation,
   {
     from,
-    isRequired,
+    host,
     onHost,
   }: {
     readonly from?: SavedMachine
-    readonly isRequired: boolean
+    readonly host: Promise<ReadyHost>
     readonly onHost?: (host: ReadyHost) => Promise<void>
   },
 ): Promise<Prepared> {
@@ -54,12 +55,11 @@ export async function prepare(
     from,
     ...(request.onStream !== undefined && { onStream: request.onStream }),
   })
-  const host = request.signer.then(async (signer) => {
-    const ready = await lookAround(request, { computation, signer, isRequired })
+  const followed = host.then(async (ready) => {
     await onHost?.(ready)
     return ready
   })
-  const [looked, started] = await Promise.allSettled([host, machine])
+  const [looked, started] = await Promise.allSettled([followed, machine])
   if (started.status === 'rejected') throw refusalOf(computation, started.reason)
   if (looked.status === 'rejected') {
     await started.value[Symbol.asyncDispose]()
@@ -68,13 +68,29 @@ export async function prepare(
   return { ...looked.value, machine: started.value }
 }
 
-async function lookAround(
-  { home, store, onTrouble }: ExecuteRequest,
-  asked: { readonly computation: Computation; readonly signer: Signer; readonly isRequired: boolean },
+/**
+ * The signer and what the host shows, for whom it takes as long as a machine needs to get ready: to be asked for as soon as the
+ * computation is known, and waited for by {@link prepare}. What fails is heard there.
+ *
+ * @param options.isRequired - Whether the host must be one that the computation demands.
+ * @throws RunnerError `HOST_RULES` when it is not.
+ */
+export function readyHost(
+  request: ExecuteRequest,
+  { host: rules }: Computation,
+  { isRequired }: { readonly isRequired: boolean },
 ): Promise<ReadyHost> {
-  const { computation, signer, isRequired } = asked
-  const rules = computation.host
-  const mustHold = isRequired ? rules : undefined
+  const ready = lookAround(request, isRequired ? rules : undefined, rules)
+  ready.catch(() => {})
+  return ready
+}
+
+async function lookAround(
+  { home, store, onTrouble, signer: connecting }: ExecuteRequest,
+  mustHold: HostRules | undefined,
+  rules: HostRules | undefined,
+): Promise<ReadyHost> {
+  const signer = await connecting
   // An interruption is heard before the first instruction, and there it has its answer.
   const look = await lookAtHost({ signer, home, rules, quote: mustHold !== undefined })
   if (mustHold !== undefined) refuseOtherHosts(look, mustHold, await tierOf(signer.host))

@@ -5,6 +5,7 @@ import type { Attempt } from '@reprise/core'
 import { RunnerError, systemCode } from '../error.ts'
 import { runnerFolders } from '../home.ts'
 import { gatherBlobs, gatherSnapshot, type BlobSources } from '../gather/index.ts'
+import { expectModule } from '../machine/index.ts'
 import {
   Cursor,
   hostNumber,
@@ -18,7 +19,7 @@ import { checkRecordPlace } from '../record/index.ts'
 import { chainsAt } from './chains.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute, type Earlier } from './execute.ts'
-import { computationBlobs, prepare } from './prepare.ts'
+import { computationBlobs, prepare, readyHost } from './prepare.ts'
 import { alarmed, hasEnded, notResumable } from './refusals.ts'
 import { journalHost } from './run.ts'
 import { checkBlob, readSnapshot } from './snapshot.ts'
@@ -55,6 +56,12 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   if (earlier.alarm !== null && request.discardAlarm !== true) throw alarmed(earlier)
   const { snapshot } = point
   const { seq } = snapshot
+  const [first] = earlier.attempts
+  const repeats = first?.environment.repeats ?? null
+  // The host and the engine's thread are at work while everything is looked for.
+  const { floats, limits, program, start } = earlier.computation
+  expectModule({ floats, limits, program, ...(start !== undefined && { start: {} }) }, request.home)
+  const readying = readyHost(request, earlier.computation, { isRequired: repeats === null })
   await gatherBlobs(request.sources, earlier.computation)
   const before = await earlierOf(earlier, point)
   // The journal names it: it need not stay longer than that wants it.
@@ -62,11 +69,9 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   await gatherSnapshot({ ...request.sources, store }, snapshot)
   const manifest = await readSnapshot(snapshot, before.checkpoint, request.store)
   for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
-  const [first] = earlier.attempts
-  const repeats = first?.environment.repeats ?? null
   const prepared = await prepare(request, earlier.computation, {
     from: { manifest, expected: before.checkpoint },
-    isRequired: repeats === null,
+    host: readying,
   })
   const { signer, machine, look, logs } = prepared
   await using _machine = machine

@@ -8,7 +8,7 @@ import { createJournal, journalPath, type JournalHost, type JournalWriter } from
 import { checkRecordPlace } from '../record/index.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute } from './execute.ts'
-import { prepare, type Prepared, type ReadyHost } from './prepare.ts'
+import { prepare, readyHost, type Prepared, type ReadyHost } from './prepare.ts'
 import type { RunRequest, RunResult } from './types.ts'
 
 /**
@@ -63,7 +63,8 @@ async function prepareWithJournal(request: RunRequest, id: string): Promise<Begu
   }
   try {
     const isRequired = (request.repeats ?? null) === null
-    const prepared = await prepare(request, request.computation, { isRequired, onHost })
+    const host = readyHost(request, request.computation, { isRequired })
+    const prepared = await prepare(request, request.computation, { host, onHost })
     assert(begun !== undefined, 'the journal is begun when the host is ready')
     return { ...begun, prepared }
   } catch (error) {

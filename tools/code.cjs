@@ -1,0 +1,139 @@
+'use strict'
+/**
+ * How a build loads its own files: `load.js` of every build, see bundle.ts.
+ *
+ *     require('./load.js')(name)    runs the file that an entry point stands for
+ *
+ * V8's compiled form of what was loaded is kept in `compiled/` beside the files: one file for each entry point and, of the
+ * command, for each of its subcommands. Node's own compile cache keeps what V8 compiles before a file runs. This one keeps
+ * what had been compiled when the process ended, so the functions that a command calls are not parsed again by the next one.
+ *
+ *     32 bytes SHA-256 of what follows, 4 bytes length of the head (big-endian), the head as JSON, V8's data
+ *     head: { name: { source: SHA-256 of the file, at, lengthBytes } }
+ *
+ * It is a cache: one that is missing, damaged, of other sources or of another V8 costs time, and a folder that cannot be
+ * written to keeps none.
+ */
+const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs')
+const { createRequire } = require('node:module')
+const { isMainThread } = require('node:worker_threads')
+const { constants, Script } = require('node:vm')
+
+/** A process that took so long keeps what it compiled besides, when that is more: it takes tens of milliseconds. */
+const LONG_MS = 2000
+/** Smaller files are compiled as fast as they are found: the first ones start a thread, which is not to wait for anything. */
+const SMALL_BYTES = 1 << 13
+/** What was typed may be no command at all. */
+const EXIT_USAGE = 2
+/** Of a thread that does not end by itself. */
+const THREAD_MS = 1500
+
+const builtin = createRequire(__filename)
+/** Loading it takes longer than the first files do. */
+const sha256 = (bytes, encoding) => builtin('node:crypto').hash('sha256', bytes, encoding)
+const modules = new Map()
+/** What was loaded, by name: the script, the digest of its source, and whether its compiled form was kept. */
+const loaded = new Map()
+/** Undefined until it is read. */
+let kept
+/** Undefined where none is kept. */
+let keptPath
+
+function load(name) {
+  const known = modules.get(name)
+  if (known !== undefined) return known.exports
+  const filename = `${__dirname}/${name}`
+  const text = readFileSync(filename)
+  const isCached = keptPath !== undefined && text.length > SMALL_BYTES
+  const source = isCached ? sha256(text, 'hex') : undefined
+  const found = isCached ? (kept ??= readKept()).get(name) : undefined
+  const script = new Script(`(function (exports, require, module, __filename, __dirname) {${text}\n})`, {
+    filename,
+    cachedData: found?.source === source ? found?.data : undefined,
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  })
+  if (isCached) loaded.set(name, { script, source, isKept: script.cachedDataRejected === false })
+  const module = { exports: {} }
+  modules.set(name, module)
+  script.runInThisContext().call(module.exports, module.exports, requireFrom, module, filename, __dirname)
+  return module.exports
+}
+
+function requireFrom(name) {
+  return name.startsWith('./') ? load(name.slice(2)) : builtin(name)
+}
+requireFrom.resolve = builtin.resolve
+
+/** What is kept: the digest of its source and the compiled form, by name. */
+function readKept() {
+  const found = new Map()
+  try {
+    const file = readFileSync(keptPath)
+    const content = file.subarray(32)
+    if (!sha256(content, 'buffer').equals(file.subarray(0, 32))) return found
+    const dataAt = 4 + content.readUInt32BE(0)
+    const head = JSON.parse(content.toString('utf8', 4, dataAt))
+    for (const [name, { source, at, lengthBytes }] of Object.entries(head))
+      found.set(name, { source, data: content.subarray(dataAt + at, dataAt + at + lengthBytes) })
+  } catch {
+    // There is none.
+  }
+  return found
+}
+
+/** Keeps the compiled form of all that this thread has loaded, if some of it was not, or what is there now is more. */
+function keep() {
+  const isNew = [...loaded.values()].some(({ isKept }) => !isKept)
+  if (kept === undefined || (!isNew && performance.now() < LONG_MS)) return
+  const made = new Map(kept)
+  for (const [name, { script, source }] of loaded) made.set(name, { source, data: script.createCachedData() })
+  if (!isNew && lengthOf(made) <= lengthOf(kept)) return
+  kept = made
+  for (const each of loaded.values()) each.isKept = true
+  const temporary = `${keptPath}.${process.pid}-${isMainThread ? 0 : builtin('node:worker_threads').threadId}`
+  try {
+    mkdirSync(`${__dirname}/compiled`, { recursive: true })
+    writeFileSync(temporary, encode(made))
+    renameSync(temporary, keptPath)
+  } catch {
+    try {
+      rmSync(temporary, { force: true })
+    } catch {
+      // Where it could not be written it need not be removed.
+    }
+  }
+}
+
+function lengthOf(entries) {
+  return [...entries.values()].reduce((sum, { data }) => sum + data.length, 0)
+}
+
+function encode(entries) {
+  const head = {}
+  let at = 0
+  for (const [name, { source, data }] of entries) {
+    head[name] = { source, at, lengthBytes: data.length }
+    at += data.length
+  }
+  const text = Buffer.from(JSON.stringify(head))
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(text.length)
+  const content = Buffer.concat([length, text, ...[...entries.values()].map(({ data }) => data)])
+  return Buffer.concat([sha256(content, 'buffer'), content])
+}
+
+/** @param name - The entry point. */
+module.exports = (name) => {
+  const command = name === 'main' ? process.argv[2] : undefined
+  // A question for the version or for help loads next to nothing.
+  const isWork = name !== 'main' || (/^[a-z-]{1,40}$/.test(command ?? '') && !command.startsWith('-'))
+  if (isWork && !process.argv.includes('--help')) {
+    const role = command === undefined ? name : `${name}-${command}`
+    keptPath = `${__dirname}/compiled/${role}-${process.version}-${process.arch}`
+    if (isMainThread) process.once('exit', (code) => code !== EXIT_USAGE && keep())
+    else setTimeout(keep, THREAD_MS).unref()
+    // For a thread that stands still where no timer reaches it, and is ended from outside.
+    globalThis[Symbol.for('reprise.keepCode')] = keep
+  }
+  return load(`${name}.body.js`)
+}

@@ -3,6 +3,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, test } from 'vitest'
+import { furnish, keepModules } from '../test/command/room.ts'
 import { blocksOf, Reader } from './docs.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -13,6 +14,7 @@ describe('the blocks run as they are printed in', () => {
     if (blocks.length === 0) continue
     test(`${path} (${blocks.length})`, async () => {
       using reader = new Reader(root)
+      await furnish(reader.home)
       for (const block of blocks) {
         try {
           await reader.run(block)
@@ -20,6 +22,7 @@ describe('the blocks run as they are printed in', () => {
           throw new Error(`${path}:${block.line}: ${(error as Error).message}`, { cause: error })
         }
       }
+      await keepModules(reader.home)
     })
   }
 })

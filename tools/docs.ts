@@ -76,11 +76,11 @@ export function printsAsSaid(printed: string, expected: string): boolean {
 /** A fresh folder to run blocks in, with the command on the PATH and as ./reprise, and a home of its own. */
 export class Reader implements Disposable {
   readonly #base = mkdtempSync(join(tmpdir(), 'reprise-docs-'))
-  readonly #home = join(this.#base, 'home')
+  readonly home = join(this.#base, 'home')
   readonly #folder = join(this.#base, 'folder')
 
   constructor(root: string) {
-    for (const path of [this.#home, this.#folder, join(this.#base, 'bin')]) mkdirSync(path)
+    for (const path of [this.home, this.#folder, join(this.#base, 'bin')]) mkdirSync(path)
     symlinkSync(join(root, 'reprise'), join(this.#base, 'bin/reprise'))
     symlinkSync(join(root, 'reprise'), join(this.#folder, 'reprise'))
     symlinkSync(join(root, 'node_modules'), join(this.#folder, 'node_modules'))
@@ -111,7 +111,7 @@ export class Reader implements Disposable {
   }
 
   async #execute([program, ...args]: string[], shown: string): Promise<string> {
-    const env = { ...process.env, REPRISE_HOME: this.#home, PATH: `${join(this.#base, 'bin')}:${process.env['PATH']}` }
+    const env = { ...process.env, REPRISE_HOME: this.home, PATH: `${join(this.#base, 'bin')}:${process.env['PATH']}` }
     const running = promisify(execFile)(program, args, { cwd: this.#folder, timeout: BLOCK_TIMEOUT_MS, env })
     running.child.stdin?.end()
     try {
@@ -132,7 +132,7 @@ export class Reader implements Disposable {
     for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
       try {
         const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
-        if (environment.includes(`REPRISE_HOME=${this.#home}`)) process.kill(Number(pid))
+        if (environment.includes(`REPRISE_HOME=${this.home}`)) process.kill(Number(pid))
       } catch {
         // Gone meanwhile, or not ours to look at.
       }

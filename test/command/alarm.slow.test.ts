@@ -19,7 +19,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '12000',
+  '4000',
   'append',
   'o.txt',
   'two',
@@ -53,9 +53,9 @@ async function killed(name: string): Promise<Killed> {
 }
 
 async function killedOnce(name: string): Promise<Killed | undefined> {
-  const home = room.newHome(name)
+  const home = await room.newHost(name)
   const cwd = await room.newFolder({ 'guest.wasm': program })
-  const { child, ended } = room.start(['run', '-o', 'r.reprise', '--snapshot-ms', '700', ...FINE, ...WORDS], {
+  const { child, ended } = room.start(['run', '-o', 'r.reprise', '--snapshot-ms', '200', ...FINE, ...WORDS], {
     cwd,
     home,
   })

@@ -92,7 +92,7 @@ describe('a built runtime', () => {
   })
 
   test('that is damaged is named, refused, and deleted by gc', async () => {
-    const home = room.newHome('d')
+    const home = await room.newHost('d')
     await room.reprise(['runtime', 'import', await exported('tiny', '3')], { cwd: folder, home })
     const [id] = await ids(home)
     const path = join(home, 'runtimes', id, 'library.tar.gz')

@@ -24,7 +24,7 @@ async function signedRun(running: Running, home: string, known: readonly string[
 }
 
 test('runs that were cut off go on; those that ended, or were ended, are left alone', async () => {
-  const home = room.newHome('outage')
+  const home = await room.newHost('outage')
   const folder = await room.newFolder({ 'guest.wasm': await guest() })
   const start = (word: string): Running =>
     room.start(['run', '-o', `${word}.reprise`, ...FINE, 'guest.wasm', 'say', word, 'spin', '2500'], {
@@ -64,7 +64,7 @@ test('runs that were cut off go on; those that ended, or were ended, are left al
 })
 
 test('it is for all runs, or one is named', async () => {
-  const home = room.newHome('words')
+  const home = await room.newHost('words')
   const cwd = await room.newFolder({})
   expect(await room.reprise(['resume'], { cwd, home })).toMatchObject({ code: 2 })
   expect(await room.reprise(['resume', '--cut-off', 'last'], { cwd, home })).toMatchObject({ code: 2 })

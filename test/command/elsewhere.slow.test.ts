@@ -79,7 +79,7 @@ describe('the same command on the same files', () => {
   })
 
   test('under Node 24 is the same', async () => {
-    const home = room.newHome('h24')
+    const home = await room.newHost('h24')
     expectSame(await run(await newFolder(), { node: node24(), home }))
     const python = async (more: Partial<StartOptions>): Promise<RunAnswer> => {
       const cwd = await room.newFolder({ 'floats.py': FLOATS })

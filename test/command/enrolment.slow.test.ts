@@ -114,7 +114,7 @@ describe('reprise host enroll', () => {
   test('goes by files, for a host that is not on the network', async () => {
     const lab = await newAuthority()
     const { folder } = lab
-    const home = room.newHome('offline')
+    const home = await room.newHost('offline')
     const host = async (...words: readonly string[]): Promise<Answer> =>
       await room.reprise(['host', 'enroll', ...words], { cwd: folder, home })
     const known = ['--authority-root', join(lab.home, 'root.pem')]
@@ -236,7 +236,7 @@ describe('a run on an enrolled host', () => {
   test('verifies by nothing but the root of the authority, and is refuted once the host is revoked', async () => {
     const lab = await newAuthority()
     const { folder } = lab
-    const home = room.newHome('runner')
+    const home = await room.newHost('runner')
     const serving = await lab.serve('--approve', 'software')
     const host = async (...words: readonly string[]): Promise<Answer> =>
       await room.reprise(words, { cwd: folder, home })

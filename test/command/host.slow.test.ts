@@ -61,7 +61,7 @@ afterAll(() => room[Symbol.asyncDispose]())
 
 /** A home whose TPM holds what a firmware measured: the registers of a software TPM live as long as its process does. */
 async function bootedHome(name: string, log: string): Promise<string> {
-  const home = room.newHome(name)
+  const home = await room.newHost(name)
   expect((await room.reprise(['host', 'init'], { cwd: room.folder, home })).code).toBe(0)
   const { events } = parseEventLog(new Uint8Array(await readFile(log)))
   await extend(

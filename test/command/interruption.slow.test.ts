@@ -51,7 +51,7 @@ async function journalsOf(home: string) {
 
 describe('Ctrl-C', () => {
   test('ends the run with 130 and a record of what was signed, that is incomplete', async () => {
-    const home = room.newHome('int')
+    const home = await room.newHost('int')
     const { child, ended } = await startSpinning(100_000, [], home)
     await sleep(300)
     child.kill('SIGINT')
@@ -135,7 +135,7 @@ test('Ctrl-C in a comparison ends it with 130, without half an answer', async ()
 
 describe('kill -9 of the run', () => {
   test('at any moment leaves a journal that reads, nothing half-written, and a home that works', async () => {
-    const home = room.newHome('kill')
+    const home = await room.newHost('kill')
     expect(await (await startSpinning(1, [], home)).ended).toMatchObject({ code: 0 })
     for (let round = 0; round < KILLS; round++) {
       folder = await room.newFolder({ 'guest.wasm': program })

@@ -2,13 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { programNames } from '../../bench/programs/catalog.ts'
 import { randomFrom, SEED } from './journals.ts'
-import { CALLS, expectSurvives, expectSurvivesCall, whole, type Whole } from './kill.ts'
+import { CALLS, expectSurvives, expectSurvivesCall, TRIES, whole, type Whole } from './kill.ts'
 import { node24, Room } from './room.ts'
 
 const KILLS_MAX = 200
 /** Kills a run goes through: so much of a run is done once for all of them. */
 const CHAINS = 10
-const TRIES = 5
 const PATIENCE_MS = 7_200_000
 
 let room: Room

@@ -25,7 +25,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '5000',
+  '3000',
   'append',
   'o.txt',
   'two',
@@ -66,7 +66,7 @@ async function killed(
   attach = 'resume',
   count = 2,
 ): Promise<{ home: string; run: string; record: string }> {
-  const home = room.newHome(name)
+  const home = await room.newHost(name)
   const cwd = await room.newFolder({ 'guest.wasm': program })
   const running = room.start(['run', '-o', 'r.reprise', ...FINE, ...WORDS], { cwd, home })
   let run: string | undefined
@@ -127,7 +127,7 @@ async function verify(record: string): Promise<Verified> {
 describe('a run that was killed goes on from its record alone', () => {
   test('on another host and, killed there too, on a third: one chain, three keys, two honest gaps', async () => {
     const { run, record } = await killed('a', 'all')
-    const [b, c] = [room.newHome('b'), room.newHome('c')]
+    const [b, c] = [await room.newHost('b'), await room.newHost('c')]
     const again = room.start(['resume', '-o', 'r.reprise', ...FINE.slice(0, 2), record], {
       cwd: await room.newFolder(),
       home: b,
@@ -160,7 +160,7 @@ describe('a run that was killed goes on from its record alone', () => {
       expect([said.includes('sig:'), said.includes('does not hold')]).toEqual([true, false])
     }
 
-    const home = room.newHome('reader')
+    const home = await room.newHost('reader')
     const repeated = await room.reprise(['repeat', '--json', finished.record], { cwd, home })
     expect(json<{ repetition: string }>(repeated)).toMatchObject({ repetition: 'reproduced' })
     const inParts = await room.reprise(['repeat', '--json', '--segments', 'all', finished.record], { cwd, home })
@@ -178,7 +178,7 @@ describe('a run that was killed goes on from its record alone', () => {
 
   test('and back on the first host, when the second has signed further', async () => {
     const { home, run, record } = await killed('first')
-    const b = room.newHome('second')
+    const b = await room.newHost('second')
     const again = room.start(['resume', '-o', 'r.reprise', ...FINE.slice(0, 2), record], {
       cwd: await room.newFolder(),
       home: b,
@@ -246,7 +246,7 @@ describe('blobs that the record does not carry', () => {
   test('come from a folder or a server, by digest; what is nowhere is named with its length', async () => {
     const { home, run, record } = await killed('bare', 'none')
     const folder = await blobFolder(home, run)
-    const b = room.newHome('folder')
+    const b = await room.newHost('folder')
     const missing = await resume(record, b)
     expect(missing).toMatchObject({
       code: 125,
@@ -263,14 +263,14 @@ describe('blobs that the record does not carry', () => {
 
     const { server, url, ranges } = await serve(folder)
     try {
-      const c = room.newHome('server')
+      const c = await room.newHost('server')
       const finished = await resume(record, c, ['--blobs', url, '--snapshot-ms', '100'])
       await expectWhole(finished)
       expect(ranges.length).toBeGreaterThan(0)
       expect(await namesIn(join(c, 'cache', 'downloads'))).toEqual([])
       const cwd = await room.newFolder()
       const words = ['repeat', '--json', '--blobs', url, finished.record]
-      expect(await room.reprise(words, { cwd, home: room.newHome('repeats') })).toMatchObject({ code: 0 })
+      expect(await room.reprise(words, { cwd, home: await room.newHost('repeats') })).toMatchObject({ code: 0 })
     } finally {
       server.close()
     }
@@ -280,7 +280,7 @@ describe('blobs that the record does not carry', () => {
 describe('a record is not gone on with', () => {
   test('when its evidence does not hold, or its host is not trusted, or it has ended', async () => {
     const { run, record } = await killed('refused')
-    const home = room.newHome('refusing')
+    const home = await room.newHost('refusing')
     const bytes = await readFile(record)
     const forged = join(await room.newFolder(), 'forged.reprise')
     bytes[bytes.indexOf('attestations.jsonl') + 4000] ^= 1
@@ -304,7 +304,7 @@ describe('a record is not gone on with', () => {
 
   test('when this host went on with it differently: both are kept, and diff says that they are a fork', async () => {
     const { run, record } = await killed('origin')
-    const [b, c] = [room.newHome('fork-b'), room.newHome('fork-c')]
+    const [b, c] = [await room.newHost('fork-b'), await room.newHost('fork-c')]
     const onB = room.start(['resume', '-o', 'r.reprise', ...FINE.slice(0, 2), record], {
       cwd: await room.newFolder(),
       home: b,
@@ -330,7 +330,7 @@ test.runIf(NIGHTLY)('a journal is laid whole or not at all, whenever the process
   const { run, record } = await killed('source')
   let laid = 0
   for (let i = 0; i < 60; i++) {
-    const home = room.newHome(`lay-${i}`)
+    const home = await room.newHost(`lay-${i}`)
     const running = room.start(['resume', '-o', 'r.reprise', record], { cwd: await room.newFolder(), home })
     // From the first file that appears on; later and later.
     while (

@@ -28,7 +28,7 @@ let homes = 0
 
 /** Starts a run in a home of its own and waits until a snapshot is signed. */
 async function start(): Promise<Started> {
-  const home = room.newHome(`p${(homes += 1)}`)
+  const home = await room.newHost(`p${(homes += 1)}`)
   const folder = await room.newFolder({ 'guest.wasm': await guest() })
   const running = room.start(['run', '-o', 'r.reprise', ...FINE, 'guest.wasm', ...SPIN], { cwd: folder, home })
   for (;;) {

@@ -10,8 +10,9 @@ import { promisify } from 'node:util'
 import { serveBoard, type Sightings } from '@reprise/recovery/board'
 import { afterAll, describe, expect, test } from 'vitest'
 import { sampleSightings } from '../../packages/recovery/src/board/sample.ts'
+import { builtCommand } from './room.ts'
 
-const main = resolve(import.meta.dirname, '../../packages/cli/src/main.ts')
+const main = builtCommand()
 const folder = mkdtempSync(join(tmpdir(), 'reprise-recovery-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 

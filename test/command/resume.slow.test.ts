@@ -10,14 +10,16 @@ import { journalOf as journalPath, peek as peekIn, peekHeld, randomFrom, runsIn,
 import { guest, json, namesIn, node24, Room, type Answer, type RunAnswer, type Running } from './room.ts'
 
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
-/** Snapshots and checkpoints several times a second. */
-const FINE = ['--snapshot-ms', '150', '--checkpoint', 'every=40000000']
+const OFTEN = ['--snapshot-ms', '150']
+/** Checkpoints many times a second; for what has much memory to hash, several times. */
+const FINE = ['--checkpoint', 'every=100000000']
+const COARSE = ['--checkpoint', 'every=200000000']
 
 const PYTHON = `import random, time
 with open('log.txt', 'a') as log:
-    for i in range(30):
+    for i in range(20):
         x = 0
-        for k in range(60000): x = (x * 31 + k) % 1000003
+        for k in range(40000): x = (x * 31 + k) % 1000003
         log.write(f'{i} {x} {random.random()} {time.time()}\\n')
         log.flush()
         print(i, random.randrange(1000), flush=True)
@@ -67,6 +69,7 @@ interface Program {
   readonly words: readonly string[]
   readonly files: Readonly<Record<string, string | Uint8Array>>
   readonly output: string
+  readonly grid: readonly string[]
 }
 
 let room: Room
@@ -74,12 +77,17 @@ let programs: Readonly<Record<'python' | 'C' | 'sqlite' | 'qjs' | 'ruby' | 'php'
 beforeAll(async () => {
   room = await Room.create()
   programs = {
-    python: { words: ['python', 'a.py'], files: { 'a.py': PYTHON, 'log.txt': 'before\n' }, output: 'log.txt' },
-    C: { words: ['guest.wasm', ...SPIN], files: { 'guest.wasm': await guest() }, output: 'o.txt' },
-    sqlite: { words: ['sqlite', 'o.db', ...SQL], files: {}, output: 'o.db' },
-    qjs: { words: ['qjs', 'a.js'], files: { 'a.js': JAVASCRIPT }, output: 'o.txt' },
-    ruby: { words: ['ruby', 'a.rb'], files: { 'a.rb': RUBY }, output: 'o.txt' },
-    php: { words: ['php', 'a.php'], files: { 'a.php': PHP }, output: 'o.txt' },
+    python: {
+      words: ['python', 'a.py'],
+      files: { 'a.py': PYTHON, 'log.txt': 'before\n' },
+      output: 'log.txt',
+      grid: COARSE,
+    },
+    C: { words: ['guest.wasm', ...SPIN], files: { 'guest.wasm': await guest() }, output: 'o.txt', grid: FINE },
+    sqlite: { words: ['sqlite', 'o.db', ...SQL], files: {}, output: 'o.db', grid: FINE },
+    qjs: { words: ['qjs', 'a.js'], files: { 'a.js': JAVASCRIPT }, output: 'o.txt', grid: FINE },
+    ruby: { words: ['ruby', 'a.rb'], files: { 'a.rb': RUBY }, output: 'o.txt', grid: FINE },
+    php: { words: ['php', 'a.php'], files: { 'a.php': PHP }, output: 'o.txt', grid: FINE },
   }
 })
 afterAll(() => room[Symbol.asyncDispose]())
@@ -120,7 +128,7 @@ async function startAndCut(program: Program, signal: NodeJS.Signals = 'SIGKILL',
   for (const delayMs of [300, 100, 30, 10, 0, 0, 0, 0]) {
     const folder = await room.newFolder(program.files)
     const before = new Set(await runs())
-    const running = room.start(['run', '-o', 'r.reprise', ...FINE, ...program.words], { cwd: folder })
+    const running = room.start(['run', '-o', 'r.reprise', ...OFTEN, ...program.grid, ...program.words], { cwd: folder })
     let run: string | undefined
     while (run === undefined && running.child.exitCode === null) {
       run = (await runs()).find((name) => !before.has(name))
@@ -151,7 +159,7 @@ function whole(program: Program): Promise<Whole> {
 }
 async function runWhole(program: Program, options: readonly string[]): Promise<Whole> {
   const cwd = await room.newFolder(program.files)
-  const words = ['run', '--json', '-o', 'r.reprise', ...FINE.slice(2), ...options, ...program.words]
+  const words = ['run', '--json', '-o', 'r.reprise', ...program.grid, ...options, ...program.words]
   const answer = await room.reprise(words, { cwd })
   expect(answer).toMatchObject({ code: 0 })
   return { ...json<RunAnswer>(answer), file: await readFile(join(cwd, program.output)) }
@@ -201,7 +209,7 @@ describe('a run that was killed', () => {
   test('goes on when it is killed again while it goes on', async () => {
     const program = programs.python
     const { run, folder } = await startAndCut(program)
-    await cut(run, room.start(['resume', '-o', 'r.reprise', ...FINE.slice(0, 2), run], { cwd: folder }), 'SIGKILL')
+    await cut(run, room.start(['resume', '-o', 'r.reprise', ...OFTEN, run], { cwd: folder }), 'SIGKILL')
     expect((await peek(run))?.attempts).toHaveLength(2)
     await expectWhole(program, folder, await resume(folder, run.slice(0, 8)))
     expect(
@@ -325,7 +333,7 @@ describe('repeat --segments', () => {
   let snapshots: JournalRun['snapshots']
   beforeAll(async () => {
     folder = await room.newFolder(programs.C.files)
-    const words = ['run', '--json', '--attach', 'all', '-o', 'r.reprise', '--snapshot-ms', '400', ...FINE.slice(2)]
+    const words = ['run', '--json', '--attach', 'all', '-o', 'r.reprise', '--snapshot-ms', '400', ...FINE]
     const ran = await room.reprise([...words, ...programs.C.words], { cwd: folder })
     snapshots = (await peek(json<RunAnswer>(ran).run))!.snapshots
   })
@@ -353,7 +361,7 @@ describe('repeat --segments', () => {
   })
 
   test('needs nothing but the record when everything is attached', async () => {
-    const home = room.newHome('parts')
+    const home = await room.newHost('parts')
     const answer = await inParts('all', home)
     expect(answer).toMatchObject({ code: 0 })
     expect(json<Parts>(answer).repetition).toBe('reproduced')

@@ -5,14 +5,19 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, link, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { layTpm } from '@reprise/tpm/testing'
 import { killProcess } from '../../packages/host/src/software-home.ts'
 import { compiledProgram } from '../../tools/compile-c.ts'
 
 export const ROOT = resolve(import.meta.dirname, '../..')
 const COMMAND = join(ROOT, 'dist', 'reprise.cjs')
+/** Where a home keeps rewritten modules. */
+const MODULES = join('cache', 'wasm')
+/** So many hosts of a room that are furnished one after the other have TPMs of their own. */
+const TPMS = 4
 /** No command of these tests takes nearly as long; one that hangs must not hold the whole suite. */
 const HANGING_MS = 120_000
 
@@ -45,12 +50,54 @@ export interface Running {
 
 let built = false
 
+/** The path of the command, bundled. */
+export function builtCommand(): string {
+  // The launcher builds the command when a source is newer, and one at a time.
+  if (!built) execFileSync(join(ROOT, 'reprise'), ['--version'], { stdio: 'ignore' })
+  built = true
+  return COMMAND
+}
+
+/** What rooms of one build have rewritten: it comes out the same, and a large module takes seconds. */
+function keptModules(): string {
+  const build = /build-[0-9a-f]+/.exec(readFileSync(builtCommand(), 'utf8'))?.[0] ?? ''
+  return join(ROOT, 'dist', build, 'rewritten')
+}
+
+/** Links, or where that is not possible copies, the rewritten modules that are not there yet. */
+async function shareModules(from: string, to: string): Promise<void> {
+  const names = (await readdir(from).catch(() => [])).filter((name) => name.endsWith('.rewritten'))
+  if (names.length > 0) await mkdir(to, { recursive: true, mode: 0o700 })
+  for (const name of names) {
+    const [source, target] = [join(from, name), join(to, name)]
+    await link(source, target).catch(async ({ code }: NodeJS.ErrnoException) => {
+      if (code !== 'EEXIST') await copyFile(source, target)
+    })
+  }
+}
+
+/**
+ * Puts into a home what would take seconds to make: a TPM as it left its factory, and modules that were rewritten before.
+ *
+ * @param tpm - Those of one number are the same TPM.
+ */
+export async function furnish(home: string, tpm = 0): Promise<void> {
+  await layTpm(join(home, 'tpm', 'swtpm'), tpm)
+  await shareModules(keptModules(), join(home, MODULES))
+}
+
+/** Keeps what was rewritten in a home for those that are furnished later. */
+export async function keepModules(home: string): Promise<void> {
+  await shareModules(join(home, MODULES), keptModules())
+}
+
 export class Room implements AsyncDisposable {
   readonly folder: string
   readonly home: string
   readonly #homes: string[] = []
   readonly #running = new Set<ChildProcess>()
   #folders = 0
+  #hosts = 0
 
   private constructor(folder: string) {
     this.folder = folder
@@ -58,16 +105,23 @@ export class Room implements AsyncDisposable {
   }
 
   static async create(): Promise<Room> {
-    // The launcher builds the command when a source is newer, and one at a time.
-    if (!built) execFileSync(join(ROOT, 'reprise'), ['--version'], { stdio: 'ignore' })
-    built = true
-    return new Room(await mkdtemp(join(tmpdir(), 'reprise-')))
+    builtCommand()
+    const room = new Room(await mkdtemp(join(tmpdir(), 'reprise-')))
+    await furnish(room.home, room.#hosts++ % TPMS)
+    return room
   }
 
   /** Path of a home that is not there yet; its processes end with the room. */
   newHome(name: string): string {
     const home = join(this.folder, name)
     this.#homes.push(home)
+    return home
+  }
+
+  /** A home that is furnished, as the room's first one is: its TPM is another one than those of the last three. */
+  async newHost(name: string): Promise<string> {
+    const home = this.newHome(name)
+    await furnish(home, this.#hosts++ % TPMS)
     return home
   }
 
@@ -123,6 +177,7 @@ export class Room implements AsyncDisposable {
     for (const home of this.#homes) {
       await killProcess(home, 'signer')
       await killProcess(home, 'swtpm')
+      await keepModules(home)
     }
     await rm(this.folder, { recursive: true, force: true })
   }

@@ -2,6 +2,7 @@
 import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { layTpm } from '@reprise/tpm/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   encodeWarmEntry,
@@ -37,6 +38,7 @@ function run(name: string, ...flags: string[]): string[] {
 /** A home without warm starts, which need not rewrite Python again. */
 async function homeWithout(name: string): Promise<string> {
   const home = room.newHome(name)
+  await layTpm(join(home, 'tpm', 'swtpm'))
   await mkdir(join(home, 'cache'), { recursive: true })
   await cp(join(room.home, 'cache', 'wasm'), join(home, 'cache', 'wasm'), { recursive: true })
   return home

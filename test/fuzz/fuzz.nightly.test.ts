@@ -4,8 +4,8 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { expect, test } from 'vitest'
-import { fuzz } from './fuzz.ts'
+import { afterAll, expect, test } from 'vitest'
+import { Fuzzer } from './fuzz.ts'
 import { targets } from './targets/index.ts'
 
 const INPUTS = 1_000_000
@@ -36,6 +36,9 @@ function savePlace(place: Place): void {
   renameSync(`${path}.new`, path)
 }
 
+const fuzzer = new Fuzzer()
+afterAll(() => fuzzer[Symbol.asyncDispose]())
+
 const dayInputs = targets.reduce((sum, { byDay }) => sum + byDay, 0)
 /** As the day shares them out. */
 const shareOf = (byDay: number): number => Math.ceil((INPUTS * byDay) / dayInputs)
@@ -47,7 +50,7 @@ test.each(targets)(
     for (let place = readPlace(); (place.done[name] ?? 0) < share; place = readPlace()) {
       const from = place.done[name] ?? 0
       const count = Math.min(CHUNK, share - from)
-      await fuzz({ target: name, seed: place.seed, from, count })
+      await fuzzer.fuzz({ target: name, seed: place.seed, from, count })
       savePlace({ seed: place.seed, done: { ...place.done, [name]: from + count } })
     }
   },

@@ -1,6 +1,6 @@
-/** Fuzzes a target from one input to another, under a watchdog. */
+/** Fuzzes targets from one input to another, under a watchdog. */
 import { Worker } from 'node:worker_threads'
-import type { FuzzMessage, FuzzWorkerData } from './fuzz.worker.ts'
+import type { FuzzAnswer, FuzzOrder } from './fuzz.worker.ts'
 
 /** An input that takes the processor for longer hangs: the slowest needs a hundredth of it. */
 const INPUT_MS_MAX = 30_000
@@ -8,24 +8,38 @@ const WATCH_MS = 1000
 /** Of the JavaScript heap. What an input makes of a few thousand bytes fits in many times. */
 const HEAP_MB_MAX = 768
 
-export interface FuzzRange {
-  readonly target: string
-  readonly seed: number
-  readonly from: number
-  readonly count: number
+export type FuzzRange = Omit<FuzzOrder, 'done'>
+
+/** A thread that does one range after another: to load all that is fuzzed takes longer than most ranges. */
+export class Fuzzer implements AsyncDisposable {
+  #worker: Worker | undefined
+
+  /** One at a time. @throws Error that names the input and the one command that repeats it. */
+  async fuzz(range: FuzzRange): Promise<void> {
+    const worker = (this.#worker ??= new Worker(new URL('./fuzz.worker.ts', import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX, stackSizeMb: 4 },
+    }))
+    try {
+      await watched(worker, range)
+    } catch (error) {
+      // What an input has left behind is not there for the next range.
+      await this[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker?.terminate()
+    this.#worker = undefined
+  }
 }
 
-/** @throws Error that names the input and the one command that repeats it. */
-export async function fuzz(range: FuzzRange): Promise<void> {
+async function watched(worker: Worker, range: FuzzRange): Promise<void> {
   const done = new SharedArrayBuffer(4)
   const counter = new Int32Array(done)
-  const workerData: FuzzWorkerData = { ...range, done }
-  const worker = new Worker(new URL('./fuzz.worker.ts', import.meta.url), {
-    workerData,
-    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX, stackSizeMb: 4 },
-  })
-  let watched = 0
-  let sinceMs = 0
+  const order: FuzzOrder = { ...range, done }
+  let seen = 0
+  let sinceMs: number | undefined
   let watch: NodeJS.Timeout | undefined
   try {
     await new Promise<void>((resolve, reject) => {
@@ -36,21 +50,24 @@ export async function fuzz(range: FuzzRange): Promise<void> {
         void worker.cpuUsage().then(
           ({ user, system }) => {
             const [now, atMs] = [Atomics.load(counter, 0), (user + system) / 1000]
-            if (now !== watched) sinceMs = atMs
+            if (now !== seen || sinceMs === undefined) sinceMs = atMs
             else if (atMs - sinceMs > INPUT_MS_MAX) fail(`it hangs: nothing for ${INPUT_MS_MAX} ms of its time`)
-            watched = now
+            seen = now
             // It has ended.
           },
           () => undefined,
         )
       }, WATCH_MS)
-      worker.on('message', ({ input, message }: FuzzMessage) => fail(message, input))
-      worker.on('error', (error) => fail(String(error)))
-      worker.on('exit', () => (Atomics.load(counter, 0) === range.count ? resolve() : fail('the thread ended')))
+      worker.once('message', (answer: FuzzAnswer) =>
+        answer.kind === 'held' ? resolve() : fail(answer.message, answer.input),
+      )
+      worker.once('error', (error) => fail(String(error)))
+      worker.once('exit', () => fail('the thread ended'))
+      worker.postMessage(order)
     })
   } finally {
     clearInterval(watch)
-    await worker.terminate()
+    for (const event of ['message', 'error', 'exit']) worker.removeAllListeners(event)
   }
 }
 

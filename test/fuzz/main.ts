@@ -6,7 +6,7 @@
  *     node test/fuzz/main.ts TARGET [--seed S] [--from N] [--count C]
  */
 import { parseArgs } from 'node:util'
-import { fuzz } from './fuzz.ts'
+import { Fuzzer } from './fuzz.ts'
 import { randomOf } from './random.ts'
 import { targets } from './targets/index.ts'
 
@@ -26,6 +26,7 @@ if (target === undefined) {
   console.log('it holds')
 } else {
   const range = { target: target.name, seed, from: Number(values.from ?? 0), count: Number(values.count ?? 1000) }
-  await fuzz(range)
+  await using fuzzer = new Fuzzer()
+  await fuzzer.fuzz(range)
   console.log(`${range.count} inputs, and it holds of all of them: ${target.claim}`)
 }

@@ -18,7 +18,7 @@ import {
   withScript,
 } from './programs.ts'
 
-const STOPS = 40n
+const STOPS = isNight ? 40n : 20n
 const CAPTURES = isNight ? 20 : 5
 
 interface Run extends Result {

@@ -4,10 +4,10 @@
  */
 
 import { hex } from '@reprise/core'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { runGuest } from '../../packages/wasm/src/machine.ts'
 import type { CounterPlace } from '../../packages/wasm/src/passes/fuel.ts'
-import { rewriteWith } from '../../packages/wasm/src/passes/rewrite.ts'
+import { rewriteWith, type ModuleFacts } from '../../packages/wasm/src/passes/rewrite.ts'
 import {
   host,
   isNight,
@@ -23,9 +23,38 @@ import {
 // A few stops in each program, so that hashing the memory does not take longer than running it.
 const GRID = 1n << 30n
 
+interface Made {
+  readonly module: WebAssembly.Module
+  readonly facts: ModuleFacts
+}
+
+/** By what they were made of, as long as this file is tested: a language runtime takes seconds, and is run several times. */
+const plainModules = new Map<Uint8Array, WebAssembly.Module>()
+const rewrittenModules = new Map<Uint8Array, Partial<Record<CounterPlace, Made>>>()
+afterAll(() => {
+  plainModules.clear()
+  rewrittenModules.clear()
+})
+
+function plainModule({ bytes }: Program): WebAssembly.Module {
+  const module = plainModules.get(bytes) ?? new WebAssembly.Module(bytes)
+  plainModules.set(bytes, module)
+  return module
+}
+
+function rewrittenModule({ bytes: program }: Program, counter: CounterPlace): Made {
+  const made = rewrittenModules.get(program) ?? {}
+  rewrittenModules.set(program, made)
+  return (made[counter] ??= (() => {
+    const limits = { stackLimitSlots: 1 << 16, memoryLimitPages: 1 << 15 }
+    const { bytes, facts } = rewriteWith(program, { floats: 'canonical', ...limits }, counter)
+    return { module: new WebAssembly.Module(bytes), facts }
+  })())
+}
+
 function runPlain(program: Program): Result {
   const { wasi, call } = host(program)
-  const module = new WebAssembly.Module(program.bytes)
+  const module = plainModule(program)
   const imports: WebAssembly.Imports = {}
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     imports[from] = { ...imports[from], [name]: call(from, name) ?? (() => 52) }
@@ -42,12 +71,11 @@ function runPlain(program: Program): Result {
 
 function runRewritten(program: Program, counter: CounterPlace): Result & { readonly stops: readonly string[] } {
   const { wasi, call } = host(program)
-  const limits = { stackLimitSlots: 1 << 16, memoryLimitPages: 1 << 15 }
-  const { bytes, facts } = rewriteWith(program.bytes, { floats: 'canonical', ...limits }, counter)
+  const { module, facts } = rewrittenModule(program, counter)
   const stops: string[] = []
   let due = GRID
   const end = runGuest({
-    module: new WebAssembly.Module(bytes),
+    module,
     facts,
     hostImport: call,
     nextDue: () => due,

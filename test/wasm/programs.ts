@@ -23,10 +23,14 @@ const AT_NIGHT: readonly ProgramName[] = ['clang', 'lua', 'php', 'ruby', 'wasm-l
 export const isNight = process.env['REPRISE_TESTS'] === 'nightly'
 export const programsOfTier = programNames.filter((name) => isNight || !AT_NIGHT.includes(name))
 
-/** A program with the work that tests give it. */
+const modules = new Map<ProgramName, Uint8Array<ArrayBuffer>>()
+
+/** A program with the work that tests give it; its bytes are the same ones each time. */
 export function program(name: ProgramName): Program {
   const { module, work, testRounds } = programs[name]
-  return { bytes: module(), work: work(testRounds) }
+  const bytes = modules.get(name) ?? module()
+  modules.set(name, bytes)
+  return { bytes, work: work(testRounds) }
 }
 
 /** A language runtime with a script of the test's own. */

@@ -1,9 +1,9 @@
-/** For tests: homes with a software TPM, which is manufactured once and copied, and their processes. */
+/** For tests: homes with a software TPM, and their processes. */
 
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { swtpm } from '@reprise/tpm'
+import { layTpm } from '@reprise/tpm/testing'
 
 /** Makes homes, all in one folder, and ends what was started for them. */
 export class SoftwareHomes implements AsyncDisposable {
@@ -15,16 +15,13 @@ export class SoftwareHomes implements AsyncDisposable {
   }
 
   static async create(): Promise<SoftwareHomes> {
-    const folder = await mkdtemp(join(tmpdir(), 'reprise-host-'))
-    await swtpm.manufacture(join(folder, 'made'))
-    return new SoftwareHomes(folder)
+    return new SoftwareHomes(await mkdtemp(join(tmpdir(), 'reprise-host-')))
   }
 
   /** A home whose TPM is as it came from the factory, without identity; all of them are the same TPM. */
   async home(): Promise<string> {
     const home = join(this.#folder, String(this.#homes.length))
-    await mkdir(join(home, 'tpm'), { recursive: true, mode: 0o700 })
-    await cp(join(this.#folder, 'made'), join(home, 'tpm', 'swtpm'), { recursive: true })
+    await layTpm(join(home, 'tpm', 'swtpm'))
     this.#homes.push(home)
     return home
   }

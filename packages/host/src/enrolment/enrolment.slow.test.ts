@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { ByteReader, decodeTpmtPublic, equal, hex, TPM_ALG, TPM_ECC } from '@reprise/core'
 import { decodeAkCertificate } from '@reprise/core/certificates'
 import { connect, makeCredential, NvUndefineSpace, openNvIndex, PLATFORM, swtpm } from '@reprise/tpm'
+import { layTpm } from '@reprise/tpm/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Authority,
@@ -325,7 +326,7 @@ test('an authority whose key is in a software TPM issues what verifies, and is n
   expect(settings.key).toMatchObject({ kind: 'tpm', transport: 'swtpm' })
   await expect(readFile(join(at.home, 'key.pem'))).rejects.toMatchObject({ code: 'ENOENT' })
   await rm(join(at.home, 'swtpm'), { recursive: true })
-  await swtpm.manufacture(join(at.home, 'swtpm'))
+  await layTpm(join(at.home, 'swtpm'), 1)
   const other = await openAuthority({ home: at.home, world: nodeWorld })
   await expect(other.unlock()).rejects.toMatchObject({ code: 'AUTHORITY_KEY' })
 })

@@ -27,6 +27,7 @@ import {
   ZERO_DIGEST,
 } from '@reprise/core'
 import { Clear, connect, LOCKOUT, swtpm, withAuth } from '@reprise/tpm'
+import { layTpm } from '@reprise/tpm/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { HostError } from '../error.ts'
 import { readIfThere } from '../files.ts'
@@ -278,7 +279,9 @@ describe('an identity', () => {
       message: expect.stringContaining('gone'),
     })
     await rm(other, { recursive: true })
-    await swtpm.manufacture(other)
+    await layTpm(other, 1)
+    // The signer that missed the TPM says so for a moment to whoever else asks.
+    await until(async () => (await processesOf(home, 'signer')).length === 0)
     await rename(other, folder)
     await expect(connectTo(home)).rejects.toMatchObject({
       code: 'TPM_CHANGED',

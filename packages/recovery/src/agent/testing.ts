@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hex } from '@reprise/core'
 import { connect, PcrExtend, Shutdown, swtpm, type Tpm } from '@reprise/tpm'
+import { layTpm } from '@reprise/tpm/testing'
 import { TPM_SU } from '@reprise/core'
 import { encodeSignedPlan, followingPlan, signApprovals, type SignedPlan, signPlan } from '../operators/index.ts'
 import { makeKey, type PersonKey, readKey } from '../operators/keys.ts'
@@ -71,7 +72,7 @@ export interface LabOptions {
 /** Hosts with keys and a signed plan, all of them off. */
 export async function makeLab({ hosts: count = 5, policy, plan: change }: LabOptions = {}): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), 'reprise-agent-'))
-  await swtpm.manufacture(join(folder, 'made'))
+  await layTpm(join(folder, 'made'))
   const operators = ['ada', 'bob', 'cyd'].map(person)
   const approver = person('approver')
   const shape = { zones: 1, roomsPerZone: 1, racksPerRoom: count, hostsPerRack: 1, racksPerPdu: 1 }
@@ -169,6 +170,12 @@ async function crash(host: LabHost): Promise<void> {
 /** All hosts with a generation, and heartbeats given. */
 export async function provisionAll(lab: Lab, hosts: readonly LabHost[] = lab.hosts): Promise<void> {
   for (const host of hosts) await lab.powerOn(host)
+  // A witness that had to open channels first would lag behind the others, and get its share with a rotation.
+  const names = hosts.map(({ name }) => name)
+  for (const host of hosts)
+    await Promise.all(
+      names.filter((name) => name !== host.name).map((name) => agentOf(host).ground.network.reach(name)),
+    )
   await Promise.all(hosts.map((host) => agentOf(host).life.provision([], undefined)))
   const { witnesses } = lab.signed.plan.policy
   for (const host of hosts) await until(() => agentOf(host).stand().heartbeatWitnesses === witnesses)

@@ -46,9 +46,9 @@ const open = (tpm: HostTpm): ReturnType<typeof openChannel> =>
   openChannel({ tpm, view, to: 'witness-1', timeoutMs: 60_000, identity: identities.asking })
 
 beforeAll(async () => {
-  chips.asking = await TestChip.manufacture()
+  chips.asking = await TestChip.lay()
   await chips.asking.boot()
-  chips.witness = await TestChip.manufacture()
+  chips.witness = await TestChip.lay(1)
   await chips.witness.boot()
   const { tpm, ak } = await hostOf('witness-1', chips.witness)
   view = viewOf([{ host: 'witness-1', ak, state: 'active', address: '' }], { boots })

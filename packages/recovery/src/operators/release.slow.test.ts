@@ -31,7 +31,7 @@ let made: TestChip
 let chip: TestChip
 let generation: Pick<Generation, 'half' | 'escrow'>
 beforeAll(async () => {
-  made = await TestChip.manufacture()
+  made = await TestChip.lay()
 })
 afterAll(() => made[Symbol.asyncDispose]())
 beforeEach(async () => {

@@ -30,7 +30,7 @@ const operators = [person(), person(), person()]
 let made: TestChip
 let chip: TestChip
 beforeAll(async () => {
-  made = await TestChip.manufacture()
+  made = await TestChip.lay()
 })
 afterAll(() => made[Symbol.asyncDispose]())
 beforeEach(async () => {

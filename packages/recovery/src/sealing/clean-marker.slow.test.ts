@@ -8,7 +8,7 @@ import { TestChip } from './testing.ts'
 
 let chip: TestChip
 beforeAll(async () => {
-  chip = await TestChip.manufacture()
+  chip = await TestChip.lay()
   await chip.boot()
 })
 afterAll(() => chip[Symbol.asyncDispose]())

@@ -37,7 +37,7 @@ let made: TestChip
 let chip: TestChip
 let file: Uint8Array | undefined
 beforeAll(async () => {
-  made = await TestChip.manufacture()
+  made = await TestChip.lay()
 })
 afterAll(() => made[Symbol.asyncDispose]())
 beforeEach(async () => {

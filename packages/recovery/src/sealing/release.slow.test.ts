@@ -35,7 +35,7 @@ let folder: string
 let chip: TestChip
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'reprise-release-test-'))
-  chip = await TestChip.manufacture()
+  chip = await TestChip.lay()
   await chip.boot()
 })
 afterAll(async () => {

@@ -20,7 +20,7 @@ let share: Share
 let kept: KeptShare
 let approval: ShareApproval
 beforeAll(async () => {
-  made = await TestChip.manufacture()
+  made = await TestChip.lay()
   using half = Secret.random(32)
   share = (await splitHalf(half, { host: 'web-1', epoch: 3, count: 5, threshold: 3 }))[2]
 })
@@ -81,7 +81,7 @@ describe('a kept share', () => {
   })
 
   test('does not open on another TPM', async () => {
-    await using other = await TestChip.manufacture()
+    await using other = await TestChip.lay(1)
     await other.boot()
     await expect(openShare(other, kept, { approval: sign(approval), approver: approver.point })).rejects.toMatchObject({
       response: { name: 'TPM_RC_INTEGRITY' },

@@ -41,7 +41,7 @@ let made: TestChip
 let chip: TestChip
 let key: ReturnType<typeof leaseKey>
 beforeAll(async () => {
-  made = await TestChip.manufacture()
+  made = await TestChip.lay()
 })
 afterAll(() => made[Symbol.asyncDispose]())
 beforeEach(async () => {
@@ -241,7 +241,7 @@ describe('the TPM refuses', () => {
     expect(said(await openByLease(chip, old, terms))).toBe('lease TPM_RC_HANDLE')
     expect(said(await openByLease(chip, now, terms))).toBe(OPENED)
 
-    await using other = await TestChip.manufacture()
+    await using other = await TestChip.lay(1)
     await other.boot()
     await expect(
       openByLease({ tpm: other.tpm, persist: other.persist, storageKey: chip.storageKey }, now, terms),

@@ -7,8 +7,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect, type Tpm } from '../tpm.ts'
 import type { Transport } from '../transport/transport.ts'
-import { manufacture } from './manufacture.ts'
+import { layTpm } from './lay.ts'
 import { start, stop, type Swtpm } from './supervise.ts'
+
+export { layTpm } from './lay.ts'
 
 export interface TestTpm {
   swtpm: Swtpm
@@ -23,7 +25,7 @@ export interface TestTpm {
 export async function testTpm(): Promise<TestTpm> {
   const scratch = mkdtempSync(join(tmpdir(), 'reprise-tpm-'))
   const folder = join(scratch, 'tpm')
-  await manufacture(folder)
+  await layTpm(folder)
   const swtpm = await start(folder)
   const relay = join(scratch, 'relay.cjs')
   const socket = JSON.stringify(swtpm.socketPath)

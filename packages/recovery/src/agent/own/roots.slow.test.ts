@@ -11,7 +11,7 @@ import { openRoots, type Roots } from './roots.ts'
 let made: TestChip
 let chip: TestChip
 beforeAll(async () => {
-  made = await TestChip.manufacture()
+  made = await TestChip.lay()
 })
 afterAll(() => made[Symbol.asyncDispose]())
 beforeEach(async () => {

@@ -227,7 +227,7 @@ describe('what no host can have saved', () => {
     ['inode 7 cannot be a stream', { inodes: [stream(7)], contents: [ONE] }],
     ['inode 2 cannot be a free', { inodes: [free(2)] }],
     ['descriptor 7 leads to no inode', { descriptors: [opened({ inode: 14 })] }],
-    ['descriptor 7 leads to no inode', { descriptors: [opened({ inode: 0 })] }],
+    ['descriptor 7 has an offset', { descriptors: [opened({ inode: 0, offset: 1 })] }],
     ['descriptor 7 leads to no inode', { inodes: [free(10)], descriptors: [opened()] }],
     ['descriptor 1024 is above', { descriptors: [opened({ number: 1024 })] }],
     ['descriptor 7 has unknown flags', { descriptors: [opened({ flags: 32 })] }],

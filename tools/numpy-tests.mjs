@@ -1,4 +1,4 @@
-/** One file of NumPy's tests in the module, by pytest: for tools/numpy-tests.sh. Arguments: its WORK, and the file as the guest sees it. */
+/** One file of NumPy's tests in the module, by pytest: for tools/numpy-tests.ts. Arguments: the folder that tools/numpy-tests.sh has filled, and the file as the guest sees it. */
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { WASI } from 'node:wasi'

@@ -12,7 +12,7 @@ import { builtRuntime, inTheMachine, place, roundOf, ROUNDS, sumsOf, takeTurns }
 import { REPRISE, timeCommand } from '../child.ts'
 import type { Bench, Group } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
-import type { Mark } from '../marks.ts'
+import { between, type Mark } from '../marks.ts'
 
 const SCRIPT = 'arrays.py'
 /** As they stand in the script. */
@@ -91,9 +91,21 @@ function report(bench: Bench, taken: ReadonlyMap<Side, readonly Mark[][]>): void
       const [samples, baselines] = [subject, native].map((runs) => runs.map((marks) => roundOf(marks, i, 'processS')))
       const summary = { key: `numpy.${side}.${name}.ratio`, of: 'ratio' } as const
       bench.add({ name: `${side}.${name}`, unit: 's', samples, baselines, summary })
+      if (side === 'native' && i > 0) addFirstRound(bench, { name, index: i }, [subject, native])
     }
     const [samples, baselines] = [subject, native].map((runs) => sumsOf(runs, BENCHMARKS.length, 'processS'))
     const summary = { key: `numpy.${side}.ratio`, of: 'ratio' } as const
     bench.add({ name: side, unit: 's', samples, baselines, summary })
   }
+}
+
+/** What it takes until it is compiled. (That of the first benchmark is not to be told from the start of the command.) */
+function addFirstRound(
+  bench: Bench,
+  { name, index }: { readonly name: string; readonly index: number },
+  sides: readonly (readonly Mark[][])[],
+): void {
+  const round = { first: index * ROUNDS, last: index * ROUNDS + 1 }
+  const [samples, baselines] = sides.map((runs) => runs.map((marks) => between(marks, round, 'processS')))
+  bench.add({ name: `native.${name}.firstRound`, unit: 's', samples, baselines })
 }

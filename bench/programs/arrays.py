@@ -1,4 +1,7 @@
-"""What NumPy is used for, small. Argument: rounds of each. Says when a round ends on stderr; answers with all results."""
+"""What NumPy is used for, small. Argument: rounds of each. Says when a round ends on stderr; answers with all results.
+
+A round is some hundredths of a second of native NumPy: what is shorter is over before the engine has compiled it.
+"""
 import json
 import sys
 
@@ -35,7 +38,7 @@ def matmul():
 
 def svd():
     total = 0.0
-    for _ in range(4):
+    for _ in range(24):
         total += float(np.linalg.svd(tall, full_matrices=False)[1][0])
     return total
 

@@ -5,7 +5,7 @@
 # the base, and linked with its libraries into one static module. Everything compiled is kept in WORK.
 #
 # WITH=tests, which no component of the recipe stands for, adds NumPy's own tests and the modules that they need:
-# tools/numpy-tests.sh.
+# tools/numpy-tests.ts.
 set -eu
 
 python=3.11
@@ -93,7 +93,8 @@ END
   sources | xargs -P "$JOBS" -I '{}' "$bin/compile" '{}'
 }
 
-# The list of objects is in a fixed order, which the module's layout follows.
+# The list of objects is in a fixed order, which the module's layout follows. Without -O: with it clang would run wasm-opt over
+# the module where that is installed, and it is no tool of this recipe. The linker is told the same either way.
 link() {
   step 'linking CPython and NumPy'
   defines=
@@ -101,7 +102,7 @@ link() {
   # shellcheck disable=SC2086
   clang-19 --target=wasm32-wasi $(cat "$BASE/sdk/compile-flags") $defines -I"$BASE/sdk/include/python$python" -c "$PATCHES/main.c" -o "$WORK/main.o"
   # shellcheck disable=SC2046
-  clang-19 --target=wasm32-wasi -O2 -z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=33554432 -o "$WORK/python.wasm" \
+  clang-19 --target=wasm32-wasi -z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=33554432 -o "$WORK/python.wasm" \
     "$WORK/main.o" $(cd "$tree" && sources | sed "s|/|_|g; s|c\$|o|; s|^|$objects/|" | LC_ALL=C sort) -L"$BASE/sdk/lib" $(cat "$BASE/sdk/lib/link-flags")
 }
 

@@ -83,6 +83,7 @@ describe('a built runtime', () => {
     expect(missing.code).toBe(3)
     expect(missing.stderr).toContain('BLOB_MISSING')
     expect(missing.stderr).toContain('library at /tiny')
+    expect(missing.stderr).toContain('reprise runtime import FILE')
     const carried = await room.reprise(['repeat', 'runtime.reprise'], { cwd: work, home: room.newHome('c') })
     expect([carried.code, carried.stdout]).toEqual([0, expect.stringContaining('reproduced')])
     await room.reprise(['runtime', 'import', mine], { cwd: folder, home: elsewhere })

@@ -67,6 +67,17 @@ test(
   TESTING_MS,
 )
 
+test(
+  'NumPy passes its own tests, but for those that are known to fail',
+  async () => {
+    const env = { ...process.env, REPRISE_HOME: room.home }
+    const words = [join(ROOT, 'tools', 'numpy-tests.ts')]
+    const { stdout } = await promisify(execFile)(process.execPath, words, { env, timeout: TESTING_MS })
+    expect(stdout).toMatch(/^core\/tests\/test_multiarray\.py {3}.*\d+ passed/m)
+  },
+  TESTING_MS,
+)
+
 test('comes to what its lock says, when it has one for these tools', () => {
   expect(built.lock.kind).not.toBe('differs')
 })

@@ -202,6 +202,21 @@ describe('statements', () => {
       reprise('extend', 'h1', '--plan', 'one.json', '-o', 'z', '--key', 'alice.pem', '--from', 'noon').status,
     ).toBe(2)
   })
+
+  test('permit one host to deliver to another, for a time', () => {
+    const permit = ['permit', 'h2', '--plan', 'one.json', '-o', 'permit.json'] as const
+    const first = answer(...permit, '--by', 'h1', '--for', '2h', '--key', 'alice.pem')
+    const statement = first['statement'] as { readonly madeMs: number; readonly untilMs: number }
+    expect(statement).toMatchObject({ kind: 'delivery', fleet: 'lab', host: 'h2', by: 'h1' })
+    expect(statement.untilMs - statement.madeMs).toBe(7_200_000)
+    expect(reprise(...permit, '--by', 'h3', '--key', 'carol.pem').stderr).toContain('is there already')
+    expect(answer(...permit, '--by', 'h1', '--key', 'carol.pem')['statement']).toEqual(statement)
+    const { plan } = readSignedPlan(file('one.json'))
+    expect(readStatement(file('permit.json'), plan).statement).toEqual(statement)
+    const self = ['permit', 'h1', '--by', 'h1', '--plan', 'one.json', '-o', 'self.json', '--key', 'alice.pem']
+    expect(reprise(...self)).toMatchObject({ status: 2, stderr: expect.stringMatching('to itself') as string })
+    expect(reprise('provision', '--to', 'h2').stderr).toContain('reprise recovery permit h2')
+  })
 })
 
 describe('recovery preflight and approve', () => {

@@ -1,36 +1,23 @@
-/** Liars, cut cables, and crashes in the middle of a change. */
+/** Liars, deliveries, and crashes in the middle of a change. */
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleepMs } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
 import type { PriorShutdown } from '../../packages/recovery/src/index.ts'
 import { fleetView } from '../../packages/recovery/src/drill/index.ts'
+import { encodeStatement, signStatement } from '../../packages/recovery/src/operators/index.ts'
+import { writeAtomically } from '../../packages/host/src/files.ts'
 import type { TestFleet } from './fleet.ts'
 import { impersonate, sayAs } from './impostor.ts'
+import { LOCKED } from './thieves.ts'
 
 /** `told`: a witness has committed, and the host does not know it yet. */
 const ROTATION_STEPS = ['prepared', 'decided', 'told', 'retired']
 
 export function changes(of: () => TestFleet): void {
-  describe('a cable that is cut', () => {
-    test('holds a rack that lost its power, until it is mended', async () => {
-      const { lab } = of()
-      await lab.takeBack('dark')
-      const rack = lab.in('rack-a2')
-      const isIn = (id: string | undefined): boolean => id !== undefined && rack.includes(id)
-      lab.network.setWays((from, to) => (isIn(from) === isIn(to) ? 'open' : 'silent'))
-      const others = of().without('rack-a2')
-      await of().powerOn(others)
-      await of().released(others)
-      await of().powerOn(rack)
-      await of().until('a verdict', rack, ({ verdict }) => verdict !== null)
-      for (const report of await of().reports(rack))
-        expect(report).toMatchObject({ isReleased: false, shares: { held: 0 } })
-      lab.network.setWays(() => 'open')
-      await of().released(rack)
-    })
-  })
-
   describe('a witness that lies', () => {
     test('with wrong shares and wrong reports keeps nobody from coming back, and is named', async () => {
       const { lab } = of()
@@ -88,7 +75,7 @@ export function handingOut(of: () => TestFleet): void {
     const id = 'a2-3'
     const off = lab.ids.filter((each) => !lab.isOn(each))
     await of().powerOn(off)
-    await of().released(off)
+    await of().released(off.filter((each) => !LOCKED.includes(each)))
     await of().until('a heartbeat', [id], ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
     const auditBefore = auditOf(of(), id).length
     for (const step of ROTATION_STEPS) {
@@ -106,6 +93,34 @@ export function handingOut(of: () => TestFleet): void {
     expect(drawn.length).toBeGreaterThanOrEqual(ROTATION_STEPS.length)
     expect(drawn.toSorted((a, b) => a - b)).toEqual(drawn)
     expect(new Set(drawn).size).toBe(drawn.length)
+  })
+}
+
+export function delivering(of: () => TestFleet): void {
+  test('a credential that one host delivers to another is that host’s from then on', async () => {
+    const { lab, fleet } = of()
+    const { plan } = fleet.signed
+    const [by, host] = ['a1-1', 'a2-3']
+    await of().released([by, host])
+    const madeMs = Date.now()
+    const statement = { kind: 'delivery', fleet: plan.fleet, host, by, madeMs, untilMs: madeMs + 3_600_000 } as const
+    const [ada, grace] = fleet.people.operators
+    const signed = signStatement(signStatement({ statement, signatures: [] }, ada, plan), grace, plan)
+    const [permit, password] = ['permit.json', 'password'].map((name) => join(lab.settings.folder, name))
+    await writeAtomically(permit, encodeStatement(signed))
+    await writeAtomically(password, new TextEncoder().encode('another password'))
+    const [program, ...first] = lab.settings.command
+    const what = ['--to', host, '--permit', permit, '--credential', `password=${password}`, '--round-trip', '10s']
+    const words = [...first, 'recovery', 'provision', '--state', lab.host(by).state, ...what]
+    const { stdout } = await promisify(execFile)(program, words, { env: { PATH: process.env['PATH'] } })
+    expect(stdout).toMatch(/^a2-3 {3}provisioned {3}epoch \d+$/m)
+    const { taken, entries } = JSON.parse(readFileSync(of().stateFile(host, 'credentials.json'), 'utf8')) as {
+      readonly taken: { readonly statement: string }
+      readonly entries: readonly { readonly name: string }[]
+    }
+    expect(taken.statement).toBe(Buffer.from(signed.digest).toString('hex'))
+    expect(entries.map(({ name }) => name)).toContain('password')
+    expect(readFileSync(of().stateFile(host, 'credentials.json'), 'utf8')).not.toContain('another')
   })
 }
 

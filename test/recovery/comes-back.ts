@@ -72,23 +72,21 @@ export function comesBack(of: () => TestFleet): void {
       await lab.powerCut(['a1-1'])
       await of().powerOn(['a1-1'])
       await of().released(['a1-1'])
-      // Seconds after a heartbeat a crash looks much like a shutdown.
-      expect(of().lastRelease('a1-1').verdict).toMatch(/^boot/)
+      expect(of().lastRelease('a1-1').verdict).toBe('boot-checked')
+    })
+
+    test('fifty power cuts, a healthy heartbeat now and then: no lockout', async () => {
+      expect(await manyCuts(of(), { rounds: 10, cutsPerRound: 5 })).toBe(0)
     })
 
     test('the logs of all hosts hang together and were countersigned', async () => {
       const { lab, fleet } = of()
+      await of().powerOn(lab.ids.filter((id) => !lab.isOn(id)))
       await of().until('heartbeats', lab.ids, ({ heartbeatWitnesses }) => heartbeatWitnesses >= 3)
       await lab.shutDown(lab.ids)
       const { problems, logs } = await auditLab(lab, lab.ids, [fleet.signed.plan])
       expect(problems).toEqual([])
       expect(logs.every(({ countersigned }) => countersigned.witnesses.length > 0)).toBe(true)
-      await of().powerOn(lab.ids)
-      await of().released(lab.ids)
-    })
-
-    test('fifty power cuts, a healthy heartbeat now and then: no lockout', async () => {
-      expect(await manyCuts(of(), { rounds: 10, cutsPerRound: 5 })).toBe(0)
     })
   })
 }
@@ -113,6 +111,9 @@ export async function manyCuts(
   await lab.powerCut([id])
   await lab.powerTpm(id)
   const running = await swtpm.start(lab.host(id).tpm)
-  await using tpm = connect(await running.open())
-  return (await readProperties(tpm, LOCKOUT_COUNTER)).get(LOCKOUT_COUNTER)
+  const tpm = connect(await running.open())
+  const properties = await readProperties(tpm, LOCKOUT_COUNTER)
+  await tpm.close()
+  await lab.powerCut([id])
+  return properties.get(LOCKOUT_COUNTER)
 }

@@ -1,9 +1,9 @@
 /** A fleet of real agents with software TPMs on this machine: who comes back, and who does not. */
 import { afterAll, beforeAll } from 'vitest'
-import { changes, handingOut } from './changes.ts'
+import { changes, delivering, handingOut } from './changes.ts'
 import { comesBack } from './comes-back.ts'
 import { TestFleet } from './fleet.ts'
-import { changedDisks, changedHosts, stolenRack } from './thieves.ts'
+import { changedDisks, stolenRack } from './thieves.ts'
 
 let world: TestFleet
 beforeAll(async () => {
@@ -15,7 +15,7 @@ afterAll(async () => {
 
 comesBack(() => world)
 stolenRack(() => world)
-changedHosts(() => world)
-changedDisks(() => world)
 changes(() => world)
+delivering(() => world)
 handingOut(() => world)
+changedDisks(() => world)

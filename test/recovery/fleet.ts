@@ -34,7 +34,8 @@ export class TestFleet implements AsyncDisposable {
     const lab = await Lab.create({
       ...{ folder, shape: { racks: 4, hostsPerRack: 3 } },
       command: [process.execPath, join(ROOT, 'dist/reprise.cjs')],
-      agentWords: ['--heartbeat', '2s', '--observe', '2s'],
+      // Twelve hosts that give heartbeats to six others each are half a core at two seconds.
+      agentWords: ['--heartbeat', '5s', '--observe', '10s'],
     })
     try {
       const self = new TestFleet(lab, await provisionFleet(lab, { image: process.getuid?.() === 0 }))
@@ -65,17 +66,25 @@ export class TestFleet implements AsyncDisposable {
     return await Promise.all(ids.map((id) => this.report(id)))
   }
 
-  /** Waits until all of them report so; the last reports come with a failure. */
+  /** Waits until each of them has reported so once; the last reports of the others come with a failure. */
   async until(what: string, ids: readonly string[], holds: (report: HostReport) => boolean): Promise<void> {
-    let last: readonly (HostReport | undefined)[] = []
+    const waiting = new Map<string, HostReport | undefined>(ids.map((id) => [id, undefined]))
+    // Who reported so is not asked again: it computes while the others are waited for.
     const all = async (): Promise<boolean> => {
-      last = await Promise.all(ids.map((id) => this.report(id).catch(() => undefined)))
-      return last.every((report) => report !== undefined && holds(report))
+      const ask = async (id: string): Promise<void> => {
+        const report = await this.report(id).catch(() => undefined)
+        if (report !== undefined && holds(report)) waiting.delete(id)
+        else waiting.set(id, report)
+      }
+      await Promise.all([...waiting.keys()].map(ask))
+      return waiting.size === 0
     }
     try {
       await this.lab.until(what, all, PATIENCE_MS)
     } catch (error) {
-      const shown = last.map((report, i) => `${ids[i]}: ${report === undefined ? 'silent' : JSON.stringify(report)}`)
+      const shown = [...waiting].map(
+        ([id, report]) => `${id}: ${report === undefined ? 'silent' : JSON.stringify(report)}`,
+      )
       throw new Error(`${(error as Error).message}\n${shown.join('\n')}`, { cause: error })
     }
   }

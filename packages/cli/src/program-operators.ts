@@ -121,6 +121,12 @@ function addStatements(recovery: Command): void {
     .option('--age <time>', 'how old the lease was then (default: 0s)', age)
     .option('--from <time>', 'when that was (default: now)', moment)
     .action(acting('recovery extend', () => import('./commands/recovery-extend.ts')))
+  statement(
+    recovery.command('permit').description('permit another host to deliver credentials and image keys to a host, once'),
+  )
+    .requiredOption('--by <host>', 'which host may')
+    .option('--for <time>', 'from now on (default: 1d)', age)
+    .action(acting('recovery permit', () => import('./commands/recovery-permit.ts')))
   const release = recovery.command('release').description('release a host by its operators, once (break-glass)')
   release
     .command('sign')

@@ -93,6 +93,12 @@ function addSimulate(recovery: Command): void {
       'instead: so many attempts of thieves, with a host, a rack or a room in turn',
       within(1, 100_000_000),
     )
+    .option(
+      '--first <n>',
+      'with --attempts: number of the first one; so a long run is made in pieces',
+      within(0, 1e9),
+      0,
+    )
     .option('--svg <file>', 'write the curves of the recovery')
     .addOption(json())
     .action(acting('recovery simulate', () => import('./commands/recovery-simulate.ts')))

@@ -11,6 +11,7 @@ const KINDS = {
   SIGNED_PLAN: 'input', // a signed plan that is damaged, or not signed by enough of those who had to
   PLAN_OLD: 'input', // a signed plan that is not newer than the one that is known, or another one of that version
   STATEMENT: 'input', // a statement of operators that is damaged, not for this fleet or host, or not signed by enough
+  DELIVERY: 'failure', // a host that is given nothing, or does not take what it is given
   OFFER: 'input', // what a host offered is damaged, proves nothing, or does not fit the plan
   KEY: 'input', // a file of a key that is none, needs a passphrase, or is not the plan's
   COMPONENTS: 'input', // components of an update, or boots, that are none or do not fit the log

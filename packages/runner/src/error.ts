@@ -24,7 +24,8 @@ const KINDS = {
   RECIPE: 'input', // a recipe of a runtime, or its lock, with a mistake
   RUNTIME_UNKNOWN: 'usage', // no runtime or recipe of that name
   RUNTIME_BUSY: 'input', // another process builds it
-  RUNTIME_DAMAGED: 'unknown', // an installed or exported runtime that is not what its manifest says
+  RUNTIME_DAMAGED: 'unknown', // an installed runtime that is not what its manifest says
+  RUNTIME_FILE: 'input', // a file that is no exported runtime, or not a whole one
   RUNTIME_SOURCES: 'unknown', // sources that could not be had, or are others than the recipe names
   RUNTIME_TOOLS: 'failure', // packages with the compiler are missing
   RUNTIME_BUILD: 'failure', // the build ended without a runtime

@@ -1,8 +1,9 @@
 /** What an agent reads from its folder, and from whoever may open its socket. */
-import { deepStrictEqual } from 'node:assert/strict'
+import { deepStrictEqual, strictEqual } from 'node:assert/strict'
 import { EvidenceError, utf8 } from '@reprise/core'
 import { RecoveryError } from '@reprise/recovery'
 import { decodeRequest } from '../../../packages/recovery/src/agent/control/requests.ts'
+import { decodeContents, encodeContents, partsOf } from '../../../packages/recovery/src/agent/delivery/contents.ts'
 import { decodeState, encodeState, type StateFile } from '../../../packages/recovery/src/agent/state/folder.ts'
 import { HOST_FILE, type HostFile } from '../../../packages/recovery/src/agent/state/host-file.ts'
 import { OWNER_FILE, type OwnerFile } from '../../../packages/recovery/src/agent/state/owner-file.ts'
@@ -57,6 +58,7 @@ const requests = [
   '{"ask":"status"}',
   '{"ask":"plan","path":"/tmp/plan.json"}',
   '{"ask":"provision","credentials":[{"name":"key","path":"/k"}],"imageKeys":[{"version":3,"path":"/i"}]}',
+  '{"ask":"deliver","to":"b2","statement":"/s","credentials":[{"name":"key","path":"/k"}],"imageKeys":[],"timeoutMs":120000,"roundTripMs":50}',
   '{"ask":"offer","fleet":"shop","registers":[4,7]}',
   '{"ask":"release","statements":["/a","/b"]}',
 ]
@@ -96,5 +98,24 @@ export const agentRequests: FuzzTarget = {
     const line = Buffer.from(changed(random, pick(random, requests), requests)).toString()
     const request = unlessRefused(RecoveryError, () => decodeRequest(line))
     if (request !== undefined) deepStrictEqual(decodeRequest(JSON.stringify(request)), request)
+  },
+}
+
+const deliveries = [
+  '{"credentials":[],"imageKeys":[],"schema":"reprise/recovery-delivery/v1"}',
+  `{"credentials":[{"bytes":"00ff","name":"database-key"},{"bytes":"","name":"b"}],"imageKeys":[{"key":"${'ab'.repeat(32)}","version":3},{"key":"${'cd'.repeat(32)}","version":4}],"schema":"reprise/recovery-delivery/v1"}`,
+]
+
+export const agentDeliveries: FuzzTarget = {
+  name: 'agent-deliveries',
+  claim: 'what one host delivers to another is refused, or is what comes out of its parts again',
+  byDay: 20_000,
+  prepare: async () => (random) => {
+    const content = changed(random, pick(random, deliveries), deliveries)
+    const taken = unlessRefused(RecoveryError, () => decodeContents(content))
+    if (taken === undefined) return
+    using contents = taken
+    using again = encodeContents(contents)
+    strictEqual(Buffer.compare(Buffer.concat(partsOf(again)), content), 0, 'a delivery in another spelling was taken')
   },
 }

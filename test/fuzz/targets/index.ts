@@ -1,5 +1,5 @@
 import type { FuzzTarget } from '../target.ts'
-import { agentFiles, agentRequests } from './agent.ts'
+import { agentDeliveries, agentFiles, agentRequests } from './agent.ts'
 import { board } from './board.ts'
 import { channelFrames } from './channel.ts'
 import { certificates } from './certificates.ts'
@@ -32,6 +32,7 @@ export const targets: readonly FuzzTarget[] = [
   recoveryGenerations,
   agentFiles,
   agentRequests,
+  agentDeliveries,
   board,
   channelFrames,
   recoverySignedPlans,

@@ -1,9 +1,9 @@
-/** `reprise recovery provision`: the keys of a host and its offer; then, with the signed plan, its first secret. */
+/** `reprise recovery provision`: the keys of a host and its offer; with the signed plan, its first secret; or that of another host. */
 import { resolve } from 'node:path'
 import { writeFile } from 'node:fs/promises'
 import { fromHex, isHex } from '@reprise/core'
 import { RecoveryError } from '@reprise/recovery'
-import { askAt, bringPlan, type ControlLine, makeHostOffer, tpmPlace } from '@reprise/recovery/agent'
+import { askAgent, askAt, bringPlan, type ControlLine, makeHostOffer, tpmPlace } from '@reprise/recovery/agent'
 import { SIGNED_PLAN_BYTES_MAX } from '@reprise/recovery/operators'
 import { writeFailure } from '@reprise/runner'
 import { createContext } from '../context.ts'
@@ -23,10 +23,16 @@ interface Options extends AgentSettings {
   readonly credential?: readonly { readonly name: string; readonly path: string }[]
   readonly imageKey?: readonly { readonly version: number; readonly path: string }[]
   readonly wait: boolean
+  readonly to?: string
+  readonly permit?: string
+  /** In milliseconds. */
+  readonly roundTrip?: number
+  readonly timeout: number
 }
 
 export async function action(options: object): Promise<number> {
   const given = options as Options
+  if (given.to !== undefined) return await deliver(given, given.to)
   if ((given.offer === undefined) === (given.plan === undefined))
     throw new RecoveryError('USAGE', {
       message: 'Either an offer is made, or a plan is taken.',
@@ -70,7 +76,6 @@ async function provision(options: Options, plan: string): Promise<number> {
     pin === undefined ? undefined : fromHex(pin),
   )
   const agent = await reachAgent(options, signal)
-  const absolute = <T extends { readonly path: string }>(file: T): T => ({ ...file, path: resolve(file.path) })
   const request = {
     ask: 'provision',
     credentials: credential.map(absolute),
@@ -93,6 +98,33 @@ async function provision(options: Options, plan: string): Promise<number> {
     if (!json) process.stdout.write('the agent goes on; see: reprise recovery host\n')
   }
   return EXIT_YES
+}
+
+async function deliver(options: Options, to: string): Promise<number> {
+  const { state, permit, imageKey = [], credential = [], roundTrip, timeout: timeoutMs, json = false } = options
+  if (permit === undefined || options.plan !== undefined || options.offer !== undefined)
+    throw new RecoveryError('USAGE', {
+      message: 'Another host is provisioned by what operators permit, with the plan that both hosts have.',
+      hint: `--to ${to} --permit FILE, where FILE is of: reprise recovery permit ${to} --by THIS-HOST --plan FILE --key KEY -o FILE`,
+    })
+  const { signal } = createContext()
+  const { epoch } = await askAgent(
+    state,
+    {
+      ...{ ask: 'deliver', to, statement: resolve(permit), timeoutMs },
+      ...{ credentials: credential.map(absolute), imageKeys: imageKey.map(absolute) },
+      ...(roundTrip !== undefined && { roundTripMs: roundTrip }),
+    },
+    { signal, onLine: (line) => say(line, json) },
+  )
+  if (json) process.stdout.write(`${JSON.stringify({ kind: 'done', to, epoch })}\n`)
+  else process.stdout.write(`${to}   provisioned   epoch ${String(epoch)}\n`)
+  return EXIT_YES
+}
+
+/** The agent reads it, and stands elsewhere. */
+function absolute<T extends { readonly path: string }>(file: T): T {
+  return { ...file, path: resolve(file.path) }
 }
 
 /** The agent has begun, and nobody waits for it. */

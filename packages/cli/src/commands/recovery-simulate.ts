@@ -26,6 +26,7 @@ import { changesOf, type SimulateOptions } from '../recovery-scenario.ts'
 interface Options extends SimulateOptions {
   readonly list?: boolean
   readonly attempts?: number
+  readonly first: number
   readonly svg?: string
 }
 
@@ -58,9 +59,9 @@ export async function action(options: object, [name = 'fleet-dark']: readonly st
       const wallS = (performance.now() - started) / 1000
       return await answer({ name, scenario, settings, fleet, outcome, wallS })
     }
-    const { attempts: trials, seed } = settings
+    const { attempts: trials, first, seed } = settings
     const { relay, liars } = scenario
-    const thefts = await simulateThefts(fleet, { trials, seed, relay, liars }, watching)
+    const thefts = await simulateThefts(fleet, { trials, first, seed, relay, liars }, watching)
     line.clear()
     return answerThefts(thefts, { scenario, settings, fleet, wallS: (performance.now() - started) / 1000 })
   } catch (error) {
@@ -145,6 +146,7 @@ function answerThefts(thefts: Thefts, { scenario, settings, fleet, wallS }: Answ
       fleet: fleet.plan.fleet,
       hosts: fleet.views.length,
       seed: settings.seed,
+      first: settings.first,
       relay,
       liars,
       ...thefts,

@@ -1,4 +1,4 @@
-/** `reprise recovery revoke`, `extend`: statements that operators sign together, each on a machine of their own. */
+/** `reprise recovery revoke`, `extend`, `permit`: statements that operators sign together, each on a machine of their own. */
 import { hex } from '@reprise/core'
 import { RecoveryError } from '@reprise/recovery'
 import {
@@ -28,30 +28,37 @@ interface Options extends KeyOptions {
   /** Of `extend`, in milliseconds. */
   readonly age?: number
   readonly from?: number
+  /** Of `permit`: which host, and for how long, in milliseconds. */
+  readonly by?: string
+  readonly for?: number
   readonly json?: boolean
 }
 
+const PERMITTED_MS = 86_400_000
+
 /** @param kind - Which command it is. */
 export async function makeStatement(kind: Statement['kind'], options: object, host: string): Promise<number> {
-  const { plan: planPath, output, age, from, json = false, ...keys } = options as Options
+  const given = options as Options
+  const { plan: planPath, output, by, json = false } = given
   const { plan } = await readSignedPlanFile(planPath)
   const there = await readIfThere(output, STATEMENT_BYTES_MAX)
   const before = there && (await naming(output, there, (content) => parseStatement(content, plan)))
-  const statement = before?.statement ?? newStatement(kind, { fleet: plan.fleet, host, age, from })
-  if (statement.kind !== kind || statement.host !== host)
+  const statement = before?.statement ?? newStatement(kind, host, { ...given, fleet: plan.fleet })
+  if (statement.kind !== kind || statement.host !== host || (statement.kind === 'delivery' && statement.by !== by))
     throw new RecoveryError('USAGE', {
       message: `${output} is there already: a ${statement.kind} of ${statement.host}`,
       hint: 'name another file with -o',
     })
-  if (before !== undefined && (age !== undefined || from !== undefined))
+  const times = (['age', 'from', 'for'] as const).filter((name) => given[name] !== undefined)
+  if (before !== undefined && times.length > 0)
     throw new RecoveryError('USAGE', {
-      message: `${output} says already how old the lease was, and when`,
-      hint: 'leave --age and --from out to sign it as it is, or begin another file',
+      message: `${output} says its times already`,
+      hint: `leave --${times.join(' and --')} out to sign it as it is, or begin another file`,
     })
   // The name of the host is checked before anybody types a passphrase.
   const unsigned = { statement, signatures: before?.signatures ?? [] }
   await naming(output, encodeStatement(unsigned), (content) => parseStatement(content, plan))
-  const signed = signStatement(unsigned, await openKeyFile(keys), plan)
+  const signed = signStatement(unsigned, await openKeyFile(given), plan)
   await writeFileWhole(output, encodeStatement(signed))
   report(signed, { signers: plan.breakGlass, output, json })
   return EXIT_YES
@@ -59,17 +66,31 @@ export async function makeStatement(kind: Statement['kind'], options: object, ho
 
 function newStatement(
   kind: Statement['kind'],
-  of: {
-    readonly fleet: string
-    readonly host: string
-    readonly age?: number | undefined
-    readonly from?: number | undefined
-  },
+  host: string,
+  of: Pick<Options, 'age' | 'from' | 'by' | 'for'> & { readonly fleet: string },
 ): Statement {
-  const { fleet, host, age = 0, from = Date.now() } = of
-  return kind === 'revocation'
-    ? { kind, fleet, host, madeMs: Date.now() }
-    : { kind, fleet, host, fromMs: from, ageMs: age }
+  const { fleet, age = 0, from = Date.now(), by = '', for: forMs = PERMITTED_MS } = of
+  const madeMs = Date.now()
+  switch (kind) {
+    case 'revocation':
+      return { kind, fleet, host, madeMs }
+    case 'extension':
+      return { kind, fleet, host, fromMs: from, ageMs: age }
+    case 'delivery':
+      return { kind, fleet, host, by, madeMs, untilMs: madeMs + forMs }
+  }
+}
+
+function statementWords(statement: Statement): string {
+  const { kind, host } = statement
+  switch (kind) {
+    case 'revocation':
+      return `revocation of ${host}`
+    case 'extension':
+      return `the lease of ${host} was ${statement.ageMs / 1000} s old at ${new Date(statement.fromMs).toISOString()}`
+    case 'delivery':
+      return `${statement.by} may deliver to ${host}, once, until ${new Date(statement.untilMs).toISOString()}`
+  }
 }
 
 function report(
@@ -87,11 +108,7 @@ function report(
     return
   }
   const line = (text: string): void => void process.stdout.write(`${safe(text)}\n`)
-  line(
-    statement.kind === 'revocation'
-      ? `revocation of ${statement.host}`
-      : `the lease of ${statement.host} was ${statement.ageMs / 1000} s old at ${new Date(statement.fromMs).toISOString()}`,
-  )
+  line(statementWords(statement))
   line(`  ${signersWords(signers, signatures)}`)
   line(`  wrote ${output}`)
 }

@@ -2,23 +2,26 @@
 
 import { randomBytes } from 'node:crypto'
 import { type AuditLog, openAuditLog } from '../audit/index.ts'
-import { judgeRegisters, registersOf } from '../channel/plan-view.ts'
+import { registersOf } from '../channel/plan-view.ts'
 import { registerValue } from '../plan/boots.ts'
 import { RecoveryError } from '../error.ts'
 import { wasClean } from '../protocol/facts.ts'
-import { readBootState } from '../sealing/boot-state.ts'
+import { HEARTBEAT_MS } from '../protocol/lease.ts'
 import { count, openCounter, readCounter } from '../sealing/indexes.ts'
 import { generationFile } from '../sealing/generation-file.ts'
 import { type GenerationStep, type Keeper, readGenerations } from '../sealing/generations.ts'
 import type { SystemFiles } from '../sealing/prior-shutdown.ts'
 import { systemFiles } from '../sealing/system-files.ts'
 import { makeAnswerer } from './answerer.ts'
+import { deliver, type Deliver } from './delivery/delivering.ts'
+import { makeTaking } from './delivery/taking.ts'
 import { type AgentTimes, type Ground, inOrder, type Report } from './ground.ts'
 import { type Alarm, type HostReport, hostReport } from './host-report.ts'
 import { makeNews } from './news.ts'
 import type { ImageOptions } from './own/image.ts'
 import { type Life, makeLife } from './own/life.ts'
 import { openOwnerMemory } from './own/owner-memory.ts'
+import { makeProvision, type Provision } from './own/provisioning.ts'
 import { openRoots, type Roots } from './own/roots.ts'
 import { makeServices, type Services } from './own/services.ts'
 import { openPeers, type Peers } from './peers.ts'
@@ -27,6 +30,7 @@ import { makeSpreading, type Spreading } from './spreading.ts'
 import { prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
 import { HOST_FILE } from './state/host-file.ts'
 import { writeCleanMarker } from './tpm/boot-facts.ts'
+import { ownBoot } from './tpm/own-boot.ts'
 import { openOwnSide, type OwnSide } from './tpm/own-side.ts'
 import type { WitnessParts } from './witness/failing.ts'
 import { type Memory, openMemory } from './witness/memory.ts'
@@ -54,6 +58,10 @@ export interface Agent {
   readonly stand: () => HostReport
   /** Calls back at each change, until the returned function is called. */
   readonly watch: (listener: () => void) => () => void
+  /** What it is given becomes its own. */
+  readonly provision: Provision
+  /** To another host. */
+  readonly deliver: Deliver
   /** @returns The version that counts now. */
   readonly takePlan: (signed: Uint8Array) => Promise<number>
   readonly hear: (signed: Uint8Array) => Promise<void>
@@ -63,7 +71,7 @@ export interface Agent {
   readonly abandon: () => Promise<void>
 }
 
-export const AGENT_TIMES: AgentTimes = { heartbeatMs: 600_000, observeMs: 1000, answerMs: 20_000 }
+export const AGENT_TIMES: AgentTimes = { heartbeatMs: HEARTBEAT_MS, observeMs: 1000, answerMs: 20_000 }
 const ALARMS_MAX = 20
 
 /**
@@ -121,8 +129,17 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       life.planned()
     },
   })
+  const provision = makeProvision(ground, life)
   const answer = makeAnswerer({
-    ...{ witness, witnessParts, news, spreading, stand, auditHead: () => log.place.head },
+    ...{
+      taking: makeTaking({ witnessParts, life, provision }),
+      witness,
+      witnessParts,
+      news,
+      spreading,
+      stand,
+      auditHead: () => log.place.head,
+    },
     planVersion: () => plans.fleet.plan.roster.version,
   })
   const { hostTpm, fleet } = ground
@@ -132,7 +149,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const ends = endings({ ground, side, life, services, peers, roots, log }, undo.move())
   await life.begin()
   return {
-    ...{ ground, life, address: peers.address, stand, watch: events.watch, ...ends },
+    ...{ ground, life, provision, address: peers.address, stand, watch: events.watch, ...ends },
+    deliver: (delivery) => deliver(witnessParts, delivery),
     takePlan: (signed) => news.takePlan(signed, null),
     hear: (signed) => news.hear(signed, null),
   }
@@ -204,12 +222,10 @@ function groundOf(
 }
 
 /** Before anything else of this boot. */
-async function noteBoot({ fleet, pinned, host, audit }: Ground, { facts }: OwnSide): Promise<void> {
-  const { seen, plan } = fleet()
-  const registers = await readBootState(pinned.tpm, registersOf(seen))
-  const { boot } = judgeRegisters(seen, host, new Map(registers.map(({ pcr, value }) => [pcr, value])))
+async function noteBoot(ground: Ground, { facts }: OwnSide): Promise<void> {
+  const boot = (await ownBoot(ground)) ?? null
   const bootId = facts.bootId === '' ? null : facts.bootId
-  await audit({ kind: 'boot', bootId, boot: boot ?? null, planVersion: plan.roster.version })
+  await ground.audit({ kind: 'boot', bootId, boot, planVersion: ground.fleet().plan.roster.version })
 }
 
 function openWitness({ paths, fleet, host, nowMs }: Ground, { facts }: OwnSide): Promise<Memory> {

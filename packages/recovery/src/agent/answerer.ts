@@ -3,6 +3,7 @@
 import type { Answerer } from '../channel/channel.ts'
 import type { Answer } from '../channel/messages.ts'
 import { FAILED_TEXT_BYTES_MAX, toLine } from '../channel/message-codec.ts'
+import type { Taking } from './delivery/taking.ts'
 import { messageOf } from './ground.ts'
 import { type HostReport, hostStatus } from './host-report.ts'
 import type { News } from './news.ts'
@@ -13,6 +14,7 @@ import type { Witness } from './witness/witness.ts'
 
 export interface AnswererParts {
   readonly witness: Witness
+  readonly taking: Taking
   readonly witnessParts: WitnessParts
   readonly news: News
   readonly spreading: Spreading
@@ -31,7 +33,10 @@ export function makeAnswerer(parts: AnswererParts): Answerer {
       case 'heartbeat':
       case 'prepare':
       case 'commit':
+      case 'vouch':
         return await witness.answer(from, message)
+      case 'approvals':
+        return { kind: 'approvals', ...spreading.compare(from.host, message) }
       case 'plan':
         return await taking('PLAN', () => news.takePlan(message.signed, from.host))
       case 'statement':
@@ -43,6 +48,8 @@ export function makeAnswerer(parts: AnswererParts): Answerer {
         return { kind: 'status', status: hostStatus(stand(), parts.auditHead()) }
       case 'loaded':
         return await answerLoaded(parts.witnessParts, from, message)
+      case 'deliver':
+        return await parts.taking.answer(from, message)
     }
   }
 }

@@ -3,7 +3,7 @@
 import { hex } from '@reprise/core'
 import { sha256 } from '../sealing/words.ts'
 import type { PlanView } from '../channel/plan-view.ts'
-import type { SignedPlan } from '../operators/index.ts'
+import { approvalsDigest, keepApprovals, type SignedPlan } from '../operators/index.ts'
 import { registerValue } from '../plan/boots.ts'
 import type { HostView } from '../protocol/facts.ts'
 import { fleetOf } from '../simulate/fleet.ts'
@@ -14,6 +14,8 @@ export interface FleetView {
   readonly plan: Plan
   readonly digest: Uint8Array
   readonly approvals: SignedPlan['approvals']
+  /** What of them holds; looked at when it is first asked for, some 60 µs for each. */
+  readonly held: () => HeldApprovals
   /** The file as operators signed it. */
   readonly signed: Uint8Array
   /** Undefined for a name that no roster has. */
@@ -28,8 +30,14 @@ export interface FleetView {
   readonly seen: PlanView
 }
 
+export interface HeldApprovals {
+  readonly plan: SignedPlan
+  readonly digest: Uint8Array
+}
+
 /** @throws {@link RecoveryError} `PLAN` when the host is not in it. */
-export function fleetView({ plan, digest, approvals }: SignedPlan, signed: Uint8Array, host: HostId): FleetView {
+export function fleetView(whole: SignedPlan, signed: Uint8Array, host: HostId): FleetView {
+  const { plan, digest, approvals } = whole
   const hosts = new Map(plan.roster.hosts.map((each) => [each.id, each]))
   const { views, numbers, wards } = fleetOf(plan)
   const view = (of: HostId): HostView | undefined => {
@@ -45,7 +53,15 @@ export function fleetView({ plan, digest, approvals }: SignedPlan, signed: Uint8
       hint: `Hosts are named as in the plan. This state folder is of ${host}.`,
     })
   const number = numbers.get(host)
+  let held: HeldApprovals | undefined
   return {
+    held: () => {
+      if (held === undefined) {
+        const kept = keepApprovals(whole, whole)
+        held = { plan: kept, digest: approvalsDigest(kept.approvals) }
+      }
+      return held
+    },
     plan,
     digest,
     approvals,

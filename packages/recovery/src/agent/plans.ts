@@ -3,11 +3,13 @@
 import { equal } from '@reprise/core'
 import { bytes, list, object, oneOf } from '@reprise/host/decode'
 import {
+  encodeSignedPlan,
+  joinApprovals,
   type KnownPlan,
   readSignedPlan,
   readStatement,
   SIGNED_PLAN_BYTES_MAX,
-  type SignedStatement,
+  type SpreadStatement,
   STATEMENT_BYTES_MAX,
 } from '../operators/index.ts'
 import { RecoveryError } from '../error.ts'
@@ -51,7 +53,9 @@ export interface Plans {
   /** @returns Undefined when it is the one that is known. @throws RecoveryError `SIGNED_PLAN`, `PLAN_OLD`, `PLAN`. */
   readonly take: (signed: Uint8Array) => Promise<FleetView | undefined>
   /** @returns Undefined when it was heard before. @throws RecoveryError `STATEMENT`. */
-  readonly hear: (signed: Uint8Array) => Promise<SignedStatement | undefined>
+  readonly hear: (
+    signed: Uint8Array,
+  ) => Promise<{ readonly statement: SpreadStatement; readonly digest: Uint8Array } | undefined>
 }
 
 /**
@@ -95,23 +99,29 @@ export async function openPlans(paths: StatePaths, host: HostId): Promise<Plans>
         if (file.length > SIGNED_PLAN_BYTES_MAX || equal(file, fleet.signed)) return undefined
         const plan = readSignedPlan(file, { kind: 'plan', plan: fleet.plan })
         const isSame = plan.plan.roster.version === fleet.plan.roster.version
-        // Of one version the one with more approvals is worth keeping; a loop of two that both lack some is not.
-        if (isSame && plan.approvals.length <= fleet.approvals.length) return undefined
-        const next = fleetView(plan, file, host)
-        await writeAtomically(paths.plan, file)
+        // Of one version the approvals of both are kept: the approver may have been at several hosts.
+        const joined = isSame ? joinApprovals(fleet.held().plan, plan) : plan
+        if (isSame && joined.approvals.length === fleet.held().plan.approvals.length) return undefined
+        const kept = isSame ? encodeSignedPlan(joined) : file
+        const next = fleetView(joined, kept, host)
+        await writeAtomically(paths.plan, kept)
         fleet = next
         return next
       }),
     hear: (file) =>
       inTurn(async () => {
         if (statements.some(({ signed: one }) => equal(one, file))) return undefined
-        const statement = readStatement(file, fleet.plan)
-        const { digest } = statement
+        const { statement, digest } = readStatement(file, fleet.plan)
+        if (statement.kind === 'delivery')
+          throw new RecoveryError('STATEMENT', {
+            message: 'A permission to deliver goes with what is delivered, and not from host to host.',
+            hint: `On the host ${statement.by}: reprise recovery provision --to ${statement.host} --permit FILE`,
+          })
         if (statements.some((one) => equal(one.digest, digest))) return undefined
         const next = [{ digest, signed: file }, ...statements].slice(0, STATEMENTS_MAX)
         await writeState(paths.statements, FILE, { schema: SCHEMA, statements: next })
         statements = next
-        return statement
+        return { statement, digest }
       }),
   }
 }

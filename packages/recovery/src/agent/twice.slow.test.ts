@@ -18,6 +18,8 @@ test('a share that is handed out twice at a time is kept once', async () => {
   const [owner, witness] = lab.hosts
   const agent = await lab.powerOn(owner)
   await lab.powerOn(witness)
+  // Those that the witness asks whether they know the owner.
+  for (const other of lab.hosts.slice(2, 4)) await lab.powerOn(other)
   const opened = await agent.ground.network.reach(witness.name)
   if (opened.kind !== 'attested') throw new Error(opened.why)
   const place = { host: owner.name, epoch: 1, index: agent.ground.fleet().witnesses.indexOf(witness.name) }

@@ -121,6 +121,8 @@ export type AuditEvent = { readonly more?: Readonly<Record<string, string | numb
         readonly digest: Uint8Array
         readonly from: HostId | null
       }
+    /** In the logs of both: credentials and image keys that one host brought to another. */
+    | { readonly kind: 'delivery'; readonly by: HostId; readonly to: HostId; readonly statement: Uint8Array }
     | { readonly kind: 'alarm'; readonly text: string }
     | { readonly kind: 'break-glass'; readonly epoch: number; readonly operators: readonly string[] }
     | {
@@ -258,6 +260,7 @@ const EVENTS: { readonly [Kind in AuditKind]: Decode<Of<Kind>> } = {
     from: nullable(host),
     more,
   }),
+  delivery: object<Of<'delivery'>>({ kind: oneOf('delivery'), by: host, to: host, statement: digest, more }),
   alarm: object<Of<'alarm'>>({ kind: oneOf('alarm'), text: words, more }),
   'break-glass': object<Of<'break-glass'>>({
     kind: oneOf('break-glass'),

@@ -46,6 +46,8 @@ function eventText(event: AuditEvent): string | undefined {
       return `took version ${event.version} of the plan from ${event.from ?? 'its operator'}`
     case 'statement':
       return `took a ${event.statement} of ${event.host} from ${event.from ?? 'its operator'}`
+    case 'delivery':
+      return `${event.to} was provisioned with what ${event.by} delivered`
     case 'alarm':
       return `ALARM: ${event.text}`
     case 'break-glass':

@@ -130,6 +130,12 @@ describe('frames', () => {
     expect(takesOnlyItsForm(content({ kind: 'answer', id: 1, answer: { kind: 'status', status } }))).toBe('taken')
   })
 
+  test('the largest part of a delivery fits', () => {
+    const largest = { statement: new Uint8Array(16_384), part: 255, parts: 256, bytes: new Uint8Array(12_288) }
+    const frame: Frame = { kind: 'say', id: 2 ** 32 - 1, message: { kind: 'deliver', ...largest } }
+    expect(takesOnlyItsForm(content(frame))).toBe('taken')
+  })
+
   test('what cannot be said is refused before it is sent', () => {
     expect(() => encodeFrame({ kind: 'say', id: 1, message: { kind: 'observe', about: 'Web 1' } })).toThrow(
       RecoveryError,

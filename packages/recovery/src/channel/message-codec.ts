@@ -20,7 +20,7 @@ import { SHARE_BYTES } from '../sealing/quorum-half.ts'
 import type { Fact, FactSource, HostId, PriorShutdown, ReleaseRequest, Share } from '../types.ts'
 import { SIGNED_PLAN_BYTES_MAX } from './limits.ts'
 import type { Quote } from '../quote.ts'
-import type { Answer, HostStatus, Message, ServiceStatus, Successor } from './messages.ts'
+import type { Answer, HostStatus, Message, ServiceStatus, Successor, VouchedKey } from './messages.ts'
 
 /** What a status names, at most. */
 export const STATUS_SERVICES_MAX = 256
@@ -29,6 +29,11 @@ export const STATUS_ALARMS_MAX = 20
 const REFUSALS_MAX = 16
 export const SUCCESSION_MAX = 64
 const STATEMENT_BYTES_MAX = 1 << 14
+/** Of a delivery. */
+export const PARTS_MAX = 256
+export const PART_BYTES_MAX = 12_288
+/** Epochs that a witness keeps of a host. */
+const VOUCHED_MAX = 16
 const INDEX_MAX = 63
 const VERSION_MAX = 2 ** 31
 
@@ -51,6 +56,12 @@ export function line(lengthBytesMax: number): Decode<string> {
 export function toLine(value: string, lengthBytesMax: number): string {
   const clean = value.toWellFormed().replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
   return clean.slice(0, new TextEncoder().encodeInto(clean, new Uint8Array(lengthBytesMax)).read)
+}
+
+/** TPM Name: algorithm and digest. */
+const akName: Decode<string> = (value, path) => {
+  if (typeof value === 'string' && /^[0-9a-f]{44,132}$/.test(value)) return value
+  throw refused(path, 'a TPM Name in lower-case hex')
 }
 
 function real(minimum: number): Decode<number> {
@@ -129,9 +140,22 @@ export const message: Decode<Message> = union<Message>('kind', {
   }),
   commit: object<Kind<'commit'>>({ kind: oneOf('commit'), epoch }),
   plan: object<Kind<'plan'>>({ kind: oneOf('plan'), signed: bytes(1, SIGNED_PLAN_BYTES_MAX) }),
+  approvals: object<Kind<'approvals'>>({
+    kind: oneOf('approvals'),
+    planVersion: integer(0, VERSION_MAX),
+    digest,
+  }),
+  vouch: object<Kind<'vouch'>>({ kind: oneOf('vouch'), about: hostId }),
   statement: object<Kind<'statement'>>({ kind: oneOf('statement'), signed: bytes(1, STATEMENT_BYTES_MAX) }),
   status: object<Kind<'status'>>({ kind: oneOf('status') }),
   loaded: object<Kind<'loaded'>>({ kind: oneOf('loaded'), imageDigest: digest, quote }),
+  deliver: object<Kind<'deliver'>>({
+    kind: oneOf('deliver'),
+    statement: bytes(1, STATEMENT_BYTES_MAX),
+    part: integer(0, PARTS_MAX - 1),
+    parts: integer(1, PARTS_MAX),
+    bytes: bytes(1, PART_BYTES_MAX),
+  }),
 })
 
 const lease = object<LeaseAge>({ boundMs: durationMs, isContinuous: boolean, wallMs })
@@ -207,8 +231,20 @@ export const answer: Decode<Answer> = union<Answer>('kind', {
   prepared: object<AnswerOf<'prepared'>>({ kind: oneOf('prepared'), epoch }),
   committed: object<AnswerOf<'committed'>>({ kind: oneOf('committed'), epoch }),
   taken: object<AnswerOf<'taken'>>({ kind: oneOf('taken'), planVersion: integer(0, VERSION_MAX) }),
+  approvals: object<AnswerOf<'approvals'>>({
+    kind: oneOf('approvals'),
+    planVersion: integer(0, VERSION_MAX),
+    digest,
+  }),
+  vouched: object<AnswerOf<'vouched'>>({
+    kind: oneOf('vouched'),
+    ak: optional(akName),
+    keys: list(object<VouchedKey>({ epoch, leaseKey: bytes(65) }), VOUCHED_MAX),
+  }),
   status: object<AnswerOf<'status'>>({ kind: oneOf('status'), status: hostStatus }),
   loaded: object<AnswerOf<'loaded'>>({ kind: oneOf('loaded'), confirm: quote }),
+  delivering: object<AnswerOf<'delivering'>>({ kind: oneOf('delivering'), next: integer(0, PARTS_MAX) }),
+  delivered: object<AnswerOf<'delivered'>>({ kind: oneOf('delivered'), epoch }),
   failed: object<AnswerOf<'failed'>>({
     kind: oneOf('failed'),
     code: oneOf('MALFORMED', 'NOT_NOW', 'NOT_FOR_YOU', 'PROOF', 'STATEMENT', 'PLAN'),

@@ -35,12 +35,24 @@ export type Message =
   | { readonly kind: 'commit'; readonly epoch: number }
   /** A signed plan, as its file's bytes; taken when it is newer and signed by enough operators of the plan before it. */
   | { readonly kind: 'plan'; readonly signed: Uint8Array }
+  /** Do you have the same approvals of this version? Whoever has others pushes its plan; the answer has the peer's own. */
+  | { readonly kind: 'approvals'; readonly planVersion: number; readonly digest: Uint8Array }
+  /** Which lease keys of that host do you know? A witness that knows none asks so before it takes a first share. */
+  | { readonly kind: 'vouch'; readonly about: HostId }
   /** A statement of operators: a revocation, or a lease that counts anew. */
   | { readonly kind: 'statement'; readonly signed: Uint8Array }
   /** How do you stand? For the board. */
   | { readonly kind: 'status' }
   /** My image just came up; its credentials count when you have seen that it is the one. */
   | { readonly kind: 'loaded'; readonly imageDigest: Uint8Array; readonly quote: Quote }
+  /** A part of credentials and image keys for you; `statement` is that of the operators who permit it. Rules: spec/agent.md §11. */
+  | {
+      readonly kind: 'deliver'
+      readonly statement: Uint8Array
+      readonly part: number
+      readonly parts: number
+      readonly bytes: Uint8Array
+    }
 
 /** A lease key vouches for the one after it, so that nobody who was not released hands out shares. Rules: spec/agent.md §5. */
 export interface Successor {
@@ -53,6 +65,12 @@ export interface Successor {
   readonly signature: Uint8Array
 }
 
+export interface VouchedKey {
+  readonly epoch: number
+  /** Uncompressed point of P-256, 65 bytes. */
+  readonly leaseKey: Uint8Array
+}
+
 export type Answer =
   | { readonly kind: 'observed'; readonly report: PeerReport; readonly planVersion: number }
   /** `release` quotes the release statement: what the witness's audit log has, and the asking host's. */
@@ -63,8 +81,14 @@ export type Answer =
   | { readonly kind: 'prepared'; readonly epoch: number }
   | { readonly kind: 'committed'; readonly epoch: number }
   | { readonly kind: 'taken'; readonly planVersion: number }
+  | { readonly kind: 'approvals'; readonly planVersion: number; readonly digest: Uint8Array }
+  /** Lease keys of committed epochs; `ak` is whose they are, absent with none. */
+  | { readonly kind: 'vouched'; readonly ak?: string | undefined; readonly keys: readonly VouchedKey[] }
   | { readonly kind: 'status'; readonly status: HostStatus }
   | { readonly kind: 'loaded'; readonly confirm: Quote }
+  /** Of a delivery: the part that is wanted; their number when all came and the host is being provisioned. */
+  | { readonly kind: 'delivering'; readonly next: number }
+  | { readonly kind: 'delivered'; readonly epoch: number }
   /** The message means nothing to this host now; `code` is closed, `text` is for people. */
   | { readonly kind: 'failed'; readonly code: FailedCode; readonly text: string }
 

@@ -75,6 +75,15 @@ const messages: { readonly [K in Message['kind']]: fc.Arbitrary<Extract<Message,
   statement: fc.record({ kind: fc.constant('statement'), signed: bytes(1, 16_384) }),
   status: fc.record({ kind: fc.constant('status') }),
   loaded: fc.record({ kind: fc.constant('loaded'), imageDigest: digest, quote }),
+  approvals: fc.record({ kind: fc.constant('approvals'), planVersion: version, digest }),
+  vouch: fc.record({ kind: fc.constant('vouch'), about: name }),
+  deliver: fc.record({
+    kind: fc.constant('deliver'),
+    statement: bytes(1, 16_384),
+    part: fc.integer({ min: 0, max: 255 }),
+    parts: fc.integer({ min: 1, max: 256 }),
+    bytes: bytes(1, 12_288),
+  }),
 }
 
 const refusal: fc.Arbitrary<Refusal> = fc.oneof(
@@ -126,6 +135,17 @@ const answers: { readonly [K in Answer['kind']]: fc.Arbitrary<Extract<Answer, { 
   taken: fc.record({ kind: fc.constant('taken'), planVersion: version }),
   status: fc.record({ kind: fc.constant('status'), status }),
   loaded: fc.record({ kind: fc.constant('loaded'), confirm: quote }),
+  approvals: fc.record({ kind: fc.constant('approvals'), planVersion: version, digest }),
+  vouched: fc.record(
+    {
+      kind: fc.constant('vouched'),
+      ak: fc.stringMatching(/^000b[0-9a-f]{64}$/),
+      keys: fc.array(fc.record({ epoch, leaseKey: bytes(65, 65) }), { maxLength: 16 }),
+    },
+    { requiredKeys: ['kind', 'keys'] },
+  ),
+  delivering: fc.record({ kind: fc.constant('delivering'), next: fc.integer({ min: 0, max: 256 }) }),
+  delivered: fc.record({ kind: fc.constant('delivered'), epoch }),
   failed: fc.record({
     kind: fc.constant('failed'),
     code: fc.constantFrom('MALFORMED', 'NOT_NOW', 'NOT_FOR_YOU', 'PROOF', 'STATEMENT', 'PLAN'),

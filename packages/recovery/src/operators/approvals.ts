@@ -1,9 +1,10 @@
 /** The approver's approvals of a plan: in which boots each host may read the shares that it keeps. Rules: spec/operators.md §2.3, spec/release.md §4. */
-import { fromHex } from '@reprise/core'
+import { fromHex, utf8 } from '@reprise/core'
 import { approvedBoots } from '../plan/boots.ts'
 import { RecoveryError } from '../error.ts'
 import { approvalMessage, type ShareApproval, type SignedApproval } from '../sealing/approval.ts'
 import { approvalsCounter } from '../sealing/indexes.ts'
+import { sha256, tagged } from '../sealing/words.ts'
 import type { HostId, Plan } from '../types.ts'
 import { type Signer, verifierOf } from './signatures.ts'
 import type { PlanApproval, SignedPlan } from './signed-plan.ts'
@@ -106,6 +107,22 @@ export function keepApprovals(signed: SignedPlan, previous: Pick<SignedPlan, 'pl
     return found !== undefined && verify(messageOf(wanted), found.signature) ? [found] : []
   })
   return { ...signed, approvals: kept }
+}
+
+/** What two hosts compare: which approvals of a plan they have, of those that hold. */
+export function approvalsDigest(held: readonly PlanApproval[]): Uint8Array {
+  const lines = held.map(({ host, boot, number }) => `${host} ${boot} ${number}`)
+  return sha256(
+    tagged('reprise/recovery-approvals/v1')
+      .sized(utf8(lines.toSorted().join('\n')))
+      .done(),
+  )
+}
+
+/** Of the same plan with other approvals: all that hold in either. */
+export function joinApprovals(held: SignedPlan, other: Pick<SignedPlan, 'plan' | 'approvals'>): SignedPlan {
+  // Those that are known to hold come last, and stay.
+  return keepApprovals(held, { plan: other.plan, approvals: [...other.approvals, ...held.approvals] })
 }
 
 /** The approver's point, for sealing shares. @throws {@link RecoveryError} `SIGNED_PLAN` when the plan has none. */

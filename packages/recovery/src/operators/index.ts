@@ -1,8 +1,10 @@
 /** What operators do: keys, offers, signed plans, approvals, statements. Truth: spec/operators.md. */
 export {
+  approvalsDigest,
   approvalsMissing,
   approverOf,
   type HostApproval,
+  joinApprovals,
   keepApprovals,
   shareApprovals,
   signApprovals,
@@ -63,6 +65,7 @@ export {
   parseStatement,
   readStatement,
   type SignedStatement,
+  type SpreadStatement,
   signStatement,
   type Statement,
   STATEMENT_BYTES_MAX,

@@ -16,6 +16,10 @@ const [alice, bob, mallory] = ['alice', 'bob', 'mallory'].map(testOperator)
 const plan = testPlan({ version: 3, operators: [alice, bob], needed: 2 })
 const revocation: Statement = { kind: 'revocation', fleet: 'lab', host: 'h2', madeMs: 1_700_000_000_000 }
 const extension: Statement = { kind: 'extension', fleet: 'lab', host: 'h2', fromMs: 1_700_000_000_000, ageMs: 60_000 }
+const delivery: Statement = {
+  ...{ kind: 'delivery', fleet: 'lab', host: 'h2', by: 'h1' },
+  ...{ madeMs: 1_700_000_000_000, untilMs: 1_700_000_600_000 },
+}
 
 function signed(statement: Statement, ...by: readonly TestOperator[]): SignedStatement {
   return by.reduce<SignedStatement>((before, { signer }) => signStatement(before, signer, plan), {
@@ -28,7 +32,7 @@ function signed(statement: Statement, ...by: readonly TestOperator[]): SignedSta
 const read = (statement: Omit<SignedStatement, 'digest'>): string =>
   codeOf(() => readStatement(encodeStatement(statement), plan))
 
-describe.each([revocation, extension])('a $kind', (statement) => {
+describe.each([revocation, extension, delivery])('a $kind', (statement) => {
   test('counts when enough operators of the plan signed it', () => {
     const whole = signed(statement, bob, alice)
     expect(readStatement(encodeStatement(whole), plan)).toEqual(whole)
@@ -41,8 +45,8 @@ describe.each([revocation, extension])('a $kind', (statement) => {
   test('does not count for another host, fleet, time or kind than was signed', () => {
     const { signatures } = signed(statement, alice, bob)
     const other = statement.kind === 'revocation' ? extension : revocation
-    const time = statement.kind === 'revocation' ? { madeMs: 5 } : { ageMs: 0 }
-    for (const change of [{ host: 'h1' }, { fleet: 'else' }, time])
+    const time = statement.kind === 'extension' ? { ageMs: 0 } : { madeMs: 5 }
+    for (const change of [{ host: 'h3' }, { fleet: 'else' }, time])
       expect(read({ statement: { ...statement, ...change }, signatures })).toBe('STATEMENT')
     expect(read({ statement: other, signatures })).toBe('STATEMENT')
     expect(read({ statement, signatures: [signatures[0], signatures[0]] })).toBe('STATEMENT')
@@ -70,5 +74,12 @@ describe.each([revocation, extension])('a $kind', (statement) => {
         expect(codeOf(() => readStatement(utf8(canonical({ ...json, [member]: value })), plan))).toBe('STATEMENT')
       }),
     )
+  })
+})
+
+describe('a delivery', () => {
+  test('is between two hosts that the plan has', () => {
+    for (const change of [{ by: 'h9' }, { by: 'h2' }])
+      expect(read(signed({ ...delivery, ...change }, alice, bob))).toBe('STATEMENT')
   })
 })

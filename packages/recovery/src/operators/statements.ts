@@ -1,4 +1,4 @@
-/** What operators say together besides plans: that a host is revoked, that its lease counts anew. Format: spec/operators.md §4. */
+/** What operators say together besides plans: that a host is revoked, that its lease counts anew, what may be delivered to it. Format: spec/operators.md §4. */
 import { canonical, parseCanonicalBytes, utf8 } from '@reprise/core'
 import { type Decode, integer, object, oneOf, toJson } from '@reprise/host/decode'
 import { RecoveryError } from '../error.ts'
@@ -32,8 +32,20 @@ export type Statement =
       readonly fromMs: number
       readonly ageMs: number
     }
+  /** Another host may deliver credentials and image keys to the host, once. */
+  | {
+      readonly kind: 'delivery'
+      readonly fleet: string
+      readonly host: HostId
+      readonly by: HostId
+      readonly madeMs: number
+      readonly untilMs: number
+    }
 
 export type StatementKind = Statement['kind']
+
+/** What passes from host to host. */
+export type SpreadStatement = Exclude<Statement, { readonly kind: 'delivery' }>
 
 export interface SignedStatement {
   readonly statement: Statement
@@ -69,8 +81,16 @@ const KINDS: { readonly [Kind in StatementKind]: Decode<Of<Kind>> } = {
     fromMs: wallMs,
     ageMs: integer(0, DURATION_MS_MAX),
   }),
+  delivery: object<Of<'delivery'>>({
+    kind: oneOf('delivery'),
+    fleet: planName,
+    host: planName,
+    by: planName,
+    madeMs: wallMs,
+    untilMs: wallMs,
+  }),
 }
-const kindOf = oneOf('revocation', 'extension')
+const kindOf = oneOf('revocation', 'extension', 'delivery')
 const decodeStatement: Decode<Statement> = (value, path) => {
   const kind = kindOf((value as { kind?: unknown } | null)?.kind, `${path}.kind`)
   return KINDS[kind](value, path)
@@ -95,8 +115,11 @@ export function parseStatement(content: Uint8Array, plan: Plan): SignedStatement
   const { statement, signatures } = decodeFile(content)
   if (statement.fleet !== plan.fleet)
     throw refuse(`it is of the fleet ${statement.fleet}, and this is ${plan.fleet}`, 'bring the one for this fleet')
-  if (!plan.roster.hosts.some(({ id }) => id === statement.host))
-    throw refuse(`it is of ${statement.host}, which is no host of version ${plan.roster.version}`, 'check the spelling')
+  for (const host of hostsOf(statement))
+    if (!plan.roster.hosts.some(({ id }) => id === host))
+      throw refuse(`it is of ${host}, which is no host of version ${plan.roster.version}`, 'check the spelling')
+  if (new Set(hostsOf(statement)).size < hostsOf(statement).length)
+    throw refuse(`it lets ${statement.host} deliver to itself`, 'provision it where it stands')
   const names = new Set<string>()
   for (const { operator, signature } of signatures) {
     const key = plan.breakGlass.keys.find(({ name }) => name === operator)
@@ -110,6 +133,10 @@ export function parseStatement(content: Uint8Array, plan: Plan): SignedStatement
       throw refuse(`the signature of ${operator} does not hold`, 'have it signed again')
   }
   return { statement, signatures, digest: statementDigest(statement) }
+}
+
+function hostsOf(statement: Statement): readonly HostId[] {
+  return statement.kind === 'delivery' ? [statement.host, statement.by] : [statement.host]
 }
 
 function decodeFile(content: Uint8Array): Omit<SignedStatement, 'digest'> {

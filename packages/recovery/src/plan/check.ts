@@ -1,12 +1,10 @@
 /** What the parts of a plan must be to each other (spec/recovery.md §2.5): each rule is an error of its own. */
+import { HEARTBEAT_MS } from '../protocol/lease.ts'
 import type { BreakGlass, Plan, RosterHost, Service } from '../types.ts'
 import { BOOTS_PER_HOST_MAX, RESETTABLE_PCRS } from './boots.ts'
 import { OPERATOR_WAYS_MAX } from './forms.ts'
 import { note, type Fields, type Path, type Problem } from './fields.ts'
 import { placementProblems } from './placement.ts'
-
-/** Between two heartbeats of a healthy host, in milliseconds; its last one before an outage is that old. */
-export const HEARTBEAT_MS = 10 * 60_000
 
 export function checkPlan(plan: Plan): readonly Problem[] {
   const fields: Fields = { problems: [] }

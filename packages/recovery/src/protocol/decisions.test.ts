@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { POLICY } from '../plan/sample.ts'
 import type { PriorShutdown } from '../types.ts'
-import { nearnessOf, type PeerStatus, statusOf, wasClean } from './facts.ts'
+import { nearnessOf, type PeerStatus, shutdownOf, statusOf, wasClean } from './facts.ts'
 import { describeRefusal, type LocalFacts, localRefusals, type Refusal, seenRefusals } from './gate.ts'
 import { judgeLease, type LeaseAge } from './lease.ts'
 import { type Evidence, HYPOTHESES, judge } from './verdict.ts'
@@ -164,6 +164,16 @@ describe('the verdict', () => {
     ['hold', 'partition', 'the rack up, and nothing else seen', evidence('up', 'unreachable')],
     ['hold', 'partition', 'the room out, and nothing else seen', evidence('abnormal', 'abnormal', 'unreachable')],
     ['lock', 'theft', 'strangers all around', { ...evidence('unattested'), leaseAgeMs: 1500 * MINUTE_MS }],
+    // A crash, and a shutdown, in the seconds after a heartbeat: what tells them apart is not the age of the lease.
+    ['boot-checked', 'isolated', 'a crash seconds after a heartbeat', { ...evidence('up'), leaseAgeMs: 3000 }],
+    ['boot', 'clean', 'a reboot seconds after a heartbeat', { ...evidence('up'), prior: clean, leaseAgeMs: 3000 }],
+    [
+      'boot-checked',
+      'isolated',
+      'a crash of which the TPM says nothing',
+      { ...evidence('up'), prior: { ...abnormal, orderly: tpm(undefined) }, leaseAgeMs: 3000 },
+    ],
+    ['recover', 'mass', 'all out seconds after a heartbeat', { ...evidence('abnormal'), leaseAgeMs: 3000 }],
     [
       'lock',
       'theft',
@@ -226,6 +236,16 @@ describe('facts', () => {
     expect(wasClean({ ...clean, orderly: tpm(false) })).toBe(false)
     expect(wasClean({ ...clean, kernelCrash: { value: true, source: 'pstore', signed: false } })).toBe(false)
     expect(wasClean(abnormal)).toBe(false)
+  })
+
+  test('a shutdown without a marker is what the TPM says of it', () => {
+    expect([clean, abnormal].map(shutdownOf)).toEqual(['clean', 'lost'])
+    const untold = { ...abnormal, orderly: tpm(undefined) }
+    const crash = { value: true, source: 'pstore', signed: false } as const
+    expect(shutdownOf(untold)).toBe('unknown')
+    expect(shutdownOf({ ...abnormal, orderly: tpm(true) })).toBe('orderly')
+    expect(shutdownOf({ ...untold, kernelCrash: crash })).toBe('lost')
+    expect(shutdownOf({ ...clean, kernelCrash: crash })).toBe('lost')
   })
 
   test('nearness numbers the other zones as they come', () => {

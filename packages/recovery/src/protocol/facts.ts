@@ -37,6 +37,16 @@ export function wasClean({ cleanMarker, orderly, kernelCrash }: PriorShutdown): 
   return cleanMarker.value === true && cleanMarker.signed && orderly.value !== false && kernelCrash.value !== true
 }
 
+/** §6: how a host went down. `orderly`: its TPM was told, and there is no marker; `lost`: it was not told; `unknown`: no marker, and the TPM does not say. */
+export type Shutdown = 'clean' | 'orderly' | 'lost' | 'unknown'
+
+export function shutdownOf(prior: PriorShutdown): Shutdown {
+  if (wasClean(prior)) return 'clean'
+  const { orderly, kernelCrash } = prior
+  if (orderly.value === false || kernelCrash.value === true) return 'lost'
+  return orderly.value === true ? 'orderly' : 'unknown'
+}
+
 /** How near a peer is to a host: 0 its rack, 1 its room, 2 its zone, 3 and on the other zones, one number for each. */
 export type Nearness = number
 

@@ -50,10 +50,14 @@ export function localRefusals(facts: LocalFacts, policy: RecoveryPolicy): readon
   // Each reset sets restartCount back to zero, so only without one does an increase show the trick.
   if (restartIncrease === undefined || (resetIncrease === 0 && restartIncrease !== 0))
     refusals.push({ rule: 'RESTARTS', restartIncrease })
-  const boundMs = facts.baselineMs + policy.roundTripMarginMs
+  const distance = roundTripRefusal(facts.roundTripMs, facts.baselineMs + policy.roundTripMarginMs)
+  return distance === undefined ? refusals : [...refusals, distance]
+}
+
+/** Of a peer that is farther away than it may be. */
+export function roundTripRefusal(roundTripMs: number, boundMs: number): Refusal | undefined {
   // Written so that a round trip that is no number is refused.
-  if (!(facts.roundTripMs <= boundMs)) refusals.push({ rule: 'ROUND_TRIP', roundTripMs: facts.roundTripMs, boundMs })
-  return refusals
+  return roundTripMs <= boundMs ? undefined : { rule: 'ROUND_TRIP', roundTripMs, boundMs }
 }
 
 export function seenRefusals({ lease, verdict }: SeenFacts, { leaseMs }: RecoveryPolicy): readonly Refusal[] {

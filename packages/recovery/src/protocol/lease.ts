@@ -4,6 +4,9 @@
  */
 import type { DeadClocks } from '../types.ts'
 
+/** Between two heartbeats of a healthy host, in milliseconds; its last one before an outage is that old. */
+export const HEARTBEAT_MS = 10 * 60_000
+
 /** The age of a lease as one witness has it. */
 export interface LeaseAge {
   /** What its TPM's clock counted since the heartbeat, in milliseconds: never more than the truth. */

@@ -3,7 +3,8 @@
  * of booting; it replaces no rule of the gate.
  */
 import type { PriorShutdown } from '../types.ts'
-import { type Nearness, type PeerStatus, STATUSES, wasClean } from './facts.ts'
+import { type Nearness, type PeerStatus, type Shutdown, shutdownOf, STATUSES } from './facts.ts'
+import { HEARTBEAT_MS } from './lease.ts'
 
 export const HYPOTHESES = ['clean', 'isolated', 'mass', 'partition', 'theft'] as const
 export type Hypothesis = (typeof HYPOTHESES)[number]
@@ -35,7 +36,11 @@ export function releases({ action }: Verdict): boolean {
 }
 
 const PRIOR: Row = [0.9, 0.07, 0.025, 0.0045, 0.0005]
-const CLEAN: Row = [0.99, 0.004, 0.004, 0.004, 0.3]
+const SHUTDOWN: Readonly<Record<Exclude<Shutdown, 'unknown'>, Row>> = {
+  clean: [0.985, 0.004, 0.004, 0.004, 0.3],
+  orderly: [0.013, 0.03, 0.03, 0.03, 0.2],
+  lost: [0.002, 0.966, 0.966, 0.966, 0.5],
+}
 const MORE_RESETS_MEAN: Row = [0.05, 0.05, 0.35, 0.35, 1.5]
 const AGE_MEDIAN_MINUTES: Row = [5, 12, 70, 70, 1500]
 const APPROVED: Row = [0.999, 0.999, 0.999, 0.999, 0.7]
@@ -85,14 +90,17 @@ const ACTIONS = { clean: 'boot', isolated: 'boot-checked', mass: 'recover', part
 /** What the host itself shows. */
 function ownScore(evidence: Evidence, i: number): number {
   const { prior, leaseAgeMs, measurementApproved, roundTripHolds } = evidence
-  let score = Math.log(PRIOR[i]) + chance(CLEAN[i], wasClean(prior))
+  const shutdown = shutdownOf(prior)
+  const { clean, orderly, lost } = SHUTDOWN
+  let score = Math.log(PRIOR[i] * (shutdown === 'unknown' ? 1 - clean[i] : { clean, orderly, lost }[shutdown][i]))
   const resets = prior.resetIncrease.value
   if (resets !== undefined) {
     const more = Math.max(0, resets - 1)
     score += more * Math.log(MORE_RESETS_MEAN[i]) - MORE_RESETS_MEAN[i]
   }
   if (leaseAgeMs !== undefined) {
-    const minutes = Math.max(leaseAgeMs / 60_000, 0.1)
+    // Within an interval the age says when the last heartbeat happened to be, and nothing of what came then.
+    const minutes = Math.max(leaseAgeMs, HEARTBEAT_MS) / 60_000
     score -= Math.log(minutes / AGE_MEDIAN_MINUTES[i]) ** 2 / 2
   }
   if (measurementApproved !== undefined) score += chance(APPROVED[i], measurementApproved)

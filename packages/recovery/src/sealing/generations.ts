@@ -4,7 +4,7 @@
  */
 
 import { equal } from '@reprise/core'
-import { hasCommand, type NvIndex } from '@reprise/tpm'
+import type { NvIndex } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
 import type { HostId, PlanMode, Share } from '../types.ts'
 import type { BootState, Register } from './boot-state.ts'
@@ -12,7 +12,15 @@ import { HALF_BYTES, rootOf, type RootScope, unwrapContentKey, wrapContentKey, t
 import { decodeGenerations, encodeGenerations } from './generations-json.ts'
 import { type CounterName, leaseHandle, openCounter, readCounter, removeIndex } from './indexes.ts'
 import { leaseKey } from './keys.ts'
-import { confirmedResetCount, heldLease, leasePolicy, type LeaseTerms, type Renewal, writeLease } from './lease.ts'
+import {
+  confirmedResetCount,
+  heldLease,
+  leasePolicy,
+  type LeaseTerms,
+  type Renewal,
+  requireLeases,
+  writeLease,
+} from './lease.ts'
 import { type EscrowedShare, escrowHalf, splitHalf } from './quorum-half.ts'
 import { Secret } from './secret.ts'
 import type { Opened, PinnedTpm } from './storage.ts'
@@ -203,11 +211,8 @@ async function choosePlace<Index>(
   index: () => Index,
 ): Promise<Index | { readonly kind: 'approvals'; readonly approver: Uint8Array }> {
   if (approver !== undefined) return { kind: 'approvals', approver }
-  if (await hasCommand(pinned.tpm, 'PolicyAuthorizeNV')) return index()
-  throw new RecoveryError('TPM', {
-    message: `The TPM of ${host} has no PolicyAuthorizeNV, by which a heartbeat renews a lease.`,
-    hint: 'Name an approver of the fleet, who signs the leases of this host.',
-  })
+  await requireLeases(pinned.tpm, host)
+  return index()
 }
 
 async function readBases({

@@ -1,8 +1,9 @@
 /** The lease: which boots may open the TPM half, for how many resets. Rules: spec/release.md §3.2, §3.3. */
 
-import { ByteWriter, concat, equal, TPM_ALG, TPM_EO, TPMA_NV } from '@reprise/core'
+import { ByteWriter, concat, equal, TPM_ALG, TPM_CC, TPM_EO, TPMA_NV } from '@reprise/core'
 import {
   alternatives,
+  hasCommand,
   NvWrite,
   type NvIndex,
   openNvIndex,
@@ -13,6 +14,7 @@ import {
   ReadClock,
   readNv,
   meetPolicy,
+  type Tpm,
 } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
 import { BOOTS_PER_HOST_MAX } from '../plan/boots.ts'
@@ -31,6 +33,19 @@ export interface LeaseTerms {
   readonly resetCountMax: number
   /** Of the TPM's clock, in milliseconds; a bound on the time powered, for plans that want one. */
   readonly clockMaxMs?: bigint
+}
+
+/**
+ * Before a host makes any keys: PolicyAuthorizeNV is optional, and came with revision 1.38 of the specification.
+ *
+ * @throws {@link RecoveryError} `TPM` naming the command.
+ */
+export async function requireLeases(tpm: Tpm, host: HostId): Promise<void> {
+  if (await hasCommand(tpm, 'PolicyAuthorizeNV')) return
+  throw new RecoveryError('TPM', {
+    message: `The TPM of ${host} has no command TPM2_PolicyAuthorizeNV (0x${TPM_CC.PolicyAuthorizeNV.toString(16).padStart(8, '0')}): a lease that heartbeats renew cannot be sealed to.`,
+    hint: 'Look whether its maker has newer firmware (TPM 2.0 revision 1.38 or later); else this host needs another TPM, or stays outside the plan.',
+  })
 }
 
 /** TPMS_TIME_INFO, Part 2 §10.11.1: clock, resetCount and restartCount. */

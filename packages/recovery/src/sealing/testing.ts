@@ -4,8 +4,8 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { concat, hex, TPM_SU, type TpmSignature } from '@reprise/core'
-import { connect, PcrExtend, Shutdown, swtpm, type Tpm } from '@reprise/tpm'
+import { concat, hex, TPM_CAP, TPM_CC, TPM_SU, type TpmSignature } from '@reprise/core'
+import { connect, PcrExtend, Shutdown, swtpm, type Tpm, type Transport } from '@reprise/tpm'
 import { layTpm } from '@reprise/tpm/testing'
 import { type BootState, readBootState } from './boot-state.ts'
 import { type Opened, type PinnedTpm, readStorageKey } from './storage.ts'
@@ -104,6 +104,29 @@ export class TestChip implements PinnedTpm, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutDown()
     rmSync(this.scratch, { recursive: true, force: true })
+  }
+}
+
+/** TPM2_GetCapability, Part 3 §30.2: a header of 10 bytes, then capability and property. */
+const PROPERTY_AT = 14
+
+/** The same TPM without a command: it says so when it is asked, and refuses the command. */
+export function withoutCommand(transport: Transport, code: number): Transport {
+  return {
+    kind: 'test',
+    close: () => transport.close(),
+    send(bytes) {
+      const command = Buffer.from(bytes)
+      // Asked from there on, it names the next one that it has.
+      const isAsked =
+        command.readUInt32BE(6) === TPM_CC.GetCapability &&
+        command.readUInt32BE(10) === TPM_CAP.COMMANDS &&
+        command.readUInt32BE(PROPERTY_AT) === code
+      if (isAsked) command.writeUInt32BE(code + 1, PROPERTY_AT)
+      if (command.readUInt32BE(6) !== code) return transport.send(new Uint8Array(command))
+      // TPM_RC_COMMAND_CODE
+      return Promise.resolve(Uint8Array.of(0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x43))
+    },
   }
 }
 

@@ -34,6 +34,8 @@ export async function simulate(
 
 export interface TheftOptions {
   readonly trials: number
+  /** Number of the first one; an attempt follows from the seed and its number, so a long run can be made in pieces. */
+  readonly first?: number
   readonly seed: number
   readonly relay: boolean
   /** Among the hosts that were not stolen. */
@@ -59,13 +61,13 @@ const TRY_MS = 90_000
  */
 export async function simulateThefts(
   fleet: Fleet,
-  { trials, seed, relay, liars }: TheftOptions,
+  { trials, first = 0, seed, relay, liars }: TheftOptions,
   { progress, signal }: Watching = {},
 ): Promise<Thefts> {
   const counts = { host: [0, 0], rack: [0, 0], room: [0, 0] }
   const best = { rack: bestHosts(fleet, 'rack'), room: bestHosts(fleet, 'room') }
-  const random = randomFrom(seed, 'thefts')
-  for (let trial = 0; trial < trials; trial++) {
+  for (let trial = first; trial < first + trials; trial++) {
+    const random = randomFrom(seed * 4_000_037 + trial, 'theft')
     const kind = KINDS[trial % KINDS.length]
     const victim =
       kind !== 'host' && random.chance(0.5)
@@ -97,7 +99,7 @@ export async function simulateThefts(
     counts[kind][0] += host?.releasedAtMs === undefined ? 0 : 1
     counts[kind][1] += 1
     if (trial % 1000 === 999) {
-      progress?.(0, trial + 1)
+      progress?.(0, trial + 1 - first)
       await breath()
       signal?.throwIfAborted()
     }

@@ -64,7 +64,12 @@ describe('simulate', () => {
         { roundTripMarginMs: 100 },
       ),
     )
-    expect((await simulateThefts(lax, { ...options, trials: 600, relay: true })).all.count).toBeGreaterThan(0)
+    const near = { ...options, trials: 600, relay: true }
+    const whole = (await simulateThefts(lax, near)).all.count
+    expect(whole).toBeGreaterThan(0)
+    const halves = [0, 300].map((first) => simulateThefts(lax, { ...near, trials: 300, first }))
+    const [one, other] = await Promise.all(halves)
+    expect(one.all.count + other.all.count).toBe(whole)
   })
 
   test('ends at once when it is told to', async () => {

@@ -2,9 +2,9 @@
  * Power, clocks and a network for the machines of protocol/: they decide, this carries. Times are milliseconds since the
  * outage began. Hosts come to be when something happens to them; the others are healthy and have long been up.
  */
-import { HEARTBEAT_MS } from '../plan/check.ts'
 import { type AskingAction, type AskingEvent, type AskingState, newAsking, stepAsking } from '../protocol/asking.ts'
 import type { Observation } from '../protocol/facts.ts'
+import { HEARTBEAT_MS } from '../protocol/lease.ts'
 import {
   type Clocks,
   newWitness,

@@ -53,6 +53,9 @@ interface Wanted extends SoughtBlob {
 
 type Missing = Wanted & { readonly why: readonly string[] }
 
+const RUNTIME_HINT =
+  'of a language runtime: reprise runtime import FILE, as exported where the run was made, or reprise runtime build NAME; '
+
 /** At the same time; more would only make a server's answers slower. */
 const LOOKED_FOR_AT_ONCE = 4
 
@@ -66,7 +69,14 @@ export async function gatherBlobs(sources: BlobSources, computation: Computation
   await sources.store.putAll(warmFilesOf(computation))
   const named = await missingOf(sources, wantedBlobs(computation, sources.folder))
   const missing = named.length === 0 ? named : await missingOf(sources, await byLength(named, sources.folder))
-  if (missing.length > 0) throw missingError(missing)
+  if (missing.length > 0) throw missingError(missing, isOfRuntime(computation, missing))
+}
+
+/** Whether a library is among them, or the program that is used with one. */
+function isOfRuntime({ program, mounts }: Computation, missing: readonly Missing[]): boolean {
+  const libraries = mounts.flatMap(({ source }) => (source.kind === 'archive' ? [source.blob.sha256] : []))
+  const parts = new Set(libraries.length === 0 ? [] : [program.sha256, ...libraries])
+  return missing.some(({ sha256 }) => parts.has(sha256))
 }
 
 /** Ours, of what the warm-up names. */
@@ -103,7 +113,7 @@ function manifestPartsOf(bytes: Uint8Array): readonly BlobRef[] {
   }
 }
 
-function missingError(missing: readonly Missing[]): RunnerError {
+function missingError(missing: readonly Missing[], ofRuntime = false): RunnerError {
   const lines = missing.map(({ name, sha256, lengthBytes, why }) => {
     const length = lengthBytes === undefined ? '' : `  ${lengthBytes} bytes`
     return [`  ${name}${length}  sha256:${sha256}`, ...why.map((reason) => `    ${reason}`)].join('\n')
@@ -111,6 +121,7 @@ function missingError(missing: readonly Missing[]): RunnerError {
   return new RunnerError('BLOB_MISSING', {
     message: `the record names what is neither attached nor on this machine:\n${lines.join('\n')}`,
     hint:
+      (ofRuntime ? RUNTIME_HINT : '') +
       'where they are, --blobs FOLDER or --blobs URL finds them by digest, and --inputs FOLDER finds inputs; ' +
       'or ask for a record that carries them: reprise export RUN --format record --attach all',
     data: {

@@ -211,11 +211,12 @@ describe('readRecipe', () => {
     })
   })
 
-  test('another script is another recipe; a lock and a text are not', async () => {
+  test('another script is another recipe; a lock, a text and what is known of tests are not', async () => {
     const room = await tinyRoom()
     const { digest, folder } = await readRecipe(room.recipes, 'tiny')
     await writeFile(join(folder, 'README.md'), 'text')
     await writeFile(join(folder, 'recipe.lock.json'), '{}')
+    await writeFile(join(folder, 'tests.json'), '{}')
     expect((await readRecipe(room.recipes, 'tiny')).digest).toBe(digest)
     await appendFile(join(folder, 'build.sh'), '\n')
     expect((await readRecipe(room.recipes, 'tiny')).digest).not.toBe(digest)

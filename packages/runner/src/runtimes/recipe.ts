@@ -24,6 +24,8 @@ const LIST_MAX = 64
 const PATCHES_MAX = 256
 const FILES_MAX = 1024
 const LOCK = 'recipe.lock.json'
+/** Beside the lock, what tells of a recipe and decides nothing: which of the upstream's tests fail. */
+const TESTS = 'tests.json'
 
 export interface Recipe {
   readonly folder: string
@@ -174,7 +176,7 @@ async function recipeFiles(folder: string): Promise<readonly { readonly path: st
   const paths: string[] = []
   for (const entry of found) {
     const path = join(entry.parentPath, entry.name).slice(folder.length + 1)
-    if (entry.isDirectory() || path === LOCK || path.endsWith('.md')) continue
+    if (entry.isDirectory() || path === LOCK || path === TESTS || path.endsWith('.md')) continue
     if (!entry.isFile() || path.split('/').some((name) => name.startsWith('.')))
       throw wrongRecipe(folder, `${path} is hidden, or no regular file`)
     paths.push(path)

@@ -91,7 +91,7 @@ describe('exported runtimes', () => {
         ({ id }) => id,
         (error: unknown) => (error as { code: string }).code,
       )
-      expect(answer, `byte ${at}`).toBeOneOf(['RUNTIME_DAMAGED', built.id])
+      expect(answer, `byte ${at}`).toBeOneOf(['RUNTIME_FILE', built.id])
     }
     const { runtimes } = await listRuntimes(home)
     for (const runtime of runtimes) expect(await verifyRuntime(runtime)).toEqual([])
@@ -103,7 +103,12 @@ describe('exported runtimes', () => {
     const whole = join(folder, 'tiny.runtime')
     await exportRuntime(built, whole)
     await writeFile(join(folder, 'cut'), (await readFile(whole)).subarray(0, 500))
-    await expect(importRuntime(join(folder, 'cut'), home)).rejects.toMatchObject({ code: 'RUNTIME_DAMAGED' })
+    await expect(importRuntime(join(folder, 'cut'), home)).rejects.toMatchObject({ code: 'RUNTIME_FILE' })
+    await writeFile(join(folder, 'text'), 'no runtime')
+    await expect(importRuntime(join(folder, 'text'), home)).rejects.toMatchObject({
+      code: 'RUNTIME_FILE',
+      kind: 'input',
+    })
     await expect(importRuntime(join(folder, 'none'), home)).rejects.toMatchObject({ code: 'INPUT_MISSING' })
 
     const imported = await importRuntime(whole, home)

@@ -29,7 +29,12 @@ import {
  */
 export async function exportRuntime(runtime: InstalledRuntime, path: string): Promise<number> {
   const wrong = await verifyRuntime(runtime)
-  if (wrong.length > 0) throw damaged(`${runtime.folder} cannot be exported: ${wrong.join('; ')}`)
+  if (wrong.length > 0) {
+    throw new RunnerError('RUNTIME_DAMAGED', {
+      message: `${runtime.folder} cannot be exported: ${wrong.join('; ')}`,
+      hint: `build it once more: reprise runtime build ${runtime.manifest.name} --again; or import it from where it is whole`,
+    })
+  }
   const entries: ZipInput[] = [
     { name: MANIFEST_FILE, method: 'smaller', open: () => once(encodeRuntimeManifest(runtime.manifest)) },
     ...runtimeParts(runtime.manifest).map(([name]): ZipInput => ({
@@ -57,7 +62,7 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 /**
  * Installs what a file holds, when all of it is as its manifest says.
  *
- * @throws RunnerError `RUNTIME_DAMAGED`; `INPUT_MISSING`, `INPUT_UNREADABLE`; `WRITE`, `DISK_FULL`.
+ * @throws RunnerError `RUNTIME_FILE` when it is not; `INPUT_MISSING`, `INPUT_UNREADABLE`; `WRITE`, `DISK_FULL`.
  */
 export async function importRuntime(path: string, home: string): Promise<InstalledRuntime> {
   await using file = await open(path).catch((error: unknown) => {
@@ -68,7 +73,7 @@ export async function importRuntime(path: string, home: string): Promise<Install
     lengthBytes: size,
     read: async (offset: number, lengthBytes: number) => {
       const { buffer, bytesRead } = await file.read(new Uint8Array(lengthBytes), 0, lengthBytes, offset)
-      if (bytesRead !== lengthBytes) throw damaged(`${path} became shorter while it was read`)
+      if (bytesRead !== lengthBytes) throw notWhole(`${path} became shorter while it was read`)
       return buffer
     },
   }
@@ -87,13 +92,13 @@ export async function importRuntime(path: string, home: string): Promise<Install
       throw error
     }
   } catch (error) {
-    if (error instanceof EvidenceError) throw damaged(`${path} is no exported runtime: ${error.message}`, error)
+    if (error instanceof EvidenceError) throw notWhole(`${path} is no exported runtime: ${error.message}`, error)
     throw error
   }
 }
 
 async function readManifest([first]: readonly ZipEntry[]): Promise<RuntimeManifest> {
-  if (first?.name !== MANIFEST_FILE) throw damaged(`its first entry is not ${MANIFEST_FILE}`)
+  if (first?.name !== MANIFEST_FILE) throw notWhole(`its first entry is not ${MANIFEST_FILE}`)
   return decodeRuntimeManifest(await first.bytes(RUNTIME_MANIFEST_BYTES_MAX))
 }
 
@@ -101,10 +106,10 @@ function checkEntries(entries: readonly ZipEntry[], parts: ReturnType<typeof run
   const names = entries.slice(1).map(({ name }) => name)
   const wanted = parts.map(([name]) => name)
   if (names.join() !== wanted.join())
-    throw damaged(`it holds ${names.join(', ')}, and its manifest wants ${wanted.join(', ')}`)
+    throw notWhole(`it holds ${names.join(', ')}, and its manifest wants ${wanted.join(', ')}`)
   for (const [i, [name, { lengthBytes }]] of parts.entries()) {
     if (entries[i + 1].lengthBytes !== lengthBytes)
-      throw damaged(`${name} has ${entries[i + 1].lengthBytes} bytes, and its manifest says ${lengthBytes}`)
+      throw notWhole(`${name} has ${entries[i + 1].lengthBytes} bytes, and its manifest says ${lengthBytes}`)
   }
 }
 
@@ -121,11 +126,11 @@ async function unpack(entry: ZipEntry, { sha256 }: BlobRef, path: string): Promi
   } catch (error) {
     throw error instanceof EvidenceError ? error : writeFailure(error, path, 'the runtime')
   }
-  if (digest.digest('hex') !== sha256) throw damaged(`${entry.name} has other bytes than its manifest says`)
+  if (digest.digest('hex') !== sha256) throw notWhole(`${entry.name} has other bytes than its manifest says`)
 }
 
-function damaged(message: string, cause?: unknown): RunnerError {
-  return new RunnerError('RUNTIME_DAMAGED', {
+function notWhole(message: string, cause?: unknown): RunnerError {
+  return new RunnerError('RUNTIME_FILE', {
     message,
     hint: 'nothing was installed; get the file again, or build the runtime: reprise runtime build NAME',
     ...(cause !== undefined && { cause }),

@@ -22,6 +22,27 @@ import {
 const expectSame = (assembled: AssembledModule, grid?: bigint): Run =>
   everyWay((actual, expected) => expect(actual).toEqual(expected), assembled, grid)
 
+describe('a loop that is not counted', () => {
+  test.each([
+    ['by a branch out of it', 2],
+    ['at its end', 99],
+  ])('has several branches to its header, and a value when it is left %s', (_, leftAt) => {
+    const next = [...get(0), ...i32(1), 0x6b, ...tee(0), ...i32(1), 0x71, 0x0d, 0]
+    const leave = [...get(1), ...get(0), ADD, ...tee(1), ...get(0), ...i32(leftAt), 0x46, 0x0d, 1, 0x1a]
+    const again = [...get(0), ...i32(3), 0x71, 0x04, 0x40, ...get(0), 0x0e, 1, 1, 1, END]
+    const loop = [0x03, 0x7f, ...next, ...leave, ...again, ...get(0), 0x0d, 0, ...get(1), END]
+    const code = [...i32(40), ...set(0), 0x02, 0x7f, ...i32(7), ...loop, ADD, END, ...trace, ...traceStored]
+    const { stops } = expectSame(module(code))
+    expect(stops).toHaveLength(leftAt === 99 ? 40 : 38)
+  })
+
+  test('returns out of its middle', () => {
+    const body = [...get(0), ...trace, ...get(0), ...i32(9), 0x46, 0x04, 0x40, ...traceStored, 0x0f, END]
+    const back = [...get(0), ...i32(1), ADD, ...tee(0), 0x0d, 0]
+    expect(expectSame(module([0x03, 0x40, ...body, ...back, END])).stops).toHaveLength(10)
+  })
+})
+
 describe('operands are kept', () => {
   test('below calls, loops and blocks at several levels', () => {
     const inner = [...i32(11), ...i32(13), ...call(1), ADD, ...turns(0, 2, [...i32(17), ...call(1), ...trace])]

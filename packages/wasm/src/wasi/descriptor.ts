@@ -2,7 +2,7 @@
 import { utf8, ByteWriter, type Sha256 } from '@reprise/core'
 import { DIRECTORY_RIGHTS, Errno, FILE_RIGHTS, refuse, STDIN_RIGHTS, STDOUT_RIGHTS } from './abi.ts'
 import type { FileTree } from './file-tree.ts'
-import type { Directory, Entry, File, Inode } from './inode.ts'
+import type { Directory, Entry, File, NullDevice, Opened } from './inode.ts'
 import type { Notes } from './notes.ts'
 
 /** The names that a reader of a directory goes through; taken when it begins, so that cookies stay what they are. */
@@ -26,11 +26,12 @@ export interface DescriptorRights {
 }
 
 /** The most that a descriptor of this inode can have. */
-export function mostRightsOf(inode: Inode): DescriptorRights {
+export function mostRightsOf(inode: Opened): DescriptorRights {
   switch (inode.kind) {
     case 'directory':
       return { rights: DIRECTORY_RIGHTS, inheriting: DIRECTORY_RIGHTS | FILE_RIGHTS }
     case 'file':
+    case 'null':
       return { rights: FILE_RIGHTS, inheriting: 0 }
     case 'stream':
       return { rights: inode.name === 'stdin' ? STDIN_RIGHTS : STDOUT_RIGHTS, inheriting: 0 }
@@ -39,7 +40,7 @@ export function mostRightsOf(inode: Inode): DescriptorRights {
   }
 }
 
-export interface Descriptor<Kind extends Inode = Inode> {
+export interface Descriptor<Kind extends Opened = Opened> {
   readonly inode: Kind
   offset: number
   flags: number
@@ -69,7 +70,7 @@ export class DescriptorTable {
   }
 
   /** @returns The lowest number that is free. @throws Refusal MFILE */
-  insert(inode: Inode, parts: DescriptorRights & { readonly flags?: number; readonly preopen?: string }): number {
+  insert(inode: Opened, parts: DescriptorRights & { readonly flags?: number; readonly preopen?: string }): number {
     const fd = this.lowestFree()
     const { rights, inheriting, flags = 0, preopen } = parts
     this.#open[fd] = { inode, offset: 0, flags, rights, inheriting, preopen, listing: undefined }
@@ -103,23 +104,29 @@ export class DescriptorTable {
   }
 
   /** @throws Refusal as {@link get}; SPIPE for a stream, ISDIR for a directory. */
-  file(fd: number, rights: number): Descriptor<File> {
+  seekable(fd: number, rights: number): Descriptor<File> | Descriptor<NullDevice> {
     const descriptor = this.get(fd, rights)
-    if (isOf('file', descriptor)) return descriptor
+    if (isOf('file', descriptor) || isOf('null', descriptor)) return descriptor
     return refuse(descriptor.inode.kind === 'stream' ? Errno.SPIPE : Errno.ISDIR)
   }
 
-  /** @throws Refusal as {@link get}; INVAL for a stream. */
+  /** What has a length of its own. @throws Refusal as {@link seekable}; INVAL for `/dev/null`. */
+  file(fd: number, rights: number): Descriptor<File> {
+    const descriptor = this.seekable(fd, rights)
+    return isOf('file', descriptor) ? descriptor : refuse(Errno.INVAL)
+  }
+
+  /** @throws Refusal as {@link get}; INVAL for a stream and for `/dev/null`. */
   entry(fd: number, rights: number): Entry {
     const { inode } = this.get(fd, rights)
-    return inode.kind === 'stream' ? refuse(Errno.INVAL) : inode
+    return inode.kind === 'stream' || inode.kind === 'null' ? refuse(Errno.INVAL) : inode
   }
 
   close(fd: number): void {
     const { inode } = this.get(fd)
     this.#open[fd] = undefined
     inode.opens--
-    this.#tree.releaseIfUnused(inode)
+    if (inode.kind !== 'null') this.#tree.releaseIfUnused(inode)
   }
 
   /** Gives `to` the meaning of `from`; both are open before, `from` is closed after. */
@@ -153,9 +160,9 @@ export function preopenNames({ mount }: Directory): readonly string[] {
   return mount.index === 0 ? [mount.at, '.'] : [mount.at]
 }
 
-function isOf<Kind extends Inode['kind']>(
+function isOf<Kind extends Opened['kind']>(
   kind: Kind,
   descriptor: Descriptor,
-): descriptor is Descriptor<Extract<Inode, { kind: Kind }>> {
+): descriptor is Descriptor<Extract<Opened, { kind: Kind }>> {
   return descriptor.inode.kind === kind
 }

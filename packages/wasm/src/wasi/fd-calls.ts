@@ -3,7 +3,7 @@ import { utf8 } from '@reprise/core'
 import { ADVICE_MAX, Errno, FdFlags, refuse, Rights, type Abi } from './abi.ts'
 import type { Calls, CallsOf, Host } from './calls.ts'
 import { listingOf, type Descriptor } from './descriptor.ts'
-import { fileTypeOf, sortedEntries, type Directory, type File } from './inode.ts'
+import { fileTypeOf, sortedEntries, type Directory, type File, type NullDevice } from './inode.ts'
 import type { Region } from './memory.ts'
 import { checkTimeFlags, setTimes, writeFilestat } from './stat.ts'
 
@@ -41,7 +41,7 @@ function transferCalls(host: Host): Calls {
 
     fd_pread(fd: number, at: number, count: number, offset: bigint, resultAt: number) {
       const regions = regionsOf(at, count, resultAt)
-      const descriptor = descriptors.file(fd, Rights.FD_READ | Rights.FD_SEEK)
+      const descriptor = descriptors.seekable(fd, Rights.FD_READ | Rights.FD_SEEK)
       memory.setU32(resultAt, readInto(host, descriptor, regions, offsetOf(offset)))
     },
 
@@ -55,15 +55,15 @@ function transferCalls(host: Host): Calls {
         tree.changed.add(inode.number)
         for (const part of source.parts) if (inode.name !== 'stdin') host.options.onStream?.(inode.name, part)
       } else {
-        const file = descriptors.file(fd, Rights.FD_WRITE)
-        file.offset = writeFrom(host, file, source, file.offset)
+        const target = descriptors.seekable(fd, Rights.FD_WRITE)
+        target.offset = writeFrom(host, target, source, target.offset)
       }
       memory.setU32(resultAt, source.lengthBytes)
     },
 
     fd_pwrite(fd: number, at: number, count: number, offset: bigint, resultAt: number) {
       const regions = regionsOf(at, count, resultAt)
-      const descriptor = descriptors.file(fd, Rights.FD_WRITE | Rights.FD_SEEK)
+      const descriptor = descriptors.seekable(fd, Rights.FD_WRITE | Rights.FD_SEEK)
       const source = gather(host, regions)
       writeFrom(host, descriptor, source, offsetOf(offset))
       memory.setU32(resultAt, source.lengthBytes)
@@ -119,14 +119,15 @@ function descriptorCalls(host: Host, abi: Abi): Calls {
       const tells = whence === abi.whence.current && delta === 0n
       // As in uvwasi and the witx, where FD_SEEK implies FD_TELL.
       const maySeek = (descriptors.get(fd).rights & Rights.FD_SEEK) !== 0
-      const descriptor = descriptors.file(fd, tells && !maySeek ? Rights.FD_TELL : Rights.FD_SEEK)
+      const descriptor = descriptors.seekable(fd, tells && !maySeek ? Rights.FD_TELL : Rights.FD_SEEK)
       const origin = new Map([
         [abi.whence.set, 0],
         [abi.whence.current, descriptor.offset],
-        [abi.whence.end, descriptor.inode.content.lengthBytes],
+        [abi.whence.end, descriptor.inode.kind === 'null' ? 0 : descriptor.inode.content.lengthBytes],
       ]).get(whence)
       if (origin === undefined) refuse(Errno.INVAL)
-      const offset = BigInt(origin) + BigInt.asIntN(64, delta)
+      // As in Linux: every place of it is its beginning.
+      const offset = descriptor.inode.kind === 'null' ? 0n : BigInt(origin) + BigInt.asIntN(64, delta)
       if (offset < 0n || offset > OFFSET_MAX) refuse(Errno.INVAL)
       descriptor.offset = Number(offset)
       memory.setU64(resultAt, offset)
@@ -134,7 +135,7 @@ function descriptorCalls(host: Host, abi: Abi): Calls {
 
     fd_tell(fd: number, resultAt: number) {
       memory.check(resultAt, 8)
-      memory.setU64(resultAt, BigInt(descriptors.file(fd, Rights.FD_TELL).offset))
+      memory.setU64(resultAt, BigInt(descriptors.seekable(fd, Rights.FD_TELL).offset))
     },
   }
 }
@@ -247,6 +248,7 @@ function offsetOf(offset: bigint): number {
 
 /** @returns How many bytes were read, 0 at the end. */
 function readInto(host: Host, { inode }: Descriptor, regions: readonly Region[], offset: number): number {
+  if (inode.kind === 'null') return 0
   if (inode.kind !== 'file' && inode.kind !== 'stream') refuse(Errno.ISDIR)
   let read = 0
   for (const { at, lengthBytes } of regions) {
@@ -271,11 +273,11 @@ function gather({ memory }: Host, regions: readonly Region[]): Gathered {
 /** @returns The offset behind what was written. With APPEND every write goes to the end, as in Linux. */
 function writeFrom(
   host: Host,
-  { inode, flags }: Descriptor<File>,
+  { inode, flags }: Descriptor<File> | Descriptor<NullDevice>,
   { parts, lengthBytes }: Gathered,
   offset: number,
 ): number {
-  if (lengthBytes === 0) return offset
+  if (lengthBytes === 0 || inode.kind === 'null') return offset
   const at = (flags & FdFlags.APPEND) === 0 ? offset : inode.content.lengthBytes
   if (at + lengthBytes > Number.MAX_SAFE_INTEGER) refuse(Errno.FBIG)
   host.tree.write(inode, (content) => content.write(at, parts))

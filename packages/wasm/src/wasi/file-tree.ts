@@ -14,6 +14,7 @@ import {
   type Inode,
   type Link,
   type Mount,
+  type NullDevice,
   type Placed,
   type Stream,
 } from './inode.ts'
@@ -34,6 +35,7 @@ export class FileTree {
   readonly streams: { readonly stdin: Stream; readonly stdout: Stream; readonly stderr: Stream }
   /** The roots of the mounts, in their order. */
   readonly roots: readonly Directory[]
+  readonly nullDevice: NullDevice
   /** The inode numbers whose record may have changed since the reader cleared this. */
   readonly changed = new Set<number>()
   /** Counts the changes of names, and of which files are the guest's own. */
@@ -58,6 +60,7 @@ export class FileTree {
         content: new Content(budget, this.#sha256, input),
       }))
     this.streams = { stdin: stream('stdin', options.stdin), stdout: stream('stdout'), stderr: stream('stderr') }
+    this.nullDevice = { kind: 'null', ...this.#common(0) }
     this.roots = options.mounts.map(({ at, writable, output, files }, index) => {
       const root = this.#add((number) => this.#directory(number, { index, at, writable, output }, { root: true }))
       const paths = new Map(files.map((file) => [file.path, file]))
@@ -310,7 +313,7 @@ export class FileTree {
     return inode
   }
 
-  #common(number: number): Pick<Inode, 'number' | 'times' | 'opens'> {
+  #common(number: number): Pick<NullDevice, 'number' | 'times' | 'opens'> {
     const now = this.#parts.now()
     return { number, times: { accessed: now, modified: now, changed: now }, opens: 0 }
   }

@@ -73,11 +73,19 @@ export interface Stream extends Common {
   readonly content: Content
 }
 
+/** `/dev/null`: there is one, number 0, outside all trees. Nothing changes it, so that it has no record. Format: spec/wasi-host.md §15. */
+export interface NullDevice extends Common {
+  readonly kind: 'null'
+}
+
 /** What a directory can hold. */
 export type Entry = File | Directory | Symlink
+/** What has a number from 1, and a record. */
 export type Inode = Entry | Stream
+/** What a descriptor can lead to. */
+export type Opened = Inode | NullDevice
 
-export function fileTypeOf(inode: Inode): number {
+export function fileTypeOf(inode: Opened): number {
   switch (inode.kind) {
     case 'file':
       return FileType.REGULAR_FILE
@@ -86,13 +94,14 @@ export function fileTypeOf(inode: Inode): number {
     case 'symlink':
       return FileType.SYMBOLIC_LINK
     case 'stream':
+    case 'null':
       return FileType.CHARACTER_DEVICE
   }
 }
 
 /** A directory counts as one link, as on btrfs: nobody may conclude a number of subdirectories from it. */
-export function linkCountOf(inode: Inode): number {
-  if (inode.kind === 'stream' || (inode.kind === 'directory' && inode.root)) return 1
+export function linkCountOf(inode: Opened): number {
+  if (inode.kind === 'stream' || inode.kind === 'null' || (inode.kind === 'directory' && inode.root)) return 1
   return inode.links.length
 }
 
@@ -104,7 +113,7 @@ export function isAt({ links }: Entry, origin: Link | undefined): boolean {
 }
 
 /** A stream has no size, as a pipe. */
-export function sizeOf(inode: Inode): number {
+export function sizeOf(inode: Opened): number {
   switch (inode.kind) {
     case 'file':
       return inode.content.lengthBytes
@@ -112,6 +121,7 @@ export function sizeOf(inode: Inode): number {
       return utf8(inode.target).length
     case 'directory':
     case 'stream':
+    case 'null':
       return 0
   }
 }

@@ -12,7 +12,8 @@ import {
 } from './abi.ts'
 import type { CallsOf, Host } from './calls.ts'
 import { mostRightsOf } from './descriptor.ts'
-import type { Directory, File } from './inode.ts'
+import type { Directory, File, NullDevice } from './inode.ts'
+import { nullDeviceAt } from './null-device.ts'
 import type { Place } from './resolve.ts'
 
 /** Rights above those that this host knows are ignored. */
@@ -80,13 +81,22 @@ function open(host: Host, { fd, follow, path, openFlags, rights, flags }: OpenRe
   if (opening.create && opening.directory) refuse(Errno.INVAL)
   descriptors.lowestFree()
   const last = opening.exclusive ? 'entry' : follow ? 'follow' : 'keep'
-  const inode = openedInode(host, tree.resolve(start.inode, path, last), opening)
+  const device = nullDeviceAt(host, start.inode, path)
+  const inode =
+    device === undefined ? openedInode(host, tree.resolve(start.inode, path, last), opening) : opened(device, opening)
   const most = mostRightsOf(inode)
   return descriptors.insert(inode, {
     rights: rights.base & most.rights,
     inheriting: rights.inheriting & most.inheriting,
     flags,
   })
+}
+
+/** There is nothing in it to be made or emptied. */
+function opened(device: NullDevice, { exclusive, directory }: Opening): NullDevice {
+  if (exclusive) refuse(Errno.EXIST)
+  if (directory) refuse(Errno.NOTDIR)
+  return device
 }
 
 /** Finds, makes or empties what is opened. */

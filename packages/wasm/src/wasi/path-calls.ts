@@ -2,6 +2,7 @@
 import { utf8 } from '@reprise/core'
 import { Errno, LOOKUP_SYMLINK_FOLLOW, refuse, Rights, type Abi } from './abi.ts'
 import type { Calls, CallsOf, Host } from './calls.ts'
+import { nullDeviceAt } from './null-device.ts'
 import { openCalls } from './open-call.ts'
 import type { Last, Place } from './resolve.ts'
 import { startLinks, tellWarm } from './start-links.ts'
@@ -47,7 +48,7 @@ function onePathCalls(host: Host, abi: Abi): Calls {
       const path = text(pathAt, pathBytes)
       const directory = descriptors.directory(fd, Rights.PATH_FILESTAT_GET).inode
       tellWarm(host, directory, path)
-      const { inode } = tree.resolve(directory, path, lastOf(lookup))
+      const inode = nullDeviceAt(host, directory, path) ?? tree.resolve(directory, path, lastOf(lookup)).inode
       writeFilestat(host, abi, inode ?? refuse(Errno.NOENT), resultAt)
     },
 

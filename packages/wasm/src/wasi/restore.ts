@@ -39,7 +39,7 @@ function isLost(inode: Inode | undefined): boolean {
 function descriptorOf({ tree, limits, options }: Host, saved: SavedDescriptor): Descriptor {
   const { number, offset, flags, rights, inheriting, preopen, listing } = saved
   const wrong = (what: string) => damaged(`descriptor ${number} ${what}`)
-  const inode = tree.inodeAt(saved.inode) ?? wrong('leads to no inode')
+  const inode = (saved.inode === 0 ? tree.nullDevice : tree.inodeAt(saved.inode)) ?? wrong('leads to no inode')
   if (number >= limits.openFiles) wrong('is above the limit')
   if (flags > FdFlags.ALL) wrong('has unknown flags')
   const most = mostRightsOf(inode)

@@ -37,6 +37,8 @@ const path = fc.constantFrom(
   'f/g/input',
   '.',
   'f/../b/',
+  'dev',
+  'dev/null',
 )
 const directory = fc.oneof({ weight: 9, arbitrary: fc.constant(3) }, fd)
 const length = fc.oneof(fc.nat(20), fc.nat(5000))

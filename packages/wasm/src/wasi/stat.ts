@@ -1,11 +1,11 @@
 /** `filestat` and the setting of times, shared by descriptors and paths. */
 import { Errno, refuse, TimeFlags, type Abi } from './abi.ts'
 import type { Host } from './calls.ts'
-import { fileTypeOf, linkCountOf, sizeOf, type Entry, type Inode } from './inode.ts'
+import { fileTypeOf, linkCountOf, sizeOf, type Entry, type Opened } from './inode.ts'
 
 const DEVICE = 1n
 
-export function writeFilestat(host: Host, abi: Abi, inode: Inode, at: number): void {
+export function writeFilestat(host: Host, abi: Abi, inode: Opened, at: number): void {
   const { memory } = host
   const { lengthBytes, nlink, nlinkBytes, size } = abi.filestat
   memory.zero(at, lengthBytes)

@@ -100,6 +100,8 @@ function descriptorSubject(
         const path = host.tree.pathOf(inode)
         return path === undefined ? undefined : { path: outputPath(inode.mount, path) }
       }
+    case 'null':
+      return () => ({ path: '/dev/null' })
     case 'symlink':
       return () => undefined
   }

@@ -6,13 +6,13 @@ import { makeOffer, RELEASE_BYTES_MAX, SIGNED_PLAN_BYTES_MAX, STATEMENT_BYTES_MA
 import { openCounter, readCounter } from '../../sealing/indexes.ts'
 import { Secret } from '../../sealing/secret.ts'
 import type { Agent } from '../agent.ts'
-import { CREDENTIAL_BYTES_MAX, CREDENTIALS_VERSION, writeCredentials } from '../own/credentials.ts'
+import { CREDENTIAL_BYTES_MAX } from '../own/credentials.ts'
 import type { ContentKeys } from '../own/drawing.ts'
+import { CONTENT_KEY_BYTES, type Contents, contentsOf } from '../own/provisioning.ts'
 import type { SplitOptions } from '../own/splitting.ts'
 import type { ControlRequest } from './requests.ts'
 import type { Conversation } from './server.ts'
 
-const KEY_BYTES = 32
 /** Reports of a watch, at most so often. */
 const WATCH_MS = 100
 
@@ -34,6 +34,8 @@ export function answering(agent: Agent, stop: () => void) {
         return { report: await watch(agent, conversation, isSettled) }
       case 'provision':
         return { epoch: await provision(agent, request, onMissing) }
+      case 'deliver':
+        return { epoch: await deliverTo(agent, request, conversation) }
       case 'rotate':
         return { epoch: await agent.life.rotate(onMissing) }
       case 'plan':
@@ -79,41 +81,47 @@ async function watch(agent: Agent, { say, gone }: Conversation, isDone: (agent: 
   return agent.stand()
 }
 
-async function provision(
+async function provision(agent: Agent, files: SecretFiles, onMissing: SplitOptions['onMissing']): Promise<number> {
+  using contents = await readContents(files)
+  return await agent.provision(contents, { onMissing })
+}
+
+async function deliverTo(
   agent: Agent,
-  request: ControlRequest & { readonly ask: 'provision' },
-  onMissing: SplitOptions['onMissing'],
+  request: ControlRequest & { readonly ask: 'deliver' },
+  { say, gone }: Conversation,
 ): Promise<number> {
-  const { host, paths, random } = agent.ground
+  const { to, statement: path, timeoutMs, roundTripMs } = request
+  const statement = await readLimited(path, STATEMENT_BYTES_MAX)
+  using contents = await readContents(request)
+  const sayText = (text: string): void => say({ kind: 'progress', text })
+  return await agent.deliver({ to, statement, contents, timeoutMs, roundTripMs, signal: gone, say: sayText })
+}
+
+type SecretFiles = Pick<ControlRequest & { readonly ask: 'provision' }, 'credentials' | 'imageKeys'>
+
+async function readContents({ credentials: named, imageKeys: versioned }: SecretFiles): Promise<Contents> {
   const credentials = new Map<string, Secret>()
-  const first: ContentKeys[number][] = []
+  const imageKeys: ContentKeys[number][] = []
   try {
-    for (const { name, path } of request.credentials)
+    for (const { name, path } of named)
       credentials.set(name, Secret.owning(await readLimited(path, CREDENTIAL_BYTES_MAX)))
-    for (const { version, path } of request.imageKeys) first.push({ version, key: await readKey(path) })
-    if (agent.life.phase.kind === 'released') {
-      if (credentials.size > 0)
-        await agent.life.withKey(CREDENTIALS_VERSION, (key) =>
-          writeCredentials({ path: paths.credentials, host, key }, credentials, { isNewKey: false, random }),
-        )
-      return agent.life.epoch
-    }
-    const key = Secret.random(KEY_BYTES)
-    first.push({ version: CREDENTIALS_VERSION, key })
-    await writeCredentials({ path: paths.credentials, host, key }, credentials, { isNewKey: true, random })
-    return await agent.life.provision(first, onMissing)
-  } finally {
-    for (const { key } of first) key[Symbol.dispose]()
-    for (const secret of credentials.values()) secret[Symbol.dispose]()
+    for (const { version, path } of versioned) imageKeys.push({ version, key: await readKey(path) })
+    return contentsOf(credentials, imageKeys)
+  } catch (error) {
+    contentsOf(credentials, imageKeys)[Symbol.dispose]()
+    throw error
   }
 }
 
 async function readKey(path: string): Promise<Secret> {
-  const bytes = await readLimited(path, KEY_BYTES)
+  const bytes = await readLimited(path, CONTENT_KEY_BYTES)
   const key = Secret.owning(bytes)
-  if (bytes.length === KEY_BYTES) return key
+  if (bytes.length === CONTENT_KEY_BYTES) return key
   key[Symbol.dispose]()
-  throw new RecoveryError('USAGE', { message: `${path} has ${bytes.length} bytes; a content key has ${KEY_BYTES}.` })
+  throw new RecoveryError('USAGE', {
+    message: `${path} has ${bytes.length} bytes; a content key has ${CONTENT_KEY_BYTES}.`,
+  })
 }
 
 /** @throws {@link RecoveryError} `USAGE` when it cannot be read, or has more. */

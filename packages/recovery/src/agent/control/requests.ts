@@ -1,6 +1,6 @@
 /** What may be asked at the socket of an agent. Format: spec/agent.md §4. */
 
-import { type Decode, integer, list, object, oneOf, text } from '@reprise/host/decode'
+import { type Decode, integer, list, object, oneOf, optional, text } from '@reprise/host/decode'
 import { RecoveryError } from '../../error.ts'
 
 export interface NamedFile {
@@ -20,12 +20,22 @@ export type ControlRequest =
       readonly credentials: readonly NamedFile[]
       readonly imageKeys: readonly VersionedFile[]
     }
+  | {
+      readonly ask: 'deliver'
+      readonly to: string
+      readonly statement: string
+      readonly credentials: readonly NamedFile[]
+      readonly imageKeys: readonly VersionedFile[]
+      readonly timeoutMs: number
+      readonly roundTripMs?: number | undefined
+    }
   | { readonly ask: 'plan' | 'statement'; readonly path: string }
   | { readonly ask: 'offer'; readonly fleet: string; readonly registers: readonly number[] }
   | { readonly ask: 'release-request'; readonly expirationS: number }
   | { readonly ask: 'release'; readonly statements: readonly string[] }
 
 const PATH_MAX = 4096
+const DAY_MS = 86_400_000
 const path = text(PATH_MAX)
 const name: Decode<string> = (value, at) => {
   const found = text(63)(value, at)
@@ -35,6 +45,11 @@ const name: Decode<string> = (value, at) => {
 const plain = (ask: 'status' | 'watch' | 'boot' | 'rotate' | 'stop') => object<{ ask: typeof ask }>({ ask: oneOf(ask) })
 const withPath = (ask: 'plan' | 'statement') => object<{ ask: typeof ask; path: string }>({ ask: oneOf(ask), path })
 
+const secrets = {
+  credentials: list(object<NamedFile>({ name, path }), 1000),
+  imageKeys: list(object<VersionedFile>({ version: integer(1), path }), 63),
+}
+
 const REQUESTS: { readonly [Ask in ControlRequest['ask']]: Decode<ControlRequest> } = {
   status: plain('status'),
   watch: plain('watch'),
@@ -43,10 +58,11 @@ const REQUESTS: { readonly [Ask in ControlRequest['ask']]: Decode<ControlRequest
   stop: plain('stop'),
   plan: withPath('plan'),
   statement: withPath('statement'),
-  provision: object<ControlRequest & { ask: 'provision' }>({
-    ask: oneOf('provision'),
-    credentials: list(object<NamedFile>({ name, path }), 1000),
-    imageKeys: list(object<VersionedFile>({ version: integer(1), path }), 63),
+  provision: object<ControlRequest & { ask: 'provision' }>({ ask: oneOf('provision'), ...secrets }),
+  deliver: object<ControlRequest & { ask: 'deliver' }>({
+    ...{ ask: oneOf('deliver'), to: name, statement: path, ...secrets },
+    timeoutMs: integer(1, DAY_MS),
+    roundTripMs: optional(integer(1, DAY_MS)),
   }),
   offer: object<ControlRequest & { ask: 'offer' }>({
     ask: oneOf('offer'),

@@ -2,7 +2,7 @@
 
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { concat, utf8 } from '@reprise/core'
-import { bytes, list, object, oneOf } from '@reprise/host/decode'
+import { bytes, integer, list, nullable, object, oneOf } from '@reprise/host/decode'
 import { RecoveryError } from '../../error.ts'
 import { Secret } from '../../sealing/secret.ts'
 import { tagged } from '../../sealing/words.ts'
@@ -16,8 +16,17 @@ interface SealedCredential {
   readonly sealed: Uint8Array
 }
 
+/** A delivery whose contents a host has: spec/agent.md §11. */
+export interface Taken {
+  /** Digest of the statement that permitted it. */
+  readonly statement: Uint8Array
+  readonly madeMs: number
+}
+
 interface CredentialsFile {
   readonly schema: typeof SCHEMA
+  /** The newest one; null when there was none. */
+  readonly taken: Taken | null
   readonly entries: readonly SealedCredential[]
 }
 
@@ -33,6 +42,7 @@ const FILE: StateFile<CredentialsFile> = {
   bytesMax: 64 << 20,
   decode: object<CredentialsFile>({
     schema: oneOf(SCHEMA),
+    taken: nullable(object<Taken>({ statement: bytes(32), madeMs: integer(0) })),
     entries: list(
       object<SealedCredential>({
         name: hostName,
@@ -53,13 +63,26 @@ export interface CredentialsAt {
   readonly key: Secret
 }
 
-/** @param isNewKey - Else those of other names are kept: they are under the same key. */
+export interface WriteOptions {
+  /** Else those of other names are kept: they are under the same key. */
+  readonly isNewKey: boolean
+  readonly random: (lengthBytes: number) => Uint8Array
+  /** The delivery that brought them; without one what is known stays. */
+  readonly taken: Taken | undefined
+}
+
+/** The newest delivery whose contents were written. */
+export async function readTaken(path: string): Promise<Taken | undefined> {
+  return (await readState(path, FILE))?.taken ?? undefined
+}
+
 export async function writeCredentials(
   { path, host, key }: CredentialsAt,
   credentials: ReadonlyMap<string, Secret>,
-  { isNewKey, random }: { readonly isNewKey: boolean; readonly random: (lengthBytes: number) => Uint8Array },
+  { isNewKey, random, taken }: WriteOptions,
 ): Promise<void> {
-  const known = isNewKey ? [] : ((await readState(path, FILE))?.entries ?? [])
+  const before = await readState(path, FILE)
+  const known = isNewKey ? [] : (before?.entries ?? [])
   const made = [...credentials].map(([name, secret]): SealedCredential => {
     const nonce = random(NONCE_BYTES)
     const cipher = createCipheriv('aes-256-gcm', key.bytes, nonce).setAAD(aad(host, name))
@@ -67,7 +90,9 @@ export async function writeCredentials(
     return { name, sealed }
   })
   const entries = [...known.filter(({ name }) => !credentials.has(name)), ...made]
-  await writeState(path, FILE, { schema: SCHEMA, entries })
+  // What is under a new key is not what an earlier delivery brought.
+  const kept = isNewKey ? null : (before?.taken ?? null)
+  await writeState(path, FILE, { schema: SCHEMA, taken: taken ?? kept, entries })
 }
 
 /** @throws {@link RecoveryError} `STATE` when the file is damaged or another host's. */

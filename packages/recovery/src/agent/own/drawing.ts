@@ -14,6 +14,7 @@ import {
 import { leaseKey } from '../../sealing/keys.ts'
 import { SUCCESSION_MAX } from '../../channel/message-codec.ts'
 import type { FleetView } from '../fleet-view.ts'
+import { CREDENTIALS_VERSION } from './credentials.ts'
 import { leasePoint, signSuccession } from '../proofs.ts'
 import { capOnce, type OwnParts } from './opening.ts'
 import type { OwnerMemory } from './owner-memory.ts'
@@ -25,12 +26,15 @@ export interface Drawn extends Omit<Prepared, 'root'> {
   readonly leaseKey: Uint8Array
 }
 
-/** @param first - Content keys of the first generation; later ones have those of the generation before. */
-export function drawGeneration(parts: OwnParts, memory: OwnerMemory, first: ContentKeys): Promise<Drawn> {
-  return parts.inTurn(() => draw(parts, memory, first))
+/** Image versions whose keys a generation has, besides that of the credentials. */
+const IMAGE_KEYS_MAX = 63
+
+/** @param added - Content keys of the first generation; later ones have those of the generation before besides. */
+export function drawGeneration(parts: OwnParts, memory: OwnerMemory, added: ContentKeys): Promise<Drawn> {
+  return parts.inTurn(() => draw(parts, memory, added))
 }
 
-async function draw({ keeper, roots, ground }: OwnParts, memory: OwnerMemory, first: ContentKeys): Promise<Drawn> {
+async function draw({ keeper, roots, ground }: OwnParts, memory: OwnerMemory, added: ContentKeys): Promise<Drawn> {
   const { current } = await readGenerations(keeper)
   const root = current && roots.of(current.half.epoch)
   if (current !== undefined && root === undefined)
@@ -39,10 +43,14 @@ async function draw({ keeper, roots, ground }: OwnParts, memory: OwnerMemory, fi
       hint: 'switch it off and on; it is released when it comes back',
     })
   const before = current && root && { epoch: current.half.epoch, root }
-  const contentKeys: ContentKeys = before
-    ? current.keys.map(({ version }) => ({ version, key: contentKey(current, before.root, version) }))
-    : first
+  const isAdded = (version: number): boolean => added.some((each) => each.version === version)
+  const kept: ContentKeys = before
+    ? current.keys
+        .filter(({ version }) => !isAdded(version))
+        .map(({ version }) => ({ version, key: contentKey(current, before.root, version) }))
+    : []
   try {
+    const contentKeys = newestKeys([...kept, ...added])
     const { epoch, shares, root: next } = await prepareGeneration(keeper, requestBy(ground.fleet(), contentKeys))
     const point = leasePoint(leaseKey(next))
     const link = before && signSuccession(ground.host, before, { epoch, root: next })
@@ -54,8 +62,15 @@ async function draw({ keeper, roots, ground }: OwnParts, memory: OwnerMemory, fi
       await memory.change(({ succession }) => ({ succession: [...succession, link].slice(-SUCCESSION_MAX) }))
     return { epoch, shares, leaseKey: point }
   } finally {
-    if (before) for (const { key } of contentKeys) key[Symbol.dispose]()
+    for (const { key } of kept) key[Symbol.dispose]()
   }
+}
+
+/** That of the credentials, and those of the newest images. */
+export function newestKeys(keys: ContentKeys): ContentKeys {
+  return keys
+    .toSorted((a, b) => a.version - b.version)
+    .filter(({ version }, i) => version === CREDENTIALS_VERSION || keys.length - i <= IMAGE_KEYS_MAX)
 }
 
 /** What a lease of this host says by the plan. */

@@ -1,5 +1,6 @@
 /** The life of a host between its boot and its end: asks, is released, gives heartbeats, rotates. Rules: spec/agent.md §7, §8. */
 
+import { equal } from '@reprise/core'
 import { RecoveryError } from '../../error.ts'
 import { contentKey, type Generation, readGenerations } from '../../sealing/generations.ts'
 import type { Secret } from '../../sealing/secret.ts'
@@ -35,6 +36,8 @@ export interface Life extends BreakGlass {
   readonly begin: () => Promise<void>
   readonly provision: (first: ContentKeys, onMissing: SplitOptions['onMissing']) => Promise<number>
   readonly rotate: (onMissing: SplitOptions['onMissing']) => Promise<number>
+  /** Keys of images that a released host shall open too; a rotation, when one of them is new. */
+  readonly addKeys: (keys: ContentKeys, onMissing: SplitOptions['onMissing']) => Promise<void>
   /** Uses a content key of the current generation. @throws RecoveryError `NOT_NOW` when the host is not released. */
   readonly withKey: (version: number, use: (key: Secret) => Promise<void>) => Promise<void>
   /** A newer plan was taken. */
@@ -56,7 +59,7 @@ interface Living {
 }
 
 export function makeLife(parts: LifeParts): Life {
-  const { ground, keeper, roots, memory } = parts
+  const { ground, memory } = parts
   const living: Living = { phase: { kind: 'unprovisioned' }, asking: undefined, epoch: 0 }
   const rotations = makeRotations(parts, memory)
   const rotate = rotating(parts, living, rotations)
@@ -88,12 +91,19 @@ export function makeLife(parts: LifeParts): Life {
       await opened({ kind: 'released', epoch }, 'provisioning')
       return epoch
     },
-    rotate,
+    rotate: (onMissing) => rotate(onMissing),
+    async addKeys(keys, onMissing) {
+      const { current, root } = await released(parts)
+      const isKnown = ({ version, key }: ContentKeys[number]): boolean => {
+        if (!current.keys.some((each) => each.version === version)) return false
+        using known = contentKey(current, root, version)
+        return equal(known.bytes, key.bytes)
+      }
+      const news = keys.filter((key) => !isKnown(key))
+      if (news.length > 0) await rotate(onMissing, news)
+    },
     async withKey(version, use) {
-      const { current } = await readGenerations(keeper)
-      const root = current && roots.of(current.half.epoch)
-      if (current === undefined || root === undefined)
-        throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released.` })
+      const { current, root } = await released(parts)
       using key = contentKey(current, root, version)
       await use(key)
     },
@@ -113,6 +123,14 @@ export function makeLife(parts: LifeParts): Life {
       await pulse.stop()
     },
   }
+}
+
+/** @throws RecoveryError `NOT_NOW`. */
+async function released({ ground, keeper, roots }: LifeParts): Promise<{ current: Generation; root: Secret }> {
+  const { current } = await readGenerations(keeper)
+  const root = current && roots.of(current.half.epoch)
+  if (current !== undefined && root !== undefined) return { current, root }
+  throw new RecoveryError('NOT_NOW', { message: `${ground.host} is not released.` })
 }
 
 function enter({ ground, onChange }: LifeParts, living: Living, phase: Phase): void {
@@ -174,15 +192,19 @@ async function gathered(parts: LifeParts, living: Living, all: Gathered, opened:
   }
 }
 
-function rotating(parts: LifeParts, living: Living, rotations: Rotations): Life['rotate'] {
+function rotating(
+  parts: LifeParts,
+  living: Living,
+  rotations: Rotations,
+): (onMissing: SplitOptions['onMissing'], added?: ContentKeys) => Promise<number> {
   const { ground, onChange } = parts
-  return async (onMissing) => {
+  return async (onMissing, added) => {
     if (living.phase.kind !== 'released')
       throw new RecoveryError('NOT_NOW', {
         message: `${ground.host} is not released: only then are halves drawn anew.`,
       })
     try {
-      living.epoch = await rotations.run(onMissing === undefined ? {} : { onMissing })
+      living.epoch = await rotations.run({ ...(onMissing && { onMissing }), ...(added && { first: added }) })
       return living.epoch
     } catch (error) {
       ground.report('failed', { what: 'rotation', why: messageOf(error) })

@@ -6,7 +6,7 @@ import { split, type SplitOptions } from './splitting.ts'
 
 export interface Rotations {
   readonly isBusy: boolean
-  /** Joins the one that is under way. @returns The epoch, once the one before is retired. */
+  /** Joins the one that is under way, unless it has keys of its own to bring: then it follows that one. @returns The epoch, once the one before is retired. */
   readonly run: (options: Omit<SplitOptions, 'signal'>) => Promise<number>
   /** Ends the one that is under way. @returns False when there is none. */
   readonly interrupt: (why: string) => Promise<boolean>
@@ -19,7 +19,10 @@ export function makeRotations(parts: OwnParts, memory: OwnerMemory): Rotations {
       return now !== undefined
     },
     async run(options) {
-      if (now !== undefined) return await now.done
+      while (now !== undefined) {
+        if (options.first === undefined) return await now.done
+        await now.done.catch(() => undefined)
+      }
       const controller = new AbortController()
       const done = split(parts, memory, { ...options, signal: controller.signal })
       now = { controller, done }

@@ -15,7 +15,7 @@ import type { OwnParts } from './opening.ts'
 import type { OwnerMemory } from './owner-memory.ts'
 
 export interface SplitOptions {
-  /** Content keys of a first generation. */
+  /** Content keys of a first generation, or those that a later one has besides the keys of the one before. */
   readonly first?: ContentKeys
   readonly signal: AbortSignal
   /** Who has not acknowledged yet, at each change. */

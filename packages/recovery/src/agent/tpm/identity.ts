@@ -20,6 +20,7 @@ import {
   type Tpm,
 } from '@reprise/tpm'
 import { RecoveryError } from '../../error.ts'
+import { requireLeases } from '../../sealing/lease.ts'
 import { readStorageKey } from '../../sealing/storage.ts'
 import { sha256, tagged } from '../../sealing/words.ts'
 import type { HostId } from '../../types.ts'
@@ -34,11 +35,12 @@ const HANDLES = { first: 0x81008001, last: 0x8100ffff }
 /**
  * Makes the identity of a host, or finds the one that it has.
  *
- * @throws {@link RecoveryError} `STATE` when the folder is another host's or another TPM's.
+ * @throws {@link RecoveryError} `STATE` when the folder is another host's or another TPM's; `TPM` when it lacks what leases need.
  */
 export async function makeIdentity(
   paths: StatePaths,
   wanted: { readonly host: HostId; readonly tpm: TpmPlace },
+  opening: (place: TpmPlace) => Promise<OwnTpm> = openTpm,
 ): Promise<HostFile> {
   const known = await readState(paths.host, HOST_FILE)
   if (known !== undefined) {
@@ -50,8 +52,10 @@ export async function makeIdentity(
     })
   }
   await makeTpm(wanted.tpm)
-  const open = await openTpm(wanted.tpm)
+  const open = await opening(wanted.tpm)
   try {
+    // Before operators take it into a plan, and not when its first secret is drawn.
+    await requireLeases(open.tpm, wanted.host)
     if ((await readIfThere(paths.akAuth)) === undefined) await writeAtomically(paths.akAuth, randomBytes(AUTH_BYTES))
     const userAuth = await readAuth(paths)
     // Not drawn: after a crash the key that is in the TPM already is found again.

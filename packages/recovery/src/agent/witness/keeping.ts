@@ -5,11 +5,13 @@ import type { Answer, Message } from '../../channel/messages.ts'
 import { approverOf } from '../../operators/index.ts'
 import { shareDigest } from '../../plan/digest.ts'
 import { NO_SHARES, prepare } from '../../protocol/epochs.ts'
+import { judgeVouchers, type Vouched, type Voucher } from '../../protocol/vouching.ts'
 import { keepShare, SHARE_BYTES } from '../../sealing/quorum-half.ts'
 import { sha256 } from '../../sealing/words.ts'
+import { sayTo } from '../network.ts'
 import { isLedTo } from '../proofs.ts'
 import type { KeptEpoch, Ward } from '../state/witness-file.ts'
-import { durableOf, seenOf, type Wards } from './wards.ts'
+import { durableOf, knownKeys, seenOf, type Wards } from './wards.ts'
 import { failed, ownClocks, standingOf, wardOf, type WitnessParts } from './failing.ts'
 
 type Prepare = Message & { readonly kind: 'prepare' }
@@ -18,7 +20,7 @@ export async function answerPrepare(parts: WitnessParts, from: Attested, message
   const { ground, memory } = parts
   const { epoch } = message.share
   const ward = wardOf(parts, from.host)
-  const refused = standingOf(parts, from) ?? misplaced(parts, from, message) ?? unproven(parts, ward, message)
+  const refused = standingOf(parts, from) ?? misplaced(parts, from, message) ?? (await unproven(parts, ward, message))
   if (refused !== undefined) return refused
   if (ward.shares.some((kept) => kept.epoch === epoch)) return { kind: 'prepared', epoch }
   const held = durableOf(new Map([[ward.host, ward]]), { rosterVersion: 0, revoked: new Set() }).shares.get(ward.host)
@@ -60,10 +62,40 @@ function misplaced({ ground }: WitnessParts, from: Attested, { share, leaseKey }
 }
 
 /** Whoever was not released has no lease key that leads to the new one. */
-function unproven({ ground }: WitnessParts, ward: Ward, { share, leaseKey, succession }: Prepare): Answer | undefined {
-  const known = ward.shares.filter(({ epoch }) => epoch <= ward.committed)
-  if (known.length === 0) return undefined
-  if (isLedTo(ward.host, { epoch: share.epoch, leaseKey }, { known, links: succession })) return undefined
+async function unproven(parts: WitnessParts, ward: Ward, message: Prepare): Promise<Answer | undefined> {
+  const { ground } = parts
+  const { share, leaseKey, succession } = message
+  const wanted = { epoch: share.epoch, leaseKey }
+  const known = knownKeys(ward)
+  const vouched = known.length > 0 ? byOwn(isLedTo(ward.host, wanted, { known, links: succession })) : undefined
+  const judged = vouched ?? (await byOthers(parts, ward, message))
+  if (judged === 'take') return undefined
+  if (judged === 'wait')
+    return failed('NOT_NOW', `too few other witnesses of ${ward.host} answer to tell whose share it is`)
   ground.alarm(`${ward.host} handed out a share of epoch ${share.epoch} whose lease key nobody vouches for`)
   return failed('PROOF', `no lease key that is known here vouches for that of epoch ${share.epoch}`)
+}
+
+function byOwn(isLed: boolean): Vouched {
+  return isLed ? 'take' : 'refuse'
+}
+
+/** A witness that knows no lease key of the host asks those that may. */
+async function byOthers({ ground }: WitnessParts, { host, ak }: Ward, message: Prepare): Promise<Vouched> {
+  const { share, leaseKey, succession } = message
+  const { view, plan } = ground.fleet()
+  const asked = view(host)
+  const others = (asked?.peers.slice(0, asked.witnesses) ?? []).filter((peer) => peer !== ground.host)
+  const wanted = { epoch: share.epoch, leaseKey }
+  const vouchers = await Promise.all(
+    others.map(async (to): Promise<Voucher> => {
+      const said = await sayTo(ground.network, to, { kind: 'vouch', about: host }, ground.times.observeMs)
+      if (said.kind !== 'answered' || said.answer.kind !== 'vouched') return 'silent'
+      const { keys: known } = said.answer
+      // Of another attestation key: of the host that was there before.
+      if (known.length === 0 || said.answer.ak !== ak) return 'none'
+      return isLedTo(host, wanted, { known, links: succession }) ? 'led' : 'against'
+    }),
+  )
+  return judgeVouchers(vouchers, plan.policy.threshold)
 }

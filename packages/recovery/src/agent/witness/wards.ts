@@ -4,7 +4,7 @@ import type { Attested } from '../../channel/channel.ts'
 import type { HeldShares } from '../../protocol/epochs.ts'
 import type { Heartbeat, WitnessState } from '../../protocol/witness.ts'
 import type { Fact, HostId, PriorShutdown } from '../../types.ts'
-import { ROUND_TRIPS_MAX, type SeenClock, type Ward } from '../state/witness-file.ts'
+import { type KeptEpoch, ROUND_TRIPS_MAX, type SeenClock, type Ward } from '../state/witness-file.ts'
 
 export type Wards = ReadonlyMap<HostId, Ward>
 
@@ -36,6 +36,11 @@ export function withDurable(wards: Wards, { heartbeats, shares }: WitnessState['
       return [host, { ...ward, ...after }]
     }),
   )
+}
+
+/** Lease keys by which it can tell that others follow: those of epochs that count. */
+export function knownKeys({ shares, committed }: Ward): readonly KeptEpoch[] {
+  return shares.filter(({ epoch }) => epoch <= committed)
 }
 
 export function seenOf({ clockMs, resetCount, restartCount }: Attested): SeenClock {

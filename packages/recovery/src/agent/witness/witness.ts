@@ -2,7 +2,7 @@
 
 import type { Attested } from '../../channel/channel.ts'
 import type { Answer, Message } from '../../channel/messages.ts'
-import type { Statement } from '../../operators/index.ts'
+import type { SpreadStatement } from '../../operators/index.ts'
 import { reportOf } from '../../protocol/witness.ts'
 import type { HostId } from '../../types.ts'
 import type { FleetView } from '../fleet-view.ts'
@@ -15,7 +15,7 @@ import { failed, ownClocks, quoteOwn, standingOf, type WitnessParts } from './fa
 import { answerPrepare } from './keeping.ts'
 import type { Memory } from './memory.ts'
 import { makeSharing } from './sharing.ts'
-import { seenOf, type Wards, withRoundTrip } from './wards.ts'
+import { knownKeys, seenOf, type Wards, withRoundTrip } from './wards.ts'
 
 export interface Witness {
   readonly memory: Memory
@@ -23,11 +23,11 @@ export interface Witness {
   /** Goes by the plan that was just taken. */
   readonly adopt: (fleet: FleetView, before?: FleetView) => Promise<void>
   /** The operators' signatures were checked. */
-  readonly hear: (statement: Statement) => Promise<void>
+  readonly hear: (statement: SpreadStatement) => Promise<void>
 }
 
 export type WitnessMessage = Message & {
-  readonly kind: 'observe' | 'ask' | 'heartbeat' | 'prepare' | 'commit'
+  readonly kind: 'observe' | 'ask' | 'heartbeat' | 'prepare' | 'commit' | 'vouch'
 }
 
 export function makeWitness(parts: WitnessParts): Witness {
@@ -49,6 +49,11 @@ export function makeWitness(parts: WitnessParts): Witness {
           return await answerPrepare(parts, from, message)
         case 'commit':
           return await commit(parts, from, message.epoch)
+        case 'vouch': {
+          const ward = memory.wards.get(message.about)
+          const keys = ward === undefined ? [] : knownKeys(ward).map(({ epoch, leaseKey }) => ({ epoch, leaseKey }))
+          return keys.length === 0 ? { kind: 'vouched', keys } : { kind: 'vouched', ak: ward?.ak, keys }
+        }
       }
     },
     adopt: async (fleet, before) => {

@@ -37,6 +37,26 @@ describe('bundle', () => {
     expect(run('dist/reprise.cjs')).toBe('from echo.worker.js\n')
   })
 
+  test("of the project's own files none is loaded by one that it loads: what is shared is there before it is used", async () => {
+    const build = await bundle(join(import.meta.dirname, '..'), join(root, 'dist'))
+    const names = readdirSync(build).filter((name) => name.endsWith('.js'))
+    const loads = new Map(
+      names.map((name) => {
+        // What is loaded at once stands at the beginning of a line; what is loaded later does not.
+        const at = readFileSync(join(build, name), 'utf8').matchAll(/^(?:const [\w$]+ = )?require\("\.\/([^"]+)"\)/gm)
+        return [name, [...at].map(([, other]) => other)] as const
+      }),
+    )
+    expect([...loads.values()].flat().length).toBeGreaterThan(names.length / 2)
+    const around = (name: string, path: readonly string[]): readonly string[] => {
+      if (path.includes(name)) return [...path, name]
+      return (
+        (loads.get(name) ?? []).map((next) => around(next, [...path, name])).find((found) => found.length > 0) ?? []
+      )
+    }
+    for (const name of names) expect(around(name, [])).toEqual([])
+  })
+
   test('leaves an older build in place, and nothing unfinished', async () => {
     await bundle(root, join(root, 'dist'))
     await bundle(root, join(root, 'dist'))

@@ -96,6 +96,9 @@ const OPTIONS = {
   checks: { ineffectiveDynamicImport: false },
   // Nothing of ours does anything by being imported: who takes one name from a package's index loads what that needs.
   treeshake: { moduleSideEffects: (id: string) => id.includes('/node_modules/') },
+  // What is loaded later has what it shares with the entry point from a file of its own: the entry point loads it as well,
+  // where it has side effects, and has nothing to share before it has run.
+  preserveEntrySignatures: 'strict',
 } as const
 
 /** One entry point and what it loads; nothing is shared with another, whose compiled form would be that of other calls. */

@@ -14,6 +14,11 @@ function duration(text: string): number {
   return valueMs
 }
 
+/** Help shows the default as it would be typed. */
+function timed(flags: string, description: string, usually: string): Option {
+  return new Option(flags, description).argParser(duration).default(duration(usually), usually)
+}
+
 function registers(text: string): readonly number[] {
   const found = text.split(',').map((word) => (/^\d{1,2}$/.test(word) ? Number(word) : 99))
   if (found.length > 24 || new Set(found).size < found.length || found.some((pcr) => pcr > 23))
@@ -46,16 +51,20 @@ export function addAgent(recovery: Command): void {
   const withAgent = (each: Command): Command =>
     each
       .option('--listen <address>', 'host:port, or a port, where other hosts reach it (default: as the plan has it)')
-      .option('--heartbeat <time>', 'between two heartbeats', duration, 600_000)
+      .addOption(timed('--heartbeat <time>', 'between two heartbeats', '10m'))
       .option('--image <file>', 'an image to load once the host is released')
       .option('--memory <folder>', 'where the image is decrypted to: a tmpfs', '/dev/shm')
-      .option('--observe <time>', 'how long a host that is looked at is waited for', duration, 1000)
+      .addOption(timed('--observe <time>', 'how long a host that is looked at is waited for', '1s'))
   withAgent(command('provision', 'make the keys of a host and its offer; or, with the signed plan, its first secret'))
     .option('--fleet <name>', 'for an offer: the fleet')
     .option('--host <name>', 'for an offer: the name of this host in the plan')
     .option('--offer <file>', 'where to write the offer, for whoever writes the plan')
     .option('--tpm <path>', 'for an offer: a device, or the folder of a software TPM (default: /dev/tpmrm0)')
-    .option('--registers <list>', 'for an offer: what an approved boot of this host shall have', registers, [4, 7])
+    .addOption(
+      new Option('--registers <list>', 'for an offer: what an approved boot of this host shall have')
+        .argParser(registers)
+        .default([4, 7], '4,7'),
+    )
     .option('--plan <file>', 'the signed plan')
     .option('--pin <digest>', 'the digest of the only plan that is taken')
     .option('--credential <name=file>', 'a credential of the services; may be given again', named)
@@ -63,7 +72,7 @@ export function addAgent(recovery: Command): void {
     .option('--to <host>', 'deliver that to another host of the fleet instead, as operators permitted it')
     .option('--permit <file>', 'with --to: what they signed (reprise recovery permit)')
     .option('--round-trip <time>', 'with --to: how far away it may be (default: as the plan has it)', duration)
-    .option('--timeout <time>', 'with --to: when to give up; it can be said again', duration, 120_000)
+    .addOption(timed('--timeout <time>', 'with --to: when to give up; it can be said again', '2m'))
     .option('--no-wait', 'leave it to the agent to go on when enough witnesses answer')
     .action(acting('recovery provision', () => import('./commands/recovery-provision.ts')))
   withAgent(command('witness', 'the agent of this host, in the foreground: it serves others, and asks for itself'))
@@ -74,13 +83,13 @@ export function addAgent(recovery: Command): void {
     )
     .action(acting('recovery witness', () => import('./commands/recovery-witness.ts')))
   withAgent(command('boot', 'come back: start the agent unless it runs, and say how the release goes'))
-    .option('--timeout <time>', 'give up waiting; the agent goes on', duration, 600_000)
+    .addOption(timed('--timeout <time>', 'give up waiting; the agent goes on', '10m'))
     .action(acting('recovery boot', () => import('./commands/recovery-boot.ts')))
   command('take', 'hand a signed plan, or a statement of operators, to the agent of this host and so to all')
     .argument('<file>', 'what operators signed')
     .action(acting('recovery take', () => import('./commands/recovery-take.ts')))
   command('rotate', 'draw new halves now, and hand out their shares')
-    .option('--timeout <time>', 'give up waiting; the agent goes on', duration, 120_000)
+    .addOption(timed('--timeout <time>', 'give up waiting; the agent goes on', '2m'))
     .action(acting('recovery rotate', () => import('./commands/recovery-rotate.ts')))
   command('host', 'how this host stands, as its agent says').action(
     acting('recovery host', () => import('./commands/recovery-host.ts')),

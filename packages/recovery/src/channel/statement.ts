@@ -2,8 +2,8 @@
  * What the two sides of a channel quote, and how one quote covers many statements. Truth: spec/channel.md §4.
  */
 
-import { hash } from 'node:crypto'
 import { inclusionPaths, rootFromPath, sized, treeHash, tupleDigest, utf8 } from '@reprise/core'
+import { nodeCrypto } from '@reprise/host/crypto'
 import type { HostId } from '../types.ts'
 import { BATCH_MAX } from './limits.ts'
 
@@ -22,9 +22,7 @@ export interface PeerFacts {
   readonly nonceWitness: Uint8Array
 }
 
-export function sha256(data: Uint8Array): Uint8Array {
-  return hash('sha256', data, 'buffer')
-}
+export const { sha256 } = nodeCrypto
 
 /** spec/recovery.md §3. The roles stop one side's quote from being the other's. */
 export function peerStatement(role: Role, facts: PeerFacts): Uint8Array {

@@ -2,7 +2,6 @@
  * The engine thread: prepares the guest of a computation and runs it from stop to stop, as the main
  * thread commands. It is blocked in the guest while that runs, and in `Atomics.wait` while it stands.
  */
-import { hash } from 'node:crypto'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { PAGE_BYTES, type SnapshotManifest } from '@reprise/core'
 import {
@@ -18,6 +17,7 @@ import {
   type PageDiffers,
   type WasiHost,
 } from '@reprise/wasm'
+import { nodeCrypto } from '../crypto.ts'
 import { DirtyPages } from '../dirty-pages/index.ts'
 import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
 import {
@@ -48,7 +48,7 @@ const STREAM_BYTES_MAX = 8 << 20
 const control = workerData as SharedArrayBuffer
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
-const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+const { sha256 } = nodeCrypto
 const { data, expected } = machineToBe()
 const { computation, blobs, cacheFolder, shadow, hashPort, from, dirtyPages } = data
 const readBlob = blobReader(blobs)

@@ -1,5 +1,4 @@
 /** The hash thread: turns changed pages of the shadow into state roots and snapshots while the machine goes on, see hasher.ts. */
-import { hash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import {
   concat,
@@ -11,6 +10,7 @@ import {
   type SnapshotManifest,
   type SnapshotRef,
 } from '@reprise/core'
+import { nodeCrypto } from '../crypto.ts'
 import { openBlobStore, refOf, type BlobSource, type BlobStore } from '../blobs/index.ts'
 import { manifestMemory, MemoryPacker, type PackedMemory } from './packs.ts'
 import type {
@@ -27,7 +27,7 @@ import { HashedMemory, releaseShadow } from './hashed-memory.ts'
 import { serializedError } from './serialized-error.ts'
 const { control, home, shadow } = workerData as HashWorkerData
 const flags = new Int32Array(control)
-const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+const { sha256 } = nodeCrypto
 const hashed = new HashedMemory(shadow)
 const packer = new MemoryPacker()
 /** All packs of this run, by number. */

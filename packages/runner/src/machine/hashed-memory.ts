@@ -1,6 +1,6 @@
 /** The shadow of a machine's memory and the tree over it: what a measurement of the machine is made of. */
-import { hash } from 'node:crypto'
 import { PageTree, stateRoot } from '@reprise/core'
+import { nodeCrypto } from '../crypto.ts'
 import {
   CONTROL_HASHING,
   type BeginRequest,
@@ -10,7 +10,7 @@ import {
   type RestoredResult,
 } from './protocol.ts'
 
-const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+const { sha256 } = nodeCrypto
 
 export class HashedMemory {
   readonly #shadow: SharedArrayBuffer

@@ -2,9 +2,8 @@
  * The thread of a probe: runs a guest as the engine thread does, but to be looked at. At every stop all of it can be
  * digested, frames too, and kept in memory; the guest can be put back to what was kept.
  */
-import { hash } from 'node:crypto'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { hex, pagesRoot, stateRoot, type Sha256 } from '@reprise/core'
+import { hex, pagesRoot, stateRoot } from '@reprise/core'
 import {
   createWasi,
   encodeEngineState,
@@ -19,6 +18,7 @@ import {
   type Snapshot,
   type WasiHost,
 } from '@reprise/wasm'
+import { nodeCrypto } from '../crypto.ts'
 import { CallRecorder } from './call-log.ts'
 import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
 import { blobReader } from './inputs.ts'
@@ -43,7 +43,7 @@ const SLICE_FUEL = 1n << 26n
 const { computation, blobs, cacheFolder, control, from, warm } = workerData as ProbeData
 const flags = new Int32Array(control)
 const counters = new BigInt64Array(control)
-const sha256: Sha256 = (data) => hash('sha256', data, 'buffer')
+const { sha256 } = nodeCrypto
 const readBlob = blobReader(blobs)
 /** Of the snapshot: nobody has read all of it before. */
 const readSaved = blobReader(blobs, { trusted: false })

@@ -35,7 +35,8 @@ export type ControlRequest =
   | { readonly ask: 'release'; readonly statements: readonly string[] }
 
 const PATH_MAX = 4096
-const DAY_MS = 86_400_000
+/** As the command takes them. */
+const DURATION_MS_MAX = 24 * 86_400_000
 const path = text(PATH_MAX)
 const name: Decode<string> = (value, at) => {
   const found = text(63)(value, at)
@@ -61,8 +62,8 @@ const REQUESTS: { readonly [Ask in ControlRequest['ask']]: Decode<ControlRequest
   provision: object<ControlRequest & { ask: 'provision' }>({ ask: oneOf('provision'), ...secrets }),
   deliver: object<ControlRequest & { ask: 'deliver' }>({
     ...{ ask: oneOf('deliver'), to: name, statement: path, ...secrets },
-    timeoutMs: integer(1, DAY_MS),
-    roundTripMs: optional(integer(1, DAY_MS)),
+    timeoutMs: integer(1, DURATION_MS_MAX),
+    roundTripMs: optional(integer(1, DURATION_MS_MAX)),
   }),
   offer: object<ControlRequest & { ask: 'offer' }>({
     ask: oneOf('offer'),

@@ -1,7 +1,7 @@
 /** Takes a program from its beginning to its warm point, once, and hands over what it is there. Rules: spec/computation.md §6. */
-import { hash } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { createWasi, isUntouched, runGuest, type Guest, type WasiHost } from '@reprise/wasm'
+import { nodeCrypto } from '../../crypto.ts'
 import { RunnerError } from '../../error.ts'
 import { blobReader, wasiMounts } from '../inputs.ts'
 import { loadRewritten } from '../rewritten.ts'
@@ -11,7 +11,7 @@ import { WARM_UP_CLOCK_NS, WARM_UP_FUEL_MAX, type WarmUpMessage, type WarmUpWork
 
 const { computation, blobs, cacheFolder } = workerData as WarmUpWorkerData
 const { start } = computation
-const sha256 = (data: Uint8Array): Uint8Array => hash('sha256', data, 'buffer')
+const { sha256 } = nodeCrypto
 const readBlob = blobReader(blobs)
 
 function post(message: WarmUpMessage): void {

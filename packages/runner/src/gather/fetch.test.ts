@@ -78,6 +78,21 @@ describe('fetchFile', () => {
     expect((await readFile(path)).equals(CONTENT)).toBe(true)
   })
 
+  test('follows redirections, and not for ever', async () => {
+    const url = await serve((request, response) => {
+      const at = Number(/n=(\d+)/.exec(request.url ?? '')?.[1] ?? 0)
+      if (at === 3) response.end(CONTENT)
+      else response.writeHead(at % 2 === 0 ? 302 : 308, { location: `/y?n=${at + 1}` }).end('elsewhere')
+    })
+    expect(await get(url)).toMatchObject({ kind: 'fetched' })
+    expect((await readFile(path)).equals(CONTENT)).toBe(true)
+    await rm(path)
+    expect(await get(`${url}?n=4`)).toMatchObject({
+      kind: 'failed',
+      why: expect.stringContaining('302') as string,
+    })
+  })
+
   test('takes no byte more than there may be', async () => {
     const url = await serve((_request, response) => response.end(Buffer.alloc(1 << 20)))
     expect(await get(url, { lengthBytes: undefined, lengthBytesMax: 5000 })).toMatchObject({

@@ -1,5 +1,8 @@
 /** Fetching a file from a server, going on where an earlier try ended. */
+import { once } from 'node:events'
 import { mkdir, open, rm, stat } from 'node:fs/promises'
+import { get as getHttp, type IncomingMessage } from 'node:http'
+import { get as getHttps } from 'node:https'
 import { dirname } from 'node:path'
 import { RunnerError, writeFailure } from '../error.ts'
 
@@ -8,6 +11,8 @@ const IDLE_MS = 30_000
 /** Tries in a row that bring nothing before the server is given up. */
 const TRIES_MAX = 4
 const BACKOFF_MS = 500
+const REDIRECTIONS = new Set([301, 302, 303, 307, 308])
+const REDIRECTIONS_MAX = 10
 
 export interface FetchRequest {
   readonly url: string
@@ -59,11 +64,10 @@ async function tryOnce(request: FetchRequest, haveBytes: number): Promise<Try> {
   const idle = new AbortController()
   const alive = idleTimer(idle)
   try {
-    const response = await fetch(url, {
-      // Compressed by the server, bytes could not be counted.
-      headers: { 'accept-encoding': 'identity', ...(haveBytes > 0 && { range: `bytes=${haveBytes}-` }) },
-      signal: AbortSignal.any([idle.signal, ...(signal === undefined ? [] : [signal])]),
-    })
+    // Compressed by the server, bytes could not be counted.
+    const headers = { 'accept-encoding': 'identity', ...(haveBytes > 0 && { range: `bytes=${haveBytes}-` }) }
+    const signals = [idle.signal, ...(signal === undefined ? [] : [signal])]
+    const response = await ask(url, headers, AbortSignal.any(signals))
     return await receive(request, { response, haveBytes, alive })
   } catch (error) {
     // A disk that is full, not a server that fails.
@@ -74,6 +78,32 @@ async function tryOnce(request: FetchRequest, haveBytes: number): Promise<Try> {
     alive.stop()
   }
 }
+
+/**
+ * Not `fetch`: it reads answers with WebAssembly, and a machine sets how V8 compiles that in the whole process. What it was
+ * about to optimise would end the process.
+ */
+async function ask(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  let asked = new URL(url)
+  for (let redirections = 0; ; redirections++) {
+    const request = (asked.protocol === 'https:' ? getHttps : getHttp)(asked, { headers, signal })
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    // The answer says it, too.
+    request.on('error', () => undefined)
+    const { location } = response.headers
+    const isElsewhere = location !== undefined && REDIRECTIONS.has(statusOf(response))
+    if (!isElsewhere || redirections === REDIRECTIONS_MAX) return response
+    response.destroy()
+    asked = new URL(location, asked)
+  }
+}
+
+/** An answer to a request has one. */
+const statusOf = ({ statusCode = 0 }: IncomingMessage): number => statusCode
 
 interface IdleTimer {
   readonly heard: () => void
@@ -91,35 +121,35 @@ async function receive(
     response,
     haveBytes,
     alive,
-  }: { readonly response: Response; readonly haveBytes: number; readonly alive: IdleTimer },
+  }: { readonly response: IncomingMessage; readonly haveBytes: number; readonly alive: IdleTimer },
 ): Promise<Try> {
-  const { status, body } = response
-  if (status !== 200 && status !== 206) await body?.cancel()
+  const status = statusOf(response)
+  if (status !== 200 && status !== 206) response.destroy()
   if (status === 404 || status === 410) return { kind: 'absent' }
   // Nothing comes after what is there: only its digest can tell whether that is all.
   if (status === 416 && request.lengthBytes === undefined) return { kind: 'whole' }
   if (status !== 200 && status !== 206) {
-    const why = `the server answers ${status}${response.statusText === '' ? '' : ` ${response.statusText}`}`
+    const why = `the server answers ${status}${response.statusMessage ? ` ${response.statusMessage}` : ''}`
     return { kind: status >= 500 || status === 429 || status === 408 ? 'again' : 'useless', why }
   }
-  const isRest = status === 206 && response.headers.get('content-range')?.startsWith(`bytes ${haveBytes}-`) === true
+  const isRest = status === 206 && response.headers['content-range']?.startsWith(`bytes ${haveBytes}-`) === true
   if (status === 206 && !isRest) {
-    await body?.cancel()
+    response.destroy()
     return { kind: 'useless', why: 'the server answers with another part than was asked for' }
   }
-  return await append(request, { body, alive, from: isRest ? haveBytes : 0 })
+  return await append(request, { response, alive, from: isRest ? haveBytes : 0 })
 }
 
 async function append(
   { path, lengthBytes, lengthBytesMax, onBytes }: FetchRequest,
-  { body, alive, from }: { readonly body: Response['body']; readonly alive: IdleTimer; readonly from: number },
+  { response, alive, from }: { readonly response: IncomingMessage; readonly alive: IdleTimer; readonly from: number },
 ): Promise<Try> {
   const file = await open(path, from === 0 ? 'w' : 'a', 0o600).catch((error: unknown) => {
     throw writeFailure(error, path, 'a download')
   })
   let total = from
   try {
-    for await (const chunk of body ?? []) {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
       alive.heard()
       total += chunk.length
       if (total > lengthBytesMax)

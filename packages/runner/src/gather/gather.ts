@@ -130,7 +130,9 @@ function missingError(missing: readonly Missing[], ofRuntime = false): RunnerErr
   })
 }
 
-async function missingOf(sources: BlobSources, wanted: readonly Wanted[]): Promise<Missing[]> {
+/** @param all - Some may be the same blob: a program that lies in the folder it works in. */
+async function missingOf(sources: BlobSources, all: readonly Wanted[]): Promise<Missing[]> {
+  const wanted = eachOnce(all)
   let found = 0
   let fetchedBytes = 0
   const report = (): void => sources.onProgress?.({ found, wanted: wanted.length, fetchedBytes })
@@ -147,6 +149,16 @@ async function missingOf(sources: BlobSources, wanted: readonly Wanted[]): Promi
     return undefined
   })
   return looked.filter((blob) => blob !== undefined)
+}
+
+function eachOnce(wanted: readonly Wanted[]): readonly Wanted[] {
+  const byDigest = new Map<string, Wanted>()
+  for (const blob of wanted) {
+    const known = byDigest.get(blob.sha256)
+    const candidates = [...(known?.candidates ?? []), ...blob.candidates]
+    byDigest.set(blob.sha256, { ...(known ?? blob), candidates: [...new Set(candidates)] })
+  }
+  return [...byDigest.values()]
 }
 
 /** A file may have another name here than it had for the program: stdin, `--input PATH:GUEST`, a renamed one. */

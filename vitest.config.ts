@@ -42,8 +42,9 @@ export default defineConfig({
     execArgv: ['--stack-size=3900'],
     sequence: { sequencer: LongestFirst },
     isolate: false,
+    setupFiles: [join(import.meta.dirname, 'tools', 'equality.ts')],
     // What tests start from source need not be read and compiled anew each time: half of its start.
-    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'node') },
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'node'), REPRISE_TESTS: tier },
     // Tests of whole commands wait more than they compute: with a worker for each core one would be idle.
     maxWorkers: Math.max(3, availableParallelism()),
     reporters: [

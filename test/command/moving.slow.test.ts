@@ -25,7 +25,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '1800',
+  '3000',
   'append',
   'o.txt',
   'two',

@@ -22,7 +22,7 @@ const spinning = (millions: number): readonly string[] => [
 ]
 const PROGRAM = spinning(1200)
 /** For runs that are cut off: a fast machine must not have ended them before. */
-const LONG_PROGRAM = spinning(2500)
+const LONG_PROGRAM = spinning(4000)
 
 interface Kept extends RunAnswer {
   readonly snapshots: number

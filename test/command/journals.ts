@@ -18,7 +18,10 @@ export async function runsIn(home: string): Promise<string[]> {
  */
 export async function lastSeqIn(home: string, run: string): Promise<number> {
   const journal = await readFile(journalOf(home, run), 'latin1').catch(() => '')
-  const line = journal.lastIndexOf('{"checkpoint":', journal.lastIndexOf('\n'))
+  const end = journal.lastIndexOf('\n')
+  const line = journal.lastIndexOf('{"checkpoint":', end)
+  // A new attempt has left out what was not signed.
+  if (journal.lastIndexOf('{"attempt":{', end) > line) return ((await peek(home, run))?.checkpointCount ?? 0) - 1
   return Number(/"seq":(\d+)/.exec(journal.slice(line, line + 300))?.[1] ?? -1)
 }
 

@@ -99,6 +99,24 @@ function missingLines({ witnesses, change, isReleased }: HostReport): string[] {
   return [...lines, ...change.map((text) => safe(`  would release it: ${text}`))]
 }
 
+const SHUTDOWNS = {
+  clean: 'was shut down, as a signed marker says',
+  orderly: 'its TPM was told, and there is no marker',
+  lost: 'lost its power, or crashed: its TPM was not told',
+  unknown: 'nobody can tell how',
+} as const
+
+/** How the host went down before this boot: each fact with its source, those that a key vouches for apart. */
+export function shutdownLines({ shutdown, prior }: HostReport): string[] {
+  const facts = Object.entries(prior).filter(([, { value }]) => value !== undefined)
+  const group = (what: string, isSigned: boolean): string[] => {
+    const said = facts.filter(([, { signed }]) => signed === isSigned)
+    const texts = said.map(([name, { value, source }]) => `${name} ${String(value)} (${source})`)
+    return texts.length === 0 ? [] : [safe(`    ${what} ${texts.join(', ')}`)]
+  }
+  return [`  went down: ${SHUTDOWNS[shutdown]}`, ...group('signed  ', true), ...group('unsigned', false)]
+}
+
 export function ageText(wallMs: number): string {
   return duration(Math.max(0, Date.now() - wallMs))
 }

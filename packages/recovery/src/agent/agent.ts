@@ -27,6 +27,7 @@ import { makeServices, type Services } from './own/services.ts'
 import { openPeers, type Peers } from './peers.ts'
 import { openPlans, type Plans } from './plans.ts'
 import { makeSpreading, type Spreading } from './spreading.ts'
+import type { PriorShutdown } from '../types.ts'
 import { prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
 import { HOST_FILE } from './state/host-file.ts'
 import { writeCleanMarker } from './tpm/boot-facts.ts'
@@ -112,8 +113,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await checkGenerations(ground, keeper)
   const roots = undo.use(await openOwnRoots(ground))
   const services = makeServices(ground, options.image, events.changed)
+  const { prior } = side.facts
   const life = makeLife({
-    ...{ ground, keeper, roots, memory: owner, spreading, prior: side.facts.prior, inTurn: inOrder() },
+    ...{ ground, keeper, roots, memory: owner, spreading, prior, inTurn: inOrder() },
     ...{ auditPlace: () => log.place, onChange: events.changed },
     onReleased: (generation, root) => {
       // A witness confirms an image of a host whose cap register it saw extended.
@@ -121,7 +123,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       services.begin(generation, root)
     },
   })
-  const stand = standing({ ground, life, services, memory, log, events })
+  const stand = standing({ ground, life, services, memory, log, events, prior })
   const news = makeNews({
     ...{ ground, plans, witness, onChange: events.changed },
     onPlan: async () => {
@@ -288,13 +290,15 @@ function standing({
   log,
   memory,
   events,
-}: Parts & { readonly memory: Memory; readonly events: Events }): () => HostReport {
+  prior,
+}: Parts & { readonly memory: Memory; readonly events: Events; readonly prior: PriorShutdown }): () => HostReport {
   const startedMs = performance.now()
   return () => {
     const { phase, asking, lastBeat, epoch } = life
     const { now, isLoading, failure } = services
     return hostReport({
       ...{ fleet: ground.fleet(), phase, asking: asking?.state, lastBeat, epoch, audit: log.place },
+      prior,
       ...{ alarms: events.alarms, wards: memory.wards.size, services: now, isLoading, failure },
       uptimeMs: Math.round(performance.now() - startedMs),
     })

@@ -191,6 +191,13 @@ export class Lab implements AsyncDisposable {
     return running.tpmPid
   }
 
+  /** The process that is the host's agent, while it runs. */
+  agentPid(id: HostId): number {
+    const pid = this.#running.get(id)?.agent?.pid
+    if (pid === undefined) throw new RecoveryError('LABORATORY', { message: `no agent of ${id} runs` })
+    return pid
+  }
+
   /** The exit code of a host's agent, null while it runs. */
   exitOf(id: HostId): number | null {
     return this.#running.get(id)?.agent?.exitCode ?? null

@@ -45,7 +45,7 @@ const RESTART_COUNT_OFFSET = 20
 
 export interface Roots extends Disposable {
   readonly of: (epoch: number) => Secret | undefined
-  /** Keeps a root, in memory and for this boot; from now on it is this object's to wipe. */
+  /** Keeps a root, in memory and for this boot; from now on it is this object's to wipe, also when it cannot be kept. */
   readonly keep: (epoch: number, root: Secret) => Promise<void>
   /** Drops all but these. */
   readonly retain: (epochs: readonly number[]) => Promise<void>
@@ -74,12 +74,18 @@ export async function openRoots(of: RootsOf): Promise<Roots> {
   return {
     of: (epoch) => held.roots.get(epoch),
     async keep(epoch, root) {
+      try {
+        const terms = await thisBoot(of)
+        const blob = await seal(pinned, policyOf(clauses(terms).map(({ clause }) => clause)), root)
+        const others = sealed.filter((one) => one.epoch !== epoch).slice(0, ROOTS_MAX - 1)
+        await write([{ epoch, ...blob }, ...others], terms)
+      } catch (error) {
+        root[Symbol.dispose]()
+        throw error
+      }
+      // Not before it is on disk: what is only in memory would be gone with this process, and its half is out.
       held.roots.get(epoch)?.[Symbol.dispose]()
       held.roots.set(epoch, root)
-      const terms = await thisBoot(of)
-      const blob = await seal(pinned, policyOf(clauses(terms).map(({ clause }) => clause)), root)
-      const others = sealed.filter((one) => one.epoch !== epoch).slice(0, ROOTS_MAX - 1)
-      await write([{ epoch, ...blob }, ...others], terms)
     },
     async retain(epochs) {
       for (const [epoch, root] of held.roots) {

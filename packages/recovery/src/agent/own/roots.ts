@@ -19,7 +19,7 @@ interface SealedRoot {
   readonly public: Uint8Array
 }
 
-interface ThisBootFile {
+export interface ThisBootFile {
   readonly schema: typeof SCHEMA
   /** Boot registers and cap register as they are in this boot once it is capped. */
   readonly registers: readonly Register[]
@@ -29,7 +29,7 @@ interface ThisBootFile {
 
 const SCHEMA = 'reprise/recovery-this-boot/v1'
 const ROOTS_MAX = 3
-const FILE: StateFile<ThisBootFile> = {
+export const THIS_BOOT_FILE: StateFile<ThisBootFile> = {
   schema: SCHEMA,
   bytesMax: 1 << 16,
   decode: object<ThisBootFile>({
@@ -67,7 +67,7 @@ export async function openRoots(of: RootsOf): Promise<Roots> {
   let sealed: readonly SealedRoot[] = held.sealed
 
   async function write(roots: readonly SealedRoot[], terms: ThisBoot): Promise<void> {
-    await writeState(path, FILE, { schema: SCHEMA, ...terms, roots })
+    await writeState(path, THIS_BOOT_FILE, { schema: SCHEMA, ...terms, roots })
     sealed = roots
   }
 
@@ -143,7 +143,7 @@ interface Held {
 /** What opens; a file of another power cycle, or of a boot that was not capped yet, opens nothing and goes. */
 async function recall(pinned: PinnedTpm, path: string): Promise<Held> {
   const roots = new Map<number, Secret>()
-  const file = await readState(path, FILE)
+  const file = await readState(path, THIS_BOOT_FILE)
   if (file === undefined) return { roots, sealed: [] }
   for (const { epoch, ...blob } of file.roots) {
     const opened = await unseal(pinned, blob, clauses(file))

@@ -84,6 +84,7 @@ export function addAgent(recovery: Command): void {
     .action(acting('recovery witness', () => import('./commands/recovery-witness.ts')))
   withAgent(command('boot', 'come back: start the agent unless it runs, and say how the release goes'))
     .addOption(timed('--timeout <time>', 'give up waiting; the agent goes on', '10m'))
+    .option('--no-start', 'wait for an agent that something else starts, such as its unit')
     .action(acting('recovery boot', () => import('./commands/recovery-boot.ts')))
   command('take', 'hand a signed plan, or a statement of operators, to the agent of this host and so to all')
     .argument('<file>', 'what operators signed')

@@ -21,6 +21,7 @@ export interface AgentSettings {
 
 const START_MS = 60_000
 const POLL_MS = 20
+const AWAIT_MS = 200
 
 /** Connects to the agent, which is started in the background when none runs. @throws RecoveryError `AGENT` with the end of its log. */
 export async function reachAgent(settings: AgentSettings, signal: AbortSignal): Promise<Socket> {
@@ -41,6 +42,16 @@ export async function reachAgent(settings: AgentSettings, signal: AbortSignal): 
     message: exit === undefined ? 'The agent does not come up.' : `The agent ended with ${exit} at once.`,
     hint: `The end of ${log}:\n${lines.join('\n')}`,
   })
+}
+
+/** Connects to the agent that something else starts, as soon as it is there. @throws The signal's reason. */
+export async function awaitAgent(state: string, signal: AbortSignal): Promise<Socket> {
+  for (;;) {
+    signal.throwIfAborted()
+    const socket = await connectAgent(state)
+    if (socket !== undefined) return socket
+    await sleepMs(AWAIT_MS, undefined, { signal }).catch(() => undefined)
+  }
 }
 
 function launch(

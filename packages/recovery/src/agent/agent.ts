@@ -28,7 +28,8 @@ import { openPeers, type Peers } from './peers.ts'
 import { openPlans, type Plans } from './plans.ts'
 import { makeSpreading, type Spreading } from './spreading.ts'
 import type { PriorShutdown } from '../types.ts'
-import { prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
+import { readIfThere } from '@reprise/host/files'
+import { digestOf, prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
 import { HOST_FILE } from './state/host-file.ts'
 import { writeCleanMarker } from './tpm/boot-facts.ts'
 import { ownBoot } from './tpm/own-boot.ts'
@@ -261,8 +262,9 @@ async function checkGenerations({ paths }: Ground, keeper: Keeper): Promise<void
     await readGenerations(keeper)
   } catch (cause) {
     const { message, hint } = cause as RecoveryError
+    const content = (await readIfThere(paths.generations)) ?? new Uint8Array()
     throw new RecoveryError('STATE', {
-      message: `${paths.generations}: ${message}`,
+      message: `${paths.generations} (SHA-256 ${digestOf(content)}): ${message}`,
       ...(hint !== undefined && { hint }),
       data: { path: paths.generations },
       cause,

@@ -17,7 +17,7 @@ import type { HostId } from '../types.ts'
 import { readIfThere, writeAtomically } from '@reprise/host/files'
 import { type FleetView, fleetView } from './fleet-view.ts'
 import { inOrder } from './ground.ts'
-import { readState, type StateFile, type StatePaths, writeState } from './state/folder.ts'
+import { digestOf, readState, type StateFile, type StatePaths, writeState } from './state/folder.ts'
 
 export interface StatementsFile {
   readonly schema: typeof SCHEMA
@@ -131,7 +131,7 @@ function readKept(path: string, signed: Uint8Array): ReturnType<typeof readSigne
     return readSignedPlan(signed)
   } catch (cause) {
     throw new RecoveryError('STATE', {
-      message: `${path} is damaged: ${(cause as Error).message}`,
+      message: `${path} is damaged (SHA-256 ${digestOf(signed)}): ${(cause as Error).message}`,
       hint: 'Bring the newest signed plan back, from a backup or from another host.',
       data: { path },
       cause,

@@ -1,14 +1,16 @@
 /** What may go wrong on a host itself in the middle of everything: a full disk, a TPM that goes away, an image that is not there yet. */
 
 import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { canonical } from '@reprise/core'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Loader } from '../loading/types.ts'
 import { sealImage } from '../sealing/image/seal-image.ts'
 import { Secret } from '../sealing/secret.ts'
 import { runAgent } from './run.ts'
+import { statePaths } from './state/folder.ts'
 import { agentOf, bootTpm, killTpm, type Lab, type LabHost, makeLab, person, provisionAll, until } from './testing.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -101,6 +103,30 @@ describe.runIf(isRoot)('a disk that is full', () => {
     disk.clear()
     expect((await lab.powerOn(host)).life.phase).toEqual({ kind: 'released', by: 'tpm' })
   })
+})
+
+test('a share that is damaged on disk is named with its digest, and the others are enough', async () => {
+  lab = await makeLab()
+  await provisionAll(lab)
+  const [host, witness] = [lab.host('h1'), lab.host('h2')]
+  await lab.cut(host)
+  await lab.crash(witness)
+  const path = statePaths(witness.state).witness
+  const file = JSON.parse(readFileSync(path, 'utf8')) as {
+    wards: { host: string; shares: { private: string }[] }[]
+  }
+  const share = file.wards.find((ward) => ward.host === host.name)?.shares[0]
+  if (share === undefined) throw new Error('no share')
+  // In the encrypted part.
+  share.private = `${share.private.slice(0, -2)}${share.private.endsWith('00') ? '01' : '00'}`
+  writeFileSync(path, `${canonical(file)}\n`)
+  await lab.powerOn(witness)
+  await lab.powerOn(host)
+  await until(() => agentOf(host).stand().isReleased)
+  await until(() => agentOf(witness).stand().alarms.some(({ text }) => text.includes(path)))
+  const { alarms } = agentOf(witness).stand()
+  const digest = createHash('sha256').update(Buffer.from(share.private, 'hex')).digest('hex')
+  expect(alarms.find(({ text }) => text.includes(path))?.text).toMatch(new RegExp(`share of h1 .*${digest}`))
 })
 
 test('halves that came out in a boot are drawn anew, although the agent was killed before it came to that', async () => {

@@ -123,7 +123,11 @@ describe('recovery drill', () => {
     const { status, stdout, stderr } = reprise('drill', '--blackout', 'a2', '--plan', 'six.yaml', '--json')
     expect(stderr).toBe('')
     expect(status).toBe(0)
-    const { checks, hosts: count, releasedMs } = JSON.parse(stdout) as {
+    const {
+      checks,
+      hosts: count,
+      releasedMs,
+    } = JSON.parse(stdout) as {
       readonly hosts: number
       readonly checks: readonly { readonly holds: boolean }[]
       readonly releasedMs: object

@@ -134,11 +134,7 @@ export function updating(of: () => TestFleet): void {
     const { plan } = fleet.signed
     const registers = LAB_PCRS.map((pcr) => ({ pcr, value: Buffer.from(measured('release 2')).toString('hex') }))
     const boots = [...plan.boots, { name: 'release-2', registers, hosts: undefined }]
-    const next = signLabPlan(
-      fleet.people,
-      { ...plan, roster: { ...plan.roster, version: 2 }, boots },
-      fleet.signed,
-    )
+    const next = signLabPlan(fleet.people, { ...plan, roster: { ...plan.roster, version: 2 }, boots }, fleet.signed)
     const path = join(lab.settings.folder, 'plan-2.json')
     await writeAtomically(path, encodeSignedPlan(next))
     const before = new Map(await Promise.all(lab.ids.map(async (id) => [id, renewals(await lab.logOf(id))] as const)))

@@ -81,11 +81,9 @@ describe.runIf(isRoot)('three machines, by the guide', () => {
 
   beforeAll(async () => {
     mkdirSync(join(operators, 'bin'))
-    writeFileSync(
-      join(operators, 'bin/reprise'),
-      `#!/bin/sh\nexec "${process.execPath}" "${builtCommand()}" "$@"\n`,
-      { mode: 0o755 },
-    )
+    writeFileSync(join(operators, 'bin/reprise'), `#!/bin/sh\nexec "${process.execPath}" "${builtCommand()}" "$@"\n`, {
+      mode: 0o755,
+    })
     machines = await openMachines(ADDRESSES)
     for (const name of NAMES) await machines.powerOn(name)
   }, 300_000)

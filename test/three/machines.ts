@@ -75,7 +75,18 @@ export async function openMachines(addresses: Readonly<Record<string, string>>):
       name,
       disk: join(folder, name, 'upper'),
       sh: async (script) => {
-        const inside = ['-t', String(innermost(name)), '-m', '-n', '-p', '-u', '--', 'sh', '-euc', `cd /root; ${script}`]
+        const inside = [
+          '-t',
+          String(innermost(name)),
+          '-m',
+          '-n',
+          '-p',
+          '-u',
+          '--',
+          'sh',
+          '-euc',
+          `cd /root; ${script}`,
+        ]
         const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' }
         const { stdout, stderr } = await run('nsenter', inside, { env, maxBuffer: 1 << 24 })
         return `${stdout}${stderr}`

@@ -149,7 +149,10 @@ function addDrill(recovery: Command): void {
     )
     .option('--keep', 'leave that folder there')
     .option('--blackout <name>', 'a zone, room, rack, PDU or host of the plan that loses power')
-    .option('--dry-run', 'only predict it, by the code that decides; without, it is then played by agents on this machine')
+    .option(
+      '--dry-run',
+      'only predict it, by the code that decides; without, it is then played by agents on this machine',
+    )
     .option('--plan <file>', 'the plan')
     .option('--seed <n>', 'what decides all chance; the same seed gives the same answer', within(0, 2 ** 40), 1)
     .addOption(json())

@@ -123,7 +123,11 @@ test('a share that is damaged on disk is named with its digest, and the others a
   await lab.powerOn(witness)
   await lab.powerOn(host)
   await until(() => agentOf(host).stand().isReleased)
-  await until(() => agentOf(witness).stand().alarms.some(({ text }) => text.includes(path)))
+  await until(() =>
+    agentOf(witness)
+      .stand()
+      .alarms.some(({ text }) => text.includes(path)),
+  )
   const { alarms } = agentOf(witness).stand()
   const digest = createHash('sha256').update(Buffer.from(share.private, 'hex')).digest('hex')
   expect(alarms.find(({ text }) => text.includes(path))?.text).toMatch(new RegExp(`share of h1 .*${digest}`))

@@ -77,7 +77,10 @@ async function play(lab: Lab, dark: readonly HostId[], settings: BlackoutSetting
   // One machine has no distances and is slower than a network.
   const roundTripMarginMs = Math.max(LAB_POLICY.roundTripMarginMs, plan.policy.roundTripMarginMs)
   const fleet = await provisionFleet(lab, { image: false, policy: { ...plan.policy, roundTripMarginMs }, say })
-  await lab.until('every host is healthy', all(lab.ids, (report) => isHealthy(report)))
+  await lab.until(
+    'every host is healthy',
+    all(lab.ids, (report) => isHealthy(report)),
+  )
   check('every host has its secret', await all(lab.ids, ({ isReleased }) => isReleased)())
 
   chapter(`${name} loses its power: ${dark.join(', ')}`)

@@ -24,5 +24,7 @@ export function assertWithReplay<T>({ kind, cases, play, numRuns }: Replayed<T>)
   const path = join(mkdtempSync(join(tmpdir(), `reprise-${kind}-`)), 'input.json')
   writeFileSync(path, `${JSON.stringify(found)}\n`)
   const report = fc.defaultReportMessage(details) ?? 'the property does not hold'
-  throw new Error(`${report}\n\nreplay file: ${path}\nkeep it as vectors/recovery/${kind}-NAME/input.json, with a README.md`)
+  throw new Error(
+    `${report}\n\nreplay file: ${path}\nkeep it as vectors/recovery/${kind}-NAME/input.json, with a README.md`,
+  )
 }

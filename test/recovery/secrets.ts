@@ -1,8 +1,34 @@
 /** Where no secret of a fleet may be: files, arguments, environments, dumps. */
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { expect, test } from 'vitest'
 import type { TestFleet } from './fleet.ts'
+
+const isRoot = process.getuid?.() === 0
+/** A dump without memory has the state of threads and little else. */
+const DUMP_BYTES_MAX = 1 << 20
+
+/** While all hosts serve. */
+export function hidesSecrets(of: () => TestFleet): void {
+  test.runIf(isRoot)('no credential and no key is in a file, an argument, an environment or a dump', async () => {
+    const { lab } = of()
+    expect(filesWithSecrets(of())).toEqual([])
+    expect(processesWithSecrets(of())).toEqual([])
+    const { filter, files } = await crashAgent(of(), 'b2-2')
+    expect(filter).toBe(0)
+    // Where a dump goes is the machine's to say; it comes here where the kernel's pattern is a plain name.
+    const pattern = readFileSync('/proc/sys/kernel/core_pattern', 'latin1').trim()
+    expect(files).toHaveLength(/^[^|/]+$/.test(pattern) ? 1 : 0)
+    const contents = files.map((path) => readFileSync(path))
+    expect(contents.filter((dump) => dump.length > DUMP_BYTES_MAX)).toEqual([])
+    expect(contents.filter((dump) => dump.includes('reprise/recovery-host-report'))).toEqual([])
+    for (const path of files) rmSync(path)
+    await lab.powerCut(['b2-2'])
+    await of().powerOn(['b2-2'])
+    await of().released(['b2-2'])
+  })
+}
 
 /** As it is, and as programs write it down. */
 function formsOf(secret: Buffer): readonly Buffer[] {
@@ -17,7 +43,7 @@ function secretsOf({ lab, fleet }: TestFleet): readonly Buffer[] {
 }
 
 /** Names of files below the hosts' folders, TPM, state and log, that hold a secret in the clear; but not those that provisioning took them from. */
-export function filesWithSecrets(world: TestFleet): readonly string[] {
+function filesWithSecrets(world: TestFleet): readonly string[] {
   const secrets = secretsOf(world)
   const files = world.lab.hosts.flatMap(({ folder }) =>
     readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -29,7 +55,7 @@ export function filesWithSecrets(world: TestFleet): readonly string[] {
 }
 
 /** Arguments and environments of all processes of this machine. */
-export function processesWithSecrets(world: TestFleet): readonly string[] {
+function processesWithSecrets(world: TestFleet): readonly string[] {
   const secrets = secretsOf(world)
   const paths = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -48,7 +74,7 @@ function holds(path: string, secrets: readonly Buffer[]): boolean {
   return secrets.some((secret) => content.includes(secret))
 }
 
-export interface Dump {
+interface Dump {
   /** What the kernel writes of its memory: nothing, when it is zero. */
   readonly filter: number
   /** Dumps that the crash left, where this machine writes them to the folder of the process. */
@@ -56,7 +82,7 @@ export interface Dump {
 }
 
 /** Crashes the agent of a host, with no limit to its dump. Root only. */
-export async function crashAgent({ lab }: TestFleet, id: string): Promise<Dump> {
+async function crashAgent({ lab }: TestFleet, id: string): Promise<Dump> {
   const pid = lab.agentPid(id)
   const filter = Number.parseInt(readFileSync(`/proc/${pid}/coredump_filter`, 'latin1'), 16)
   execFileSync('prlimit', ['--pid', String(pid), '--core=unlimited'])

@@ -4,7 +4,17 @@
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleepMs } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -35,30 +45,32 @@ export function compile(name: 'terminal' | 'service', target: string): void {
   execFileSync('cc', ['-Wall', '-Wextra', '-Werror', '-O1', '-static', '-o', target, join(HERE, `${name}.c`)])
 }
 
+/** A disk with what the guide wants of systemd and sudo, and a new TPM. */
+async function furnish(machine: string): Promise<void> {
+  const upper = join(machine, 'upper')
+  for (const path of ['root', 'srv/database', 'usr/local/bin']) mkdirSync(join(upper, path), { recursive: true })
+  mkdirSync(join(machine, 'tools'))
+  compile('terminal', join(machine, 'tools/terminal'))
+  for (const tool of ['systemctl', 'sudo']) {
+    const target = join(upper, 'usr/local/bin', tool)
+    cpSync(join(HERE, `${tool}.sh`), target)
+    chmodSync(target, 0o755)
+  }
+  chownSync(join(upper, 'srv/database'), 105, 113)
+  await swtpm.manufactureBare(join(upper, 'tpm'))
+}
+
 /** Machines that are off. `addresses`: by name, in one /24. */
 export async function openMachines(addresses: Readonly<Record<string, string>>): Promise<Machines> {
   // Their disks are in memory: a file system that can stand under an overlay.
   const folder = mkdtempSync('/dev/shm/reprise-three-')
-  for (const name of Object.keys(addresses)) {
-    const upper = join(folder, name, 'upper')
-    for (const path of ['root', 'srv/database', 'usr/local/bin']) mkdirSync(join(upper, path), { recursive: true })
-    mkdirSync(join(folder, name, 'tools'))
-    compile('terminal', join(folder, name, 'tools/terminal'))
-    cpSync(join(HERE, 'systemctl.sh'), join(upper, 'usr/local/bin/systemctl'))
-    cpSync(join(HERE, 'sudo.sh'), join(upper, 'usr/local/bin/sudo'))
-    execFileSync('chmod', ['755', ...['systemctl', 'sudo'].map((tool) => join(upper, 'usr/local/bin', tool))])
-    execFileSync('chown', ['105:113', join(upper, 'srv/database')])
-    await swtpm.manufactureBare(join(upper, 'tpm'))
-  }
-  const bridge = spawn('unshare', ['--net', '--kill-child', 'sleep', 'infinity'], { stdio: 'ignore' })
+  for (const name of Object.keys(addresses)) await furnish(join(folder, name))
+  const bridge = await openBridge()
   const running = new Map<string, ChildProcess>()
-  await once(bridge, 'spawn')
-  await inNetwork(bridge.pid, 'until ip link add hub type bridge; do sleep 0.1; done; ip link set hub up')
-
   const innermost = (name: string): number => {
-    const pid = running.get(name)?.pid
-    if (pid === undefined) throw new Error(`${name} is off`)
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ')[0])
+    const child = running.get(name)
+    if (child === undefined) throw new Error(`${name} is off`)
+    return firstProcess(child)
   }
   const powerCut = async (name: string): Promise<void> => {
     const child = running.get(name)
@@ -75,42 +87,17 @@ export async function openMachines(addresses: Readonly<Record<string, string>>):
       name,
       disk: join(folder, name, 'upper'),
       sh: async (script) => {
-        const inside = [
-          '-t',
-          String(innermost(name)),
-          '-m',
-          '-n',
-          '-p',
-          '-u',
-          '--',
-          'sh',
-          '-euc',
-          `cd /root; ${script}`,
-        ]
+        const inside = ['-m', '-n', '-p', '-u', '--', 'sh', '-euc', `cd /root; ${script}`]
         const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' }
-        const { stdout, stderr } = await run('nsenter', inside, { env, maxBuffer: 1 << 24 })
+        const words = ['-t', String(innermost(name)), ...inside]
+        const { stdout, stderr } = await run('nsenter', words, { env, maxBuffer: 1 << 24 })
         return `${stdout}${stderr}`
       },
     }),
     async powerOn(name, isPlugged = true) {
-      const words = ['--fork', '--pid', '--mount', '--net', '--uts', '--kill-child']
-      const child = spawn('unshare', [...words, 'sh', join(HERE, 'machine.sh'), join(folder, name), name], {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      })
-      let said = ''
-      child.stderr?.on('data', (bytes: Buffer) => (said = `${said}${bytes.toString()}`.slice(-2000)))
+      const child = await boot(join(folder, name), name)
       running.set(name, child)
-      await once(child, 'spawn')
-      const isOn = (): boolean => {
-        if (child.exitCode !== null) throw new Error(`${name} does not come up: ${said}`)
-        try {
-          return existsSync(`/proc/${innermost(name)}/root/run/plug`)
-        } catch {
-          return false
-        }
-      }
-      while (!isOn()) await sleepMs(50)
-      const pid = innermost(name)
+      const pid = firstProcess(child)
       if (isPlugged) {
         const link = `ip link add ${name} type veth peer name eth0 netns ${pid} && ip link set ${name} master hub up`
         await inNetwork(bridge.pid, link)
@@ -126,6 +113,42 @@ export async function openMachines(addresses: Readonly<Record<string, string>>):
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** A process whose network is what the machines are plugged into. */
+async function openBridge(): Promise<ChildProcess> {
+  const bridge = spawn('unshare', ['--net', '--kill-child', 'sleep', 'infinity'], { stdio: 'ignore' })
+  await once(bridge, 'spawn')
+  // Before that its network is the one of this machine.
+  while (readlinkSync(`/proc/${bridge.pid}/ns/net`) === readlinkSync('/proc/self/ns/net')) await sleepMs(10)
+  await inNetwork(bridge.pid, 'ip link add hub type bridge && ip link set hub up')
+  return bridge
+}
+
+/** Power, up to where it waits to be plugged in. */
+async function boot(machine: string, name: string): Promise<ChildProcess> {
+  const words = ['--fork', '--pid', '--mount', '--net', '--uts', '--kill-child', 'sh', join(HERE, 'machine.sh')]
+  const child = spawn('unshare', [...words, machine, name], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  child.stderr?.on('data', (bytes: Buffer) => (said = `${said}${bytes.toString()}`.slice(-2000)))
+  await once(child, 'spawn')
+  const waits = (): boolean => {
+    try {
+      return existsSync(`/proc/${firstProcess(child)}/root/run/plug`)
+    } catch {
+      return false
+    }
+  }
+  while (!waits()) {
+    if (child.exitCode !== null) throw new Error(`${name} does not come up: ${said}`)
+    await sleepMs(50)
+  }
+  return child
+}
+
+/** The first one of the namespaces of a machine. */
+function firstProcess({ pid }: ChildProcess): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim().split(' ')[0])
 }
 
 async function inNetwork(pid: number | undefined, script: string): Promise<void> {

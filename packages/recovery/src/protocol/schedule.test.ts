@@ -319,7 +319,7 @@ describe('asking hosts and witnesses', () => {
     const schedule = JSON.parse(readFileSync(path, 'utf8')) as Move[]
     rmSync(dirname(path), { recursive: true })
     expect(schedule).toHaveLength(1)
-    expect(() => wrong(schedule)).toThrow()
+    expect(() => wrong(schedule)).toThrow(/to deeply equal/)
   })
 
   test('come back from the dark together', () => {

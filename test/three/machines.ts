@@ -14,6 +14,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleepMs } from 'node:timers/promises'
@@ -103,8 +104,8 @@ export async function openMachines(addresses: Readonly<Record<string, string>>):
         await inNetwork(bridge.pid, link)
         await inNetwork(pid, `ip addr add ${addresses[name]}/24 dev eth0 && ip link set eth0 up`)
       } else await inNetwork(pid, `ip addr add ${addresses[name]}/32 dev lo`)
-      execFileSync('touch', [`/proc/${pid}/root/run/plugged`])
-      while (!existsSync(`/proc/${pid}/root/run/on`)) await sleepMs(50)
+      writeFileSync(join(runOf(pid), 'plugged'), '')
+      while (!existsSync(join(runOf(pid), 'on'))) await sleepMs(50)
     },
     powerCut,
     async [Symbol.asyncDispose]() {
@@ -134,7 +135,7 @@ async function boot(machine: string, name: string): Promise<ChildProcess> {
   await once(child, 'spawn')
   const waits = (): boolean => {
     try {
-      return existsSync(`/proc/${firstProcess(child)}/root/run/plug`)
+      return existsSync(join(runOf(firstProcess(child)), 'plug'))
     } catch {
       return false
     }
@@ -144,6 +145,11 @@ async function boot(machine: string, name: string): Promise<ChildProcess> {
     await sleepMs(50)
   }
   return child
+}
+
+/** Its folder `/run`, seen from outside. */
+function runOf(pid: number): string {
+  return join('/proc', String(pid), 'root', 'run')
 }
 
 /** The first one of the namespaces of a machine. */

@@ -56,6 +56,8 @@ export async function runAgent(
     })
   const ended = Promise.withResolvers<void>()
   const agent = await startAgent(options)
+  // It may come before anybody waits for the end.
+  ended.promise.catch(() => undefined)
   const watch = setInterval(() => {
     clockNow(agent.ground.pinned).catch((cause: unknown) => {
       if (cause instanceof TpmError && (cause.code === 'TRANSPORT' || cause.code === 'TIMEOUT'))

@@ -12,7 +12,7 @@ import {
   prepare,
   stepOwner,
 } from './epochs.ts'
-import { assertWithReplay } from './replay.ts'
+import { holdsOrReplay } from './replay.ts'
 
 type Move = readonly [kind: 'begin' | 'deliver' | 'drop' | 'double' | 'crash' | 'timer', at: number]
 
@@ -99,16 +99,13 @@ describe('a secret that is split anew', () => {
         threshold: Math.min(threshold, witnesses),
         moves: [['begin', 0], ...moves],
       }))
-    assertWithReplay({
-      kind: 'epochs',
-      cases,
-      play: (each) => {
-        const { durable, phase } = play(each)
-        expect(durable.wraps).toHaveLength(1)
-        expect(phase).toEqual({ kind: 'idle' })
-      },
-      numRuns: process.env['REPRISE_TESTS'] === 'check' ? 100 : 1000,
+    const property = fc.property(cases, (each) => {
+      const { durable, phase } = play(each)
+      expect(durable.wraps).toHaveLength(1)
+      expect(phase).toEqual({ kind: 'idle' })
     })
+    const details = fc.check(property, { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 100 : 1000 })
+    holdsOrReplay('epochs', details, fc.defaultReportMessage(details))
   })
 
   test('of fifteen witnesses twelve must have it', () => {

@@ -2,31 +2,22 @@
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import * as fc from 'fast-check'
 
-export interface Replayed<T> {
-  /** Of the vectors that it becomes one of: `schedule`, `epochs`. */
-  readonly kind: string
-  readonly cases: fc.Arbitrary<T>
-  /** Throws when the property does not hold. */
-  readonly play: (input: T) => void
-  readonly numRuns: number
+/** What fast-check says of a property with one argument. */
+export interface Checked {
+  readonly failed: boolean
+  readonly counterexample: readonly unknown[] | null
 }
 
-/** @throws Error with the path of a replay file, the smallest case that was found. */
-export function assertWithReplay<T>({ kind, cases, play, numRuns }: Replayed<T>): void {
-  const details = fc.check(
-    fc.property(cases, (input) => {
-      play(input)
-    }),
-    { numRuns },
-  )
-  if (!details.failed) return
-  const found = details.counterexample?.[0]
+/**
+ * @param kind - Of the vectors that a failure becomes one of: `schedule`, `epochs`.
+ * @param report - What fast-check tells of it.
+ * @throws Error with the path of a replay file, the smallest case that was found.
+ */
+export function holdsOrReplay(kind: string, { failed, counterexample }: Checked, report: string | undefined): void {
+  if (!failed) return
   const path = join(mkdtempSync(join(tmpdir(), `reprise-${kind}-`)), 'input.json')
-  writeFileSync(path, `${JSON.stringify(found)}\n`)
-  const report = fc.defaultReportMessage(details) ?? 'the property does not hold'
-  throw new Error(
-    `${report}\n\nreplay file: ${path}\nkeep it as vectors/recovery/${kind}-NAME/input.json, with a README.md`,
-  )
+  writeFileSync(path, `${JSON.stringify(counterexample?.[0])}\n`)
+  const keep = `keep it as vectors/recovery/${kind}-NAME/input.json, with a README.md`
+  throw new Error(`${report ?? 'the property does not hold'}\n\nreplay file: ${path}\n${keep}`)
 }

@@ -11,7 +11,7 @@ import { fleetOf } from '../simulate/fleet.ts'
 import type { PriorShutdown, Share } from '../types.ts'
 import { type AskingAction, type AskingEvent, type AskingState, newAsking, stepAsking } from './asking.ts'
 import type { Observation } from './facts.ts'
-import { assertWithReplay } from './replay.ts'
+import { holdsOrReplay } from './replay.ts'
 import { releases } from './verdict.ts'
 import {
   newWitness,
@@ -293,14 +293,19 @@ const moves = fc.array(
   { maxLength: 400, size: 'max' },
 )
 
+function holds(property: (schedule: readonly Move[]) => void, numRuns: number): void {
+  const details = fc.check(fc.property(moves, property), { numRuns })
+  holdsOrReplay('schedule', details, fc.defaultReportMessage(details))
+}
+
 describe('asking hosts and witnesses', () => {
   test('release nothing without K valid shares of this attempt, and leave nobody waiting when peace returns', () => {
-    assertWithReplay<readonly Move[]>({
-      kind: 'schedule',
-      cases: moves,
-      play: (schedule) => expect(play(schedule).settle()).toEqual([]),
-      numRuns: process.env['REPRISE_TESTS'] === 'check' ? 60 : 400,
-    })
+    holds(
+      (schedule) => {
+        expect(play(schedule).settle()).toEqual([])
+      },
+      process.env['REPRISE_TESTS'] === 'check' ? 60 : 400,
+    )
   })
 
   test('that fail a property leave a replay file, which fails it again', () => {
@@ -309,7 +314,7 @@ describe('asking hosts and witnesses', () => {
       play(schedule)
       expect(schedule.filter(([kind]) => kind === 'crash')).toEqual([])
     }
-    const run = (): void => assertWithReplay({ kind: 'schedule', cases: moves, play: wrong, numRuns: 100 })
+    const run = (): void => holds(wrong, 100)
     let path = ''
     try {
       run()

@@ -22,7 +22,13 @@ async function verify(defines: readonly string[]): Promise<string> {
       cwd: folder,
     })
     const { stdout } = await run(join(folder, 'pan'), [`-m${DEPTH_MAX}`], { cwd: folder })
-    return stdout
+    if (stdout.includes('errors: 0')) return stdout
+    // The way to it, step by step.
+    const trail = await run('spin', ['-t', '-p', ...defines.map((name) => `-D${name}`), model], {
+      cwd: folder,
+      maxBuffer: 1 << 26,
+    }).catch((error: unknown) => ({ stdout: String(error) }))
+    return `${stdout}\n${trail.stdout}`
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -22,10 +22,10 @@ export {
   decodeFrames,
   encodeEngineState,
   encodeFrames,
-  pageDiffers,
+  pagesDiffer,
   takeChangedPages,
   type Activations,
-  type PageDiffers,
+  type PagesDiffer,
   type PageRange,
 } from './state/index.ts'
 export { Places, type Place, type Source } from './debug/index.ts'

@@ -3,7 +3,7 @@
  * thread commands. It is blocked in the guest while that runs, and in `Atomics.wait` while it stands.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { PAGE_BYTES, type SnapshotManifest } from '@reprise/core'
+import type { SnapshotManifest } from '@reprise/core'
 import {
   createWasi,
   encodeEngineState,
@@ -14,7 +14,7 @@ import {
   type GuestOptions,
   type GuestStop,
   type PauseStop,
-  type PageDiffers,
+  type PagesDiffer,
   type WasiHost,
 } from '@reprise/wasm'
 import { nodeCrypto } from '../crypto.ts'
@@ -94,10 +94,10 @@ function sendStream(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
 }
 
 /** memcmp beats any loop of ours by a factor of three. */
-const pageDiffersNative: PageDiffers = (a, b, offset) =>
+const pagesDifferNative: PagesDiffer = (a, b, offset, lengthBytes) =>
   Buffer.compare(
-    Buffer.from(a.buffer, a.byteOffset + offset, PAGE_BYTES),
-    Buffer.from(b.buffer, b.byteOffset + offset, PAGE_BYTES),
+    Buffer.from(a.buffer, a.byteOffset + offset, lengthBytes),
+    Buffer.from(b.buffer, b.byteOffset + offset, lengthBytes),
   ) !== 0
 
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
@@ -120,13 +120,15 @@ class EngineThread {
   })
   readonly #dirtyPages = new DirtyPages({
     choice: dirtyPages,
-    differs: pageDiffersNative,
+    differs: pagesDifferNative,
     wantScanner: () => post({ kind: 'scanner-wanted' }),
     onMethod: (method) => post({ kind: 'dirty-pages', method }),
   })
   #ready: Guest | undefined
   #due = 0n
   #captureStartedMs = 0
+  /** It began with what the shadow was hashed with, and has not run since: there is nothing to compare. */
+  #isAsBegun = computation.start !== undefined && from === undefined
 
   get #guest(): Guest {
     if (this.#ready === undefined) throw new Error('the guest is asked for before it is there')
@@ -259,6 +261,7 @@ class EngineThread {
         this.#reportInterrupted(this.#guest.position())
       } else {
         this.#due = command.position
+        this.#isAsBegun = false
         return 'run'
       }
     }
@@ -303,7 +306,9 @@ class EngineThread {
     this.#takeShadow()
     const memory = this.#guest.memory()
     if (shadow.byteLength < memory.length) shadow.grow(memory.length)
-    const pages = this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
+    const pages = this.#isAsBegun
+      ? new Int32Array()
+      : this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
     const request: HashRequest = {
       kind: 'measure',
       position: this.#guest.position(),

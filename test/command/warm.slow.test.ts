@@ -58,6 +58,20 @@ describe('a Python that starts warm', () => {
     expect([code, stdout.includes('using Liftoff'), stdout.includes('using TurboFan')]).toEqual([0, true, false])
   })
 
+  test('names once, in the module that is kept, what it calls first', async () => {
+    const home = await homeWithout('named')
+    const kept = async (): Promise<Buffer[]> => {
+      const names = (await readdir(join(home, 'cache', 'wasm'))).filter((name) => name.endsWith('.rewritten'))
+      return await Promise.all(names.map((name) => readFile(join(home, 'cache', 'wasm', name))))
+    }
+    const [named] = await kept()
+    // The machine of this file ran it before.
+    expect(named.includes('metadata.code.compilation_priority')).toBe(true)
+    const { cumulative } = json<RunAnswer>(await room.reprise(run('named'), { cwd: folder, home }))
+    expect(cumulative).toBe(first.cumulative)
+    expect(Buffer.compare((await kept())[0], named)).toBe(0)
+  })
+
   test('unpacks its library once on a machine, and again when what is kept is damaged', async () => {
     const home = await homeWithout('unpacked')
     const names = (await readdir(join(home, 'cache', 'wasm'))).filter((name) => name.endsWith('.tar'))

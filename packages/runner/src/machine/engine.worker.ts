@@ -211,8 +211,9 @@ class EngineThread {
       },
     })
     if (from !== undefined) this.#restored(from)
-    const { cached, elapsedMs } = this.#loaded
-    post({ kind: 'ready', memoryBytes: guest.memory().length, rewrite: { cached, elapsedMs } })
+    const { cached, elapsedMs, nameFirstCalls } = this.#loaded
+    const wantsFirstCalls = nameFirstCalls !== undefined
+    post({ kind: 'ready', memoryBytes: guest.memory().length, rewrite: { cached, elapsedMs }, wantsFirstCalls })
     this.#serve()
   }
 
@@ -254,6 +255,8 @@ class EngineThread {
       if (isOfBeginning(command)) throw new Error('a machine begins once')
       if (command.kind === 'scanner') {
         this.#dirtyPages.attach(command.scanner)
+      } else if (command.kind === 'first-calls') {
+        this.#nameFirstCalls(command.functions)
       } else if (command.kind !== 'run') {
         this.#answer(command.kind)
       } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
@@ -287,6 +290,15 @@ class EngineThread {
   /** Waits until the hash thread has done with the shadow, and keeps it from the next change until it has again. */
   #takeShadow(): void {
     while (Atomics.compareExchange(flags, CONTROL_HASHING, 0, 1) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
+  }
+
+  #nameFirstCalls(functions: readonly number[]): void {
+    try {
+      this.#loaded.nameFirstCalls?.(functions)
+    } catch {
+      // What cannot be kept costs the next start its time.
+    }
+    post({ kind: 'named' })
   }
 
   #answer(kind: 'measure' | 'state' | 'results'): void {

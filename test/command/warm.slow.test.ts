@@ -74,12 +74,15 @@ describe('a Python that starts warm', () => {
 
   test('unpacks its library once on a machine, and again when what is kept is damaged', async () => {
     const home = await homeWithout('unpacked')
-    const names = (await readdir(join(home, 'cache', 'wasm'))).filter((name) => name.endsWith('.tar'))
+    const names = (await readdir(join(home, 'cache', 'wasm'))).filter((name) => name.endsWith('.library'))
     expect(names).toHaveLength(1)
     const path = join(home, 'cache', 'wasm', names[0])
     const whole = await readFile(path)
     const importing = run('unpacked')
-    for (const damaged of [whole, whole.subarray(0, -1), whole.map((byte, at) => (at === 1000 ? byte ^ 1 : byte))]) {
+    // In the list of its files, and in one that the script imports.
+    const places = [1000, whole.indexOf('def gauss(')]
+    const flipped = places.map((place) => whole.map((byte, at) => (at === place ? byte ^ 1 : byte)))
+    for (const damaged of [whole, whole.subarray(0, -1), ...flipped]) {
       await writeFile(path, damaged)
       const { cumulative } = json<RunAnswer>(await room.reprise(importing, { cwd: folder, home }))
       expect(cumulative).toBe(first.cumulative)

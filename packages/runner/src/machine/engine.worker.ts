@@ -19,7 +19,7 @@ import {
 } from '@reprise/wasm'
 import { nodeCrypto } from '../crypto.ts'
 import { DirtyPages } from '../dirty-pages/index.ts'
-import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
+import { givenOptions, savedHost, sparseMemory, snapshotOf } from './guest-parts.ts'
 import {
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
@@ -163,13 +163,17 @@ class EngineThread {
     if (computation.start === undefined) return { continuations: continuations() }
     const command = nextCommand()
     if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')
-    const { stack, memoryBytes } = command
+    const { stack, memory } = command
     const kept = keptStack(stack)
-    const memory = new Uint8Array(shadow, 0, memoryBytes)
     const { globals } = stack
     return {
       continuations: continuations(kept),
-      from: { activations: kept.activations, memory, globals, position: 0n },
+      from: {
+        activations: kept.activations,
+        memory: sparseMemory(new Uint8Array(shadow, 0, memory.memoryBytes), memory.pages),
+        globals,
+        position: 0n,
+      },
     }
   }
 

@@ -150,8 +150,9 @@ async function beginWarm(
     throw notTheWarmStart(computation.start.snapshotRoot, snapshotRoot)
   if (shadow.byteLength < memoryBytes) shadow.grow(memoryBytes)
   await entry.unpack(new Uint8Array(shadow))
-  threads.tell({ kind: 'warm', stack: warmStack(entry), memoryBytes })
-  return hex(threads.begin({ memoryBytes, pages })) === memoryRoot
+  const memory = { memoryBytes, pages }
+  threads.tell({ kind: 'warm', stack: warmStack(entry), memory })
+  return hex(threads.begin(memory)) === memoryRoot
 }
 
 export function notTheWarmStart(sealed: string, actual: string): RunnerError {

@@ -133,7 +133,8 @@ export function isName(name: string, limits: WasiLimits): boolean {
 
 /** Whether a guest can pass it as one of its strings. */
 export function isText(text: string, bytesMax: number): boolean {
-  return !text.includes('\0') && utf8(text).length <= bytesMax
+  // No character of a string takes more than three bytes: most need not be encoded.
+  return !text.includes('\0') && (3 * text.length <= bytesMax || utf8(text).length <= bytesMax)
 }
 
 function must(condition: boolean, what: string, value: string): void {

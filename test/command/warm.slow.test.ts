@@ -79,8 +79,8 @@ describe('a Python that starts warm', () => {
     const path = join(home, 'cache', 'wasm', names[0])
     const whole = await readFile(path)
     const importing = run('unpacked')
-    // In the list of its files, and in one that the script imports.
-    const places = [1000, whole.indexOf('def gauss(')]
+    // In the list of its files, and in the archive that what the script imports is read from.
+    const places = [50, whole.length >> 1]
     const flipped = places.map((place) => whole.map((byte, at) => (at === place ? byte ^ 1 : byte)))
     for (const damaged of [whole, whole.subarray(0, -1), ...flipped]) {
       await writeFile(path, damaged)

@@ -71,11 +71,14 @@ export function comesBack(of: () => TestFleet): void {
     })
 
     test('one host that crashes alone comes back among hosts whose cap register is extended', async () => {
-      const { lab } = of()
+      const { lab, fleet } = of()
       await lab.powerCut(['a1-1'])
-      await of().powerOn(['a1-1'])
+      await lab.powerOn(['a1-1'], { words: [...agentWords(fleet), '--image-when', 'outage'] })
       await of().released(['a1-1'])
       expect(of().lastRelease('a1-1').verdict).toBe('boot-checked')
+      // So the system that runs goes on, without the image.
+      await of().until('a heartbeat', ['a1-1'], ({ heartbeatWitnesses }) => heartbeatWitnesses > 0)
+      expect(await of().report('a1-1')).toMatchObject({ judgement: 'boot-checked', services: [] })
     })
 
     test('fifty power cuts, a healthy heartbeat now and then: no lockout', async () => {

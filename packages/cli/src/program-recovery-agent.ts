@@ -53,6 +53,11 @@ export function addAgent(recovery: Command): void {
       .option('--listen <address>', 'host:port, or a port, where other hosts reach it (default: as the plan has it)')
       .addOption(timed('--heartbeat <time>', 'between two heartbeats', '10m'))
       .option('--image <file>', 'an image to load once the host is released')
+      .addOption(
+        new Option('--image-when <when>', 'outage: only after one of more hosts than this one, by the verdict')
+          .choices(['always', 'outage'])
+          .default('always'),
+      )
       .option('--memory <folder>', 'where the image is decrypted to: a tmpfs', '/dev/shm')
       .addOption(timed('--observe <time>', 'how long a host that is looked at is waited for', '1s'))
   withAgent(command('provision', 'make the keys of a host and its offer; or, with the signed plan, its first secret'))

@@ -15,6 +15,7 @@ export interface AgentSettings {
   readonly heartbeat: number
   readonly observe: number
   readonly image?: string
+  readonly imageWhen: 'always' | 'outage'
   readonly memory: string
   readonly json?: boolean
 }
@@ -55,13 +56,13 @@ export async function awaitAgent(state: string, signal: AbortSignal): Promise<So
 }
 
 function launch(
-  { state, listen, heartbeat, observe, image, memory }: AgentSettings,
+  { state, listen, heartbeat, observe, image, imageWhen, memory }: AgentSettings,
   log: string,
 ): Promise<number | string | null> {
   const words = ['recovery', 'witness', '--state', resolve(state), '--json']
   words.push('--heartbeat', `${heartbeat}ms`, '--observe', `${observe}ms`)
   if (listen !== undefined) words.push('--listen', listen)
-  if (image !== undefined) words.push('--image', resolve(image), '--memory', memory)
+  if (image !== undefined) words.push('--image', resolve(image), '--image-when', imageWhen, '--memory', memory)
   const output = openSync(log, 'a', 0o600)
   try {
     const program = [...process.execArgv, process.argv[1], ...words]

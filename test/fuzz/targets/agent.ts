@@ -48,6 +48,7 @@ const witness: WitnessFile = {
 
 const thisBoot: ThisBootFile = {
   schema: 'reprise/recovery-this-boot/v1',
+  judgement: 'recover',
   registers: [{ pcr: 4, value: fill(32) }],
   resetCount: 3,
   roots: [{ epoch: 2, private: fill(100), public: fill(80) }],

@@ -12,9 +12,17 @@ export async function action(options: object): Promise<number> {
   return report.isReleased ? EXIT_YES : EXIT_NO
 }
 
+const RELEASED = {
+  boot: 'after an orderly shutdown',
+  'boot-checked': 'after a crash of this host alone',
+  recover: 'after an outage of more hosts than this one',
+  operators: 'by operators',
+} as const
+
 function print(report: HostReport): void {
   const line = (text: string): void => void process.stdout.write(`${text}\n`)
   for (const text of reportLines(report)) line(text)
+  if (report.judgement !== null) line(`  released in this boot ${RELEASED[report.judgement]}`)
   for (const text of shutdownLines(report)) line(text)
   const { lastHeartbeatWallMs: last, heartbeatWitnesses, wards, services, alarms, audit } = report
   if (last !== null)

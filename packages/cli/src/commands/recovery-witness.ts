@@ -16,7 +16,7 @@ interface Options extends AgentSettings {
 }
 
 export async function action(options: object): Promise<number> {
-  const { state, plan, listen, heartbeat, observe, image, memory, board, json = false } = options as Options
+  const { state, plan, listen, heartbeat, observe, image, imageWhen, memory, board, json = false } = options as Options
   const { signal } = createContext()
   // Sockets and files of this process are for its owner only.
   process.umask(0o077)
@@ -31,7 +31,7 @@ export async function action(options: object): Promise<number> {
     signal,
     times: { heartbeatMs: heartbeat, observeMs: observe },
     ...(listen !== undefined && { listen }),
-    ...(image !== undefined && { image: { path: image, memory, loaderFor } }),
+    ...(image !== undefined && { image: { path: image, when: imageWhen, memory, loaderFor } }),
     ...(board !== undefined && { onStarted: (agent: Agent) => void showBoard(agent, board, report) }),
     report,
   })

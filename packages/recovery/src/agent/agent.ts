@@ -121,10 +121,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onReleased: (generation, root) => {
       // A witness confirms an image of a host whose cap register it saw extended.
       ground.network.renew()
-      services.begin(generation, root)
+      services.begin(generation, root, roots.judgement)
     },
   })
-  const stand = standing({ ground, life, services, memory, log, events, prior })
+  const stand = standing({ ground, life, services, memory, log, events, prior, roots })
   const news = makeNews({
     ...{ ground, plans, witness, onChange: events.changed },
     onPlan: async () => {
@@ -293,14 +293,20 @@ function standing({
   memory,
   events,
   prior,
-}: Parts & { readonly memory: Memory; readonly events: Events; readonly prior: PriorShutdown }): () => HostReport {
+  roots,
+}: Parts & {
+  readonly memory: Memory
+  readonly events: Events
+  readonly prior: PriorShutdown
+  readonly roots: Roots
+}): () => HostReport {
   const startedMs = performance.now()
   return () => {
     const { phase, asking, lastBeat, epoch } = life
     const { now, isLoading, failure } = services
     return hostReport({
       ...{ fleet: ground.fleet(), phase, asking: asking?.state, lastBeat, epoch, audit: log.place },
-      prior,
+      ...{ prior, judgement: roots.judgement },
       ...{ alarms: events.alarms, wards: memory.wards.size, services: now, isLoading, failure },
       uptimeMs: Math.round(performance.now() - startedMs),
     })

@@ -11,6 +11,7 @@ import type { FaultDomain, HostId, PriorShutdown } from '../types.ts'
 import type { FleetView } from './fleet-view.ts'
 import type { Phase } from './own/life.ts'
 import type { Beat } from './own/heartbeats.ts'
+import type { Judgement } from './own/roots.ts'
 
 export interface WitnessReport extends FaultDomain {
   readonly host: HostId
@@ -42,6 +43,8 @@ export interface HostReport {
   readonly verdict: Verdict | null
   readonly shares: { readonly held: number; readonly needed: number }
   readonly witnesses: readonly WitnessReport[]
+  /** Of the release of this boot; null before it, and where nobody had to judge. */
+  readonly judgement: Judgement | null
   /** What would release it. */
   readonly change: readonly string[]
   /** How it went down before this boot, and by which facts: spec/release.md §12. */
@@ -62,6 +65,7 @@ export interface Reported {
   readonly asking: AskingState | undefined
   readonly lastBeat: Beat | undefined
   readonly prior: PriorShutdown
+  readonly judgement: Judgement | null
   readonly epoch: number
   readonly uptimeMs: number
   readonly wards: number
@@ -96,6 +100,7 @@ export function hostReport(of: Reported): HostReport {
     },
     witnesses,
     change: changeOf(of, witnesses),
+    judgement: of.judgement,
     shutdown: shutdownOf(of.prior),
     prior: of.prior,
     lastHeartbeatWallMs: lastBeat?.wallMs ?? null,

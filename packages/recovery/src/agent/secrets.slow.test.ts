@@ -86,7 +86,12 @@ describe('an image', () => {
       ),
     )
     const seen: Seen[] = []
-    const image = { path: await seal(3), memory: '/dev/shm', loaderFor: async () => seeing(seen) }
+    const image = {
+      path: await seal(3),
+      memory: '/dev/shm',
+      when: 'always' as const,
+      loaderFor: async () => seeing(seen),
+    }
     await lab.cut(host)
     await lab.powerOn(host, { image })
     await until(() => agentOf(host).stand().services.length === 2)

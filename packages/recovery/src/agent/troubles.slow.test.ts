@@ -196,7 +196,7 @@ describe('an image', () => {
     )
     await lab.cut(host)
     const path = join(lab.folder, 'image')
-    const image = { path, memory: '/dev/shm', loaderFor: async () => loader }
+    const image = { path, memory: '/dev/shm', when: 'always' as const, loaderFor: async () => loader }
     await lab.powerOn(host, { image })
     await until(() => agentOf(host).stand().state === 'broken')
     expect(agentOf(host).stand().refusedBy).toContain(path)

@@ -80,6 +80,7 @@ export function makeBreakGlass(
       const names = halves.operators.map((point) => keys.find(({ publicKey }) => publicKey === point)?.name)
       const operators = names.map((name, i) => name ?? hex(Buffer.from(halves.operators[i], 'hex').subarray(1, 9)))
       await ground.audit({ kind: 'break-glass', epoch, operators })
+      parts.roots.judgement = 'operators'
       await onOpened(await openByHalves(parts, generation, { tpm, quorum }))
       return epoch
     },

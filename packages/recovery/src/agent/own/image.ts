@@ -20,8 +20,12 @@ import { sayTo } from '../network.ts'
 import { loadedStatement } from '../proofs.ts'
 import { CREDENTIALS_VERSION, readCredentials } from './credentials.ts'
 
+/** `outage`: only after one of the whole fleet or a part of it, by the verdict; else the system that runs goes on. */
+export const IMAGE_WHENS = ['always', 'outage'] as const
+
 export interface ImageOptions {
   readonly path: string
+  readonly when: (typeof IMAGE_WHENS)[number]
   /** A folder in memory, for the plain payload. */
   readonly memory: string
   /** By the payload: an image of services, or another kernel. */

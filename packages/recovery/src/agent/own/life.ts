@@ -14,6 +14,7 @@ import type { ContentKeys } from './drawing.ts'
 import type { Beat } from './heartbeats.ts'
 import { capOnce, capState, openByShares, type Opening } from './opening.ts'
 import { makePulse, type PulseParts } from './pulse.ts'
+import { JUDGEMENTS } from './roots.ts'
 import { makeRotations, type Rotations } from './rotations.ts'
 import type { SplitOptions } from './splitting.ts'
 
@@ -195,8 +196,11 @@ async function begin(parts: LifeParts, living: Living, opened: Opened): Promise<
 
 async function gathered(parts: LifeParts, living: Living, all: Gathered, opened: Opened): Promise<void> {
   const { epoch, attempt, verdict, shares, logged } = all
+  const { action } = verdict
   try {
-    await parts.ground.audit({ kind: 'release', epoch, attempt, verdict: verdict.action, shares: logged })
+    await parts.ground.audit({ kind: 'release', epoch, attempt, verdict: action, shares: logged })
+    // Of those that hold a host back nobody gathers shares.
+    parts.roots.judgement = JUDGEMENTS.find((each) => each === action) ?? null
     await opened(await openByShares(parts, { epoch, shares }), 'shares')
   } catch (error) {
     parts.ground.report('failed', { what: 'release', why: messageOf(error) })

@@ -30,6 +30,7 @@ const open = (): Promise<Roots> =>
 
 async function keep(): Promise<void> {
   using roots = await open()
+  roots.judgement = 'boot-checked'
   await roots.keep(3, Secret.owning(ROOT.slice()))
 }
 
@@ -44,6 +45,8 @@ test('it opens for the next agent of the same boot, once the cap register is ext
   await capBoot(chip.tpm)
   expect(await recalled()).toBe(hex(ROOT))
   expect(await recalled()).toBe(hex(ROOT))
+  using roots = await open()
+  expect(roots.judgement).toBe('boot-checked')
 })
 
 test('it does not open while the half can still be opened', async () => {

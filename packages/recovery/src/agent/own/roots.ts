@@ -4,7 +4,7 @@
  */
 
 import { concat, TPM_EO, ByteWriter } from '@reprise/core'
-import { bytes, integer, list, object, oneOf } from '@reprise/host/decode'
+import { bytes, integer, list, nullable, object, oneOf } from '@reprise/host/decode'
 import { policyOf } from '@reprise/tpm'
 import { type BootState, pcrClause, readBootState, type Register } from '../../sealing/boot-state.ts'
 import type { Secret } from '../../sealing/secret.ts'
@@ -19,8 +19,14 @@ interface SealedRoot {
   readonly public: Uint8Array
 }
 
+/** Who judged that this host may come back: witnesses, by what they held for likeliest, or operators. */
+export const JUDGEMENTS = ['boot', 'boot-checked', 'recover', 'operators'] as const
+export type Judgement = (typeof JUDGEMENTS)[number]
+
 export interface ThisBootFile {
   readonly schema: typeof SCHEMA
+  /** Null where nobody had to: a host that was just provisioned, or is alone. */
+  readonly judgement: Judgement | null
   /** Boot registers and cap register as they are in this boot once it is capped. */
   readonly registers: readonly Register[]
   readonly resetCount: number
@@ -34,6 +40,7 @@ export const THIS_BOOT_FILE: StateFile<ThisBootFile> = {
   bytesMax: 1 << 16,
   decode: object<ThisBootFile>({
     schema: oneOf(SCHEMA),
+    judgement: nullable(oneOf(...JUDGEMENTS)),
     registers: list(object<Register>({ pcr: integer(0, 23), value: bytes(32) }), 24),
     resetCount: integer(0, 0xffffffff),
     roots: list(object<SealedRoot>({ epoch: integer(1), private: bytes(1, 1024), public: bytes(1, 1024) }), ROOTS_MAX),
@@ -44,6 +51,8 @@ const RESET_COUNT_OFFSET = 16
 const RESTART_COUNT_OFFSET = 20
 
 export interface Roots extends Disposable {
+  /** Of the release of this boot; kept with the next root. */
+  judgement: Judgement | null
   readonly of: (epoch: number) => Secret | undefined
   /** Keeps a root, in memory and for this boot; from now on it is this object's to wipe, also when it cannot be kept. */
   readonly keep: (epoch: number, root: Secret) => Promise<void>
@@ -65,13 +74,20 @@ export async function openRoots(of: RootsOf): Promise<Roots> {
   const { pinned, path } = of
   const held = await recall(pinned, path)
   let sealed: readonly SealedRoot[] = held.sealed
+  let { judgement } = held
 
   async function write(roots: readonly SealedRoot[], terms: ThisBoot): Promise<void> {
-    await writeState(path, THIS_BOOT_FILE, { schema: SCHEMA, ...terms, roots })
+    await writeState(path, THIS_BOOT_FILE, { schema: SCHEMA, judgement, ...terms, roots })
     sealed = roots
   }
 
   return {
+    get judgement() {
+      return judgement
+    },
+    set judgement(now) {
+      judgement = now
+    },
     of: (epoch) => held.roots.get(epoch),
     async keep(epoch, root) {
       try {
@@ -136,6 +152,7 @@ function clauses({ registers, resetCount }: ThisBoot): readonly RuledClause[] {
 }
 
 interface Held {
+  readonly judgement: Judgement | null
   readonly roots: Map<number, Secret>
   readonly sealed: readonly SealedRoot[]
 }
@@ -144,14 +161,14 @@ interface Held {
 async function recall(pinned: PinnedTpm, path: string): Promise<Held> {
   const roots = new Map<number, Secret>()
   const file = await readState(path, THIS_BOOT_FILE)
-  if (file === undefined) return { roots, sealed: [] }
+  if (file === undefined) return { judgement: null, roots, sealed: [] }
   for (const { epoch, ...blob } of file.roots) {
     const opened = await unseal(pinned, blob, clauses(file))
     if (opened.kind === 'opened') roots.set(epoch, opened.secret)
   }
   if (roots.size === 0) {
     await removeState(path)
-    return { roots, sealed: [] }
+    return { judgement: null, roots, sealed: [] }
   }
-  return { roots, sealed: file.roots.filter(({ epoch }) => roots.has(epoch)) }
+  return { judgement: file.judgement, roots, sealed: file.roots.filter(({ epoch }) => roots.has(epoch)) }
 }

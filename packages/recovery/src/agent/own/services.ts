@@ -7,6 +7,7 @@ import type { Generation } from '../../sealing/generations.ts'
 import { Secret } from '../../sealing/secret.ts'
 import { type Ground, messageOf } from '../ground.ts'
 import { type ImageOptions, loadImage, type Running } from './image.ts'
+import type { Judgement } from './roots.ts'
 
 export interface Services {
   readonly now: readonly ServiceStatus[]
@@ -14,13 +15,18 @@ export interface Services {
   /** Why nothing was loaded; undefined when it was, or is. */
   readonly failure: string | undefined
   /** Once in the life of an agent. */
-  readonly begin: (generation: Generation, root: Secret) => void
+  readonly begin: (generation: Generation, root: Secret, judgement: Judgement | null) => void
   readonly stop: () => Promise<void>
 }
 
 /** Between two attempts to load an image: a disk or memory may be full, a file may be brought again. */
 const RETRY_MS = 2000
 const RETRY_MS_MAX = 300_000
+
+/** Whether an image is for a release. Operators release a host that they want back as it would come back by itself; one that is alone has nobody to judge. */
+export function isFor(when: ImageOptions['when'], { mode }: Generation, judgement: Judgement | null): boolean {
+  return when === 'always' || mode === 'tpm-only' || judgement === 'recover' || judgement === 'operators'
+}
 
 export function makeServices(ground: Ground, image: ImageOptions | undefined, onChange: () => void): Services {
   const ended = new AbortController()
@@ -74,8 +80,10 @@ export function makeServices(ground: Ground, image: ImageOptions | undefined, on
     get failure() {
       return failure
     },
-    begin: (generation, root) => {
-      if (image !== undefined) loading ??= load(generation, root, image)
+    begin: (generation, root, judgement) => {
+      if (image === undefined || loading !== undefined) return
+      if (isFor(image.when, generation, judgement)) loading = load(generation, root, image)
+      else ground.report('image left', { judgement: judgement ?? 'none' })
     },
     async stop() {
       ended.abort(new Error('the agent ends'))

@@ -5,9 +5,12 @@ import { Interrupted } from './interrupted.ts'
 
 export interface Context {
   readonly home: string
-  /** Aborted by the first Ctrl-C or SIGTERM; the second one ends the process. */
+  /** Aborted by the first Ctrl-C or SIGTERM; a later one ends the process. */
   readonly signal: AbortSignal
 }
+
+/** What comes so soon is the same wish: `timeout` and `npm` send what the terminal, or they themselves, sent already. */
+const SAME_WISH_MS = 500
 
 export function createContext(): Context {
   const controller = new AbortController()
@@ -15,9 +18,11 @@ export function createContext(): Context {
     ['SIGINT', 2],
     ['SIGTERM', 15],
   ] as const) {
-    process.once(name, () => {
+    let firstAtMs = Infinity
+    process.on(name, () => {
+      if (performance.now() - firstAtMs > SAME_WISH_MS) process.exit(128 + number)
+      firstAtMs = Math.min(firstAtMs, performance.now())
       controller.abort(new Interrupted(name))
-      process.once(name, () => process.exit(128 + number))
     })
   }
   return { home: repriseHome(), signal: controller.signal }

@@ -83,16 +83,22 @@ export function createProgram(version: string, wanted?: string): Command {
     .helpOption('-h, --help', 'print help')
     .enablePositionalOptions()
     .exitOverride()
-    .showHelpAfterError('(see: reprise --help)')
   addRun(program)
   addResume(program)
-  if (RUNNING.has(wanted)) return program
+  if (RUNNING.has(wanted)) return pointedToHelp(program)
   addReaders(program)
   addMachine(program)
   addRuntime(program, jobs)
   addAuthority(program)
   addRecovery(program)
-  return program
+  return pointedToHelp(program)
+}
+
+/** What was typed wrong is answered with where the right words stand. */
+function pointedToHelp(command: Command, words = command.name()): Command {
+  command.showHelpAfterError(`(see: ${words} --help)`)
+  for (const each of command.commands) pointedToHelp(each, `${words} ${each.name()}`)
+  return command
 }
 
 /** What makes records. */

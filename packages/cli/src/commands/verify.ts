@@ -96,9 +96,10 @@ export async function verifyFile(path: string, options: PolicyOptions = {}): Pro
 
 async function verifyOne(path: string, policy: VerifyPolicy): Promise<VerifyResult> {
   const progress = progressLine()
-  return await verifyFileBy(path, policy, ({ checkpoints, attestations }) =>
-    progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
-  ).finally(() => progress.clear())
+  return await verifyFileBy(path, policy, {
+    onProgress: ({ checkpoints, attestations }) =>
+      progress.show(`verifying ${path}: ${count(checkpoints, 'checkpoint')}, ${count(attestations, 'attestation')}`),
+  }).finally(() => progress.clear())
 }
 
 export function answer(path: string, result: VerifyResult): object {

@@ -93,6 +93,8 @@ export function printRunResult(
     line(`  go on with: reprise resume ${run}`)
     line(`  elsewhere: reprise export ${run} --format record -o FILE, then there reprise resume FILE`)
   }
+  if (outcome === undefined && result.snapshots === 0)
+    line('  there is no signed snapshot to go on from yet; the program can be run again from its start')
   if (outcome !== undefined) line(`  next: reprise verify ${safe(shortPath(result.recordPath))}, then reprise repeat`)
 }
 

@@ -22,7 +22,7 @@ import { AttestationOrder } from './order.ts'
 import type { HostCount, PowerChange } from './power.ts'
 import { SignatureChecks } from './signatures.ts'
 import type { SnapshotWalk } from './snapshots.ts'
-import { checkStatements, type StatementFacts } from './statements.ts'
+import { checkStatements, type StatementFacts, type StatementsOf } from './statements.ts'
 
 export class AttestationChecks {
   readonly #document: RecordDocument
@@ -66,7 +66,7 @@ export class AttestationChecks {
     this.#snapshots = from.snapshots
     this.#environmentDigests = document.attempts.map(({ environment }) => environmentDigest(environment, crypto.sha256))
     this.#order = new AttestationOrder(document.attempts)
-    this.#signatures = new SignatureChecks(crypto)
+    this.#signatures = new SignatureChecks(crypto, from.findings)
     this.#hosts = from.hosts
     this.#pcrsAtLeast = [...new Set([...FIRMWARE_PCRS, ...demandedRegisters(document.computation.host)])]
   }
@@ -98,13 +98,15 @@ export class AttestationChecks {
     const signatureBytes = fromHex(attestation.signature)
     const key = this.#keys[this.#document.attempts[attestation.attempt - 1]?.host]
     if (key !== undefined)
-      await this.#signatures.check(key, { message: attestBytes, signature: signatureBytes }, (why) =>
-        add('SIGNATURE', why),
+      await this.#signatures.check(
+        key,
+        { message: attestBytes, signature: signatureBytes },
+        { code: 'SIGNATURE', path },
       )
     const attest = this.#decode(attestBytes, path)
     if (attest !== undefined && key !== undefined && !equal(attest.qualifiedSigner, key.qualifiedName))
       add('ATTEST', "the signer is not the host's key in the endorsement hierarchy")
-    const statements = await this.#checkStatements(attestation, key, add)
+    const statements = await this.#checkStatements(attestation, key, { path, add })
     for (const { code, message } of this.#order.check(attestation, attest?.clockInfo, statements)) add(code, message)
     if (attest !== undefined && this.#checkPcrs(attest.attested, attestation, add))
       await this.#hosts.check(attestation, attest.clockInfo, path)
@@ -138,7 +140,7 @@ export class AttestationChecks {
   async #checkStatements(
     attestation: Attestation,
     key: AttestationKey | undefined,
-    add: (code: FindingCode, message: string) => void,
+    found: Pick<StatementsOf, 'path' | 'add'>,
   ): Promise<StatementFacts> {
     if (key === undefined) return { boot: undefined, counter: undefined }
     const { attempt } = attestation
@@ -153,7 +155,7 @@ export class AttestationChecks {
       },
       signatures: this.#signatures,
       crypto: this.#crypto,
-      add,
+      ...found,
     })
   }
 

@@ -125,15 +125,29 @@ const HINTS: Readonly<Record<FindingCode, string>> = {
 /** Findings of one code beyond these say nothing new. */
 const FINDINGS_OF_A_CODE_MAX = 10
 
+/** Takes what a check finds whose answer comes later. */
+export type LaterFinding = (code: FindingCode, path: string, message: string) => void
+
 export class Findings {
-  readonly #findings: Finding[] = []
+  readonly #findings: (Finding | Finding[])[] = []
   readonly #counts = new Map<FindingCode, number>()
 
   add(code: FindingCode, path: string, message: string, severity: Severity = SEVERITIES[code]): void {
-    const count = (this.#counts.get(code) ?? 0) + 1
-    this.#counts.set(code, count)
-    if (count > FINDINGS_OF_A_CODE_MAX) return
-    this.#findings.push({ code, severity, path, message, hint: HINTS[code] })
+    this.#addTo(this.#findings, { code, severity, path, message, hint: HINTS[code] })
+  }
+
+  /** Keeps the place that a check has among the others until its answer is there. */
+  later(): LaterFinding {
+    const place: Finding[] = []
+    this.#findings.push(place)
+    return (code, path, message) =>
+      this.#addTo(place, { code, severity: SEVERITIES[code], path, message, hint: HINTS[code] })
+  }
+
+  #addTo(place: (Finding | Finding[])[], finding: Finding): void {
+    const count = (this.#counts.get(finding.code) ?? 0) + 1
+    this.#counts.set(finding.code, count)
+    if (count <= FINDINGS_OF_A_CODE_MAX) place.push(finding)
   }
 
   /**
@@ -147,11 +161,12 @@ export class Findings {
 
   /** In the order of the checks; beyond ten of a code only their number. */
   list(): Finding[] {
+    const findings = this.#findings.flat()
     const more = [...this.#counts].flatMap(([code, count]): Finding[] => {
-      const first = this.#findings.find((finding) => finding.code === code)
+      const first = findings.find((finding) => finding.code === code)
       if (first === undefined || count <= FINDINGS_OF_A_CODE_MAX) return []
       return [{ ...first, path: '', message: `${count - FINDINGS_OF_A_CODE_MAX} more findings of this kind` }]
     })
-    return [...this.#findings, ...more]
+    return [...findings, ...more]
   }
 }

@@ -1,35 +1,46 @@
 /** Signatures of attestation keys, checked as many at a time as the crypto likes. Format: spec/record.md §6. */
 import type { Crypto } from '../crypto.ts'
 import { decodeTpmtSignature } from '../tpm/index.ts'
+import type { FindingCode, Findings } from './findings.ts'
 import type { AttestationKey } from './host.ts'
 
 /** Signatures that are under way at once, when `Crypto.verify` answers later. */
 const PENDING_MAX = 256
 
+/** How a signature that does not hold is told. */
+export interface WrongSignature {
+  readonly code: FindingCode
+  readonly path: string
+  /** What was signed, where that is not the attestation itself. */
+  readonly of?: string
+}
+
 export class SignatureChecks {
   readonly #crypto: Crypto
+  readonly #findings: Findings
   #pending: Promise<void>[] = []
 
-  constructor(crypto: Crypto) {
+  constructor(crypto: Crypto, findings: Findings) {
     this.#crypto = crypto
+    this.#findings = findings
   }
 
-  /** @param wrong - Called with what is wrong, at the latest before `end` resolves. */
+  /** What is wrong is found at the latest when `end` resolves, at the place of this call among the findings. */
   async check(
     { key, scheme: expected }: AttestationKey,
     signed: { readonly message: Uint8Array; readonly signature: Uint8Array },
-    wrong: (message: string) => void,
+    { code, path, of }: WrongSignature,
   ): Promise<void> {
+    const tell = (why: string): string => (of === undefined ? why : `${of}: ${why}`)
     const { scheme, signature } = decodeSignature(signed.signature)
     if (scheme?.kind !== expected.kind || scheme.hash !== expected.hash)
-      return wrong("the signature is not of the key's scheme")
+      return this.#findings.add(code, path, tell("the signature is not of the key's scheme"))
+    const wrong = tell("the signature is not that of the host's key over this attestation")
     const answer = this.#crypto.verify({ key, scheme, message: signed.message, signature })
-    const judge = (holds: boolean): void => {
-      if (!holds) wrong("the signature is not that of the host's key over this attestation")
-    }
-    // Awaiting each one would leave a page's worker pool idle; Node answers at once.
-    if (typeof answer === 'boolean') return judge(answer)
-    this.#pending.push(answer.then(judge))
+    if (typeof answer === 'boolean') return answer ? undefined : this.#findings.add(code, path, wrong)
+    // Awaiting each one would leave a page's worker pool idle.
+    const add = this.#findings.later()
+    this.#pending.push(answer.then((holds) => (holds ? undefined : add(code, path, wrong))))
     if (this.#pending.length >= PENDING_MAX) await this.end()
     return undefined
   }

@@ -47,6 +47,8 @@ export interface StatementsOf {
   readonly count: Count
   readonly signatures: SignatureChecks
   readonly crypto: Crypto
+  /** Of the attestation. */
+  readonly path: string
   readonly add: (code: FindingCode, message: string) => void
 }
 
@@ -130,13 +132,13 @@ function whyNoCounter(bytes: Uint8Array, indexName: Uint8Array, { hash }: Crypto
 
 /** Signature, structure, signer and qualifying data, as of any attestation. */
 async function readAttest(
-  { key, signatures, add }: StatementsOf,
+  { key, signatures, path, add }: StatementsOf,
   statement: { readonly attest: string; readonly signature: string },
   { what, extraData }: { readonly what: string; readonly extraData: Uint8Array },
 ): Promise<TpmsAttest | undefined> {
   const message = fromHex(statement.attest)
   const signature = fromHex(statement.signature)
-  await signatures.check(key, { message, signature }, (why) => add('STATEMENT_SIGNATURE', `${what}: ${why}`))
+  await signatures.check(key, { message, signature }, { code: 'STATEMENT_SIGNATURE', path, of: what })
   let attest: TpmsAttest
   try {
     attest = decodeTpmsAttest(message)

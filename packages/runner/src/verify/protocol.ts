@@ -8,11 +8,17 @@ export interface VerifyWorkerData {
 }
 
 export interface VerifyRequest {
-  /** The place in the list. */
+  /** The place among the batches. */
   readonly index: number
-  readonly path: string
+  readonly paths: readonly string[]
 }
 
-export type VerifyAnswer =
-  | { readonly kind: 'verified'; readonly index: number; readonly result: VerifyResult }
-  | { readonly kind: 'failed'; readonly index: number; readonly error: SerializedError }
+/** One for each path, in their order. */
+export interface VerifyAnswer {
+  readonly index: number
+  readonly answers: readonly SentAnswer[]
+}
+
+export type SentAnswer =
+  | { readonly kind: 'verified'; readonly result: VerifyResult }
+  | { readonly kind: 'failed'; readonly error: SerializedError }

@@ -10,14 +10,10 @@ export type VerifyPolicy = Omit<VerifyOptions, 'crypto' | 'onProgress'>
 export async function verifyFile(
   path: string,
   policy: VerifyPolicy,
-  onProgress?: NonNullable<VerifyOptions['onProgress']>,
+  by: Partial<Pick<VerifyOptions, 'crypto' | 'onProgress'>> = {},
 ): Promise<VerifyResult> {
   return await readingRecord(path, async (source) => {
     await using _source = source
-    return await verifyRecord(source, {
-      ...policy,
-      crypto: nodeCrypto,
-      ...(onProgress !== undefined && { onProgress }),
-    })
+    return await verifyRecord(source, { crypto: nodeCrypto, ...policy, ...by })
   })
 }

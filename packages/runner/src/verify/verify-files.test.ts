@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import { EvidenceError } from '@reprise/core'
 import { afterAll, describe, expect, test } from 'vitest'
 import { RunnerError } from '../error.ts'
-import { recordsIn, verifyFiles } from './index.ts'
+import { recordsIn, verifyFile, verifyFiles } from './index.ts'
 
 const vectors = resolve(import.meta.dirname, '../../../../vectors/record')
 const folder = mkdtempSync(join(tmpdir(), 'reprise-verify-'))
@@ -32,6 +32,13 @@ describe('verifyFiles', () => {
     const one = await answers(1)
     expect(one.map((each) => each.split(' ')[0])).toEqual(paths)
     expect(await answers(3)).toEqual(one)
+  })
+
+  test('answers as each record by itself is answered, to the order of what is found', async () => {
+    for await (const verdict of verifyFiles(paths, { policy: {}, jobs: 1 })) {
+      if (verdict.kind === 'failed') continue
+      expect(verdict.result).toEqual(await verifyFile(verdict.path, {}))
+    }
   })
 
   test('hands the policy to its threads', async () => {

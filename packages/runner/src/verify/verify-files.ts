@@ -1,88 +1,76 @@
 /** Verifies many records, several at once, and answers in their order. */
-import { stat } from 'node:fs/promises'
 import { Worker } from 'node:worker_threads'
-import { EvidenceError, type CoreErrorCode, type VerifyResult } from '@reprise/core'
+import { EvidenceError, type CoreErrorCode } from '@reprise/core'
 import { RunnerError, type RunnerErrorCode } from '../error.ts'
 import type { SerializedError } from '../machine/serialized-error.ts'
-import type { VerifyAnswer, VerifyRequest, VerifyWorkerData } from './protocol.ts'
-import { verifyFile, type VerifyPolicy } from './verify-file.ts'
+import { type Batch, batchesOf, type FileAnswer, verifyBatch } from './batches.ts'
+import type { SentAnswer, VerifyAnswer, VerifyRequest, VerifyWorkerData } from './protocol.ts'
+import type { VerifyPolicy } from './verify-file.ts'
 
-/** What became of one record; `error` as {@link verifyFile} throws it. */
-export type FileVerdict = { readonly path: string } & (
-  | { readonly kind: 'verified'; readonly result: VerifyResult }
-  | { readonly kind: 'failed'; readonly error: unknown }
-)
+/** What became of one record; `error` as `verifyFile` throws it. */
+export type FileVerdict = FileAnswer & { readonly path: string }
 
 /** Requests that wait in a thread, so that it need not wait for the next one. */
-const QUEUED_MAX = 4
-/** Answers that wait for one before them, for each thread: with what is queued this bounds the memory. */
-const AHEAD_MAX = 16
+const QUEUED_MAX = 2
+/** Batches that are answered and wait for one before them, for each thread: with what is queued this bounds the memory. */
+const AHEAD_MAX = 8
 /** Bytes of records that are worth a thread: it takes about as long to start. */
 const BYTES_PER_THREAD = 1 << 18
+/** For each thread, where there are enough records for so many. */
+const BATCHES_MIN = 4
 
 /**
- * @param request.jobs - How many records at the same time, at most; fewer when they are too small to be worth threads.
+ * @param request.jobs - How many threads verify, at most; fewer when the records are too small to be worth threads.
  * @returns One verdict for each path, in the order of `paths`. Leaving the loop early ends the threads.
  */
 export async function* verifyFiles(
   paths: readonly string[],
   { policy, jobs }: { readonly policy: VerifyPolicy; readonly jobs: number },
 ): AsyncGenerator<FileVerdict> {
-  const threads = Math.min(jobs, paths.length, await threadsWorth(paths, jobs))
-  if (threads > 1) return yield* inThreads(paths, policy, threads)
-  for (const path of paths) yield await here(path, policy)
+  const batches = batchesOf(paths, Math.ceil(paths.length / (jobs * BATCHES_MIN)))
+  const bytes = batches.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
+  const threads = Math.min(jobs, batches.length, Math.floor(bytes / BYTES_PER_THREAD))
+  const answers = threads > 1 ? inThreads(batches, policy, threads) : inTurn(batches, policy)
+  let at = 0
+  for await (const answer of answers) {
+    const batch = batches[at++]
+    for (const [i, each] of answer.entries()) yield { ...each, path: batch.paths[i] }
+  }
 }
 
-/** Reads sizes only until it knows. What cannot be read has none here, and its failure is its verdict. */
-async function threadsWorth(paths: readonly string[], jobs: number): Promise<number> {
-  let bytes = 0
-  for (const path of paths) {
-    if (bytes >= jobs * BYTES_PER_THREAD) break
-    bytes += await stat(path).then(
-      ({ size }) => size,
-      () => 0,
-    )
-  }
-  return Math.floor(bytes / BYTES_PER_THREAD)
-}
-
-async function here(path: string, policy: VerifyPolicy): Promise<FileVerdict> {
-  try {
-    return { kind: 'verified', path, result: await verifyFile(path, policy) }
-  } catch (error) {
-    return { kind: 'failed', path, error }
-  }
+async function* inTurn(batches: readonly Batch[], policy: VerifyPolicy): AsyncGenerator<readonly FileAnswer[]> {
+  for (const { paths } of batches) yield await verifyBatch(paths, policy)
 }
 
 /** This thread verifies as well: it needs no start, and what is compiled in it is not compiled once more. */
 async function* inThreads(
-  paths: readonly string[],
+  batches: readonly Batch[],
   policy: VerifyPolicy,
   threads: number,
-): AsyncGenerator<FileVerdict> {
-  const verdicts = new Map<number, FileVerdict>()
+): AsyncGenerator<readonly FileAnswer[]> {
+  const answers = new Map<number, readonly FileAnswer[]>()
   let asked = 0
   let yielded = 0
   const next = (): number | undefined =>
-    asked < paths.length && asked - yielded < threads * AHEAD_MAX ? asked++ : undefined
-  const others = startThreads(threads - 1, { policy, paths, next, verdicts })
+    asked < batches.length && asked - yielded < threads * AHEAD_MAX ? asked++ : undefined
+  const others = startThreads(threads - 1, { policy, batches, next, answers })
   try {
-    for (; yielded < paths.length; yielded++) {
+    for (; yielded < batches.length; yielded++) {
       for (;;) {
         others.feed()
-        const verdict = verdicts.get(yielded)
-        if (verdict !== undefined) break
+        const answer = answers.get(yielded)
+        if (answer !== undefined) break
         const index = next()
         if (index === undefined) await others.answer()
         else {
-          verdicts.set(index, await here(paths[index], policy))
-          // A small record is verified without a turn of the event loop, which brings the others' answers.
+          answers.set(index, await verifyBatch(batches[index].paths, policy))
+          // A single small record is verified without a turn of the event loop, which brings the others' answers.
           await new Promise((resolve) => setImmediate(resolve))
         }
         others.throwIfDied()
       }
-      yield verdicts.get(yielded) as FileVerdict
-      verdicts.delete(yielded)
+      yield answers.get(yielded) as readonly FileAnswer[]
+      answers.delete(yielded)
     }
   } finally {
     await others.end()
@@ -102,13 +90,13 @@ function startThreads(
   count: number,
   work: {
     readonly policy: VerifyPolicy
-    readonly paths: readonly string[]
-    /** The place of a record that nobody has yet; undefined when there is none now. */
+    readonly batches: readonly Batch[]
+    /** The place of a batch that nobody has yet; undefined when there is none now. */
     readonly next: () => number | undefined
-    readonly verdicts: Map<number, FileVerdict>
+    readonly answers: Map<number, readonly FileAnswer[]>
   },
 ): Threads {
-  const { policy, paths, next, verdicts } = work
+  const { policy, batches, next, answers } = work
   const workerData: VerifyWorkerData = { policy }
   const url = new URL(import.meta.url.endsWith('.ts') ? './verify.worker.ts' : './verify.worker.js', import.meta.url)
   const queued = new Map<Worker, number>()
@@ -119,13 +107,13 @@ function startThreads(
     for (const [worker, waiting] of queued) {
       let now = waiting
       for (let index; now < QUEUED_MAX && (index = next()) !== undefined; now++)
-        worker.postMessage({ index, path: paths[index] } satisfies VerifyRequest)
+        worker.postMessage({ index, paths: batches[index].paths } satisfies VerifyRequest)
       queued.set(worker, now)
     }
   }
   for (const worker of queued.keys()) {
-    worker.on('message', (answer: VerifyAnswer) => {
-      verdicts.set(answer.index, verdictOf(paths[answer.index], answer))
+    worker.on('message', ({ index, answers: found }: VerifyAnswer) => {
+      answers.set(index, found.map(answerOf))
       queued.set(worker, (queued.get(worker) ?? 1) - 1)
       feed()
       wake()
@@ -147,10 +135,8 @@ function startThreads(
   }
 }
 
-function verdictOf(path: string, answer: VerifyAnswer): FileVerdict {
-  return answer.kind === 'verified'
-    ? { kind: 'verified', path, result: answer.result }
-    : { kind: 'failed', path, error: thrownError(answer.error) }
+function answerOf(sent: SentAnswer): FileAnswer {
+  return sent.kind === 'verified' ? sent : { kind: 'failed', error: thrownError(sent.error) }
 }
 
 function thrownError({ name, code, message, hint }: SerializedError): Error {

@@ -1,16 +1,18 @@
-/** Verifies one record after the other, as they are asked for. */
+/** Verifies one batch after the other, as they are asked for. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { serializedError } from '../machine/serialized-error.ts'
-import type { VerifyAnswer, VerifyRequest, VerifyWorkerData } from './protocol.ts'
-import { verifyFile } from './verify-file.ts'
+import { verifyBatch } from './batches.ts'
+import type { SentAnswer, VerifyAnswer, VerifyRequest, VerifyWorkerData } from './protocol.ts'
 
 const { policy } = workerData as VerifyWorkerData
 
-async function answer({ index, path }: VerifyRequest): Promise<VerifyAnswer> {
-  try {
-    return { kind: 'verified', index, result: await verifyFile(path, policy) }
-  } catch (error) {
-    return { kind: 'failed', index, error: serializedError(error) }
+async function answer({ index, paths }: VerifyRequest): Promise<VerifyAnswer> {
+  const answers = await verifyBatch(paths, policy)
+  return {
+    index,
+    answers: answers.map((each): SentAnswer =>
+      each.kind === 'verified' ? each : { kind: 'failed', error: serializedError(each.error) },
+    ),
   }
 }
 

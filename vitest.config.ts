@@ -16,8 +16,8 @@ if (tier !== 'nightly') exclude.push('**/*.nightly.test.ts')
 
 /** Those of more than a minute, the longest first. */
 const LONGEST = [
-  ...['command/kill-runtimes', 'recovery/fleet', 'command/kill-kernels', 'command/moving', 'command/store'],
-  ...['command/resume', 'dirty-pages/dirty-pages', 'wasm/programs', 'tools/docs', 'command/warm', 'fuzz/fuzz'],
+  ...['command/kill-runtimes', 'recovery/fleet', 'command/kill-kernels', 'command/store', 'tools/docs'],
+  ...['command/moving', 'command/resume', 'difference/diff', 'command/warm', 'fuzz/fuzz', 'dirty-pages/dirty-pages'],
 ].map((path) => `/${path}.slow.test.ts`)
 
 /** What takes longest begins first: at the end no worker waits for another one that has the kill matrix before it. */
@@ -26,7 +26,8 @@ class LongestFirst extends BaseSequencer {
     const rank = ({ moduleId }: TestSpecification): number => {
       const place = LONGEST.findIndex((path) => moduleId.endsWith(path))
       if (place >= 0) return place
-      return LONGEST.length + (/\/test\/.*\.slow\./.test(moduleId) ? 0 : 1)
+      if (!moduleId.includes('.slow.')) return LONGEST.length + 2
+      return LONGEST.length + (moduleId.includes('/test/') ? 0 : 1)
     }
     return (await super.sort(files)).toSorted((a, b) => rank(a) - rank(b))
   }
@@ -42,8 +43,9 @@ export default defineConfig({
     execArgv: ['--stack-size=3900'],
     sequence: { sequencer: LongestFirst },
     isolate: false,
+    setupFiles: [join(import.meta.dirname, 'tools', 'equality.ts')],
     // What tests start from source need not be read and compiled anew each time: half of its start.
-    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'node') },
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules', '.cache', 'node'), REPRISE_TESTS: tier },
     // Tests of whole commands wait more than they compute: with a worker for each core one would be idle.
     maxWorkers: Math.max(3, availableParallelism()),
     reporters: [

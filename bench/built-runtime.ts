@@ -23,11 +23,16 @@ export async function builtRuntime(name: string): Promise<InstalledRuntime | und
   return runtimes.find(({ manifest }) => manifest.name === name)
 }
 
-/** Brings a runtime and a script of `bench/programs` into a home and its folder. */
-export async function place(home: TemporaryHome, runtime: InstalledRuntime, script: string): Promise<void> {
+/** Brings a runtime into a home. */
+export async function install(home: TemporaryHome, runtime: InstalledRuntime): Promise<void> {
   const file = join(home.folder, 'exported.runtime')
   await exportRuntime(runtime, file)
   await importRuntime(file, home.path)
+}
+
+/** Brings a runtime and a script of `bench/programs` into a home and its folder. */
+export async function place(home: TemporaryHome, runtime: InstalledRuntime, script: string): Promise<void> {
+  await install(home, runtime)
   await copyFile(fileURLToPath(new URL(`programs/${script}`, import.meta.url)), join(home.folder, script))
 }
 

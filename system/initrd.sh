@@ -23,6 +23,7 @@ memory=/run/reprise/memory
 mkdir -p "$memory"
 mount -t tmpfs -o mode=0700,nosuid,nodev,size=80% reprise "$memory"
 case $options in *--image*) ;; *) [ ! -f "$state/image" ] || options="--image $state/image $options" ;; esac
+ulimit -c 0
 while :; do
   # shellcheck disable=SC2086 # the options are words
   reprise recovery witness --state "$state/recovery" --memory "$memory" $options >/dev/console 2>&1 || true

@@ -3,7 +3,8 @@
 #
 #   sh tools/check.sh [static]    static: without the tests
 #
-# Types are checked two projects at a time: each takes about a core.
+# Types are checked two projects at a time: each takes about a core. The tests run beside all that is static: they wait for
+# disks and clocks now and then.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/.bin:$PATH
@@ -34,9 +35,24 @@ types() {
   printf '%s\0' . packages/*/ | xargs -0 -n 1 -P 2 tsc -p
 }
 
+static() {
+  step 'format' oxfmt --check
+  step 'lint, with types' oxlint
+  step 'types' types
+  step 'nothing unused' knip --no-progress --no-config-hints
+}
+
 step 'the pinned Node' pinned_node
-step 'format' oxfmt --check
-step 'lint, with types' oxlint
-step 'types' types
-step 'nothing unused' knip --no-progress --no-config-hints
-[ "${1-}" = static ] || REPRISE_TESTS=check vitest run
+if [ "${1-}" = static ]; then
+  static
+  exit
+fi
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
+(static) >"$said" 2>&1 &
+static_failed=0
+tests_failed=0
+REPRISE_TESTS=check vitest run || tests_failed=1
+wait $! || static_failed=1
+cat "$said"
+exit $((static_failed || tests_failed))

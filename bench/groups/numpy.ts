@@ -5,11 +5,8 @@
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { builtRuntime, inTheMachine, place, roundOf, ROUNDS, sumsOf, takeTurns } from '../built-runtime.ts'
-import { REPRISE, timeCommand } from '../child.ts'
 import type { Bench, Group } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
 import { between, type Mark } from '../marks.ts'
@@ -39,7 +36,6 @@ export const numpy: Group = {
     bench.progress(`${runtime.manifest.title} to native NumPy ${version}`)
     await using home = await TemporaryHome.create()
     await place(home, runtime, SCRIPT)
-    await measureStart(bench, home)
     report(bench, await take(bench, home))
   },
 }
@@ -48,22 +44,6 @@ async function nativeVersion(): Promise<string | undefined> {
   if (!SIDES.native.every(existsSync)) return undefined
   const asked = ['-I', '-c', 'import numpy; print(numpy.__version__)']
   return (await promisify(execFile)(PYTHON, asked).catch(() => undefined))?.stdout.trim()
-}
-
-/** A script that imports NumPy and does nothing. */
-async function measureStart(bench: Bench, home: TemporaryHome): Promise<void> {
-  await writeFile(join(home.folder, 'start.py'), 'import numpy\nprint(numpy.ones(3).sum())\n')
-  let count = 0
-  const subject = async (): Promise<number> => {
-    const words = ['run', '-o', `start-${count++}.reprise`, '--runtime', 'numpy', 'python', 'start.py']
-    return (await timeCommand([REPRISE, ...words], { cwd: home.folder, env: home.environment })).wallS
-  }
-  await bench.figure({
-    name: 'start.wallS',
-    unit: 's',
-    subject,
-    summary: { key: 'start.numpy.warm.wallS', of: 'value' },
-  })
 }
 
 function take(bench: Bench, home: TemporaryHome): Promise<ReadonlyMap<Side, readonly Mark[][]>> {

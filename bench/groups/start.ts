@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { benchProgram } from '../../tools/compile-c.ts'
+import { builtRuntime, install } from '../built-runtime.ts'
 import { REPRISE, type Times, timeCommand } from '../child.ts'
 import type { Bench, Group } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
@@ -29,9 +30,21 @@ async function measureStart(bench: Bench, home: TemporaryHome, { name, unit, com
   }
 }
 
+/** A script that imports NumPy and does next to nothing. */
+async function measureNumpy(bench: Bench, home: TemporaryHome): Promise<void> {
+  const name = 'numpy.warm.wallS'
+  const runtime = await builtRuntime('numpy')
+  if (runtime === undefined) return bench.notMeasured(name, 'no runtime numpy: reprise runtime build numpy')
+  await install(home, runtime)
+  await writeFile(join(home.folder, 'ones.py'), 'import numpy\nprint(numpy.ones(3).sum())\n')
+  const command = ['run', '--runtime', 'numpy', 'python', 'ones.py']
+  await measureStart(bench, home, { name, unit: 's', command, of: 'wallS' })
+}
+
 export const start: Group = {
   name: 'start',
-  about: 'CPU time of --version; wall time of a signed hello world in WebAssembly, and in Python started cold and warm',
+  about:
+    'CPU time of --version; wall time of a signed hello world in WebAssembly, in Python started cold and warm, and in NumPy that was built',
   async measure(bench) {
     await using home = await TemporaryHome.create()
     await writeFile(join(home.folder, 'hello.wasm'), benchProgram('small-writes'))
@@ -43,5 +56,6 @@ export const start: Group = {
       { name: 'python.warm.wallS', unit: 's', command: ['run', 'python', 'hello.py'], of: 'wallS' },
     ]
     for (const each of starts) await measureStart(bench, home, each)
+    await measureNumpy(bench, home)
   },
 }

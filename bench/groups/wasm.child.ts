@@ -141,7 +141,7 @@ function runNodeWasi({ arguments: args, environment, mounts }: Work, bytes: Uint
       for (const { path, bytes: content } of files) {
         const target = join(root, at, path)
         mkdirSync(dirname(target), { recursive: true })
-        writeFileSync(target, content)
+        writeFileSync(target, content instanceof Uint8Array ? content : content.read())
       }
     }
     const none = openSync('/dev/null', 'w')

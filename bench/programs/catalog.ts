@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { RUNTIMES } from '@reprise/runner'
-import { readTar, type WasiFile, type WasiMount } from '@reprise/wasm'
+import { readTar, type ArchiveFile, type WasiMount } from '@reprise/wasm'
 import { benchProgram, clangOptions, languageFile, linkOptions } from '../../tools/compile-c.ts'
 import { luaIncluded, luaObject, luaProgram } from './lua.ts'
 
@@ -25,10 +25,10 @@ export interface Work {
   readonly mounts: readonly WasiMount[]
   /** After `reprise run`, in a folder that holds `files`. */
   readonly command: readonly string[]
-  readonly files: readonly WasiFile[]
+  readonly files: readonly ArchiveFile[]
 }
 
-const source = (name: string): WasiFile => ({
+const source = (name: string): ArchiveFile => ({
   path: name,
   bytes: new Uint8Array(readFileSync(new URL(name, import.meta.url))),
 })
@@ -38,7 +38,7 @@ function own(
   name: string,
   parts: Pick<Program, 'kind' | 'module' | 'testRounds'> & {
     readonly args: (rounds: number) => readonly string[]
-    readonly files?: () => readonly WasiFile[]
+    readonly files?: () => readonly ArchiveFile[]
   },
 ): Program {
   const { kind, module, testRounds, args, files = () => [] } = parts
@@ -95,7 +95,7 @@ select 'round ${round}', count(*), sum(i * 7919 % 1009), (select sum(x.b * y.a) 
 const sqlRounds = (rounds: number): string[] => Array.from({ length: rounds }, (_, i) => sqlRound(i))
 
 /** The C library of the compiler, in the folder `sys`. */
-const systemFiles = (): readonly WasiFile[] => readTar(gunzipSync(readFileSync(languageFile('clang-fs.tar.gz'))))
+const systemFiles = (): readonly ArchiveFile[] => readTar(gunzipSync(readFileSync(languageFile('clang-fs.tar.gz'))))
 
 /** A compiler has no rounds: one is sort.c, more are all of Lua. */
 const clang = own('clang', {

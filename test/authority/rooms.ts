@@ -39,7 +39,8 @@ export class AuthorityRoom implements AsyncDisposable {
   /** @param policy - Set for good, as an operator would. */
   async open(policy: Partial<Policy> = {}): Promise<Authority> {
     const authority = await openAuthority({ home: this.home, world: this.world })
-    await authority.setPolicy(policy)
+    // It locks the log, with a process of its own.
+    if (Object.keys(policy).length > 0) await authority.setPolicy(policy)
     return authority
   }
 

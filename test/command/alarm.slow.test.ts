@@ -19,7 +19,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '4000',
+  '2000',
   'append',
   'o.txt',
   'two',
@@ -55,7 +55,7 @@ async function killed(name: string): Promise<Killed> {
 async function killedOnce(name: string): Promise<Killed | undefined> {
   const home = await room.newHost(name)
   const cwd = await room.newFolder({ 'guest.wasm': program })
-  const { child, ended } = room.start(['run', '-o', 'r.reprise', '--snapshot-ms', '200', ...FINE, ...WORDS], {
+  const { child, ended } = room.start(['run', '-o', 'r.reprise', '--snapshot-ms', '100', ...FINE, ...WORDS], {
     cwd,
     home,
   })

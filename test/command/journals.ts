@@ -1,6 +1,6 @@
 /** What the journals of a home say while commands are at work on them, and after they were killed. */
 import type { ChildProcess } from 'node:child_process'
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Checkpoint } from '@reprise/core'
 import { type JournalRun, readRun } from '../../packages/runner/src/journal/index.ts'
@@ -10,6 +10,19 @@ export const journalOf = (home: string, run: string): string => join(home, 'runs
 export async function runsIn(home: string): Promise<string[]> {
   const names = await readdir(join(home, 'runs')).catch(() => [])
   return names.filter((name) => /^[0-9a-f]{64}$/.test(name))
+}
+
+/**
+ * The checkpoint that came last, by what its line looks like; -1 before the first. A fraction of a millisecond: to read a journal
+ * as one takes longer than some programs have left.
+ */
+export async function lastSeqIn(home: string, run: string): Promise<number> {
+  const journal = await readFile(journalOf(home, run), 'latin1').catch(() => '')
+  const end = journal.lastIndexOf('\n')
+  const line = journal.lastIndexOf('{"checkpoint":', end)
+  // A new attempt has left out what was not signed.
+  if (journal.lastIndexOf('{"attempt":{', end) > line) return ((await peek(home, run))?.checkpointCount ?? 0) - 1
+  return Number(/"seq":(\d+)/.exec(journal.slice(line, line + 300))?.[1] ?? -1)
 }
 
 /** What a journal says up to now; undefined before its first line. */

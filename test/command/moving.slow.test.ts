@@ -79,6 +79,10 @@ async function killed(
   return { home, run, record: await exported(home, run, attach) }
 }
 
+/** One that several tests go on with elsewhere: nothing happens to it on its own host. */
+let origin: ReturnType<typeof killed> | undefined
+const killedAtOrigin = (): ReturnType<typeof killed> => (origin ??= killed('origin'))
+
 async function exported(home: string, run: string, attach: string): Promise<string> {
   const cwd = await room.newFolder()
   const words = ['export', run.slice(0, 8), '--format', 'record', '--attach', attach, '-o', 'moved.reprise']
@@ -244,7 +248,8 @@ describe('blobs that the record does not carry', () => {
   }
 
   test('come from a folder or a server, by digest; what is nowhere is named with its length', async () => {
-    const { home, run, record } = await killed('bare', 'none')
+    const { home, run } = await killedAtOrigin()
+    const record = await exported(home, run, 'none')
     const folder = await blobFolder(home, run)
     const b = await room.newHost('folder')
     const missing = await resume(record, b)
@@ -279,7 +284,7 @@ describe('blobs that the record does not carry', () => {
 
 describe('a record is not gone on with', () => {
   test('when its evidence does not hold, or its host is not trusted, or it has ended', async () => {
-    const { run, record } = await killed('refused')
+    const { run, record } = await killedAtOrigin()
     const home = await room.newHost('refusing')
     const bytes = await readFile(record)
     const forged = join(await room.newFolder(), 'forged.reprise')
@@ -303,7 +308,7 @@ describe('a record is not gone on with', () => {
   })
 
   test('when this host went on with it differently: both are kept, and diff says that they are a fork', async () => {
-    const { run, record } = await killed('origin')
+    const { run, record } = await killedAtOrigin()
     const [b, c] = [await room.newHost('fork-b'), await room.newHost('fork-c')]
     const onB = room.start(['resume', '-o', 'r.reprise', ...FINE.slice(0, 2), record], {
       cwd: await room.newFolder(),

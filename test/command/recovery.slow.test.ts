@@ -118,8 +118,28 @@ describe('recovery drill', () => {
     }
   })
 
+  test('plays a blackout of the hosts of a plan, with keys of its own', () => {
+    writeFileSync(join(folder, 'six.yaml'), plan(2))
+    const { status, stdout, stderr } = reprise('drill', '--blackout', 'a2', '--plan', 'six.yaml', '--json')
+    expect(stderr).toBe('')
+    expect(status).toBe(0)
+    const {
+      checks,
+      hosts: count,
+      releasedMs,
+    } = JSON.parse(stdout) as {
+      readonly hosts: number
+      readonly checks: readonly { readonly holds: boolean }[]
+      readonly releasedMs: object
+    }
+    expect(count).toBe(6)
+    expect(checks.map(({ holds }) => holds)).toEqual([true, true, true, true])
+    expect(Object.keys(releasedMs)).toEqual(['a2'])
+  })
+
   test('says what is missing', () => {
     expect(reprise('drill').status).toBe(2)
+    expect(reprise('drill', '--blackout', 'nowhere', '--plan', 'six.yaml', '--json').stdout).toContain('no nowhere')
     expect(reprise('drill', '--blackout', 'nowhere', '--dry-run', '--plan', 'six.yaml').stderr).toContain('nowhere')
   })
 })

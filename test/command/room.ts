@@ -35,6 +35,8 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
   /** What runs the command: this Node unless it is given. */
   readonly node?: string
+  /** For it, before the command. */
+  readonly nodeOptions?: readonly string[]
   /** Words before the command, such as `setpriv …`. */
   readonly wrap?: readonly string[]
   readonly stdin?: string
@@ -143,11 +145,12 @@ export class Room implements AsyncDisposable {
       home = this.home,
       env = {},
       node = process.execPath,
+      nodeOptions = [],
       wrap = [],
       stdin = '',
       readsStdout = false,
     } = options
-    const [program, ...args] = [...wrap, node, COMMAND, ...words]
+    const [program, ...args] = [...wrap, node, ...nodeOptions, COMMAND, ...words]
     const child = spawn(program, args, {
       cwd,
       env: { PATH: process.env['PATH'], HOME: this.folder, REPRISE_HOME: home, REPRISE_TPM: 'software', ...env },

@@ -15,7 +15,8 @@ import type { Answer, Case, Way } from './machine.child.ts'
 import type { Rounds } from './memory.child.ts'
 import { moduleOf, PAGES_MAX, writes } from './random-writes.ts'
 
-const PROGRAMS = process.env['REPRISE_TESTS'] === 'nightly' ? 100 : 12
+const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
+const PROGRAMS = NIGHTLY ? 100 : 8
 const KERNEL: Way = { dirtyPages: 'kernel' }
 const COMPARE: Way = { dirtyPages: 'compare' }
 const ASKED = { method: 'compare', why: 'it was asked for' }
@@ -70,17 +71,20 @@ test('a guest that grows, one that moves to another machine, and one of which no
   await using folder = await temporaryFolder()
   const home = join(folder.path, 'home')
   const ways = [COMPARE, KERNEL, { ...KERNEL, moveAt: 3 }, { dirtyPages: 'auto' }] as const
-  const [answers] = await runGuests(folder, [large(['40', '40', '500', '2'], { home, ways, fuel: 80_000 })])
+  const [answers] = await runGuests(folder, [large(['40', '16', '500', '2'], { home, ways, fuel: 80_000 })])
   const [{ states }] = answers
   expect(states.length).toBeGreaterThan(8)
   expect(statesOf(answers)).toEqual(ways.map(() => states))
   expect(answers.map(({ method }) => method)).toEqual([ASKED, FOUND, FOUND, FOUND])
 })
 
-test('a guest of 2 GiB that writes here and there', async () => {
+/** Half of what the compiler lets a program have, and by day a quarter. */
+const LARGE_MIB = NIGHTLY ? '2000' : '1000'
+
+test(`a guest of ${LARGE_MIB} MiB that writes here and there`, async () => {
   await using folder = await temporaryFolder()
   const home = join(folder.path, 'home')
-  const answers = await runGuests(folder, [large(['2000', '4', '6000'], { home, ways: [COMPARE, KERNEL] })])
+  const answers = await runGuests(folder, [large([LARGE_MIB, '4', '6000'], { home, ways: [COMPARE, KERNEL] })])
   const [[compared, found]] = answers
   expect(compared.states.length).toBeGreaterThan(2)
   expect(found.states).toEqual(compared.states)
@@ -90,7 +94,7 @@ test('a scanner that is killed leaves a machine that goes on comparing', async (
   await using folder = await temporaryFolder()
   const home = join(folder.path, 'home')
   const ways = [COMPARE, { dirtyPages: 'auto', kill: true }] as const
-  const [answers] = await runGuests(folder, [large(['100', '40', '1000'], { home, ways, fuel: 150_000 })])
+  const [answers] = await runGuests(folder, [large(['100', '20', '1000'], { home, ways, fuel: 150_000 })])
   const [compared, killed] = answers
   expect(compared.states.length).toBeGreaterThan(10)
   expect(killed.states).toEqual(compared.states)
@@ -112,7 +116,7 @@ test('without the prepared process all is compared, and says why; where the kern
 
 test('the command says how changed pages were found, and its record is the same either way', async () => {
   await using room = await Room.create()
-  const { program, arguments: args = [] } = large(['100', '40', '5000'], { home: room.home, ways: [] })
+  const { program, arguments: args = [] } = large(['100', '20', '5000'], { home: room.home, ways: [] })
   const cwd = await room.newFolder({ 'guest.wasm': await readFile(program) })
   const run = async (name: string, env: NodeJS.ProcessEnv = {}): Promise<RunAnswer> => {
     const command = ['run', '--json', '--checkpoint', 'every=500000', '-o', name, 'guest.wasm', ...args]

@@ -6,7 +6,7 @@
  */
 
 import { openSync, readSync } from 'node:fs'
-import { pageDiffers, takeChangedPages } from '@reprise/wasm'
+import { pagesDiffer, takeChangedPages } from '@reprise/wasm'
 import { DirtyPages, startScanner } from '../../packages/runner/src/dirty-pages/index.ts'
 
 interface Round {
@@ -54,7 +54,7 @@ for (const { choice, growth } of [
   const exported = new WebAssembly.Memory({ initial: 40, maximum: 400 })
   const dirtyPages = new DirtyPages({
     choice,
-    differs: pageDiffers,
+    differs: pagesDiffer,
     wantScanner: () => {},
     onMethod: ({ method }) => methods.push(method),
   })
@@ -69,7 +69,7 @@ for (const { choice, growth } of [
       ways[draw(ways.length)](memory, draw(memory.length - length), length)
     }
     const named = dirtyPages.take(memory, shadow.subarray(0, memory.length))
-    const changed = takeChangedPages(memory, compared.subarray(0, memory.length), pageDiffers)
+    const changed = takeChangedPages(memory, compared.subarray(0, memory.length), pagesDiffer)
     rounds.push({ named: [...named], changed: [...changed] })
     if (draw(2) === 0) exported.grow(growth)
   }

@@ -1,5 +1,6 @@
 /** Liars, deliveries, and crashes in the middle of a change. */
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleepMs } from 'node:timers/promises'
@@ -7,8 +8,8 @@ import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { askAgent } from '../../packages/recovery/src/agent/control/client.ts'
 import type { PriorShutdown } from '../../packages/recovery/src/index.ts'
-import { fleetView } from '../../packages/recovery/src/drill/index.ts'
-import { encodeStatement, signStatement } from '../../packages/recovery/src/operators/index.ts'
+import { agentWords, fleetView, isHealthy, LAB_PCRS, signLabPlan } from '../../packages/recovery/src/drill/index.ts'
+import { encodeSignedPlan, encodeStatement, signStatement } from '../../packages/recovery/src/operators/index.ts'
 import { writeAtomically } from '../../packages/host/src/files.ts'
 import type { TestFleet } from './fleet.ts'
 import { impersonate, sayAs } from './impostor.ts'
@@ -122,6 +123,51 @@ export function delivering(of: () => TestFleet): void {
     expect(entries.map(({ name }) => name)).toContain('password')
     expect(readFileSync(of().stateFile(host, 'credentials.json'), 'utf8')).not.toContain('another')
   })
+}
+
+export function updating(of: () => TestFleet): void {
+  test('a boot that operators approve before the reboot into it comes back, and serves; one that nobody approved does not', async () => {
+    const { lab, fleet } = of()
+    await lab.takeBack('dark')
+    await of().powerOn(lab.ids)
+    await of().released(lab.ids)
+    const { plan } = fleet.signed
+    const registers = LAB_PCRS.map((pcr) => ({ pcr, value: Buffer.from(measured('release 2')).toString('hex') }))
+    const boots = [...plan.boots, { name: 'release-2', registers, hosts: undefined }]
+    const next = signLabPlan(fleet.people, { ...plan, roster: { ...plan.roster, version: 2 }, boots }, fleet.signed)
+    const path = join(lab.settings.folder, 'plan-2.json')
+    await writeAtomically(path, encodeSignedPlan(next))
+    const before = new Map(await Promise.all(lab.ids.map(async (id) => [id, renewals(await lab.logOf(id))] as const)))
+    await askAgent(lab.host('a1-1').state, { ask: 'plan', path })
+    const fromMs = Date.now()
+    await of().until('plan 2', lab.ids, (report) => report.planVersion === 2 && isHealthy(report, fromMs))
+    const updated = lab.in('rack-b1')
+    const isRenewed = async (id: string): Promise<boolean> => renewals(await lab.logOf(id)) > (before.get(id) ?? 0)
+    for (const id of updated) await lab.until(`${id} has a lease for both boots`, () => isRenewed(id))
+    await lab.powerCut(updated)
+    await lab.powerOn(updated, { boot: 'release 2', words: agentWords({ ...fleet, image: undefined }) })
+    await of().released(updated)
+    // In the new boot they open the shares that they sealed in the old one.
+    const lengths = updated.map((id) => auditOf(of(), id).length)
+    await lab.powerCut(['a1-2'])
+    await of().powerOn(['a1-2'])
+    await of().released(['a1-2'])
+    const later = updated.map((id, i) => auditOf(of(), id).slice(lengths[i]))
+    expect(later.some((audit) => /"host":"a1-2"[^\n]*"kind":"share-given"/.test(audit))).toBe(true)
+    await lab.powerCut(['a1-3'])
+    await lab.powerOn(['a1-3'], { boot: 'release 3', words: agentWords({ ...fleet, image: undefined }) })
+    expect(await of().refused('a1-3', 'MEASUREMENT')).toMatchObject({ isReleased: false })
+  })
+}
+
+/** A register that began with zeros, after a boot of the laboratory. */
+function measured(boot: string): Uint8Array {
+  const sha256 = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest()
+  return sha256(Buffer.concat([new Uint8Array(32), sha256(new TextEncoder().encode(boot))]))
+}
+
+function renewals(log: string): number {
+  return log.split('\n').filter((line) => line.includes(' lease renewed')).length
 }
 
 function auditOf(world: TestFleet, id: string): string {

@@ -7,6 +7,7 @@ import { connect, readProperties, swtpm } from '@reprise/tpm'
 import { describe, expect, test } from 'vitest'
 import { agentWords, auditLab, fleetView, isHealthy } from '../../packages/recovery/src/drill/index.ts'
 import type { TestFleet } from './fleet.ts'
+import { hidesSecrets } from './secrets.ts'
 
 const isRoot = process.getuid?.() === 0
 /** TPM_PT_LOCKOUT_COUNTER, Part 2 §6.13. */
@@ -55,6 +56,8 @@ export function comesBack(of: () => TestFleet): void {
       // Provisioning brought them up once already.
       expect(new Set(notes)).toEqual(new Set(given))
     })
+
+    hidesSecrets(of)
 
     test.runIf(isRoot)('an image from before is not loaded again, whoever brings it', async () => {
       const { lab, fleet } = of()

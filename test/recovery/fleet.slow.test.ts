@@ -1,6 +1,6 @@
 /** A fleet of real agents with software TPMs on this machine: who comes back, and who does not. */
 import { afterAll, beforeAll } from 'vitest'
-import { changes, delivering, handingOut } from './changes.ts'
+import { changes, delivering, handingOut, updating } from './changes.ts'
 import { comesBack } from './comes-back.ts'
 import { TestFleet } from './fleet.ts'
 import { changedDisks, stolenRack } from './thieves.ts'
@@ -19,3 +19,4 @@ changes(() => world)
 delivering(() => world)
 handingOut(() => world)
 changedDisks(() => world)
+updating(() => world)

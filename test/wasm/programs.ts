@@ -25,12 +25,12 @@ export const programsOfTier = programNames.filter((name) => isNight || !AT_NIGHT
 
 const modules = new Map<ProgramName, Uint8Array<ArrayBuffer>>()
 
-/** A program with the work that tests give it; its bytes are the same ones each time. */
+/** A program with the work that tests give it, by day half of it; its bytes are the same ones each time. */
 export function program(name: ProgramName): Program {
   const { module, work, testRounds } = programs[name]
   const bytes = modules.get(name) ?? module()
   modules.set(name, bytes)
-  return { bytes, work: work(testRounds) }
+  return { bytes, work: work(isNight ? testRounds : Math.ceil(testRounds / 2)) }
 }
 
 /** A language runtime with a script of the test's own. */

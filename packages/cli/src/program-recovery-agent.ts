@@ -76,7 +76,7 @@ export function addAgent(recovery: Command): void {
     .option('--no-wait', 'leave it to the agent to go on when enough witnesses answer')
     .action(acting('recovery provision', () => import('./commands/recovery-provision.ts')))
   withAgent(command('witness', 'the agent of this host, in the foreground: it serves others, and asks for itself'))
-    .option('--plan <file>', 'a signed plan to begin with')
+    .option('--plan <file>', 'a signed plan to begin with; a host that has a newer one keeps that')
     .option(
       '--board <host:port>',
       'serve a page of how the fleet stands, without a password: 127.0.0.1:8480 for this machine alone',
@@ -84,6 +84,7 @@ export function addAgent(recovery: Command): void {
     .action(acting('recovery witness', () => import('./commands/recovery-witness.ts')))
   withAgent(command('boot', 'come back: start the agent unless it runs, and say how the release goes'))
     .addOption(timed('--timeout <time>', 'give up waiting; the agent goes on', '10m'))
+    .option('--no-start', 'wait for an agent that something else starts, such as its unit')
     .action(acting('recovery boot', () => import('./commands/recovery-boot.ts')))
   command('take', 'hand a signed plan, or a statement of operators, to the agent of this host and so to all')
     .argument('<file>', 'what operators signed')

@@ -1,6 +1,7 @@
 /** The commands of host recovery: `reprise recovery …`. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { acting } from './acting.ts'
+import { keepOutOfDumps } from './core-dumps.ts'
 import { addAgent } from './program-recovery-agent.ts'
 import { addRecoveryImage } from './program-recovery-image.ts'
 import { addOperators } from './program-operators.ts'
@@ -36,6 +37,8 @@ function duration(text: string): number {
 
 export function addRecovery(program: Command): void {
   const recovery = program.command('recovery').description('plan how hosts come back after an outage, and try it out')
+  // Keys of operators, halves, shares and image keys are in the memory of most of these.
+  recovery.hook('preAction', keepOutOfDumps)
   recovery
     .command('plan')
     .description('check a plan, place the witnesses, and say what the fleet bears and what theft defeats it')
@@ -146,7 +149,10 @@ function addDrill(recovery: Command): void {
     )
     .option('--keep', 'leave that folder there')
     .option('--blackout <name>', 'a zone, room, rack, PDU or host of the plan that loses power')
-    .option('--dry-run', 'predict it, by the code that decides and simulated hosts')
+    .option(
+      '--dry-run',
+      'only predict it, by the code that decides; without, it is then played by agents on this machine',
+    )
     .option('--plan <file>', 'the plan')
     .option('--seed <n>', 'what decides all chance; the same seed gives the same answer', within(0, 2 ** 40), 1)
     .addOption(json())

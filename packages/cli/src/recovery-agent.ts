@@ -21,6 +21,7 @@ export interface AgentSettings {
 
 const START_MS = 60_000
 const POLL_MS = 20
+const AWAIT_MS = 200
 
 /** Connects to the agent, which is started in the background when none runs. @throws RecoveryError `AGENT` with the end of its log. */
 export async function reachAgent(settings: AgentSettings, signal: AbortSignal): Promise<Socket> {
@@ -41,6 +42,16 @@ export async function reachAgent(settings: AgentSettings, signal: AbortSignal): 
     message: exit === undefined ? 'The agent does not come up.' : `The agent ended with ${exit} at once.`,
     hint: `The end of ${log}:\n${lines.join('\n')}`,
   })
+}
+
+/** Connects to the agent that something else starts, as soon as it is there. @throws The signal's reason. */
+export async function awaitAgent(state: string, signal: AbortSignal): Promise<Socket> {
+  for (;;) {
+    signal.throwIfAborted()
+    const socket = await connectAgent(state)
+    if (socket !== undefined) return socket
+    await sleepMs(AWAIT_MS, undefined, { signal }).catch(() => undefined)
+  }
 }
 
 function launch(
@@ -97,6 +108,24 @@ function missingLines({ witnesses, change, isReleased }: HostReport): string[] {
       return safe(`  ${host.padEnd(16)} ${zone} / ${room} / ${rack}   ${why || (status ?? 'not asked yet')}`)
     })
   return [...lines, ...change.map((text) => safe(`  would release it: ${text}`))]
+}
+
+const SHUTDOWNS = {
+  clean: 'was shut down, as a signed marker says',
+  orderly: 'its TPM was told, and there is no marker',
+  lost: 'lost its power, or crashed: its TPM was not told',
+  unknown: 'nobody can tell how',
+} as const
+
+/** How the host went down before this boot: each fact with its source, those that a key vouches for apart. */
+export function shutdownLines({ shutdown, prior }: HostReport): string[] {
+  const facts = Object.entries(prior).filter(([, { value }]) => value !== undefined)
+  const group = (what: string, isSigned: boolean): string[] => {
+    const said = facts.filter(([, { signed }]) => signed === isSigned)
+    const texts = said.map(([name, { value, source }]) => `${name} ${String(value)} (${source})`)
+    return texts.length === 0 ? [] : [safe(`    ${what} ${texts.join(', ')}`)]
+  }
+  return [`  went down: ${SHUTDOWNS[shutdown]}`, ...group('signed  ', true), ...group('unsigned', false)]
 }
 
 export function ageText(wallMs: number): string {

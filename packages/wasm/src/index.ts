@@ -22,10 +22,10 @@ export {
   decodeFrames,
   encodeEngineState,
   encodeFrames,
-  pageDiffers,
+  pagesDiffer,
   takeChangedPages,
   type Activations,
-  type PageDiffers,
+  type PagesDiffer,
   type PageRange,
 } from './state/index.ts'
 export { Places, type Place, type Source } from './debug/index.ts'
@@ -42,6 +42,8 @@ export {
   type Snapshot,
   type Stop as PauseStop,
 } from './machine.ts'
+export { nameFirstCalls, namesFirstCalls } from './passes/first-calls.ts'
+export { sectionPlaces, type SectionPlace } from './module/section-places.ts'
 export { rewrite, type ModuleFacts, type RewriteOptions } from './passes/rewrite.ts'
 export { MEMORY_LIMIT_PAGES_DEFAULT, REWRITER_VERSION, STACK_LIMIT_SLOTS_DEFAULT } from './passes/version.ts'
 export type { TrapReason } from './trap.ts'

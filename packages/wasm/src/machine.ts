@@ -63,8 +63,10 @@ export type GuestStop =
 /** A memory that need not be there as a whole: it may have 4 GiB, most of them zero. */
 export interface SavedMemory {
   readonly lengthBytes: number
-  /** @param memory - Of this length and all zero. */
+  /** @param memory - Of this length, and all zero unless it is said that this does not matter. */
   readonly copyTo: (memory: Uint8Array) => void
+  /** `copyTo` leaves no byte as it was: zeros need not be written for it, which costs as much as copying. */
+  readonly isWhole?: boolean
 }
 
 /** A captured guest: what it takes to go on, besides the state of the host. */
@@ -219,7 +221,7 @@ class Machine implements Guest {
     if (memory instanceof Uint8Array) this.memory().set(memory)
     else {
       // The module's own data lies there; what was added just now is zero.
-      this.memory().fill(0, 0, minPages * PAGE_BYTES)
+      if (memory.isWhole !== true) this.memory().fill(0, 0, minPages * PAGE_BYTES)
       memory.copyTo(this.memory())
     }
     for (const [i, { index }] of facts.globals.entries()) {

@@ -4,6 +4,9 @@ import { EvidenceError, utf8 } from '@reprise/core'
 import { RecoveryError } from '@reprise/recovery'
 import { decodeRequest } from '../../../packages/recovery/src/agent/control/requests.ts'
 import { decodeContents, encodeContents, partsOf } from '../../../packages/recovery/src/agent/delivery/contents.ts'
+import { CREDENTIALS_FILE, type CredentialsFile } from '../../../packages/recovery/src/agent/own/credentials.ts'
+import { THIS_BOOT_FILE, type ThisBootFile } from '../../../packages/recovery/src/agent/own/roots.ts'
+import { STATEMENTS_FILE, type StatementsFile } from '../../../packages/recovery/src/agent/plans.ts'
 import { decodeState, encodeState, type StateFile } from '../../../packages/recovery/src/agent/state/folder.ts'
 import { HOST_FILE, type HostFile } from '../../../packages/recovery/src/agent/state/host-file.ts'
 import { OWNER_FILE, type OwnerFile } from '../../../packages/recovery/src/agent/state/owner-file.ts'
@@ -43,6 +46,22 @@ const witness: WitnessFile = {
   ],
 }
 
+const thisBoot: ThisBootFile = {
+  schema: 'reprise/recovery-this-boot/v1',
+  registers: [{ pcr: 4, value: fill(32) }],
+  resetCount: 3,
+  roots: [{ epoch: 2, private: fill(100), public: fill(80) }],
+}
+const credentials: CredentialsFile = {
+  schema: 'reprise/recovery-credentials/v1',
+  taken: { statement: fill(32), madeMs: 1_700_000_000_000 },
+  entries: [{ name: 'key', sealed: fill(40) }],
+}
+const statements: StatementsFile = {
+  schema: 'reprise/recovery-statements/v1',
+  statements: [{ digest: fill(32), signed: fill(300) }],
+}
+
 interface Sample {
   readonly file: StateFile<object>
   readonly text: string
@@ -52,6 +71,9 @@ const samples: readonly Sample[] = [
   { file: HOST_FILE, content: host },
   { file: OWNER_FILE, content: owner },
   { file: WITNESS_FILE, content: witness },
+  { file: THIS_BOOT_FILE, content: thisBoot },
+  { file: CREDENTIALS_FILE, content: credentials },
+  { file: STATEMENTS_FILE, content: statements },
 ].map(({ file, content }) => ({ file, text: Buffer.from(encodeState(file, content)).toString() }))
 
 const requests = [

@@ -73,7 +73,7 @@ function around(folder: string): string[] {
 export const ociLayers: FuzzTarget = {
   name: 'oci-layers',
   claim: 'changed layers are refused or unpacked, and nothing outside of the tree is made, changed or removed',
-  byDay: 150,
+  byDay: 60,
   prepare() {
     const setUp = mkdtempSync(join(tmpdir(), 'reprise-fuzz-'))
     const layer = sampleLayer(setUp)

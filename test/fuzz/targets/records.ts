@@ -82,7 +82,7 @@ export const recordBytes: FuzzTarget = {
 export const recordZip: FuzzTarget = {
   name: 'record-zip',
   claim: 'a record that was packed in another way is refused or answers the same of the run',
-  byDay: 1000,
+  byDay: 500,
   async prepare() {
     const samples = await makeSamples()
     return async (random) => {
@@ -97,7 +97,7 @@ export const recordZip: FuzzTarget = {
 export const recordJson: FuzzTarget = {
   name: 'record-json',
   claim: 'a record whose content was edited, and packed as it should be, is refused or answers the same of the run',
-  byDay: 1200,
+  byDay: 400,
   async prepare() {
     const samples = await makeSamples()
     return async (random) => {

@@ -97,7 +97,7 @@ function codecs(inputs: readonly Input[]): readonly Codec[] {
 export const tpmStructures: FuzzTarget = {
   name: 'tpm-structure',
   claim: 'a changed structure of a TPM is refused, or encodes to the same bytes again',
-  byDay: 3000,
+  byDay: 4500,
   prepare() {
     const all = codecs(readInputs())
     const others = all.flatMap(({ samples }) => samples)

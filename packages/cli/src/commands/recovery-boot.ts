@@ -2,13 +2,13 @@
 import { askAt, type HostReport } from '@reprise/recovery/agent'
 import { createContext } from '../context.ts'
 import { EXIT_NO, EXIT_YES } from '../exit.ts'
-import { type AgentSettings, reachAgent, reportLines } from '../recovery-agent.ts'
+import { type AgentSettings, awaitAgent, reachAgent, reportLines } from '../recovery-agent.ts'
 
 class Waited extends Error {}
 
 export async function action(options: object): Promise<number> {
-  const settings = options as AgentSettings & { readonly timeout: number }
-  const { json = false, timeout } = settings
+  const settings = options as AgentSettings & { readonly timeout: number; readonly start: boolean }
+  const { json = false, timeout, start } = settings
   const { signal } = createContext()
   const waited = new AbortController()
   const timer = setTimeout(() => waited.abort(new Waited()), timeout)
@@ -23,7 +23,7 @@ export async function action(options: object): Promise<number> {
   }
   try {
     const either = AbortSignal.any([signal, waited.signal])
-    const agent = await reachAgent(settings, either)
+    const agent = start ? await reachAgent(settings, either) : await awaitAgent(settings.state, either)
     const onLine = ({ report }: { readonly [member: string]: unknown }): void => show(report as HostReport)
     const done = await askAt(agent, { ask: 'boot' }, { signal: either, onLine })
     show(done['report'] as HostReport)

@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { RecoveryError } from '@reprise/recovery'
 import { boardLines } from '@reprise/recovery/board'
-import { runDrill, type DrillEvent, type DrillResult } from '@reprise/recovery/drill'
+import { type DrillEvent, type DrillResult, type DrillSettings, runBlackout, runDrill } from '@reprise/recovery/drill'
 import { holderAbsent } from '@reprise/recovery/loading'
 import { createContext } from '../context.ts'
 import { EXIT_NO, EXIT_YES } from '../exit.ts'
 import { boardStyle } from '../print/board-style.ts'
+import { readPlanFile } from '../recovery-file.ts'
 import { advise, duration, paint, safe } from '../print/format.ts'
 
 interface Options {
@@ -26,28 +27,42 @@ interface Options {
 export async function action(options: object): Promise<number> {
   const { local = false, blackout, dryRun = false, plan, seed, json = false, ...rest } = options as Options
   if (local && blackout === undefined) return await drillHere({ ...rest, json })
-  if (local || blackout === undefined || !dryRun || plan === undefined)
+  if (local || blackout === undefined || plan === undefined)
     throw new RecoveryError('USAGE', {
       message: 'it is not said what to drill',
-      hint: 'say --local, or --blackout NAME --dry-run --plan FILE',
+      hint: 'say --local, or --blackout NAME --plan FILE, with --dry-run for the prediction alone',
     })
   const { predictBlackout } = await import('./recovery-predict.ts')
-  return await predictBlackout({ blackout, plan, seed, json })
+  // With --json the answer is one document: that of what was played.
+  const predicted = dryRun || !json ? await predictBlackout({ blackout, plan, seed, json }) : EXIT_YES
+  if (dryRun) return predicted
+  const parsed = await readPlanFile(plan)
+  return await inFolder({ ...rest, json }, (common) => runBlackout({ ...common, plan: parsed, name: blackout }))
 }
 
 interface Here extends Pick<Options, 'hosts' | 'keep' | 'folder'> {
   readonly json: boolean
 }
 
-async function drillHere({ hosts, keep = false, folder: named, json }: Here): Promise<number> {
+async function drillHere(here: Here): Promise<number> {
+  const absent = servicesAbsent()
+  if (absent !== undefined && !here.json) advise(`no services in this drill: ${absent}`)
+  const { hosts } = here
+  return await inFolder(here, (common) => runDrill({ ...common, hosts, services: absent === undefined }))
+}
+
+type Common = Omit<DrillSettings, 'hosts' | 'services'>
+
+async function inFolder(
+  { keep = false, folder: named, json }: Omit<Here, 'hosts'>,
+  play: (common: Common) => Promise<DrillResult>,
+): Promise<number> {
   const { signal } = createContext()
   const folder = await emptyFolder(named)
-  const absent = servicesAbsent()
-  if (absent !== undefined && !json) advise(`no services in this drill: ${absent}`)
   try {
     const command = [process.execPath, ...process.execArgv, process.argv[1]]
     const tell = json ? () => undefined : show
-    const result = await runDrill({ folder, command, hosts, services: absent === undefined, tell, signal })
+    const result = await play({ folder, command, tell, signal })
     if (json) process.stdout.write(`${JSON.stringify({ schema: 'reprise/recovery-drill-result/v1', ...result })}\n`)
     else farewell(result, keep ? folder : undefined)
     return result.checks.every(({ holds }) => holds) ? EXIT_YES : EXIT_NO

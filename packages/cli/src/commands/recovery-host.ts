@@ -2,7 +2,7 @@
 import { askAgent, type HostReport } from '@reprise/recovery/agent'
 import { EXIT_NO, EXIT_YES } from '../exit.ts'
 import { count, safe } from '../print/format.ts'
-import { ageText, reportLines } from '../recovery-agent.ts'
+import { ageText, reportLines, shutdownLines } from '../recovery-agent.ts'
 
 export async function action(options: object): Promise<number> {
   const { state, json = false } = options as { readonly state: string; readonly json?: boolean }
@@ -15,6 +15,7 @@ export async function action(options: object): Promise<number> {
 function print(report: HostReport): void {
   const line = (text: string): void => void process.stdout.write(`${text}\n`)
   for (const text of reportLines(report)) line(text)
+  for (const text of shutdownLines(report)) line(text)
   const { lastHeartbeatWallMs: last, heartbeatWitnesses, wards, services, alarms, audit } = report
   if (last !== null)
     line(`  heartbeat ${ageText(last)} ago, signed by ${count(heartbeatWitnesses, 'witness', 'witnesses')}`)

@@ -158,6 +158,8 @@ function answerThefts(thefts: Thefts, { scenario, settings, fleet, wallS }: Answ
     line(`thefts   ${count(thefts.all.trials, 'attempt')}${relay ? ', through a relay' : ''}   seed ${settings.seed}`)
     for (const kind of ['host', 'rack', 'room'] as const) line(`  ${kind.padEnd(6)} ${rate(thefts[kind])}`)
     line(`  all    ${rate(thefts.all)}`)
+    for (const number of thefts.released.slice(0, 3))
+      line(`  released: attempt ${number}; again with --attempts 1 --first ${number} --seed ${settings.seed}`)
     line(`  ${wallS.toFixed(1)} s`)
   }
   return thefts.all.count > 0 ? EXIT_NO : EXIT_YES

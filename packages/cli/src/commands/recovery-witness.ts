@@ -1,4 +1,5 @@
 /** `reprise recovery witness`: the agent of this host, in the foreground. */
+import { RecoveryError } from '@reprise/recovery'
 import { type Agent, bringPlan, type Report, runAgent } from '@reprise/recovery/agent'
 import { serveAgentBoard } from '@reprise/recovery/board'
 import { kexecLoader, type Loader, namespaceLoader, payloadKind } from '@reprise/recovery/loading'
@@ -19,12 +20,12 @@ export async function action(options: object): Promise<number> {
   const { signal } = createContext()
   // Sockets and files of this process are for its owner only.
   process.umask(0o077)
-  if (plan !== undefined) await bringPlan(state, plan, await readLimited(plan, SIGNED_PLAN_BYTES_MAX))
   const report: Report = (event, data = {}) => {
     const at = new Date().toISOString()
     if (json) process.stdout.write(`${JSON.stringify({ at, event, ...data })}\n`)
     else process.stdout.write(`${at} ${event}${textOf(data)}\n`)
   }
+  if (plan !== undefined) await beginWith(state, plan, report)
   await runAgent({
     state,
     signal,
@@ -35,6 +36,16 @@ export async function action(options: object): Promise<number> {
     report,
   })
   return EXIT_YES
+}
+
+/** Options of a unit name the plan of the first day for years: a host that has a newer one goes by that. */
+async function beginWith(state: string, plan: string, report: Report): Promise<void> {
+  try {
+    await bringPlan(state, plan, await readLimited(plan, SIGNED_PLAN_BYTES_MAX))
+  } catch (error) {
+    if (!(error instanceof RecoveryError && error.code === 'PLAN_OLD')) throw error
+    report('plan kept', { why: error.message })
+  }
 }
 
 /** A host whose board cannot be served serves its fleet all the same. */

@@ -54,7 +54,8 @@ export async function action(options: object, command: readonly string[]): Promi
       store,
       home: context.home,
       folder: process.cwd(),
-      stdin: process.stdin,
+      // Only where it is read is it loaded: that takes milliseconds.
+      stdin: { [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator]() },
       now: () => BigInt(Date.now()) * 1_000_000n,
       random: (lengthBytes) => randomBytes(lengthBytes),
       warmRoot: (warmUp, title) =>

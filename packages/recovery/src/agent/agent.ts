@@ -27,7 +27,9 @@ import { makeServices, type Services } from './own/services.ts'
 import { openPeers, type Peers } from './peers.ts'
 import { openPlans, type Plans } from './plans.ts'
 import { makeSpreading, type Spreading } from './spreading.ts'
-import { prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
+import type { PriorShutdown } from '../types.ts'
+import { readIfThere } from '@reprise/host/files'
+import { digestOf, prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
 import { HOST_FILE } from './state/host-file.ts'
 import { writeCleanMarker } from './tpm/boot-facts.ts'
 import { ownBoot } from './tpm/own-boot.ts'
@@ -112,8 +114,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await checkGenerations(ground, keeper)
   const roots = undo.use(await openOwnRoots(ground))
   const services = makeServices(ground, options.image, events.changed)
+  const { prior } = side.facts
   const life = makeLife({
-    ...{ ground, keeper, roots, memory: owner, spreading, prior: side.facts.prior, inTurn: inOrder() },
+    ...{ ground, keeper, roots, memory: owner, spreading, prior, inTurn: inOrder() },
     ...{ auditPlace: () => log.place, onChange: events.changed },
     onReleased: (generation, root) => {
       // A witness confirms an image of a host whose cap register it saw extended.
@@ -121,7 +124,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       services.begin(generation, root)
     },
   })
-  const stand = standing({ ground, life, services, memory, log, events })
+  const stand = standing({ ground, life, services, memory, log, events, prior })
   const news = makeNews({
     ...{ ground, plans, witness, onChange: events.changed },
     onPlan: async () => {
@@ -259,8 +262,9 @@ async function checkGenerations({ paths }: Ground, keeper: Keeper): Promise<void
     await readGenerations(keeper)
   } catch (cause) {
     const { message, hint } = cause as RecoveryError
+    const content = (await readIfThere(paths.generations)) ?? new Uint8Array()
     throw new RecoveryError('STATE', {
-      message: `${paths.generations}: ${message}`,
+      message: `${paths.generations} (SHA-256 ${digestOf(content)}): ${message}`,
       ...(hint !== undefined && { hint }),
       data: { path: paths.generations },
       cause,
@@ -288,13 +292,15 @@ function standing({
   log,
   memory,
   events,
-}: Parts & { readonly memory: Memory; readonly events: Events }): () => HostReport {
+  prior,
+}: Parts & { readonly memory: Memory; readonly events: Events; readonly prior: PriorShutdown }): () => HostReport {
   const startedMs = performance.now()
   return () => {
     const { phase, asking, lastBeat, epoch } = life
     const { now, isLoading, failure } = services
     return hostReport({
       ...{ fleet: ground.fleet(), phase, asking: asking?.state, lastBeat, epoch, audit: log.place },
+      prior,
       ...{ alarms: events.alarms, wards: memory.wards.size, services: now, isLoading, failure },
       uptimeMs: Math.round(performance.now() - startedMs),
     })

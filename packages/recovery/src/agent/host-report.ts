@@ -3,11 +3,11 @@
 import { hex } from '@reprise/core'
 import type { HostPhase, HostStatus, ServiceStatus } from '../channel/messages.ts'
 import { STATUS_ALARMS_MAX, STATUS_MISSING_MAX, STATUS_SERVICES_MAX, toLine } from '../channel/message-codec.ts'
-import { statusOf, type PeerStatus } from '../protocol/facts.ts'
+import { type Shutdown, shutdownOf, statusOf, type PeerStatus } from '../protocol/facts.ts'
 import { describeRefusal } from '../protocol/gate.ts'
 import type { AskingState } from '../protocol/asking.ts'
 import type { Verdict } from '../protocol/verdict.ts'
-import type { FaultDomain, HostId } from '../types.ts'
+import type { FaultDomain, HostId, PriorShutdown } from '../types.ts'
 import type { FleetView } from './fleet-view.ts'
 import type { Phase } from './own/life.ts'
 import type { Beat } from './own/heartbeats.ts'
@@ -44,6 +44,9 @@ export interface HostReport {
   readonly witnesses: readonly WitnessReport[]
   /** What would release it. */
   readonly change: readonly string[]
+  /** How it went down before this boot, and by which facts: spec/release.md §12. */
+  readonly shutdown: Shutdown
+  readonly prior: PriorShutdown
   readonly lastHeartbeatWallMs: number | null
   /** How many witnesses signed it. */
   readonly heartbeatWitnesses: number
@@ -58,6 +61,7 @@ export interface Reported {
   readonly phase: Phase
   readonly asking: AskingState | undefined
   readonly lastBeat: Beat | undefined
+  readonly prior: PriorShutdown
   readonly epoch: number
   readonly uptimeMs: number
   readonly wards: number
@@ -92,6 +96,8 @@ export function hostReport(of: Reported): HostReport {
     },
     witnesses,
     change: changeOf(of, witnesses),
+    shutdown: shutdownOf(of.prior),
+    prior: of.prior,
     lastHeartbeatWallMs: lastBeat?.wallMs ?? null,
     heartbeatWitnesses: lastBeat?.signed.length ?? 0,
     wards: of.wards,
@@ -149,7 +155,7 @@ function changeOf({ phase, asking, fleet }: Reported, witnesses: readonly Witnes
     case 'refused':
       return [TPM_CHANGES[phase.rule] ?? `its TPM refuses by ${phase.rule}: have the operators release it`]
     case 'broken':
-      return ['see the log of its agent']
+      return ['it tries again by itself; its log has the reason: a full disk, a TPM that does not answer']
     case 'released':
       return []
     case 'asking': {

@@ -17,9 +17,9 @@ import type { HostId } from '../types.ts'
 import { readIfThere, writeAtomically } from '@reprise/host/files'
 import { type FleetView, fleetView } from './fleet-view.ts'
 import { inOrder } from './ground.ts'
-import { readState, type StateFile, type StatePaths, writeState } from './state/folder.ts'
+import { digestOf, readState, type StateFile, type StatePaths, writeState } from './state/folder.ts'
 
-interface StatementsFile {
+export interface StatementsFile {
   readonly schema: typeof SCHEMA
   /** Newest first. */
   readonly statements: readonly KeptStatement[]
@@ -34,7 +34,7 @@ export interface KeptStatement {
 
 const SCHEMA = 'reprise/recovery-statements/v1'
 const STATEMENTS_MAX = 1024
-const FILE: StateFile<StatementsFile> = {
+export const STATEMENTS_FILE: StateFile<StatementsFile> = {
   schema: SCHEMA,
   bytesMax: 2 * STATEMENTS_MAX * STATEMENT_BYTES_MAX + 4096,
   decode: object<StatementsFile>({
@@ -85,7 +85,7 @@ export async function openPlans(paths: StatePaths, host: HostId): Promise<Plans>
       hint: 'reprise recovery provision --state DIR --plan SIGNED',
     })
   let fleet = fleetView(readKept(paths.plan, signed), signed, host)
-  let statements = (await readState(paths.statements, FILE))?.statements ?? []
+  let statements = (await readState(paths.statements, STATEMENTS_FILE))?.statements ?? []
   const inTurn = inOrder()
   return {
     get fleet() {
@@ -119,7 +119,7 @@ export async function openPlans(paths: StatePaths, host: HostId): Promise<Plans>
           })
         if (statements.some((one) => equal(one.digest, digest))) return undefined
         const next = [{ digest, signed: file }, ...statements].slice(0, STATEMENTS_MAX)
-        await writeState(paths.statements, FILE, { schema: SCHEMA, statements: next })
+        await writeState(paths.statements, STATEMENTS_FILE, { schema: SCHEMA, statements: next })
         statements = next
         return { statement, digest }
       }),
@@ -131,7 +131,7 @@ function readKept(path: string, signed: Uint8Array): ReturnType<typeof readSigne
     return readSignedPlan(signed)
   } catch (cause) {
     throw new RecoveryError('STATE', {
-      message: `${path} is damaged: ${(cause as Error).message}`,
+      message: `${path} is damaged (SHA-256 ${digestOf(signed)}): ${(cause as Error).message}`,
       hint: 'Bring the newest signed plan back, from a backup or from another host.',
       data: { path },
       cause,

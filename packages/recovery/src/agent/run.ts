@@ -2,6 +2,7 @@
 
 import { open } from 'node:fs/promises'
 import { flock } from '@reprise/host/flock'
+import { TpmError } from '@reprise/tpm'
 import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import { type Agent, type AgentOptions, startAgent } from './agent.ts'
@@ -12,8 +13,12 @@ import { hostTpm } from '../channel/host-tpm.ts'
 import { installPlan } from './plans.ts'
 import { prepareFolder, readNeeded, type StatePaths, statePaths } from './state/folder.ts'
 import { HOST_FILE, type TpmPlace } from './state/host-file.ts'
+import { clockNow } from './tpm/boot-facts.ts'
 import { makeIdentity, openAk } from './tpm/identity.ts'
 import { openTpm } from './tpm/open-tpm.ts'
+
+/** How often the TPM is asked whether it is there, besides all that is asked of it. */
+const TPM_WATCH_MS = 5000
 
 /** @returns Undefined when another process has it. */
 async function takeLock(paths: StatePaths): Promise<AsyncDisposable | undefined> {
@@ -36,7 +41,7 @@ async function takeLock(paths: StatePaths): Promise<AsyncDisposable | undefined>
  * Runs the agent until the signal, or until it is told to stop.
  *
  * @param onStarted - It serves.
- * @throws {@link RecoveryError} `BUSY` when an agent runs for this folder already; what {@link startAgent} throws.
+ * @throws {@link RecoveryError} `BUSY` when an agent runs for this folder already, `TPM` when the TPM is gone; what {@link startAgent} throws.
  */
 export async function runAgent(
   options: AgentOptions & { readonly signal: AbortSignal; readonly onStarted?: (agent: Agent) => void },
@@ -51,15 +56,36 @@ export async function runAgent(
     })
   const ended = Promise.withResolvers<void>()
   const agent = await startAgent(options)
+  // It may come before anybody waits for the end.
+  ended.promise.catch(() => undefined)
+  const watch = setInterval(() => {
+    clockNow(agent.ground.pinned).catch((cause: unknown) => {
+      if (cause instanceof TpmError && (cause.code === 'TRANSPORT' || cause.code === 'TIMEOUT'))
+        ended.reject(tpmGone(cause))
+    })
+  }, TPM_WATCH_MS)
   try {
     await using _control = await serveControl(paths.socket, answering(agent, ended.resolve))
     options.onStarted?.(agent)
     options.signal.addEventListener('abort', () => ended.resolve())
     if (!options.signal.aborted) await ended.promise
     options.report('ending')
+  } catch (error) {
+    await agent.abandon()
+    throw error
   } finally {
-    await agent.stop()
+    clearInterval(watch)
   }
+  await agent.stop()
+}
+
+/** Whoever supervises the agent starts it anew; it then takes what the TPM says as it would after a boot. */
+function tpmGone(cause: TpmError): RecoveryError {
+  return new RecoveryError('TPM', {
+    message: `The TPM of this host is gone: ${cause.message}`,
+    hint: 'See: dmesg | grep -i tpm; of a software TPM, its log. A TPM that lost its power is the one of a new boot: switch the host off and on.',
+    cause,
+  })
 }
 
 /**

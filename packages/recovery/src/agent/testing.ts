@@ -207,6 +207,15 @@ async function boot(folder: string, release: string): Promise<void> {
     await tpm.execute(PcrExtend({ pcrHandle, digests: { sha256: sha256(new TextEncoder().encode(release)) } }))
 }
 
+/** Power and a boot, without an agent. */
+export async function bootTpm({ tpm }: LabHost, release = 'release 1'): Promise<void> {
+  await boot(tpm, release)
+}
+
+export async function killTpm({ tpm }: LabHost): Promise<void> {
+  await killSwtpm(tpm)
+}
+
 /** For what is done to a TPM behind its agent's back, which must be off. */
 export async function withTpm<T>(host: LabHost, work: (tpm: Tpm) => Promise<T>): Promise<T> {
   const running = await swtpm.start(host.tpm)

@@ -4,7 +4,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { equal } from '@reprise/core'
+import { equal, hex } from '@reprise/core'
 import { RecoveryError } from '../error.ts'
 import {
   type AuditClock,
@@ -168,9 +168,9 @@ function readEntry(line: Uint8Array, place: AuditPlace): AuditEntry | undefined 
   }
 }
 
-function damaged(path: string, { length }: AuditPlace, { fleet, host }: AuditScope): RecoveryError {
+function damaged(path: string, { length, head }: AuditPlace, { fleet, host }: AuditScope): RecoveryError {
   return new RecoveryError('AUDIT', {
-    message: `${path}: entry ${length} is damaged, or the log is not that of ${host} in ${fleet}`,
+    message: `${path}: entry ${length}, after ${hex(head)}, is damaged, or the log is not that of ${host} in ${fleet}`,
     hint: 'keep the file for an audit (reprise recovery audit), and move it away to begin another log',
     data: { path, entry: length },
   })

@@ -1,5 +1,6 @@
 /** Fleets on one machine, for drills, tests and measurements. */
 export { auditLab } from './audits.ts'
+export { type BlackoutSettings, runBlackout } from './blackout.ts'
 export { Lab, LAB_BOOT, LAB_PCRS, type LabHost, type LabSettings, type LabShape } from './lab.ts'
 export {
   agentWords,

@@ -30,7 +30,8 @@ export interface LabSettings {
   readonly folder: string
   /** How the command is called: program and first words. */
   readonly command: readonly string[]
-  readonly shape: LabShape
+  /** Or the hosts themselves. */
+  readonly shape: LabShape | readonly Pick<LabHost, 'id' | 'domain'>[]
   /** More words for each agent. */
   readonly agentWords: readonly string[]
 }
@@ -191,6 +192,13 @@ export class Lab implements AsyncDisposable {
     return running.tpmPid
   }
 
+  /** The process that is the host's agent, while it runs. */
+  agentPid(id: HostId): number {
+    const pid = this.#running.get(id)?.agent?.pid
+    if (pid === undefined) throw new RecoveryError('LABORATORY', { message: `no agent of ${id} runs` })
+    return pid
+  }
+
   /** The exit code of a host's agent, null while it runs. */
   exitOf(id: HostId): number | null {
     return this.#running.get(id)?.agent?.exitCode ?? null
@@ -244,16 +252,23 @@ export class Lab implements AsyncDisposable {
 }
 
 function hostsOf({ folder, shape }: LabSettings): readonly LabHost[] {
-  const { racks, hostsPerRack } = shape
   const hosts: LabHost[] = []
+  const add = ({ id, domain }: Pick<LabHost, 'id' | 'domain'>): void => {
+    const own = join(folder, 'h', id)
+    hosts.push({ id, domain, folder: own, tpm: join(own, 'tpm'), state: join(own, 'state') })
+  }
+  if (!('racks' in shape)) {
+    shape.forEach(add)
+    return hosts
+  }
+  const { racks, hostsPerRack } = shape
   for (let rack = 0; rack < racks; rack++) {
     const zone = rack < racks / 2 ? 'a' : 'b'
     const at = `${zone}${(rack % Math.ceil(racks / 2)) + 1}`
     for (let number = 1; number <= hostsPerRack; number++) {
       const id = `${at}-${number}`
-      const own = join(folder, 'h', id)
       const domain = { zone: `zone-${zone}`, room: `room-${at}`, rack: `rack-${at}`, pdu: `pdu-${at}` }
-      hosts.push({ id, domain, folder: own, tpm: join(own, 'tpm'), state: join(own, 'state') })
+      add({ id, domain })
     }
   }
   return hosts

@@ -6,20 +6,34 @@ import { RecoveryError } from '../error.ts'
 import type { HostId } from '../types.ts'
 import type { Lab } from './lab.ts'
 
-const ASK_MS = 10_000
+/** A dozen agents that begin at once on two busy cores take their time. */
+const ASK_MS = 60_000
 
 export async function reportOf(lab: Lab, id: HostId): Promise<HostReport> {
-  const { report } = await askAgent(lab.host(id).state, { ask: 'status' }, { signal: AbortSignal.timeout(ASK_MS) })
+  const asked = askAgent(lab.host(id).state, { ask: 'status' }, { signal: AbortSignal.timeout(ASK_MS) })
+  const { report } = await inTime(id, asked)
   if (report === undefined) throw new RecoveryError('LABORATORY', { message: `${id} reports nothing` })
   return report as HostReport
 }
 
 /** The fleet as that host sees it. */
 export async function fleetView(lab: Lab, by: HostId): Promise<BoardView> {
-  const answer = await fetch(`http://${lab.network.boardOf(by)}/sightings.json`, {
-    signal: AbortSignal.timeout(ASK_MS),
-  })
-  return boardView(parseSightings(await answer.text()))
+  const url = `http://${lab.network.boardOf(by)}/sightings.json`
+  const asked = fetch(url, { signal: AbortSignal.timeout(ASK_MS) }).then((answer) => answer.text())
+  return boardView(parseSightings(await inTime(by, asked)))
+}
+
+async function inTime<T>(id: HostId, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === 'TimeoutError')) throw error
+    throw new RecoveryError('LABORATORY', {
+      message: `the agent of ${id} does not answer within ${ASK_MS / 1000} s`,
+      hint: 'this machine is too busy for so many hosts: try again, or with fewer (--hosts)',
+      cause: error,
+    })
+  }
 }
 
 /** Whether its newest heartbeat came after that and counts: one that fewer than K witnesses signed counts nowhere. */

@@ -48,6 +48,17 @@ describe.runIf(isRoot)('namespaces', () => {
     expect(lab.output).toEqual(['a: 0'])
   })
 
+  test.each(['folder', 'erofs', 'squashfs'] as const)('a service of another user runs out of %s', async (as) => {
+    const script = 'id -u; id -g; cat /etc/reprise/services.json > /dev/null && touch /tmp/x && stat -c %a /tmp/x /'
+    const loaded = await lab.load({
+      as,
+      programs: [program('a', script, { once: true, uid: 105, gid: 113 })],
+      services: [service('a')],
+    })
+    expect(lab.output).toEqual(['a: 105', 'a: 113', 'a: 644', 'a: 755'])
+    expect(loaded.kind).toBe('ready')
+  })
+
   test('each starts when those before it are ready, side by side where it can, and stops the other way', async () => {
     const services = [
       service('site', { after: ['left', 'right'] }),

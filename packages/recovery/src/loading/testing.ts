@@ -108,15 +108,19 @@ export function useLab({ beforeEach, afterEach }: Hooks): Lab {
   })
   const load = async ({ programs, services, volumes, as = 'folder', request }: Given): Promise<Loaded> => {
     const payload = await payloadOf(room, imageTree(room, programs, volumes), as)
-    const loaded = await namespaceLoader.load({
-      payload,
-      services,
-      credentialsOf: () => new Map(),
-      onStatus: ({ name, state }) => void events.push(`${name} ${state}`),
-      onOutput: (name, line) => void output.push(`${name}: ${line}`),
-      signal: new AbortController().signal,
-      ...request,
-    })
+    // As the agent has it, whose files are for nobody else.
+    const before = process.umask(0o077)
+    const loaded = await namespaceLoader
+      .load({
+        payload,
+        services,
+        credentialsOf: () => new Map(),
+        onStatus: ({ name, state }) => void events.push(`${name} ${state}`),
+        onOutput: (name, line) => void output.push(`${name}: ${line}`),
+        signal: new AbortController().signal,
+        ...request,
+      })
+      .finally(() => process.umask(before))
     if ('stop' in loaded) stops.push(loaded.stop)
     return loaded
   }

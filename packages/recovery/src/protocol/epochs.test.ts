@@ -12,6 +12,7 @@ import {
   prepare,
   stepOwner,
 } from './epochs.ts'
+import { holdsOrReplay } from './replay.ts'
 
 type Move = readonly [kind: 'begin' | 'deliver' | 'drop' | 'double' | 'crash' | 'timer', at: number]
 
@@ -91,23 +92,20 @@ const moves = fc.array(
 
 describe('a secret that is split anew', () => {
   test('can be put together at every crash, and the one before never again', () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 2, max: 9 }),
-        fc.integer({ min: 2, max: 5 }),
-        moves,
-        (witnesses, threshold, moves) => {
-          const { durable, phase } = play({
-            witnesses,
-            threshold: Math.min(threshold, witnesses),
-            moves: [['begin', 0], ...moves],
-          })
-          expect(durable.wraps).toHaveLength(1)
-          expect(phase).toEqual({ kind: 'idle' })
-        },
-      ),
-      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 100 : 1000 },
-    )
+    const cases = fc
+      .record({ witnesses: fc.integer({ min: 2, max: 9 }), threshold: fc.integer({ min: 2, max: 5 }), moves })
+      .map(({ witnesses, threshold, moves }): Case => ({
+        witnesses,
+        threshold: Math.min(threshold, witnesses),
+        moves: [['begin', 0], ...moves],
+      }))
+    const property = fc.property(cases, (each) => {
+      const { durable, phase } = play(each)
+      expect(durable.wraps).toHaveLength(1)
+      expect(phase).toEqual({ kind: 'idle' })
+    })
+    const details = fc.check(property, { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 100 : 1000 })
+    holdsOrReplay('epochs', details, fc.defaultReportMessage(details))
   })
 
   test('of fifteen witnesses twelve must have it', () => {

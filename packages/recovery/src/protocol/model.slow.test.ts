@@ -16,11 +16,19 @@ async function verify(defines: readonly string[]): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'reprise-model-'))
   try {
     await run('spin', [...defines.map((name) => `-D${name}`), '-a', model], { cwd: folder })
-    await run('cc', ['-O2', '-w', '-DSAFETY', '-DCOLLAPSE', `-DMEMLIM=${MEMORY_MB}`, '-o', 'pan', 'pan.c'], {
+    // A mistake is found sooner than the verifier would be optimised.
+    const optimised = defines.length === 0 ? '-O2' : '-O0'
+    await run('cc', [optimised, '-w', '-DSAFETY', '-DCOLLAPSE', `-DMEMLIM=${MEMORY_MB}`, '-o', 'pan', 'pan.c'], {
       cwd: folder,
     })
     const { stdout } = await run(join(folder, 'pan'), [`-m${DEPTH_MAX}`], { cwd: folder })
-    return stdout
+    if (stdout.includes('errors: 0')) return stdout
+    // The way to it, step by step.
+    const trail = await run('spin', ['-t', '-p', ...defines.map((name) => `-D${name}`), model], {
+      cwd: folder,
+      maxBuffer: 1 << 26,
+    }).catch((error: unknown) => ({ stdout: String(error) }))
+    return `${stdout}\n${trail.stdout}`
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -2,8 +2,8 @@
  * The machines under schedules that nobody would choose: messages lost, doubled, late and forged, hosts that crash at any
  * moment. What was sent by whom is kept beside them, so that a release can be held against it.
  */
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { evenPlan } from '../plan/sample.ts'
@@ -11,6 +11,7 @@ import { fleetOf } from '../simulate/fleet.ts'
 import type { PriorShutdown, Share } from '../types.ts'
 import { type AskingAction, type AskingEvent, type AskingState, newAsking, stepAsking } from './asking.ts'
 import type { Observation } from './facts.ts'
+import { holdsOrReplay } from './replay.ts'
 import { releases } from './verdict.ts'
 import {
   newWitness,
@@ -292,14 +293,38 @@ const moves = fc.array(
   { maxLength: 400, size: 'max' },
 )
 
+function holds(property: (schedule: readonly Move[]) => void, numRuns: number): void {
+  const details = fc.check(fc.property(moves, property), { numRuns })
+  holdsOrReplay('schedule', details, fc.defaultReportMessage(details))
+}
+
 describe('asking hosts and witnesses', () => {
   test('release nothing without K valid shares of this attempt, and leave nobody waiting when peace returns', () => {
-    fc.assert(
-      fc.property(moves, (schedule) => {
+    holds(
+      (schedule) => {
         expect(play(schedule).settle()).toEqual([])
-      }),
-      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 60 : 400 },
+      },
+      process.env['REPRISE_TESTS'] === 'check' ? 60 : 400,
     )
+  })
+
+  test('that fail a property leave a replay file, which fails it again', () => {
+    // As if no host might ever lose its power.
+    const wrong = (schedule: readonly Move[]): void => {
+      play(schedule)
+      expect(schedule.filter(([kind]) => kind === 'crash')).toEqual([])
+    }
+    const run = (): void => holds(wrong, 100)
+    let path = ''
+    try {
+      run()
+    } catch (error) {
+      path = /replay file: (.*)/.exec((error as Error).message)?.[1] ?? ''
+    }
+    const schedule = JSON.parse(readFileSync(path, 'utf8')) as Move[]
+    rmSync(dirname(path), { recursive: true })
+    expect(schedule).toHaveLength(1)
+    expect(() => wrong(schedule)).toThrow(/to deeply equal/)
   })
 
   test('come back from the dark together', () => {

@@ -47,7 +47,11 @@ export interface Thefts {
   readonly host: Rate
   readonly rack: Rate
   readonly room: Rate
+  /** Numbers of the first attempts that were released: each is played again by its seed and number. */
+  readonly released: readonly number[]
 }
+
+const RELEASED_MAX = 20
 
 const KINDS = ['host', 'rack', 'room'] as const
 /** What a thief waits for, and how long each try is watched: four rounds of asking. */
@@ -64,6 +68,7 @@ export async function simulateThefts(
   { trials, first = 0, seed, relay, liars }: TheftOptions,
   { progress, signal }: Watching = {},
 ): Promise<Thefts> {
+  const releases: number[] = []
   const counts = { host: [0, 0], rack: [0, 0], room: [0, 0] }
   const best = { rack: bestHosts(fleet, 'rack'), room: bestHosts(fleet, 'room') }
   for (let trial = first; trial < first + trials; trial++) {
@@ -96,7 +101,10 @@ export async function simulateThefts(
     const host = world.hosts.get(victim)
     if (host !== undefined) host.resets = resets
     runWorld(world, theftMs + TRY_MS, Infinity)
-    counts[kind][0] += host?.releasedAtMs === undefined ? 0 : 1
+    if (host?.releasedAtMs !== undefined) {
+      counts[kind][0] += 1
+      if (releases.length < RELEASED_MAX) releases.push(trial)
+    }
     counts[kind][1] += 1
     if (trial % 1000 === 999) {
       progress?.(0, trial + 1 - first)
@@ -106,7 +114,7 @@ export async function simulateThefts(
   }
   const of = (kind: (typeof KINDS)[number]): Rate => rateOf(counts[kind][0], counts[kind][1])
   const released = KINDS.reduce((sum, kind) => sum + counts[kind][0], 0)
-  return { all: rateOf(released, trials), host: of('host'), rack: of('rack'), room: of('room') }
+  return { all: rateOf(released, trials), host: of('host'), rack: of('rack'), room: of('room'), released: releases }
 }
 
 /** Hosts that have the most witnesses in their own rack or room. */

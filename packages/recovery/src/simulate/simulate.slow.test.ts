@@ -65,8 +65,12 @@ describe('simulate', () => {
       ),
     )
     const near = { ...options, trials: 600, relay: true }
-    const whole = (await simulateThefts(lax, near)).all.count
+    const { all: found, released } = await simulateThefts(lax, near)
+    const whole = found.count
     expect(whole).toBeGreaterThan(0)
+    // Each that was found is played again by its number.
+    const again = await simulateThefts(lax, { ...near, trials: 1, first: released[0] })
+    expect(again).toMatchObject({ all: { count: 1, trials: 1 }, released: [released[0]] })
     const halves = [0, 300].map((first) => simulateThefts(lax, { ...near, trials: 300, first }))
     const [one, other] = await Promise.all(halves)
     expect(one.all.count + other.all.count).toBe(whole)

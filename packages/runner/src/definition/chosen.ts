@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { BlobRef } from '@reprise/core'
 import { RunnerError } from '../error.ts'
 import { findRuntime, LIBRARY_FILE, listRuntimes, MODULE_FILE, type InstalledRuntime } from '../runtimes/index.ts'
+import { OTHER_NAMES } from './program.ts'
 import { runtimeFile, runtimeNames, stockNamed } from './runtime-files.ts'
 import type { StockRuntime } from './runtimes.ts'
 
@@ -30,6 +31,19 @@ export interface ChosenRuntime {
 
 /** Names the stock runtime for `--runtime`. */
 export const STOCK = 'stock'
+
+/**
+ * With `--runtime` its name may be left out before a script, or be what the native program is called.
+ *
+ * @param wanted - As `--runtime`.
+ * @param command - PROGRAM and ARGS.
+ */
+export function wordsFor(wanted: string | undefined, command: readonly string[]): readonly string[] {
+  const [word] = command
+  if (wanted === undefined || wanted === STOCK || word === undefined || /\.ya?ml$/.test(word)) return command
+  const isNamed = stockNamed(word) !== undefined || Object.hasOwn(OTHER_NAMES, word) || word === wanted
+  return [wanted, ...(isNamed ? command.slice(1) : command)]
+}
 
 /**
  * @param name - As PROGRAM.

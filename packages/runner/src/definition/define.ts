@@ -20,9 +20,9 @@ import { RunnerError } from '../error.ts'
 import { settingsOfFlags, type Flags } from './flags.ts'
 import { isTaken, placeFolder, placeInputs, type PlacedFile, type Placement } from './inputs.ts'
 import { shellWord } from './paths.ts'
-import { chooseRuntime, runtimeWords, STOCK, type ChosenRuntime, type NamedFile } from './chosen.ts'
+import { chooseRuntime, runtimeWords, wordsFor, type ChosenRuntime, type NamedFile } from './chosen.ts'
 import { placePackages, type Packages } from './packages.ts'
-import { detectProgram, OTHER_NAMES, stemOf } from './program.ts'
+import { detectProgram, stemOf } from './program.ts'
 import {
   DEFAULT_CLOCK,
   DEFAULT_GRID_FUEL,
@@ -32,7 +32,6 @@ import {
   type Settings,
 } from './settings.ts'
 import { startProgram, type Start, type Started } from './start.ts'
-import { stockNamed } from './runtime-files.ts'
 import { readStdin } from './stdin.ts'
 import { warmStartOf, type WarmContext } from './warm.ts'
 
@@ -84,7 +83,7 @@ export interface Definition {
  * @throws RunnerError of kind `usage` or `input` naming what, where and what to do; `DISK_FULL`, `WRITE`, `RUNTIME_MISSING`.
  */
 export async function defineCommand(request: DefinitionRequest, context: DefinitionContext): Promise<Definition> {
-  const [word, ...args] = commandOf(request)
+  const [word, ...args] = wordsFor(request.flags?.runtime, request.command)
   if (word === undefined) {
     throw new RunnerError('USAGE', {
       message: 'no program given',
@@ -158,15 +157,6 @@ export async function defineYaml(
 
 function packagePaths({ flags }: Pick<DefinitionRequest, 'flags'>, { folder }: DefinitionContext): readonly string[] {
   return (flags?.package ?? []).map((path) => resolve(folder, path))
-}
-
-/** With `--runtime` its name may be left out before a script, or be what the native program is called. */
-function commandOf({ command, flags }: DefinitionRequest): readonly string[] {
-  const [word] = command
-  const wanted = flags?.runtime
-  if (wanted === undefined || wanted === STOCK || word === undefined || /\.ya?ml$/.test(word)) return command
-  const isNamed = stockNamed(word) !== undefined || Object.hasOwn(OTHER_NAMES, word) || word === wanted
-  return [wanted, ...(isNamed ? command.slice(1) : command)]
 }
 
 interface ProgramPlace {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlobStore, type BlobStore } from '../blobs/index.ts'
+import type { InstalledRuntime } from '../runtimes/index.ts'
 import { defineCommand } from './define.ts'
 import { expectedModule } from './expected.ts'
 import type { Flags } from './flags.ts'
@@ -51,11 +52,34 @@ describe('the module that a command line lets expect', () => {
     expect(expected(words)).toEqual(await defined(command, flags))
   })
 
+  test.each<[readonly string[], string | undefined]>([
+    [['--runtime', 'numpy', 'python', 'a.py'], 'numpy'],
+    [['--json', '--runtime', 'numpy', 'a.py'], 'numpy'],
+    [['--runtime', 'stock', 'python', 'a.py'], undefined],
+    [['numpy', 'a.py'], 'numpy'],
+    [['python', 'a.py'], 'python'],
+  ])('is the one of the runtime that is named, or of the best one: %j', async (words, name) => {
+    const installed = ['numpy', 'python'].map((each): InstalledRuntime => ({
+      ...{ id: each, folder: '', installedAtMs: 0 },
+      manifest: {
+        name: each,
+        module: { sha256: `of ${each}` },
+        run: { warm: 'python' },
+      } as InstalledRuntime['manifest'],
+    }))
+    const stock = await defined(['python', 'a.py'])
+    const { program, start } = expectedModule(words, installed) ?? {}
+    expect(program?.sha256).toBe(name === undefined ? stock.program.sha256 : `of ${name}`)
+    expect(start).toBeDefined()
+  })
+
   test('is none where the words before the program may change it, or it is no runtime', () => {
     expect(expectedModule(['--memory', '1GiB', 'python', 'a.py'], [])).toBeUndefined()
     expect(expectedModule(['--env', 'PYTHONPATH=/x', 'python', 'a.py'], [])).toBeUndefined()
     expect(expectedModule(['python.wasm', 'python'], [])).toBeUndefined()
     expect(expectedModule(['-o'], [])).toBeUndefined()
+    expect(expectedModule(['--runtime', 'numpy', 'a.py'], [])).toBeUndefined()
+    expect(expectedModule(['--runtime'], [])).toBeUndefined()
     expect(expectedModule([], [])).toBeUndefined()
   })
 })

@@ -5,7 +5,8 @@
 import { STACK_LIMIT_SLOTS_DEFAULT } from '@reprise/wasm'
 import type { WantedModule } from '../machine/index.ts'
 import type { InstalledRuntime } from '../runtimes/index.ts'
-import { RUNTIMES } from './runtimes.ts'
+import { STOCK, wordsFor } from './chosen.ts'
+import { stockNamed } from './runtime-files.ts'
 import { DEFAULT_MEMORY_PAGES } from './settings.ts'
 
 /** Options that do not change the module. */
@@ -24,13 +25,16 @@ export function expectedModule(
   installed: readonly InstalledRuntime[],
 ): WantedModule | undefined {
   let at = 0
+  let wanted: string | undefined
   for (; words[at]?.startsWith('-'); at++) {
-    if (WITH_VALUE.has(words[at])) at += 1
+    if (words[at] === '--runtime') wanted = words[++at]
+    else if (WITH_VALUE.has(words[at])) at += 1
     else if (!ALONE.has(words[at])) return undefined
   }
-  const runtime = runtimeOf(words[at], installed)
+  const [name, script] = wordsFor(wanted, words.slice(at))
+  const runtime = runtimeOf(name, wanted === STOCK ? [] : installed)
   if (runtime === undefined) return undefined
-  const isWarm = runtime.canBeWarm && !words.slice(0, at).includes('--cold') && isScript(words[at + 1])
+  const isWarm = runtime.canBeWarm && !words.slice(0, at).includes('--cold') && isScript(script)
   return {
     floats: 'canonical',
     limits: { memoryPages: DEFAULT_MEMORY_PAGES, stackSlots: STACK_LIMIT_SLOTS_DEFAULT },
@@ -45,7 +49,7 @@ function runtimeOf(
 ): { readonly sha256: string; readonly canBeWarm: boolean } | undefined {
   const built = installed.find(({ manifest }) => manifest.name === word)?.manifest
   if (built !== undefined) return { sha256: built.module.sha256, canBeWarm: built.run.warm !== null }
-  const stock = RUNTIMES.find(({ name }) => name === word)
+  const stock = word === undefined ? undefined : stockNamed(word)
   return stock && { sha256: stock.sha256, canBeWarm: stock.warm !== undefined }
 }
 

@@ -1,6 +1,6 @@
 /** Without a scanner; with one, and against the comparison: test/dirty-pages. */
 import { PAGE_BYTES } from '@reprise/core'
-import { pageDiffers } from '@reprise/wasm'
+import { pagesDiffer } from '@reprise/wasm'
 import { describe, expect, test, vi } from 'vitest'
 import { DirtyPages, KERNEL_BYTES_MIN, type DirtyPagesOptions } from './dirty-pages.ts'
 import type { DirtyPagesMethod } from './method.ts'
@@ -11,7 +11,7 @@ function created(choice: DirtyPagesOptions['choice']) {
   const wantScanner = vi.fn()
   const dirtyPages = new DirtyPages({
     choice,
-    differs: pageDiffers,
+    differs: pagesDiffer,
     wantScanner,
     onMethod: (method) => void methods.push(method),
   })

@@ -5,7 +5,7 @@
  * right whatever happened before, because the shadow is exact.
  */
 import { PAGE_BYTES } from '@reprise/core'
-import { takeChangedPages, type PageDiffers, type PageRange } from '@reprise/wasm'
+import { takeChangedPages, type PagesDiffer, type PageRange } from '@reprise/wasm'
 import { locate } from './locate.ts'
 import { compareBecause, KERNEL, type DirtyPagesMethod } from './method.ts'
 import { proveWatched, ScannerClient } from './scanner-client.ts'
@@ -23,7 +23,7 @@ const REST_CHECKPOINTS = 8
 
 export interface DirtyPagesOptions {
   readonly choice: DirtyPagesChoice
-  readonly differs: PageDiffers
+  readonly differs: PagesDiffer
   /** Called at most once, when a scanner would pay: it, or why there is none, comes by `attach` later. */
   readonly wantScanner: () => void
   /** Which way it goes from now on. */

@@ -37,6 +37,7 @@ describe('fetchFile', () => {
       lengthBytesMax: CONTENT.length,
       signal: undefined,
       onBytes: undefined,
+      backoffMs: 1,
       ...options,
     })
   /** A server that knows ranges and breaks off after so many bytes. */

@@ -24,6 +24,8 @@ export interface FetchRequest {
   readonly lengthBytesMax: number
   readonly signal: AbortSignal | undefined
   readonly onBytes: ((count: number) => void) | undefined
+  /** Between two tries: half a second unless given, and twice as long after each that brought nothing. */
+  readonly backoffMs?: number
 }
 
 export type Fetched =
@@ -39,7 +41,7 @@ type Try =
 
 /** @throws RunnerError `WRITE`, `DISK_FULL`; the signal's reason. */
 export async function fetchFile(request: FetchRequest): Promise<Fetched> {
-  const { path, url } = request
+  const { path, url, backoffMs = BACKOFF_MS } = request
   const remove = (): Promise<void> => rm(path, { force: true })
   await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw writeFailure(error, path, 'a download')
@@ -54,7 +56,7 @@ export async function fetchFile(request: FetchRequest): Promise<Fetched> {
     if (tried.kind === 'absent') return { kind: 'absent' }
     fruitless = (await sizeOf(path)) > before ? 0 : fruitless + 1
     if (tried.kind === 'useless' || fruitless >= TRIES_MAX) return { kind: 'failed', why: `${url}: ${tried.why}` }
-    await new Promise((resolve) => setTimeout(resolve, BACKOFF_MS * 2 ** fruitless))
+    await new Promise((resolve) => setTimeout(resolve, backoffMs * 2 ** fruitless))
   }
 }
 

@@ -3,7 +3,7 @@
  * thread commands. It is blocked in the guest while that runs, and in `Atomics.wait` while it stands.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
-import { PAGE_BYTES, type SnapshotManifest } from '@reprise/core'
+import type { SnapshotManifest } from '@reprise/core'
 import {
   createWasi,
   encodeEngineState,
@@ -14,12 +14,12 @@ import {
   type GuestOptions,
   type GuestStop,
   type PauseStop,
-  type PageDiffers,
+  type PagesDiffer,
   type WasiHost,
 } from '@reprise/wasm'
 import { nodeCrypto } from '../crypto.ts'
 import { DirtyPages } from '../dirty-pages/index.ts'
-import { givenOptions, savedHost, snapshotOf } from './guest-parts.ts'
+import { givenOptions, savedHost, sparseMemory, snapshotOf } from './guest-parts.ts'
 import {
   CONTROL_CAPTURE_US,
   CONTROL_COMMANDS,
@@ -94,10 +94,10 @@ function sendStream(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
 }
 
 /** memcmp beats any loop of ours by a factor of three. */
-const pageDiffersNative: PageDiffers = (a, b, offset) =>
+const pagesDifferNative: PagesDiffer = (a, b, offset, lengthBytes) =>
   Buffer.compare(
-    Buffer.from(a.buffer, a.byteOffset + offset, PAGE_BYTES),
-    Buffer.from(b.buffer, b.byteOffset + offset, PAGE_BYTES),
+    Buffer.from(a.buffer, a.byteOffset + offset, lengthBytes),
+    Buffer.from(b.buffer, b.byteOffset + offset, lengthBytes),
   ) !== 0
 
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
@@ -120,13 +120,15 @@ class EngineThread {
   })
   readonly #dirtyPages = new DirtyPages({
     choice: dirtyPages,
-    differs: pageDiffersNative,
+    differs: pagesDifferNative,
     wantScanner: () => post({ kind: 'scanner-wanted' }),
     onMethod: (method) => post({ kind: 'dirty-pages', method }),
   })
   #ready: Guest | undefined
   #due = 0n
   #captureStartedMs = 0
+  /** It began with what the shadow was hashed with, and has not run since: there is nothing to compare. */
+  #isAsBegun = computation.start !== undefined && from === undefined
 
   get #guest(): Guest {
     if (this.#ready === undefined) throw new Error('the guest is asked for before it is there')
@@ -161,13 +163,17 @@ class EngineThread {
     if (computation.start === undefined) return { continuations: continuations() }
     const command = nextCommand()
     if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')
-    const { stack, memoryBytes } = command
+    const { stack, memory } = command
     const kept = keptStack(stack)
-    const memory = new Uint8Array(shadow, 0, memoryBytes)
     const { globals } = stack
     return {
       continuations: continuations(kept),
-      from: { activations: kept.activations, memory, globals, position: 0n },
+      from: {
+        activations: kept.activations,
+        memory: sparseMemory(new Uint8Array(shadow, 0, memory.memoryBytes), memory.pages),
+        globals,
+        position: 0n,
+      },
     }
   }
 
@@ -209,8 +215,9 @@ class EngineThread {
       },
     })
     if (from !== undefined) this.#restored(from)
-    const { cached, elapsedMs } = this.#loaded
-    post({ kind: 'ready', memoryBytes: guest.memory().length, rewrite: { cached, elapsedMs } })
+    const { cached, elapsedMs, nameFirstCalls } = this.#loaded
+    const wantsFirstCalls = nameFirstCalls !== undefined
+    post({ kind: 'ready', memoryBytes: guest.memory().length, rewrite: { cached, elapsedMs }, wantsFirstCalls })
     this.#serve()
   }
 
@@ -252,6 +259,8 @@ class EngineThread {
       if (isOfBeginning(command)) throw new Error('a machine begins once')
       if (command.kind === 'scanner') {
         this.#dirtyPages.attach(command.scanner)
+      } else if (command.kind === 'first-calls') {
+        this.#nameFirstCalls(command.functions)
       } else if (command.kind !== 'run') {
         this.#answer(command.kind)
       } else if (Atomics.load(flags, CONTROL_INTERRUPT) === 1) {
@@ -259,6 +268,7 @@ class EngineThread {
         this.#reportInterrupted(this.#guest.position())
       } else {
         this.#due = command.position
+        this.#isAsBegun = false
         return 'run'
       }
     }
@@ -286,6 +296,15 @@ class EngineThread {
     while (Atomics.compareExchange(flags, CONTROL_HASHING, 0, 1) === 1) Atomics.wait(flags, CONTROL_HASHING, 1)
   }
 
+  #nameFirstCalls(functions: readonly number[]): void {
+    try {
+      this.#loaded.nameFirstCalls?.(functions)
+    } catch {
+      // What cannot be kept costs the next start its time.
+    }
+    post({ kind: 'named' })
+  }
+
   #answer(kind: 'measure' | 'state' | 'results'): void {
     if (kind === 'measure') return this.#measure()
     if (kind === 'state') {
@@ -303,7 +322,9 @@ class EngineThread {
     this.#takeShadow()
     const memory = this.#guest.memory()
     if (shadow.byteLength < memory.length) shadow.grow(memory.length)
-    const pages = this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
+    const pages = this.#isAsBegun
+      ? new Int32Array()
+      : this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
     const request: HashRequest = {
       kind: 'measure',
       position: this.#guest.position(),

@@ -1,8 +1,9 @@
 /** What an engine thread makes a guest of: the computation's host, and the snapshot it begins with, out of blobs. */
-import { hex, type Computation, type SnapshotManifest } from '@reprise/core'
-import { decodeFrames, type SavedHost, type Snapshot, type WasiOptions } from '@reprise/wasm'
+import { hex, PAGE_BYTES, type Computation, type SnapshotManifest } from '@reprise/core'
+import { decodeFrames, type SavedHost, type SavedMemory, type Snapshot, type WasiOptions } from '@reprise/wasm'
 import { wasiMounts, type MountBlobs, type ReadBlob } from './inputs.ts'
 import { unpackMemory } from './packs.ts'
+import type { BeginRequest } from './protocol.ts'
 
 export type GivenOptions = Pick<
   WasiOptions,
@@ -33,6 +34,38 @@ export function savedHost({ host }: SnapshotManifest, readBlob: ReadBlob): Saved
   const end = 4 + 32 * count
   const digests = Array.from({ length: count }, (_, i) => hex(bytes.subarray(4 + 32 * i, 36 + 32 * i)))
   return { bytes: bytes.subarray(end), contents: digests.map(readBlob) }
+}
+
+/** Zeros are compared with that many at once. */
+const ZEROS = new Uint8Array(1 << 16)
+
+/**
+ * A memory of which these pages alone may hold something: [first, count], ascending. What lies between them is looked at, and written
+ * only where it is not zero: to write to memory that nobody has touched takes as long as to copy it twice.
+ */
+export function sparseMemory(memory: Uint8Array, pages: BeginRequest['pages']): SavedMemory {
+  return {
+    lengthBytes: memory.length,
+    isWhole: true,
+    copyTo(to) {
+      let done = 0
+      for (const [first, count] of pages) {
+        const start = first * PAGE_BYTES
+        const end = start + count * PAGE_BYTES
+        clear(to.subarray(done, start))
+        to.set(memory.subarray(start, end), start)
+        done = end
+      }
+      clear(to.subarray(done))
+    },
+  }
+}
+
+function clear(memory: Uint8Array): void {
+  for (let at = 0; at < memory.length; at += ZEROS.length) {
+    const part = memory.subarray(at, at + ZEROS.length)
+    if (Buffer.compare(part, ZEROS.subarray(0, part.length)) !== 0) part.fill(0)
+  }
 }
 
 export function snapshotOf(manifest: SnapshotManifest, readBlob: ReadBlob): Snapshot {

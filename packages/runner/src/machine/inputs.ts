@@ -1,12 +1,8 @@
 /** What a machine's threads read of a computation: blobs by digest, and the contents of mounts. */
-import { join } from 'node:path'
 import type { ComputationMount, MountSource, Sha256 } from '@reprise/core'
-import { readTar, type WasiFile, type WasiMount } from '@reprise/wasm'
+import type { WasiFile, WasiMount } from '@reprise/wasm'
 import { readBlobSync } from '../blobs/index.ts'
-import { readKept, writeKept } from './kept-file.ts'
-
-/** An archive may unpack to this much. */
-const ARCHIVE_BYTES_MAX = 1 << 30
+import { libraryFiles } from './library.ts'
 
 export type ReadBlob = (sha256: string) => Uint8Array
 
@@ -25,7 +21,7 @@ export function blobReader(blobs: Readonly<Record<string, string>>, options = { 
 /** What a machine's mounts are made of. */
 export interface MountBlobs {
   readonly readBlob: ReadBlob
-  /** Where unpacked archives are kept: unpacking takes as long as starting CPython warm. */
+  /** Where libraries are kept unpacked: unpacking takes as long as starting CPython warm. */
   readonly cacheFolder: string
   readonly sha256: Sha256
 }
@@ -42,15 +38,9 @@ export function wasiMounts(
 function filesOf(source: MountSource, blobs: MountBlobs): readonly WasiFile[] {
   return source.kind === 'files'
     ? source.files.map(({ path, sha256, readOnly }) => ({ path, bytes: blobs.readBlob(sha256), readOnly }))
-    : readTar(unpacked(source.blob.sha256, blobs))
-}
-
-function unpacked(archive: string, { readBlob, cacheFolder, sha256 }: MountBlobs): Uint8Array {
-  const path = join(cacheFolder, `${archive}.tar`)
-  const kept = readKept(path, sha256)
-  if (kept !== undefined) return kept
-  const { gunzipSync } = process.getBuiltinModule('node:zlib')
-  const tar = gunzipSync(readBlob(archive), { maxOutputLength: ARCHIVE_BYTES_MAX })
-  writeKept(path, tar, { sha256, what: 'an unpacked library' })
-  return tar
+    : libraryFiles(source.blob.sha256, {
+        archive: () => blobs.readBlob(source.blob.sha256),
+        folder: blobs.cacheFolder,
+        sha256: blobs.sha256,
+      })
 }

@@ -28,12 +28,17 @@ export function writeKept(
   content: Uint8Array,
   { sha256, what }: { readonly sha256: Sha256; readonly what: string },
 ): void {
+  writeWhole(path, [sha256(content), content], what)
+}
+
+/** A file of these parts, whole or not at all. @throws RunnerError `DISK_FULL`, `WRITE`. */
+export function writeWhole(path: string, parts: readonly Uint8Array[], what: string): void {
   const folder = dirname(path)
   // By chance: two threads of one process may begin in the same millisecond.
   const temporary = temporaryName(folder)
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
-    writeFileSync(temporary, concat(sha256(content), content))
+    writeFileSync(temporary, concat(...parts))
     const file = openSync(temporary, 'r')
     fsyncSync(file)
     closeSync(file)

@@ -76,7 +76,7 @@ describe('packed memory', () => {
           expect(unpacked(read, bytesOf)).toEqual(wanted)
         }
       }),
-      { numRuns: 60 },
+      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 15 : 60 },
     )
   })
 

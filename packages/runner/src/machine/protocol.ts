@@ -33,7 +33,7 @@ export type Command =
   /** The first one otherwise: threads are started before it is known for what. */
   | { readonly kind: 'machine'; readonly data: EngineData }
   /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with; it is hashed meanwhile. */
-  | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memoryBytes: number }
+  | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memory: BeginRequest }
   /** In a machine that goes on from a snapshot: these parts of its memory are in the shadow. */
   | { readonly kind: 'filled'; readonly ranges: readonly ByteRange[]; readonly isLast: boolean }
   | { readonly kind: 'run'; readonly position: bigint }
@@ -42,6 +42,8 @@ export type Command =
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'state' }
   | { readonly kind: 'results' }
+  /** When it has ended, to one that wants them: the functions that it called first, in their order. */
+  | { readonly kind: 'first-calls'; readonly functions: readonly number[] }
   /** The process of the scanner, or why there is none. */
   | { readonly kind: 'scanner'; readonly scanner: number | string }
 
@@ -51,7 +53,10 @@ export type EngineMessage =
       readonly kind: 'ready'
       readonly memoryBytes: number
       readonly rewrite: { readonly cached: boolean; readonly elapsedMs: number }
+      /** It is not known yet which functions its program calls first. */
+      readonly wantsFirstCalls: boolean
     }
+  | { readonly kind: 'named' }
   | { readonly kind: 'stop'; readonly stop: Stop }
   | { readonly kind: 'state'; readonly memoryBytes: number; readonly engineState: Uint8Array }
   | { readonly kind: 'results'; readonly results: MachineResults }

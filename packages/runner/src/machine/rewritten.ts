@@ -4,8 +4,11 @@ import { setFlagsFromString } from 'node:v8'
 import { canonical, concat, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import {
   Continuations,
+  nameFirstCalls,
+  namesFirstCalls,
   REWRITER_VERSION,
   rewrite,
+  sectionPlaces,
   type KeptStack,
   type ModuleFacts,
   type RewriteOptions,
@@ -17,6 +20,11 @@ export interface LoadedModule {
   readonly facts: ModuleFacts
   /** For captures: reads the program once more, but for a stack whose continuations were kept. */
   readonly continuations: (kept?: KeptStack) => Continuations
+  /**
+   * Has the kept one name the functions that a warm start calls first, to be compiled beside one another the next time; undefined
+   * where they are named, or not wanted.
+   */
+  readonly nameFirstCalls: ((functions: readonly number[]) => void) | undefined
   readonly cached: boolean
   readonly elapsedMs: number
 }
@@ -37,7 +45,7 @@ export interface RewriteContext {
 }
 
 /** A module that was loaded before it was known that it is the one. */
-export interface ExpectedModule extends Pick<LoadedModule, 'module' | 'facts' | 'elapsedMs'> {
+export interface ExpectedModule extends Pick<LoadedModule, 'module' | 'facts' | 'elapsedMs' | 'nameFirstCalls'> {
   readonly path: string
   readonly isWarm: boolean
 }
@@ -50,7 +58,8 @@ export function loadExpected(wanted: WantedModule, { folder, sha256 }: RewriteCo
   if (kept === undefined) return undefined
   const isWarm = wanted.start !== undefined
   const module = compile(kept.bytes, { isWarm, isKept: true })
-  return { path, isWarm, module, facts: kept.facts, elapsedMs: performance.now() - startedMs }
+  const names = isWarm ? naming({ ...kept, module }, path, sha256) : undefined
+  return { path, isWarm, module, facts: kept.facts, nameFirstCalls: names, elapsedMs: performance.now() - startedMs }
 }
 
 /**
@@ -69,8 +78,8 @@ export function loadRewritten(
   const continuations = (stack?: KeptStack): Continuations => new Continuations(program, options, stack)
   const path = pathOf(options, wanted, { folder, sha256 })
   if (expected?.path === path && expected.isWarm === isWarm) {
-    const { module, facts, elapsedMs } = expected
-    return { module, facts, continuations, cached: true, elapsedMs }
+    const { module, facts, nameFirstCalls: names, elapsedMs } = expected
+    return { module, facts, continuations, nameFirstCalls: names, cached: true, elapsedMs }
   }
   const kept = readEntry(path, sha256)
   const rewritten = kept ?? rewrite(program(), options)
@@ -80,6 +89,7 @@ export function loadRewritten(
     module,
     facts: rewritten.facts,
     continuations,
+    nameFirstCalls: isWarm ? naming({ ...rewritten, module }, path, sha256) : undefined,
     cached: kept !== undefined,
     elapsedMs: performance.now() - startedMs,
   }
@@ -105,6 +115,8 @@ function compile(
   { isWarm, isKept }: { readonly isWarm: boolean; readonly isKept: boolean },
 ): WebAssembly.Module {
   chooseTier(bytes)
+  const hints = isWarm && namesFirstCalls(bytes)
+  if (hints) setFlagsFromString('--experimental-wasm-compilation-hints')
   if (isWarm) setFlagsFromString(`--wasm-tiering-budget=${WARM_TIERING_BUDGET}`)
   // What is kept was validated when it was made: half the time of reading 15 MB.
   if (isKept) setFlagsFromString('--wasm-lazy-validation')
@@ -114,12 +126,36 @@ function compile(
     // A module keeps what it was made with. As long as a flag differs from what Node was built with, all threads compile
     // what they load anew, Node's own files too: more than twice the time.
     setFlagsFromString('--no-wasm-lazy-validation')
+    if (hints) setFlagsFromString('--no-experimental-wasm-compilation-hints')
     if (isWarm) setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`)
   }
 }
 
-interface Entry {
-  readonly bytes: Uint8Array<ArrayBuffer>
+/** So many are compiled before the program runs, whatever it calls: some tens of milliseconds. */
+const FIRST_CALLS_MAX = 2048
+
+function naming(
+  { bytes, module }: { readonly bytes: Uint8Array; readonly module: WebAssembly.Module },
+  path: string,
+  sha256: Sha256,
+): LoadedModule['nameFirstCalls'] {
+  if (namesFirstCalls(bytes)) return undefined
+  return (functions) => {
+    const kept = readEntry(path, sha256)
+    // Another process was sooner.
+    if (kept === undefined || namesFirstCalls(kept.bytes)) return
+    const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'function').length
+    const first = [...new Set(functions)].filter((index) => index >= imported).slice(0, FIRST_CALLS_MAX)
+    const named = nameFirstCalls(
+      kept.bytes,
+      first.toSorted((a, b) => a - b),
+    )
+    writeEntry(path, { bytes: named, facts: kept.facts }, sha256)
+  }
+}
+
+interface Entry<Bytes extends Uint8Array = Uint8Array<ArrayBuffer>> {
+  readonly bytes: Bytes
   readonly facts: ModuleFacts
 }
 
@@ -133,7 +169,7 @@ function readEntry(path: string, sha256: Sha256): Entry | undefined {
   }
 }
 
-function writeEntry(path: string, { bytes, facts }: Entry, sha256: Sha256): void {
+function writeEntry(path: string, { bytes, facts }: Entry<Uint8Array>, sha256: Sha256): void {
   const factsText = utf8(JSON.stringify(facts))
   const length = new Uint8Array(LENGTH_BYTES)
   new DataView(length.buffer).setUint32(0, factsText.length)
@@ -170,16 +206,6 @@ const CODE_SECTION = 10
 
 /** Length of the code section of a valid module; 0 without one. */
 export function codeSectionBytes(module: Uint8Array): number {
-  for (let at = 8; at < module.length;) {
-    const id = module[at++]
-    let lengthBytes = 0
-    for (let shift = 0; ; shift += 7) {
-      const byte = module[at++]
-      lengthBytes += (byte & 0x7f) * 2 ** shift
-      if (byte < 0x80) break
-    }
-    if (id === CODE_SECTION) return lengthBytes
-    at += lengthBytes
-  }
-  return 0
+  const { start, end } = sectionPlaces(module).find(({ id }) => id === CODE_SECTION) ?? { start: 0, end: 0 }
+  return end - start
 }

@@ -25,6 +25,7 @@ import {
   type EngineData,
 } from './protocol.ts'
 import { engineThread } from './engine-thread.ts'
+import { FirstCalls } from './first-calls.ts'
 import type { Restored, SavedMachine } from './restore.ts'
 import { failed, Threads, type Answer, type OnStream } from './threads.ts'
 import { loadWarmStart, makeWarmStart, warmStack } from './warm/index.ts'
@@ -149,8 +150,9 @@ async function beginWarm(
     throw notTheWarmStart(computation.start.snapshotRoot, snapshotRoot)
   if (shadow.byteLength < memoryBytes) shadow.grow(memoryBytes)
   await entry.unpack(new Uint8Array(shadow))
-  threads.tell({ kind: 'warm', stack: warmStack(entry), memoryBytes })
-  return hex(threads.begin({ memoryBytes, pages })) === memoryRoot
+  const memory = { memoryBytes, pages }
+  threads.tell({ kind: 'warm', stack: warmStack(entry), memory })
+  return hex(threads.begin(memory)) === memoryRoot
 }
 
 export function notTheWarmStart(sealed: string, actual: string): RunnerError {
@@ -172,12 +174,21 @@ interface MachineParts {
 function machineOf({ threads, control, shadow, ready, restored }: MachineParts): WasmMachine {
   const flags = new Int32Array(control)
   const counters = new BigInt64Array(control)
+  const firstCalls = ready.wantsFirstCalls ? new FirstCalls() : undefined
+  let disposed: Promise<void> | undefined
+  const dispose = async (): Promise<void> => {
+    const functions = await firstCalls?.take()
+    if (functions !== undefined) await threads.ask({ kind: 'first-calls', functions }, 'named').catch(() => {})
+    await threads.terminate()
+  }
   return {
     memoryBytesAtStart: ready.memoryBytes,
     rewrite: ready.rewrite,
     restored,
     async runTo(position): Promise<Stop> {
+      await firstCalls?.watch()
       const { stop } = await threads.run(position)
+      if (stop.kind === 'exited') firstCalls?.ended()
       await threads.settled
       return stop
     },
@@ -198,6 +209,6 @@ function machineOf({ threads, control, shadow, ready, restored }: MachineParts):
       captureMs: Number(Atomics.load(counters, CONTROL_CAPTURE_US)) / 1000,
       dirtyPages: threads.dirtyPages,
     }),
-    [Symbol.asyncDispose]: () => threads.terminate(),
+    [Symbol.asyncDispose]: () => (disposed ??= dispose()),
   }
 }

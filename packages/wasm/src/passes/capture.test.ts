@@ -3,6 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { generate } from './generator.ts'
 import { type Run, run } from './test-capture.ts'
 
+/** A third of them for a commit. */
+const runs = (count: number): number => (process.env['REPRISE_TESTS'] === 'check' ? count / 3 : count)
+
 const LIMITS = { stackLimitSlots: 1 << 16, memoryLimitPages: 8 }
 
 const seeds = fc.integer({ min: 0, max: 0x7fffffff })
@@ -27,7 +30,7 @@ describe('a random program', () => {
         expect({ ...moved, snapshots: [] }).toEqual(plain)
         expect(moved.snapshots).toEqual(continued.snapshots)
       }),
-      { numRuns: 12 },
+      { numRuns: runs(12) },
     )
   })
 
@@ -42,7 +45,7 @@ describe('a random program', () => {
           expect(once.snapshots).toEqual([often.snapshots[stop]])
         }
       }),
-      { numRuns: 15 },
+      { numRuns: runs(15) },
     )
   })
 })

@@ -5,6 +5,9 @@ import type { CounterPlace } from './fuel.ts'
 import { generate, type GeneratorOptions } from './generator.ts'
 import { rewriteWith, type RewriteOptions } from './rewrite.ts'
 
+/** A fifth of them for a commit. */
+const runs = (count: number): number => (process.env['REPRISE_TESTS'] === 'check' ? count / 5 : count)
+
 const LIMITS = { stackLimitSlots: 1 << 16, memoryLimitPages: 8 }
 
 interface Outcome {
@@ -84,7 +87,7 @@ describe('rewrite', () => {
           expect(Buffer.compare(run.memory, plain.memory)).toBe(0)
         }
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 
@@ -100,7 +103,7 @@ describe('rewrite', () => {
           expect(Buffer.compare(run.memory, plain.memory)).toBe(0)
         }
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 
@@ -113,7 +116,7 @@ describe('rewrite', () => {
         expect(run.end).toBe(plain.end)
         expect(Buffer.compare(run.memory, plain.memory)).toBe(0)
       }),
-      { numRuns: 150 },
+      { numRuns: runs(150) },
     )
   })
 
@@ -132,7 +135,7 @@ describe('rewrite', () => {
           expect(Buffer.compare(other.memory, first.memory)).toBe(0)
         }
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     )
   })
 
@@ -151,7 +154,7 @@ describe('rewrite', () => {
         expect(some.stops.map((stop) => stop.position)).toEqual(expected.filter((position) => position !== undefined))
         if (sites.final.kind === 'exited') expect(some.final).toEqual(sites.final)
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     )
   })
 })

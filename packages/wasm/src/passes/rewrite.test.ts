@@ -196,7 +196,7 @@ describe('any bytes', () => {
         bytes[at % bytes.length] = to
         accepted(bytes)
       }),
-      { numRuns: 600 },
+      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 150 : 600 },
     )
   })
 })

@@ -4,8 +4,11 @@
  */
 import { PAGE_BYTES } from '@reprise/core'
 
-/** True when the `PAGE_BYTES` bytes at `offset` differ; Node hands in memcmp. */
-export type PageDiffers = (a: Uint8Array, b: Uint8Array, offset: number) => boolean
+/** True when some of the `lengthBytes` bytes at `offset` differ, both multiples of `PAGE_BYTES`; Node hands in memcmp. */
+export type PagesDiffer = (a: Uint8Array, b: Uint8Array, offset: number, lengthBytes: number) => boolean
+
+/** Compared at once before each page is: a call of memcmp takes as long as it looks at a page or two. */
+const BLOCK_PAGES = 16
 
 /** Consecutive pages. */
 export interface PageRange {
@@ -24,26 +27,30 @@ export interface PageRange {
 export function takeChangedPages(
   memory: Uint8Array,
   shadow: Uint8Array,
-  differs: PageDiffers,
+  differ: PagesDiffer,
   candidates: readonly PageRange[] = [{ first: 0, count: memory.length / PAGE_BYTES }],
 ): Int32Array {
   const pages = new Int32Array(candidates.reduce((sum, { count }) => sum + count, 0))
   let changed = 0
   for (const { first, count } of candidates) {
-    for (let page = first; page < first + count; page++) {
-      const offset = page * PAGE_BYTES
-      if (!differs(memory, shadow, offset)) continue
-      shadow.set(memory.subarray(offset, offset + PAGE_BYTES), offset)
-      pages[changed++] = page
+    for (let block = first; block < first + count; block += BLOCK_PAGES) {
+      const end = Math.min(block + BLOCK_PAGES, first + count)
+      if (!differ(memory, shadow, block * PAGE_BYTES, (end - block) * PAGE_BYTES)) continue
+      for (let page = block; page < end; page++) {
+        const offset = page * PAGE_BYTES
+        if (!differ(memory, shadow, offset, PAGE_BYTES)) continue
+        shadow.set(memory.subarray(offset, offset + PAGE_BYTES), offset)
+        pages[changed++] = page
+      }
     }
   }
   return pages.slice(0, changed)
 }
 
 /** The portable comparison, 8 bytes at a time. */
-export const pageDiffers: PageDiffers = (a, b, offset) => {
-  const left = new BigUint64Array(a.buffer, a.byteOffset + offset, PAGE_BYTES / 8)
-  const right = new BigUint64Array(b.buffer, b.byteOffset + offset, PAGE_BYTES / 8)
+export const pagesDiffer: PagesDiffer = (a, b, offset, lengthBytes) => {
+  const left = new BigUint64Array(a.buffer, a.byteOffset + offset, lengthBytes / 8)
+  const right = new BigUint64Array(b.buffer, b.byteOffset + offset, lengthBytes / 8)
   for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return true
   return false
 }

@@ -17,25 +17,32 @@ const step = fc.record({ kind: fc.constantFrom('write', 'resize', 'root'), at: l
 describe('Content', () => {
   test('holds what was written, zeros elsewhere, and its root is that of its bytes', () => {
     fc.assert(
-      fc.property(fc.option(length), fc.array(step, { minLength: 8, maxLength: 30, size: 'max' }), (input, steps) => {
-        let model = new Uint8Array(input ?? 0).fill(1)
-        const given = model.slice()
-        const content = new Content(new Budget(1e6, new Notes()), sha256, input === null ? undefined : given)
-        for (const { kind, at, length } of steps) {
-          if (kind === 'root') content.root()
-          else if (kind === 'resize') content.resize(length)
-          else content.write(at, [new Uint8Array(length).fill(7)])
-          if (kind === 'root') continue
-          const end = kind === 'resize' ? length : length === 0 ? model.length : Math.max(model.length, at + length)
-          const next = new Uint8Array(end)
-          next.set(model.subarray(0, end))
-          if (kind === 'write') next.fill(7, at, at + length)
-          model = next
-        }
-        expect(Buffer.compare(content.view(), model)).toBe(0)
-        expect(hex(content.root())).toBe(hex(pagesRoot(model, sha256)))
-        expect(given.every((byte) => byte === 1)).toBe(true)
-      }),
+      fc.property(
+        fc.option(length),
+        fc.boolean(),
+        fc.array(step, { minLength: 8, maxLength: 30, size: 'max' }),
+        (input, isRead, steps) => {
+          let model = new Uint8Array(input ?? 0).fill(1)
+          const given = model.slice()
+          const bytes = isRead ? given : { lengthBytes: given.length, read: () => given }
+          const content = new Content(new Budget(1e6, new Notes()), sha256, input === null ? undefined : bytes)
+          expect(content.lengthBytes).toBe(given.length)
+          for (const { kind, at, length } of steps) {
+            if (kind === 'root') content.root()
+            else if (kind === 'resize') content.resize(length)
+            else content.write(at, [new Uint8Array(length).fill(7)])
+            if (kind === 'root') continue
+            const end = kind === 'resize' ? length : length === 0 ? model.length : Math.max(model.length, at + length)
+            const next = new Uint8Array(end)
+            next.set(model.subarray(0, end))
+            if (kind === 'write') next.fill(7, at, at + length)
+            model = next
+          }
+          expect(Buffer.compare(content.view(), model)).toBe(0)
+          expect(hex(content.root())).toBe(hex(pagesRoot(model, sha256)))
+          expect(given.every((byte) => byte === 1)).toBe(true)
+        },
+      ),
       { numRuns: 300 },
     )
   })

@@ -6,6 +6,7 @@ import { PAGE_BYTES, pageCount, PageTree, type Sha256 } from '@reprise/core'
 import { WasmError } from '../error.ts'
 import { Errno, refuse } from './abi.ts'
 import type { Notes } from './notes.ts'
+import { lengthOf, readBytes, type UnreadBytes } from './options.ts'
 
 /** The bytes that all owned contents of one host may hold together. */
 export class Budget {
@@ -31,7 +32,8 @@ export class Budget {
 export class Content {
   readonly #budget: Budget
   readonly #sha256: Sha256
-  #bytes: Uint8Array
+  /** What is not read yet is the caller's. */
+  #bytes: Uint8Array | UnreadBytes
   #length: number
   #owned: boolean
   #tree: PageTree | undefined
@@ -41,11 +43,11 @@ export class Content {
   #shortest = 0
 
   /** @param input - Bytes of the caller, never changed; without them the content is empty and owned. */
-  constructor(budget: Budget, sha256: Sha256, input?: Uint8Array) {
+  constructor(budget: Budget, sha256: Sha256, input?: Uint8Array | UnreadBytes) {
     this.#budget = budget
     this.#sha256 = sha256
     this.#bytes = input ?? new Uint8Array(0)
-    this.#length = this.#bytes.length
+    this.#length = lengthOf(this.#bytes)
     this.#owned = input === undefined
   }
 
@@ -60,12 +62,12 @@ export class Content {
 
   /** A view, valid until the next change. */
   view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length)
+    return this.#read().subarray(0, this.#length)
   }
 
   read(offset: number, target: Uint8Array): number {
     if (offset >= this.#length) return 0
-    const source = this.#bytes.subarray(offset, Math.min(this.#length, offset + target.length))
+    const source = this.#read().subarray(offset, Math.min(this.#length, offset + target.length))
     target.set(source)
     return source.length
   }
@@ -87,7 +89,7 @@ export class Content {
     }
     let at = offset
     for (const part of parts) {
-      this.#bytes.set(part, at)
+      this.#read().set(part, at)
       at += part.length
     }
     this.#mark(offset, end)
@@ -99,13 +101,13 @@ export class Content {
     this.#budget.take(this.#owned ? lengthBytes - whole : lengthBytes)
     if (!this.#owned) this.#own(Math.min(whole, lengthBytes))
     const before = this.#length
-    if (lengthBytes > this.#bytes.length) {
+    if (lengthBytes > this.#read().length) {
       const larger = allocate(Math.max(lengthBytes, 2 * before))
       larger.set(this.view())
       this.#bytes = larger
     } else if (lengthBytes < before) {
       // What is behind the end must read as zero when the content grows again.
-      this.#bytes.fill(0, lengthBytes, before)
+      this.#read().fill(0, lengthBytes, before)
     }
     this.#length = lengthBytes
     this.#shortest = Math.min(this.#shortest, lengthBytes)
@@ -140,11 +142,15 @@ export class Content {
   /** Copies the caller's bytes, as many as will be kept; the budget has been asked. */
   #own(keptBytes: number): void {
     const copy = allocate(keptBytes)
-    copy.set(this.#bytes.subarray(0, keptBytes))
+    copy.set(this.#read().subarray(0, keptBytes))
     this.#bytes = copy
     this.#length = keptBytes
     this.#owned = true
     this.#root = undefined
+  }
+
+  #read(): Uint8Array {
+    return (this.#bytes = readBytes(this.#bytes))
   }
 
   #mark(from: number, to: number): void {

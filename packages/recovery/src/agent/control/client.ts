@@ -47,7 +47,7 @@ export async function askAgent(state: string, request: ControlRequest, options: 
   if (socket === undefined)
     throw new RecoveryError('AGENT', {
       message: `No agent runs for ${state}.`,
-      hint: `Start it: reprise recovery boot --state ${state}, or systemctl start reprise-recovery-witness`,
+      hint: `Start it: reprise recovery boot --state ${state}, or systemctl start reprise-recovery`,
     })
   return await askAt(socket, request, options)
 }
@@ -80,7 +80,7 @@ export async function askAt(socket: Socket, request: ControlRequest, options: As
 function gone(cause: unknown): RecoveryError {
   return new RecoveryError('AGENT', {
     message: 'The agent ended before it answered.',
-    hint: 'See its log: journalctl -u reprise-recovery-witness, or agent.log in its folder.',
+    hint: 'See its log: journalctl -u reprise-recovery, or agent.log in its folder.',
     cause,
   })
 }

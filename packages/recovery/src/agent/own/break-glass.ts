@@ -4,7 +4,7 @@ import { hex } from '@reprise/core'
 import { RecoveryError } from '../../error.ts'
 import { waitForOperators, type WaitingRelease } from '../../operators/index.ts'
 import { type Generation, readGenerations } from '../../sealing/generations.ts'
-import { openByHalves, type Opening, type OwnParts } from './opening.ts'
+import { openByHalves, type Opening, type OpeningParts } from './opening.ts'
 import { quoteOwn } from '../witness/failing.ts'
 
 export interface BreakGlass {
@@ -20,7 +20,7 @@ interface Waiting {
 }
 
 export function makeBreakGlass(
-  parts: OwnParts & { readonly isWaiting: () => boolean; readonly onOpened: (opening: Opening) => Promise<void> },
+  parts: OpeningParts & { readonly isWaiting: () => boolean; readonly onOpened: (opening: Opening) => Promise<void> },
 ): BreakGlass {
   const { ground, keeper, isWaiting, onOpened } = parts
   let waiting: Waiting | undefined

@@ -23,7 +23,7 @@ export interface Taken {
   readonly madeMs: number
 }
 
-interface CredentialsFile {
+export interface CredentialsFile {
   readonly schema: typeof SCHEMA
   /** The newest one; null when there was none. */
   readonly taken: Taken | null
@@ -37,7 +37,7 @@ const CREDENTIALS_MAX = 1000
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const SCHEMA = 'reprise/recovery-credentials/v1'
-const FILE: StateFile<CredentialsFile> = {
+export const CREDENTIALS_FILE: StateFile<CredentialsFile> = {
   schema: SCHEMA,
   bytesMax: 64 << 20,
   decode: object<CredentialsFile>({
@@ -73,7 +73,7 @@ export interface WriteOptions {
 
 /** The newest delivery whose contents were written. */
 export async function readTaken(path: string): Promise<Taken | undefined> {
-  return (await readState(path, FILE))?.taken ?? undefined
+  return (await readState(path, CREDENTIALS_FILE))?.taken ?? undefined
 }
 
 export async function writeCredentials(
@@ -81,7 +81,7 @@ export async function writeCredentials(
   credentials: ReadonlyMap<string, Secret>,
   { isNewKey, random, taken }: WriteOptions,
 ): Promise<void> {
-  const before = await readState(path, FILE)
+  const before = await readState(path, CREDENTIALS_FILE)
   const known = isNewKey ? [] : (before?.entries ?? [])
   const made = [...credentials].map(([name, secret]): SealedCredential => {
     const nonce = random(NONCE_BYTES)
@@ -92,13 +92,13 @@ export async function writeCredentials(
   const entries = [...known.filter(({ name }) => !credentials.has(name)), ...made]
   // What is under a new key is not what an earlier delivery brought.
   const kept = isNewKey ? null : (before?.taken ?? null)
-  await writeState(path, FILE, { schema: SCHEMA, taken: taken ?? kept, entries })
+  await writeState(path, CREDENTIALS_FILE, { schema: SCHEMA, taken: taken ?? kept, entries })
 }
 
 /** @throws {@link RecoveryError} `STATE` when the file is damaged or another host's. */
 export async function readCredentials({ path, host, key }: CredentialsAt): Promise<ReadonlyMap<string, Secret>> {
   const found = new Map<string, Secret>()
-  for (const { name, sealed } of (await readState(path, FILE))?.entries ?? []) {
+  for (const { name, sealed } of (await readState(path, CREDENTIALS_FILE))?.entries ?? []) {
     try {
       const decipher = createDecipheriv('aes-256-gcm', key.bytes, sealed.subarray(0, NONCE_BYTES))
       decipher.setAAD(aad(host, name)).setAuthTag(sealed.subarray(-TAG_BYTES))

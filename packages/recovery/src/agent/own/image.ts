@@ -139,7 +139,13 @@ function servicesOf(planned: readonly Service[], carried: readonly string[]): re
 /** Once in a boot: an agent that was started anew finds the register as the one before left it. */
 async function measureOnce({ pinned }: Ground, { manifest }: OpenImage): Promise<void> {
   const [{ value }] = await readBootState(pinned.tpm, [IMAGE_PCR])
-  if (!equal(value, measuredValue(imageDigest(manifest)))) await measureImage(pinned.tpm, manifest)
+  if (equal(value, measuredValue(imageDigest(manifest)))) return
+  if (!equal(value, new Uint8Array(value.length)))
+    throw new RecoveryError('LOADING', {
+      message: `Register ${IMAGE_PCR} holds something else than this image: another one was measured in this boot.`,
+      hint: 'Switch the host off and on; no system of this host may measure into that register.',
+    })
+  await measureImage(pinned.tpm, manifest)
 }
 
 /** Of the image register, which is zeros before. */

@@ -7,11 +7,12 @@ import type { Secret } from '../../sealing/secret.ts'
 import type { Rule } from '../../sealing/storage.ts'
 import type { PriorShutdown } from '../../types.ts'
 import { messageOf } from '../ground.ts'
+import { RETRY_MS, RETRY_MS_MAX } from '../../protocol/asking.ts'
 import { type Asking, type Gathered, startAsking } from './asking.ts'
 import { type BreakGlass, makeBreakGlass } from './break-glass.ts'
 import type { ContentKeys } from './drawing.ts'
 import type { Beat } from './heartbeats.ts'
-import { capState, openByShares, type Opening } from './opening.ts'
+import { capOnce, capState, openByShares, type Opening } from './opening.ts'
 import { makePulse, type PulseParts } from './pulse.ts'
 import { makeRotations, type Rotations } from './rotations.ts'
 import type { SplitOptions } from './splitting.ts'
@@ -56,11 +57,17 @@ interface Living {
   phase: Phase
   asking: Asking | undefined
   epoch: number
+  /** Of a host that is broken: when it begins again. */
+  timer: NodeJS.Timeout | undefined
+  retryMs: number
 }
 
 export function makeLife(parts: LifeParts): Life {
   const { ground, memory } = parts
-  const living: Living = { phase: { kind: 'unprovisioned' }, asking: undefined, epoch: 0 }
+  const living: Living = {
+    ...{ phase: { kind: 'unprovisioned' }, asking: undefined, epoch: 0 },
+    ...{ timer: undefined, retryMs: RETRY_MS },
+  }
   const rotations = makeRotations(parts, memory)
   const rotate = rotating(parts, living, rotations)
   const pulse = makePulse({ ...parts, rotate: () => void rotate(undefined).catch(() => undefined) })
@@ -117,6 +124,7 @@ export function makeLife(parts: LifeParts): Life {
       })
     },
     async stop() {
+      clearTimeout(living.timer)
       living.asking?.stop()
       await operators.abandon()
       await rotations.interrupt('the agent ends')
@@ -151,6 +159,7 @@ type Opened = (how: Opening, by: ReleasedBy) => Promise<void>
 function opening(parts: LifeParts, living: Living, beatNow: (isRotating: boolean) => void): Opened {
   const { keeper, roots, onReleased } = parts
   return async (how, by) => {
+    clearTimeout(living.timer)
     if (how.kind === 'refused') return refused(parts, living, how.rule)
     living.asking?.stop()
     living.asking = undefined
@@ -171,7 +180,11 @@ async function begin(parts: LifeParts, living: Living, opened: Opened): Promise<
   living.epoch = current?.half.epoch ?? 0
   if (current === undefined) return enter(parts, living, { kind: 'unprovisioned' })
   const { epoch } = current.half
-  if (roots.of(epoch) !== undefined) return await opened({ kind: 'released', epoch }, 'this-boot')
+  if (roots.of(epoch) !== undefined) {
+    // It is, unless what came after the root broke off.
+    await capOnce(ground)
+    return await opened({ kind: 'released', epoch }, 'this-boot')
+  }
   if ((await capState(ground)) !== 'untouched') return refused(parts, living, 'cap')
   if (current.mode === 'tpm-only') return await opened(await openByShares(parts, { epoch, shares: [] }), 'tpm')
   enter(parts, living, { kind: 'asking' })
@@ -188,8 +201,20 @@ async function gathered(parts: LifeParts, living: Living, all: Gathered, opened:
   } catch (error) {
     parts.ground.report('failed', { what: 'release', why: messageOf(error) })
     if (error instanceof RecoveryError && error.code === 'SHARES') return living.asking?.again()
-    enter(parts, living, { kind: 'broken', why: messageOf(error) })
+    fail(parts, living, error, opened)
   }
+}
+
+/** A disk that is full, or a TPM that does not answer, may be whole again: it begins anew by itself. */
+function fail(parts: LifeParts, living: Living, error: unknown, opened: Opened): void {
+  living.asking?.stop()
+  const why = messageOf(error)
+  if (living.retryMs === RETRY_MS) parts.ground.alarm(`the release broke off and is tried again: ${why}`)
+  enter(parts, living, { kind: 'broken', why })
+  living.timer = setTimeout(() => {
+    begin(parts, living, opened).catch((again: unknown) => fail(parts, living, again, opened))
+  }, living.retryMs)
+  living.retryMs = Math.min(2 * living.retryMs, RETRY_MS_MAX)
 }
 
 function rotating(

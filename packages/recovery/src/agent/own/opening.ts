@@ -17,6 +17,7 @@ import type { Opened } from '../../sealing/storage.ts'
 import type { Share } from '../../types.ts'
 import { RecoveryError } from '../../error.ts'
 import type { Ground } from '../ground.ts'
+import type { OwnerMemory } from './owner-memory.ts'
 import { cappedValue, type Roots } from './roots.ts'
 
 export interface OwnParts {
@@ -25,6 +26,11 @@ export interface OwnParts {
   readonly roots: Roots
   /** For whatever reads the file of generations and then writes it. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>
+}
+
+/** Of whoever opens a secret: what came out wants new halves, whatever happens then. */
+export interface OpeningParts extends OwnParts {
+  readonly memory: OwnerMemory
 }
 
 export type Opening =
@@ -38,7 +44,7 @@ export type Opening =
  * @throws RecoveryError `SHARES`, `GENERATION`, `PIN`.
  */
 export async function openByShares(
-  parts: OwnParts,
+  parts: OpeningParts,
   { epoch, shares }: { readonly epoch: number; readonly shares: readonly Share[] },
 ): Promise<Opening> {
   const generation = await generationOf(parts.keeper, epoch)
@@ -51,12 +57,14 @@ export async function openByShares(
 
 /** The same, where operators opened the TPM half. */
 export async function openByHalves(
-  { ground, keeper, roots, inTurn }: OwnParts,
+  { ground, keeper, roots, inTurn, memory }: OpeningParts,
   generation: Generation,
   { tpm, quorum }: { readonly tpm: Secret; readonly quorum: Secret | undefined },
 ): Promise<Opening> {
   const { epoch } = generation.half
   const root = generationRoot(generation, quorum === undefined ? { tpm } : { tpm, quorum })
+  // Before anything is used: a crash or a full disk must not leave halves that were out as they are.
+  await memory.change(() => ({ basis: null }))
   // What is kept opens only once the register is extended, so a crash in between costs nothing but a second release.
   await roots.keep(epoch, root)
   await capOnce(ground)

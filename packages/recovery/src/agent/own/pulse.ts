@@ -5,8 +5,7 @@ import { generationBasis } from '../fleet-view.ts'
 import { messageOf } from '../ground.ts'
 import type { Spreading } from '../spreading.ts'
 import { type Beat, beat } from './heartbeats.ts'
-import type { OwnParts } from './opening.ts'
-import type { OwnerMemory } from './owner-memory.ts'
+import type { OpeningParts } from './opening.ts'
 
 export interface Pulse {
   readonly last: Beat | undefined
@@ -16,8 +15,7 @@ export interface Pulse {
   readonly stop: () => Promise<void>
 }
 
-export interface PulseParts extends OwnParts {
-  readonly memory: OwnerMemory
+export interface PulseParts extends OpeningParts {
   readonly spreading: Spreading
   readonly auditPlace: () => AuditPlace
   readonly onChange: () => void
@@ -45,8 +43,8 @@ export function makePulse(parts: PulseParts): Pulse {
     onChange()
     const isLagging = last.lagging.length > 0 && beats - laggedAt >= LAGGING_BEATS
     if (isLagging) laggedAt = beats
-    const { basis } = memory.now
-    const isOld = basis !== null && basis !== generationBasis(ground.fleet())
+    // Made for other witnesses or operators, or opened since it was made.
+    const isOld = memory.now.basis !== generationBasis(ground.fleet())
     if (isRotating || isLagging || isOld) rotate()
     for (const witness of last.signed) await spreading.tell(witness)
   }

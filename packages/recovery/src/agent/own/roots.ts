@@ -19,7 +19,7 @@ interface SealedRoot {
   readonly public: Uint8Array
 }
 
-interface ThisBootFile {
+export interface ThisBootFile {
   readonly schema: typeof SCHEMA
   /** Boot registers and cap register as they are in this boot once it is capped. */
   readonly registers: readonly Register[]
@@ -29,7 +29,7 @@ interface ThisBootFile {
 
 const SCHEMA = 'reprise/recovery-this-boot/v1'
 const ROOTS_MAX = 3
-const FILE: StateFile<ThisBootFile> = {
+export const THIS_BOOT_FILE: StateFile<ThisBootFile> = {
   schema: SCHEMA,
   bytesMax: 1 << 16,
   decode: object<ThisBootFile>({
@@ -45,7 +45,7 @@ const RESTART_COUNT_OFFSET = 20
 
 export interface Roots extends Disposable {
   readonly of: (epoch: number) => Secret | undefined
-  /** Keeps a root, in memory and for this boot; from now on it is this object's to wipe. */
+  /** Keeps a root, in memory and for this boot; from now on it is this object's to wipe, also when it cannot be kept. */
   readonly keep: (epoch: number, root: Secret) => Promise<void>
   /** Drops all but these. */
   readonly retain: (epochs: readonly number[]) => Promise<void>
@@ -67,19 +67,25 @@ export async function openRoots(of: RootsOf): Promise<Roots> {
   let sealed: readonly SealedRoot[] = held.sealed
 
   async function write(roots: readonly SealedRoot[], terms: ThisBoot): Promise<void> {
-    await writeState(path, FILE, { schema: SCHEMA, ...terms, roots })
+    await writeState(path, THIS_BOOT_FILE, { schema: SCHEMA, ...terms, roots })
     sealed = roots
   }
 
   return {
     of: (epoch) => held.roots.get(epoch),
     async keep(epoch, root) {
+      try {
+        const terms = await thisBoot(of)
+        const blob = await seal(pinned, policyOf(clauses(terms).map(({ clause }) => clause)), root)
+        const others = sealed.filter((one) => one.epoch !== epoch).slice(0, ROOTS_MAX - 1)
+        await write([{ epoch, ...blob }, ...others], terms)
+      } catch (error) {
+        root[Symbol.dispose]()
+        throw error
+      }
+      // Not before it is on disk: what is only in memory would be gone with this process, and its half is out.
       held.roots.get(epoch)?.[Symbol.dispose]()
       held.roots.set(epoch, root)
-      const terms = await thisBoot(of)
-      const blob = await seal(pinned, policyOf(clauses(terms).map(({ clause }) => clause)), root)
-      const others = sealed.filter((one) => one.epoch !== epoch).slice(0, ROOTS_MAX - 1)
-      await write([{ epoch, ...blob }, ...others], terms)
     },
     async retain(epochs) {
       for (const [epoch, root] of held.roots) {
@@ -137,7 +143,7 @@ interface Held {
 /** What opens; a file of another power cycle, or of a boot that was not capped yet, opens nothing and goes. */
 async function recall(pinned: PinnedTpm, path: string): Promise<Held> {
   const roots = new Map<number, Secret>()
-  const file = await readState(path, FILE)
+  const file = await readState(path, THIS_BOOT_FILE)
   if (file === undefined) return { roots, sealed: [] }
   for (const { epoch, ...blob } of file.roots) {
     const opened = await unseal(pinned, blob, clauses(file))

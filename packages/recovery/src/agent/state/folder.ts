@@ -2,7 +2,8 @@
 
 import { mkdir, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { canonical, fromUtf8, utf8 } from '@reprise/core'
+import { canonical, fromUtf8, hex, utf8 } from '@reprise/core'
+import { nodeCrypto } from '@reprise/host/crypto'
 import { type Decode, toJson } from '@reprise/host/decode'
 import { RecoveryError } from '../../error.ts'
 import { readIfThere, syncFolder, writeAtomically } from '@reprise/host/files'
@@ -89,6 +90,11 @@ export interface StateFile<T> {
   readonly bytesMax: number
 }
 
+/** By which people tell whether a backup is the same damage. */
+export function digestOf(content: Uint8Array): string {
+  return hex(nodeCrypto.sha256(content))
+}
+
 /** @returns Undefined when there is no such file. @throws {@link RecoveryError} `STATE` with its path. */
 export async function readState<T>(path: string, file: StateFile<T>): Promise<T | undefined> {
   const content = await readIfThere(path)
@@ -101,7 +107,7 @@ export function decodeState<T>(path: string, content: Uint8Array, { decode, byte
   try {
     return decode(JSON.parse(fromUtf8(content)), 'file')
   } catch (cause) {
-    throw damaged(path, `is damaged: ${(cause as Error).message}`, BROUGHT_BACK, cause)
+    throw damaged(path, `is damaged (SHA-256 ${digestOf(content)}): ${(cause as Error).message}`, BROUGHT_BACK, cause)
   }
 }
 

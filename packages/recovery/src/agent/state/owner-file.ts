@@ -10,7 +10,7 @@ export interface OwnerFile {
   readonly schema: typeof OWNER_SCHEMA
   /** Of the own TPM at the last heartbeat that K witnesses signed. */
   readonly heartbeat: HeartbeatClock | null
-  /** What the current generation was made for: witnesses, threshold, operators. */
+  /** What the current generation was made for: witnesses, threshold, operators. Null: nothing, or it was opened since; new halves are wanted. */
   readonly basis: string | null
   /** Oldest first. */
   readonly succession: readonly Successor[]

@@ -10,6 +10,8 @@ import { sha256 } from '../../sealing/words.ts'
 import type { HostId, ReleaseRequest } from '../../types.ts'
 import { observe } from '../network.ts'
 import type { KeptEpoch } from '../state/witness-file.ts'
+import { messageOf } from '../ground.ts'
+import { digestOf } from '../state/folder.ts'
 import { baselineMs, priorSeen } from './wards.ts'
 import { failed, failedBy, ownClocks, quoteOwn, type WitnessParts } from './failing.ts'
 
@@ -86,9 +88,11 @@ async function give(parts: WitnessParts, request: ReleaseRequest): Promise<Answe
   const { digest: planDigest } = ground.fleet()
   const release = await quoteOwn(ground, releaseStatement({ host, epoch, index, attempt, planDigest }, sha256))
   const quote = { akPublic: ground.hostTpm.akPublic, ...release }
-  const bytes = await openKept(parts, { host, kept })
+  const bytes = await openKept(parts, { host, kept }).catch(messageOf)
   if (typeof bytes === 'string') {
-    ground.alarm(`a share of ${host} cannot be opened here: ${bytes}`)
+    // Damaged, it is named; the other witnesses have theirs, and the next rotation brings another one.
+    const which = `${ground.paths.witness}, epoch ${epoch}, SHA-256 ${digestOf(kept.private)}`
+    ground.alarm(`a share of ${host} cannot be opened here (${which}): ${bytes}`)
     return failed('NOT_NOW', `the TPM of the witness does not open the share: ${bytes}`)
   }
   await ground.audit({ kind: 'share-given', host, epoch, index, attempt, plan: planDigest, quote })

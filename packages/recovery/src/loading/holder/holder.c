@@ -123,6 +123,8 @@ int read_main(int argc, char **argv) {
 int main(int argc, char **argv) {
   static const struct { const char *name; int (*main)(int, char **); } parts[] = {
     {"hold", hold_main}, {"bind", bind_main}, {"run", run_main}, {"notify", notify_main}, {"watch", watch_main}, {"read", read_main}};
+  /* Reprise's own files are for nobody else; what is in an image is for its services, whoever they run as. */
+  umask(022);
   for (size_t i = 0; argc > 1 && i < sizeof parts / sizeof *parts; i++)
     if (strcmp(argv[1], parts[i].name) == 0) return parts[i].main(argc - 2, argv + 2);
   dprintf(2, "usage: holder hold|bind|run|notify|watch|read …; Reprise starts it\n");

@@ -40,6 +40,7 @@ const wasi = new WASI({
     '/python': join(work, 'out', 'lib'),
     '/pytest': join(work, 'debian', 'tree', 'usr', 'lib', 'python3', 'dist-packages'),
     '/absent': join(work, 'absent'),
+    '/tools': import.meta.dirname,
     '/tmp': temporary,
     '.': join(work, 'guest'),
   },

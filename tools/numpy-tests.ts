@@ -1,8 +1,8 @@
 /**
  * Runs NumPy's own tests in the module that the recipe `numpy` builds, under Node's WASI, and holds what fails against
- * runtimes/numpy/tests.json, which says why:
+ * runtimes/numpy/tests.json, which says why. After them come tests of our own of what our patches did:
  *
- *     node tools/numpy-tests.ts [FILE…]      (FILE: such as core/tests/test_dtype.py)
+ *     node tools/numpy-tests.ts [FILE…]      (FILE: such as core/tests/test_dtype.py, or /tools/numpy-loops.py)
  *
  * The tests stand in for NumPy itself here, so neither rewriting nor signing is of interest. Each file runs in a process of
  * its own, for a trap ends that. Ends with 1 when something else fails than is known, or something known no longer does.
@@ -19,6 +19,7 @@ import { repriseHome } from '@reprise/host'
 const root = join(import.meta.dirname, '..')
 /** Of one file; the longest takes a tenth of it. */
 const HANGING_MS = 1_800_000
+/** Of NumPy's own; a file with a whole path is one of ours, beside this one. */
 const FOLDER = '/python/lib/python3.11/site-packages/numpy/'
 
 /** `ended` says why a file ends before its tests do. */
@@ -50,7 +51,12 @@ function prepare(): string {
 function runFile(work: string, file: string): Outcome {
   const guest = join(work, 'guest')
   mkdirSync(guest, { recursive: true })
-  const words = ['--no-warnings', join(root, 'tools', 'numpy-tests.mjs'), work, `${FOLDER}${file}`]
+  const words = [
+    '--no-warnings',
+    join(root, 'tools', 'numpy-tests.mjs'),
+    work,
+    file.startsWith('/') ? file : `${FOLDER}${file}`,
+  ]
   const { stdout, stderr } = spawnSync(process.execPath, words, {
     ...{ cwd: guest, encoding: 'utf8', timeout: HANGING_MS, maxBuffer: 1 << 28 },
   })

@@ -175,6 +175,20 @@ describe('what goes wrong in a build', () => {
     expect((await readdir(join(room.home, 'runtimes')).catch(() => [])).length).toBe(0)
   })
 
+  test('a home or recipes on a path that scripts would part are refused before anything is done', async () => {
+    const room = await tinyRoom()
+    for (const changed of [{ home: join(room.home, 'another place') }, { recipes: join(room.recipes, 'it$elf') }]) {
+      const odd = { ...room, ...changed }
+      await putRecipe(odd.recipes)
+      await expect(buildIn(odd)).rejects.toMatchObject({
+        code: 'RUNTIME_BUILD',
+        message: expect.stringMatching(/another place|it\$elf/) as string,
+        hint: expect.stringContaining('REPRISE_HOME') as string,
+      })
+      expect((await listRuntimes(odd.home)).runtimes).toEqual([])
+    }
+  })
+
   test('packages that are missing are installed by name, or named', async () => {
     const room = await tinyRoom({ tools: ['no-such-compiler-99'] })
     await expect(buildIn(room)).rejects.toThrow('would install no-such-compiler-99')

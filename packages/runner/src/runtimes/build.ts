@@ -166,6 +166,7 @@ async function make(request: BuildRequest, making: Making): Promise<InstalledRun
   const { home, signal, onStep } = request
   await rm(at.done, { force: true })
   if (request.again) await rm(at.work, { recursive: true, force: true })
+  for (const folder of [at.folder, recipe.folder]) needPlainPath(folder)
   await needSpace(at.folder, recipe)
   await fetchSources({
     recipe,
@@ -182,6 +183,19 @@ async function make(request: BuildRequest, making: Making): Promise<InstalledRun
   const runtime = await install(home, making)
   await writeFile(at.done, '')
   return runtime
+}
+
+/** What `configure`, `make` and our own scripts part or read in another way, however it is quoted for them. */
+const NOT_PLAIN = /[\s"'`$\\*?[\]{}()<>|&;#]/
+
+/** @throws RunnerError `RUNTIME_BUILD`. */
+function needPlainPath(folder: string): void {
+  const [found] = NOT_PLAIN.exec(folder) ?? []
+  if (found === undefined) return
+  throw new RunnerError('RUNTIME_BUILD', {
+    message: `nothing can be built in or from ${JSON.stringify(folder)}: compilers and their scripts trip over the ${JSON.stringify(found)} in it`,
+    hint: 'name another place for everything with REPRISE_HOME, or move the project; what was built elsewhere can be imported: reprise runtime import',
+  })
 }
 
 /** @throws RunnerError `DISK_FULL`. */

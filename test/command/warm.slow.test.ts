@@ -60,16 +60,18 @@ describe('a Python that starts warm', () => {
 
   test('names once, in the module that is kept, what it calls first', async () => {
     const home = await homeWithout('named')
-    const kept = async (): Promise<Buffer[]> => {
+    /** Of all that are kept, those that name functions. */
+    const naming = async (): Promise<Buffer[]> => {
       const names = (await readdir(join(home, 'cache', 'wasm'))).filter((name) => name.endsWith('.rewritten'))
-      return await Promise.all(names.map((name) => readFile(join(home, 'cache', 'wasm', name))))
+      const all = await Promise.all(names.map((name) => readFile(join(home, 'cache', 'wasm', name))))
+      return all.filter((module) => module.includes('metadata.code.compilation_priority'))
     }
-    const [named] = await kept()
     // The machine of this file ran it before.
-    expect(named.includes('metadata.code.compilation_priority')).toBe(true)
+    const named = await naming()
+    expect(named.length).toBeGreaterThan(0)
     const { cumulative } = json<RunAnswer>(await room.reprise(run('named'), { cwd: folder, home }))
     expect(cumulative).toBe(first.cumulative)
-    expect(Buffer.compare((await kept())[0], named)).toBe(0)
+    expect(Buffer.concat(await naming()).equals(Buffer.concat(named))).toBe(true)
   })
 
   test('unpacks its library once on a machine, and again when what is kept is damaged', async () => {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# npm run check: all that a commit must pass by itself, in well under a minute.
+# npm run check: all that a commit must pass by itself, in about a minute.
 #
 #   sh tools/check.sh [static]    static: without the tests
 #

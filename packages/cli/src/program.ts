@@ -210,7 +210,7 @@ function addReaders(program: Command): void {
     .addOption(trust())
     .option('--require-enrolment', 'a host that enrolled itself is not enough')
     .option('--host-rules <file>', 'what you demand of the hosts; without it nothing counts as measured')
-    .option('--jobs <n>', 'how many records at the same time (default: as many as there are processors)', jobs)
+    .option('--jobs <n>', 'how many threads verify (default: as many as there are processors)', jobs)
     .addOption(json())
     .action(acting('verify', () => import('./commands/verify.ts')))
 

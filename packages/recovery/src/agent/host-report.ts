@@ -100,7 +100,7 @@ export function hostReport(of: Reported): HostReport {
     },
     witnesses,
     change: changeOf(of, witnesses),
-    judgement: of.judgement,
+    judgement: phase.kind === 'released' ? of.judgement : null,
     shutdown: shutdownOf(of.prior),
     prior: of.prior,
     lastHeartbeatWallMs: lastBeat?.wallMs ?? null,

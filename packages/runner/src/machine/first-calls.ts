@@ -56,7 +56,9 @@ async function begin(): Promise<Watch | undefined> {
     const session = new Session()
     session.connect()
     const events: TraceEvent[] = []
-    session.on('NodeTracing.dataCollected', ({ params }) => events.push(...(params.value as TraceEvent[])))
+    session.on('NodeTracing.dataCollected', ({ params }) => {
+      for (const event of params.value as TraceEvent[]) events.push(event)
+    })
     await post(session, 'NodeTracing.start', { traceConfig: { includedCategories: [CATEGORY] } })
     let ended: Promise<readonly number[] | undefined> | undefined
     const end = (): Promise<readonly number[] | undefined> => (ended ??= stop(session, events))

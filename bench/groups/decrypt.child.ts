@@ -2,12 +2,15 @@
  * Measured by decrypt.ts in a process of its own, so that nothing is warm and processor time and memory are its own.
  *
  *     decrypt.child.ts image IMAGE          opens an image and decrypts all of it; key and signer are those of decrypt.ts
- *     decrypt.child.ts raw BYTES CHUNK      the same cryptography over one chunk again and again, without reading or checking anything
+ *     decrypt.child.ts chunks BYTES CHUNK   decrypts chunks that are in memory, as an image's are
+ *     decrypt.child.ts raw BYTES CHUNK      the cryptography of `image` over one chunk again and again, without reading or checking anything
+ *     decrypt.child.ts aes BYTES CHUNK      that of `chunks`
  */
 
 import { createCipheriv, createDecipheriv, hash } from 'node:crypto'
 import { decryptImage, openImage, openImageFile, Secret } from '../../packages/recovery/src/sealing/index.ts'
-import { fromHex } from '../../packages/core/src/index.ts'
+import { decryptChunk, discard, encryptChunk } from '../../packages/recovery/src/sealing/image/chunks.ts'
+import { concat, fromHex } from '../../packages/core/src/index.ts'
 
 export interface ChildAnswer {
   readonly wallS: number
@@ -28,7 +31,18 @@ async function decryptAll(path: string, signer: string): Promise<void> {
   if (bytes !== image.manifest.payload.lengthBytes) throw new Error(`${bytes} bytes came out`)
 }
 
-function raw(bytes: number, chunkBytes: number): void {
+function chunks(bytes: number, chunkBytes: number): void {
+  using key = Secret.owning(KEY.slice())
+  const place = { version: 1, index: 0, total: 1 }
+  const chunk = concat(...encryptChunk(key, place, new Uint8Array(chunkBytes)))
+  for (let done = 0; done < bytes; done += chunkBytes) {
+    const plain = decryptChunk(key, place, chunk)
+    if (plain?.length !== chunkBytes) throw new Error('it did not come out')
+    discard(plain)
+  }
+}
+
+function bare(bytes: number, chunkBytes: number, digest: boolean): void {
   const nonce = new Uint8Array(12)
   const cipher = createCipheriv('aes-256-gcm', KEY, nonce)
   const chunk = cipher.update(new Uint8Array(chunkBytes))
@@ -37,14 +51,15 @@ function raw(bytes: number, chunkBytes: number): void {
     const decipher = createDecipheriv('aes-256-gcm', KEY, nonce).setAuthTag(cipher.getAuthTag())
     decipher.update(chunk)
     decipher.final()
-    hash('sha256', chunk, 'buffer')
+    if (digest) hash('sha256', chunk, 'buffer')
   }
 }
 
 const startedMs = performance.now()
 const before = process.cpuUsage()
-if (mode === 'raw') raw(Number(rest[0]), Number(rest[1]))
-else await decryptAll(rest[0], rest[1])
+if (mode === 'image') await decryptAll(rest[0], rest[1])
+else if (mode === 'chunks') chunks(Number(rest[0]), Number(rest[1]))
+else bare(Number(rest[0]), Number(rest[1]), mode === 'raw')
 const { user, system } = process.cpuUsage(before)
 const answer: ChildAnswer = {
   wallS: (performance.now() - startedMs) / 1000,

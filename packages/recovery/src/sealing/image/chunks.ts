@@ -31,8 +31,12 @@ export function encryptChunk(key: Secret, place: ChunkPlace, plain: Uint8Array):
   return [body, cipher.getAuthTag()]
 }
 
-/** @returns The plain chunk; undefined when key, place or bytes are not those that were encrypted. */
-export function decryptChunk(key: Secret, place: ChunkPlace, encrypted: Uint8Array): Uint8Array | undefined {
+/** @returns The plain chunk in memory of its own; undefined when key, place or bytes are not those that were encrypted. */
+export function decryptChunk(
+  key: Secret,
+  place: ChunkPlace,
+  encrypted: Uint8Array,
+): Uint8Array<ArrayBuffer> | undefined {
   const decipher = createDecipheriv('aes-256-gcm', key.bytes, nonceOf(place)).setAAD(additionalData(place))
   decipher.setAuthTag(encrypted.subarray(-TAG_BYTES))
   const plain = decipher.update(encrypted.subarray(0, -TAG_BYTES))
@@ -41,7 +45,17 @@ export function decryptChunk(key: Secret, place: ChunkPlace, encrypted: Uint8Arr
     // No Buffer: slices of those are no copies.
     return new Uint8Array(plain.buffer, plain.byteOffset, plain.length)
   } catch {
-    plain.fill(0)
+    discard(plain)
     return undefined
   }
+}
+
+/**
+ * Wipes a plain chunk and gives its memory back at once. Left to the garbage collector, dead chunks lie about until there are
+ * many megabytes of them: the next ones come to fresh pages, which cost as much as their decryption.
+ */
+export function discard(plain: Uint8Array<ArrayBuffer>): void {
+  plain.fill(0)
+  // Node has a buffer for each answer of a cipher. If it ever cut them from a pool, others would have the rest of it.
+  if (plain.length === plain.buffer.byteLength) plain.buffer.transfer(0)
 }

@@ -4,7 +4,7 @@ import { hash } from 'node:crypto'
 import { ByteReader, equal } from '@reprise/core'
 import { RecoveryError } from '../../error.ts'
 import type { Secret } from '../secret.ts'
-import { decryptChunk, TAG_BYTES } from './chunks.ts'
+import { decryptChunk, discard, TAG_BYTES } from './chunks.ts'
 import {
   checkManifest,
   chunkCount,
@@ -107,8 +107,8 @@ async function openTable(source: ImageSource, manifest: ImageManifest, tableAt: 
 }
 
 /**
- * Decrypts the image. Each chunk is given out only when its digest is the table's and its tag holds; it is wiped when the next
- * one is asked for. Two batches and a chunk are in memory.
+ * Decrypts the image. Each chunk is given out only when its digest is the table's and its tag holds; it is wiped and
+ * taken away when the next one is asked for. Two batches and a chunk are in memory.
  *
  * @throws {@link RecoveryError} `CONTENT_KEY` for another key, `IMAGE` with the chunk and both digests.
  */
@@ -126,7 +126,7 @@ export async function* decryptImage(image: OpenImage, key: Secret): AsyncGenerat
       try {
         yield plain
       } finally {
-        plain.fill(0)
+        discard(plain)
       }
     }
   }
@@ -173,7 +173,7 @@ function checkAndDecrypt(
   { manifest, source, table }: OpenImage,
   key: Secret,
   { index, encrypted }: { readonly index: number; readonly encrypted: Uint8Array },
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const total = table.length / 32
   const expected = table.subarray(index * 32, index * 32 + 32)
   const digest = hash('sha256', encrypted, 'buffer')

@@ -20,8 +20,8 @@ import {
   type PayloadKind,
 } from './manifest.ts'
 
-/** Larger ones are decrypted into fresh pages of memory, which costs as much as AES itself. */
-const CHUNK_BYTES = 1 << 16
+/** For each chunk a cipher is made anew, which costs as much as 30 kB of AES. */
+const CHUNK_BYTES = 1 << 20
 
 export interface SealImageRequest {
   /** Path of the plain payload. */

@@ -1,6 +1,7 @@
 /** A record's file as the reader of containers wants it. */
 import { readFileSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
 import { bytesSource, EvidenceError, type ZipSource } from '@reprise/core'
 import { readFailure, RunnerError } from '../error.ts'
 import { inflateWhole } from './inflate.ts'
@@ -31,6 +32,7 @@ function wholeFile(path: string): FileSource {
   return {
     ...bytesSource(readFileSync(path)),
     inflate: inflateWhole,
+    crc32,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
 }
@@ -41,6 +43,7 @@ async function openFile(path: string): Promise<FileSource> {
   return {
     lengthBytes: size,
     inflate: inflateWhole,
+    crc32,
     async read(offset, lengthBytes) {
       const bytes = new Uint8Array(lengthBytes)
       let filled = 0

@@ -5,6 +5,8 @@
 import { statSync } from 'node:fs'
 import type { Crypto, VerifyResult } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
+import type { Partner } from './partner.ts'
+import type { SignatureRequest } from './signature-batch.ts'
 import { verifyFile, type VerifyPolicy } from './verify-file.ts'
 
 /** Records of one batch; that of ten attestations each then brings a hundred signatures. */
@@ -52,9 +54,12 @@ function sizeOf(path: string): number {
   }
 }
 
-/** One answer for each path, in their order. */
-export async function verifyBatch(paths: readonly string[], policy: VerifyPolicy): Promise<readonly FileAnswer[]> {
-  const crypto = paths.length > 1 ? gathering() : nodeCrypto
+/** @returns One answer for each path, in their order. Signatures are checked by `partner` while it keeps up. */
+export async function verifyBatch(
+  paths: readonly string[],
+  { policy, partner }: { readonly policy: VerifyPolicy; readonly partner?: Partner | undefined },
+): Promise<readonly FileAnswer[]> {
+  const crypto = paths.length > 1 ? gathering(partner) : nodeCrypto
   return await Promise.all(
     paths.map(async (path): Promise<FileAnswer> => {
       try {
@@ -66,19 +71,29 @@ export async function verifyBatch(paths: readonly string[], policy: VerifyPolicy
   )
 }
 
+interface Waiting {
+  readonly request: SignatureRequest
+  readonly resolve: (holds: boolean | Promise<boolean>) => void
+}
+
 /** Checks the signatures that were asked for when nothing else is left to do. */
-function gathering(): Crypto {
-  let waiting: (() => void)[] = []
+function gathering(partner: Partner | undefined): Crypto {
+  let waiting: Waiting[] = []
   const checkAll = (): void => {
     const all = waiting
     waiting = []
-    for (const check of all) check()
+    const here = (): void => all.forEach(({ request, resolve }) => resolve(nodeCrypto.verify(request)))
+    if (partner === undefined || partner.isBusy()) here()
+    else
+      partner
+        .check(all.map(({ request }) => request))
+        .then((answers) => all.forEach(({ resolve }, i) => resolve(answers[i])), here)
   }
   return {
     ...nodeCrypto,
     verify: (request) =>
       new Promise((resolve) => {
-        if (waiting.push(() => resolve(nodeCrypto.verify(request))) === 1) setImmediate(checkAll)
+        if (waiting.push({ request, resolve }) === 1) setImmediate(checkAll)
       }),
   }
 }

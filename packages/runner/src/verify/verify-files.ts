@@ -5,6 +5,7 @@ import { RunnerError, type RunnerErrorCode } from '../error.ts'
 import type { SerializedError } from '../machine/serialized-error.ts'
 import { type Batch, batchesOf, type FileAnswer, verifyBatch } from './batches.ts'
 import type { SentAnswer, VerifyAnswer, VerifyRequest, VerifyWorkerData } from './protocol.ts'
+import { startPartner } from './partner.ts'
 import type { VerifyPolicy } from './verify-file.ts'
 
 /** What became of one record; `error` as `verifyFile` throws it. */
@@ -14,6 +15,8 @@ export type FileVerdict = FileAnswer & { readonly path: string }
 const QUEUED_MAX = 2
 /** Batches that are answered and wait for one before them, for each thread: with what is queued this bounds the memory. */
 const AHEAD_MAX = 8
+/** Batches that a thread verifies at once where it has another one for the signatures. */
+const OWN_MAX = 8
 /** Bytes of records that are worth a thread: it takes about as long to start. */
 const BYTES_PER_THREAD = 1 << 18
 /** For each thread, where there are enough records for so many. */
@@ -39,10 +42,14 @@ export async function* verifyFiles(
 }
 
 async function* inTurn(batches: readonly Batch[], policy: VerifyPolicy): AsyncGenerator<readonly FileAnswer[]> {
-  for (const { paths } of batches) yield await verifyBatch(paths, policy)
+  for (const { paths } of batches) yield await verifyBatch(paths, { policy })
 }
 
-/** This thread verifies as well: it needs no start, and what is compiled in it is not compiled once more. */
+/**
+ * This thread verifies as well: it needs no start, and what is compiled in it is not compiled once more. A second one checks
+ * the signatures that it comes upon, which are half of the work and all of what need not be compiled. Further ones verify
+ * whole records.
+ */
 async function* inThreads(
   batches: readonly Batch[],
   policy: VerifyPolicy,
@@ -53,17 +60,27 @@ async function* inThreads(
   let yielded = 0
   const next = (): number | undefined =>
     asked < batches.length && asked - yielded < threads * AHEAD_MAX ? asked++ : undefined
-  const others = startThreads(threads - 1, { policy, batches, next, answers })
+  const partner = startPartner()
+  const others = startThreads(threads - 2, { policy, batches, next, answers })
+  const own = new Map<number, Promise<void>>()
+  const begin = (index: number): void =>
+    void own.set(
+      index,
+      verifyBatch(batches[index].paths, { policy, partner }).then((answer) => {
+        answers.set(index, answer)
+        own.delete(index)
+      }),
+    )
   try {
     for (; yielded < batches.length; yielded++) {
       for (;;) {
         others.feed()
         const answer = answers.get(yielded)
         if (answer !== undefined) break
-        const index = next()
-        if (index === undefined) await others.answer()
+        const index = own.size < OWN_MAX ? next() : undefined
+        if (index === undefined) await Promise.race([others.answer(), ...own.values()])
         else {
-          answers.set(index, await verifyBatch(batches[index].paths, policy))
+          begin(index)
           // A single small record is verified without a turn of the event loop, which brings the others' answers.
           await new Promise((resolve) => setImmediate(resolve))
         }
@@ -73,7 +90,7 @@ async function* inThreads(
       answers.delete(yielded)
     }
   } finally {
-    await others.end()
+    await Promise.all([others.end(), partner.end()])
   }
 }
 

@@ -7,7 +7,7 @@ import type { SentAnswer, VerifyAnswer, VerifyRequest, VerifyWorkerData } from '
 const { policy } = workerData as VerifyWorkerData
 
 async function answer({ index, paths }: VerifyRequest): Promise<VerifyAnswer> {
-  const answers = await verifyBatch(paths, policy)
+  const answers = await verifyBatch(paths, { policy })
   return {
     index,
     answers: answers.map((each): SentAnswer =>

@@ -45,7 +45,7 @@ export function fromHex(text: string): Uint8Array {
   return bytes
 }
 
-export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let lengthBytes = 0
   for (const part of parts) lengthBytes += part.length
   const whole = new Uint8Array(lengthBytes)

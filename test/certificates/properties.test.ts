@@ -68,6 +68,17 @@ describe('decodeCertificate', () => {
     )
   })
 
+  // The library reads text as any type of string, and fails when it is to write it as a time again.
+  test.each([
+    ['a host', host],
+    ['a TPM', new Uint8Array(ek)],
+  ])('refuses names of %s in strings of another type', (_of, der) => {
+    const places = [...der.entries()].filter(([, byte]) => byte === 0x0c || byte === 0x13)
+    const changed = places.map(([at]) => der.with(at, 0x17))
+    for (const bytes of changed) tried(() => decodeCertificate(bytes, 'endorsement'))
+    expect(changed.filter((bytes) => tried(() => decodeCertificate(bytes, 'strict')) === undefined)).not.toEqual([])
+  })
+
   test('does not follow what nests deeper than it should', () => {
     for (const tag of [0x30, 0x31, 0xa0]) {
       const deep = new Uint8Array(8000)

@@ -61,6 +61,8 @@ interface Codec {
   readonly samples: readonly Uint8Array[]
   /** Decodes and encodes again. */
   readonly again: (bytes: Uint8Array) => Uint8Array
+  /** Where a chip may leave out zeros: the same is then what is encoded once more. */
+  readonly isLoose?: true
 }
 
 function codecs(inputs: readonly Input[]): readonly Codec[] {
@@ -84,6 +86,7 @@ function codecs(inputs: readonly Input[]): readonly Codec[] {
     {
       samples: quotes.map(({ signature_b64 }) => b64(signature_b64)),
       again: (bytes) => encodeTpmtSignature(decodeTpmtSignature(bytes)),
+      isLoose: true,
     },
     {
       samples: inputs.flatMap(({ ak_tpmt_public_b64: ak }) => (ak === undefined ? [] : [b64(ak)])),
@@ -96,16 +99,17 @@ function codecs(inputs: readonly Input[]): readonly Codec[] {
 
 export const tpmStructures: FuzzTarget = {
   name: 'tpm-structure',
-  claim: 'a changed structure of a TPM is refused, or encodes to the same bytes again',
+  claim: 'a changed structure of a TPM is refused, or encodes to the same bytes again, a signature but for its zeros',
   byDay: 4500,
   prepare() {
     const all = codecs(readInputs())
     const others = all.flatMap(({ samples }) => samples)
     return Promise.resolve((random) => {
-      const { samples, again } = pick(random, all)
+      const { samples, again, isLoose } = pick(random, all)
       const bytes = mutateBytes(random, pick(random, samples), others)
       const encoded = unlessRefused(EvidenceError, () => again(bytes))
-      if (encoded !== undefined) deepStrictEqual(Buffer.from(encoded), Buffer.from(bytes))
+      if (encoded === undefined) return
+      deepStrictEqual(Buffer.from(isLoose ? again(encoded) : encoded), Buffer.from(isLoose ? encoded : bytes))
     })
   },
 }

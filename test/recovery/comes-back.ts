@@ -13,6 +13,9 @@ const isRoot = process.getuid?.() === 0
 /** TPM_PT_LOCKOUT_COUNTER, Part 2 §6.13. */
 const LOCKOUT_COUNTER = 0x20e
 const RACKS = ['rack-a1', 'rack-b1', 'rack-a2', 'rack-b2']
+/** Of the first and the last rack: they load the image when the verdict is an outage. */
+const FOR_OUTAGES = ['a1-1', 'b2-3']
+const WHEN_OUTAGE = ['--image-when', 'outage']
 
 export function comesBack(of: () => TestFleet): void {
   describe('after a power cut of the whole fleet', () => {
@@ -21,7 +24,10 @@ export function comesBack(of: () => TestFleet): void {
       const { lab } = world
       await lab.takeBack('dark')
       for (const rack of RACKS) {
-        await world.powerOnWithServices(lab.in(rack))
+        const [forOutages, always] = [true, false].map((is) =>
+          lab.in(rack).filter((id) => FOR_OUTAGES.includes(id) === is),
+        )
+        await Promise.all([world.powerOnWithServices(forOutages, WHEN_OUTAGE), world.powerOnWithServices(always)])
         await sleepMs(300)
       }
       await world.released(lab.ids)
@@ -58,6 +64,7 @@ export function comesBack(of: () => TestFleet): void {
     })
 
     hidesSecrets(of)
+    imageByVerdict(of)
 
     test.runIf(isRoot)('an image from before is not loaded again, whoever brings it', async () => {
       const { lab, fleet } = of()
@@ -68,17 +75,6 @@ export function comesBack(of: () => TestFleet): void {
       const { alarms, services } = await of().report('a1-3')
       expect(alarms[0].text).toMatch(/version 1/)
       expect(services).toEqual([])
-    })
-
-    test('one host that crashes alone comes back among hosts whose cap register is extended', async () => {
-      const { lab, fleet } = of()
-      await lab.powerCut(['a1-1'])
-      await lab.powerOn(['a1-1'], { words: [...agentWords(fleet), '--image-when', 'outage'] })
-      await of().released(['a1-1'])
-      expect(of().lastRelease('a1-1').verdict).toBe('boot-checked')
-      // So the system that runs goes on, without the image.
-      await of().until('a heartbeat', ['a1-1'], ({ heartbeatWitnesses }) => heartbeatWitnesses > 0)
-      expect(await of().report('a1-1')).toMatchObject({ judgement: 'boot-checked', services: [] })
     })
 
     test('fifty power cuts, a healthy heartbeat now and then: no lockout', async () => {
@@ -94,6 +90,33 @@ export function comesBack(of: () => TestFleet): void {
       expect(problems).toEqual([])
       expect(logs.every(({ countersigned }) => countersigned.witnesses.length > 0)).toBe(true)
     })
+  })
+}
+
+/** With `--image-when outage`. */
+function imageByVerdict(of: () => TestFleet): void {
+  test.runIf(isRoot)(
+    'an image for outages was loaded by those hosts that have one: each judged that it was one',
+    async () => {
+      for (const id of FOR_OUTAGES) {
+        expect(of().lastRelease(id).verdict).toBe('recover')
+        const { judgement, services } = await of().report(id)
+        expect({ judgement, states: services.map(({ state }) => state) }).toEqual({
+          ...{ judgement: 'recover', states: ['ready', 'ready', 'ready'] },
+        })
+      }
+    },
+  )
+
+  test('one host that crashes alone comes back among hosts whose cap register is extended', async () => {
+    const { lab } = of()
+    await lab.powerCut(['a1-1'])
+    await of().powerOnWithServices(['a1-1'], WHEN_OUTAGE)
+    await of().released(['a1-1'])
+    expect(of().lastRelease('a1-1').verdict).toBe('boot-checked')
+    // So the system that runs goes on, without the image.
+    await of().until('a heartbeat', ['a1-1'], ({ heartbeatWitnesses }) => heartbeatWitnesses > 0)
+    expect(await of().report('a1-1')).toMatchObject({ judgement: 'boot-checked', services: [] })
   })
 }
 

@@ -16,6 +16,8 @@ const ROOT = resolve(import.meta.dirname, '../..')
 
 /** Five times what a quiet machine needs, and more for two cores with a dozen processes that all begin at once. */
 const PATIENCE_MS = 90_000
+/** Of the log of each host that was waited for in vain. */
+const LOG_LINES = 20
 
 export class TestFleet implements AsyncDisposable {
   readonly lab: Lab
@@ -54,8 +56,8 @@ export class TestFleet implements AsyncDisposable {
     await this.lab.powerOn(ids, { words: [...agentWords({ ...this.fleet, image: undefined }), ...words] })
   }
 
-  async powerOnWithServices(ids: readonly string[]): Promise<void> {
-    await this.lab.powerOn(ids, { words: agentWords(this.fleet) })
+  async powerOnWithServices(ids: readonly string[], words: readonly string[] = []): Promise<void> {
+    await this.lab.powerOn(ids, { words: [...agentWords(this.fleet), ...words] })
   }
 
   async report(id: string): Promise<HostReport> {
@@ -82,8 +84,12 @@ export class TestFleet implements AsyncDisposable {
     try {
       await this.lab.until(what, all, PATIENCE_MS)
     } catch (error) {
-      const shown = [...waiting].map(
-        ([id, report]) => `${id}: ${report === undefined ? 'silent' : JSON.stringify(report)}`,
+      // The folder with their logs goes when the test ends.
+      const shown = await Promise.all(
+        [...waiting].map(async ([id, report]) => {
+          const log = (await this.lab.logOf(id)).trimEnd().split('\n').slice(-LOG_LINES)
+          return [`${id}: ${report === undefined ? 'silent' : JSON.stringify(report)}`, ...log].join('\n    ')
+        }),
       )
       throw new Error(`${(error as Error).message}\n${shown.join('\n')}`, { cause: error })
     }

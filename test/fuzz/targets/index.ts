@@ -2,10 +2,13 @@ import type { FuzzTarget } from '../target.ts'
 import { agentDeliveries, agentFiles, agentRequests } from './agent.ts'
 import { board } from './board.ts'
 import { channelFrames } from './channel.ts'
+import { cleanMarkers } from './clean-marker.ts'
 import { certificates } from './certificates.ts'
 import { eventLogs, imaLists } from './event-logs.ts'
 import {
+  recoveryAnswers,
   recoveryAudits,
+  recoveryKeys,
   recoveryOffers,
   recoveryRequests,
   recoverySignedPlans,
@@ -39,8 +42,11 @@ export const targets: readonly FuzzTarget[] = [
   recoveryStatements,
   recoveryOffers,
   recoveryRequests,
+  recoveryAnswers,
+  recoveryKeys,
   recoveryAudits,
   recoveryUpdates,
+  cleanMarkers,
   loadingPrograms,
   ociLayers,
 ]

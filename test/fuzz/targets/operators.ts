@@ -2,21 +2,25 @@
 import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { ByteWriter, canonical, encodeTpmsAttest, EvidenceError, hex, utf8 } from '@reprise/core'
+import { isDeepStrictEqual } from 'node:util'
+import { canonical, encodeTpmsAttest, EvidenceError, hex, utf8 } from '@reprise/core'
 import { type Plan, RecoveryError } from '@reprise/recovery'
 import { auditLogs } from '@reprise/recovery/audit'
 import {
   checkOffer,
+  isEncryptedKey,
   makeOffer,
   parseSignedPlan,
   readBoots,
+  readKey,
   readReleaseRequest,
   readSignedPlan,
   readStatement,
   readUpdate,
 } from '@reprise/recovery/operators'
+import { readAnswers } from '../../../packages/recovery/src/operators/release.ts'
+import { verifierOf } from '../../../packages/recovery/src/operators/signatures.ts'
 import { eccTpm, type ImitationTpm, quoteFields } from '../../record/imitation-tpm.ts'
-import { nodeCrypto } from '../../record/node-crypto.ts'
 import { mutateBytes, mutateJson } from '../mutate.ts'
 import { pick, type Random } from '../random.ts'
 import type { FuzzTarget } from '../target.ts'
@@ -27,6 +31,19 @@ const samples = JSON.parse(readFileSync(vectors, 'utf8')) as {
   readonly planDigest: string
   readonly statements: readonly { readonly file: string; readonly digest: string }[]
   readonly audit: { readonly text: string }
+}
+
+const released = JSON.parse(
+  readFileSync(resolve(import.meta.dirname, '../../../vectors/recovery/release-answers/input.json'), 'utf8'),
+) as {
+  readonly akName: string
+  readonly request: string
+  readonly answers: readonly string[]
+  /** Of the first operator, to another request. */
+  readonly elsewhere: string
+  readonly key: string
+  readonly encryptedKey: string
+  readonly passphrase: string
 }
 
 /** Bytes changed anywhere, or a value that is canonical again. */
@@ -114,18 +131,11 @@ export const recoveryOffers: FuzzTarget = {
   },
 }
 
-function releaseRequest(tpm: ImitationTpm): string {
-  const point = `04${'07'.repeat(64)}`
-  const escrow = [0, 1].map((index) => ({ index, enc: point, ciphertext: '09'.repeat(49) }))
-  const asked = {
-    ...{ fleet: 'lab', host: 'web-1', epoch: 3, nonce: '01'.repeat(32), nonceTpm: '02'.repeat(32), expirationS: 600 },
-    ...{ operators: [point, point], needed: 2, escrow, recipient: point, madeMs: 5, akPublic: hex(tpm.publicArea) },
-  }
-  const text = utf8(canonical(asked))
-  const digest = nodeCrypto.sha256(new ByteWriter().raw(utf8('reprise/release-request/v1\0')).sized(text).done())
-  const { attest, signature } = quoteOf(tpm, digest, { 4: new Uint8Array(32) })
-  const quote = { attest: hex(attest), signature: hex(signature) }
-  return canonical({ schema: 'reprise/release-request/v1', asked, quote })
+/** The plan of the samples, in which web-1 has that attestation key. */
+function planWith(ak: string): Plan {
+  const { plan } = readSignedPlan(utf8(samples.signed))
+  const hosts = plan.roster.hosts.map((host) => (host.id === 'web-1' ? { ...host, ak } : host))
+  return { ...plan, roster: { ...plan.roster, hosts } }
 }
 
 export const recoveryRequests: FuzzTarget = {
@@ -133,11 +143,8 @@ export const recoveryRequests: FuzzTarget = {
   claim: 'a changed request for a release is refused, or asks what the host asked',
   byDay: 800,
   async prepare() {
-    const tpm = eccTpm('request')
-    const { plan: of } = readSignedPlan(utf8(samples.signed))
-    const hosts = of.roster.hosts.map((host) => (host.id === 'web-1' ? { ...host, ak: hex(tpm.name) } : host))
-    const plan: Plan = { ...of, roster: { ...of.roster, hosts } }
-    const text = releaseRequest(tpm)
+    const { akName, request: text } = released
+    const plan = planWith(akName)
     const { asked } = await readReleaseRequest(utf8(text), plan)
     return async (random) => {
       const bytes = changed(random, text, [text])
@@ -145,6 +152,58 @@ export const recoveryRequests: FuzzTarget = {
       if (read !== undefined) deepStrictEqual(read.asked, asked)
     }
   },
+}
+
+export const recoveryAnswers: FuzzTarget = {
+  name: 'recovery-release-answer',
+  claim: 'a changed answer of an operator is refused, or is what an operator signed for this request',
+  byDay: 800,
+  async prepare() {
+    const { akName, request, answers, elsewhere } = released
+    const { asked, digest } = await readReleaseRequest(utf8(request), planWith(akName))
+    const files = answers.map(utf8)
+    const whole = [readAnswers([files[0], files[1]], asked, digest), readAnswers([files[2], files[1]], asked, digest)]
+    return async (random) => {
+      const bytes = changed(random, answers[0], [...answers, elsewhere])
+      const read = await unlessRefused(() => readAnswers([bytes, files[1]], asked, digest))
+      if (read !== undefined) ok(whole.some((each) => isDeepStrictEqual(each, read)))
+    }
+  },
+}
+
+export const recoveryKeys: FuzzTarget = {
+  name: 'recovery-key',
+  claim: 'a changed key of a person is refused, with nothing of it in the words, or signs what its point verifies',
+  byDay: 1500,
+  prepare() {
+    const { key: plain, encryptedKey, passphrase } = released
+    const samples = [plain, encryptedKey].map(utf8)
+    const lines = plain.trimEnd().split('\n').slice(1, -1)
+    const message = utf8('message')
+    return Promise.resolve((random) => {
+      const sample = pick(random, samples)
+      const bytes = random(2) === 0 ? mutateBytes(random, sample, samples) : mutatePem(random, sample)
+      try {
+        const key = readKey(bytes, 'sample', isEncryptedKey(bytes) ? passphrase : undefined)
+        ok(verifierOf(key.point)(message, key.sign(message)))
+      } catch (error) {
+        if (!(error instanceof RecoveryError)) throw error
+        ok(lines.every((line) => !`${error.message} ${error.hint}`.includes(line)))
+      }
+    })
+  },
+}
+
+/** What the letters stand for, changed. */
+function mutatePem(random: Random, pem: Uint8Array): Uint8Array {
+  const [first, ...lines] = Buffer.from(pem).toString().trimEnd().split('\n')
+  const last = lines.pop()
+  const der = new Uint8Array(Buffer.from(lines.join(''), 'base64'))
+  const body =
+    Buffer.from(mutateBytes(random, der, [der]))
+      .toString('base64')
+      .match(/.{1,64}/g) ?? []
+  return utf8([first, ...body, last, ''].join('\n'))
 }
 
 export const recoveryAudits: FuzzTarget = {

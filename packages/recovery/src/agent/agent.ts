@@ -95,6 +95,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const owner = await openOwnerMemory(paths.owner)
   await using undo = new AsyncDisposableStack()
   const side = undo.use(await openOwnSide(paths, hostFile, { files, heartbeat: owner.now.heartbeat }))
+  const { prior, markerRefused } = side.facts
+  if (markerRefused !== undefined) report('clean marker refused', { why: markerRefused })
   const log = undo.use(await openAuditLog(paths.audit, { fleet: plans.fleet.plan.fleet, host }, { nowMs }))
   const events = makeEvents()
   const late: Late = {}
@@ -114,7 +116,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   await checkGenerations(ground, keeper)
   const roots = undo.use(await openOwnRoots(ground))
   const services = makeServices(ground, options.image, events.changed)
-  const { prior } = side.facts
   const life = makeLife({
     ...{ ground, keeper, roots, memory: owner, spreading, prior, inTurn: inOrder() },
     ...{ auditPlace: () => log.place, onChange: events.changed },

@@ -56,6 +56,34 @@ describe('a rotation', () => {
     await until(() => released(host) && agentOf(host).stand().epoch > before)
     await until(() => agentOf(host).stand().heartbeatWitnesses === 4)
   })
+
+  test('that breaks off again and again while shares are handed out leaves witnesses that start anew', async () => {
+    // Nothing of its own is under way: it was provisioned, and did not crash.
+    const [owner, witness, silent] = [lab.host('h3'), lab.host('h2'), lab.host('h5')]
+    const epochsKept = (): readonly number[] => {
+      const { wards } = JSON.parse(readFileSync(statePaths(witness.state).witness, 'utf8')) as {
+        readonly wards: readonly { readonly host: string; readonly shares: readonly { readonly epoch: number }[] }[]
+      }
+      return wards.find((ward) => ward.host === owner.name)?.shares.map(({ epoch }) => epoch) ?? []
+    }
+    const committed = await agentOf(owner).life.rotate(undefined)
+    // Without it nothing is decided.
+    await lab.crash(silent)
+    for (let round = 0; round < 3; round++) {
+      const breakOff = (missing: readonly string[]): void => {
+        if (!missing.includes(witness.name)) throw new Crash('the witness has its share')
+      }
+      await expect(agentOf(owner).life.rotate(breakOff)).rejects.toThrow(Crash)
+      const epoch = Number(/\d+/.exec(owner.lines.findLast((line) => line.startsWith('prepared ')) ?? '')?.[0])
+      expect(epochsKept()).toEqual([committed, epoch])
+    }
+    for (const each of [witness, owner, silent]) {
+      await lab.crash(each)
+      await lab.powerOn(each)
+    }
+    expect(agentOf(owner).life.phase).toEqual({ kind: 'released', by: 'this-boot' })
+    expect(await agentOf(owner).life.rotate(undefined)).toBeGreaterThan(committed)
+  })
 })
 
 describe('provisioning', () => {

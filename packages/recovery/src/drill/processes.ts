@@ -17,7 +17,7 @@ async function withChildren(pids: readonly number[]): Promise<readonly number[]>
   const children = new Map<number, number[]>()
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue
-    const parent = await parentOf(name)
+    const parent = (await statOf(Number(name)))?.parent
     if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), Number(name)])
   }
   const found = [...pids]
@@ -25,11 +25,19 @@ async function withChildren(pids: readonly number[]): Promise<readonly number[]>
   return found
 }
 
-async function parentOf(pid: string): Promise<number | undefined> {
+interface Stat {
+  readonly state: string
+  readonly parent: number
+  readonly threads: number
+}
+
+/** Undefined of a process that is gone. */
+async function statOf(pid: number): Promise<Stat | undefined> {
   try {
     // The name may have anything in it; what follows its last parenthesis is fixed (proc_pid_stat(5)).
     const stat = await readFile(`/proc/${pid}/stat`, 'latin1')
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return { state: fields[0], parent: Number(fields[1]), threads: Number(fields[17]) }
   } catch {
     return undefined
   }
@@ -53,11 +61,11 @@ async function whenGone(pids: readonly number[]): Promise<void> {
     }
 }
 
-/** A zombie has no command line: its parent has not looked yet, and its memory and its files are gone. */
+/**
+ * A thread that waits for a disk keeps files and sockets open, be the first thread of its process dead for long. Whoever is
+ * dead with all threads and not looked at yet by the parent holds nothing any more.
+ */
 async function isAlive(pid: number): Promise<boolean> {
-  try {
-    return (await readFile(`/proc/${pid}/cmdline`)).length > 0
-  } catch {
-    return false
-  }
+  const { state, threads } = (await statOf(pid)) ?? { state: 'X', threads: 0 }
+  return threads > 1 || (state !== 'Z' && state !== 'X')
 }

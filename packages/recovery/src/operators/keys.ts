@@ -1,5 +1,5 @@
 /** Keys of people in files: P-256, PKCS #8 in PEM, with or without a passphrase. */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { createECDH, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { fromUtf8, hex } from '@reprise/core'
 import { RecoveryError } from '../error.ts'
 import { Secret } from '../sealing/secret.ts'
@@ -34,10 +34,30 @@ export function readKey(pem: Uint8Array, shown: string, passphrase?: string): Pe
   const key = privateKeyOf(pem, shown, passphrase)
   if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
     throw refused(shown, 'it is no key of P-256', 'make one: reprise recovery keys new NAME -o FILE')
+  const point = pointOf(key)
+  using scalar = scalarOf(key)
+  // OpenSSL takes both halves as they stand in the file.
+  if (pointOfScalar(scalar) !== point)
+    throw refused(shown, 'its public half is not that of its private half', 'the file was changed: take another copy')
   return {
-    point: pointOf(key),
+    point,
     sign: (message) => new Uint8Array(sign('sha256', message, { key, dsaEncoding: 'ieee-p1363' })),
-    scalar: () => Secret.owning(Buffer.from(key.export({ format: 'jwk' }).d ?? '', 'base64url')),
+    scalar: () => scalarOf(key),
+  }
+}
+
+function scalarOf(key: KeyObject): Secret {
+  return Secret.owning(Buffer.from(key.export({ format: 'jwk' }).d ?? '', 'base64url'))
+}
+
+function pointOfScalar({ bytes }: Secret): string | undefined {
+  const half = createECDH('prime256v1')
+  try {
+    half.setPrivateKey(bytes)
+    return half.getPublicKey('hex')
+  } catch {
+    // Zero, or not below the order of the group.
+    return undefined
   }
 }
 

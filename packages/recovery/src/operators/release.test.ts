@@ -1,11 +1,13 @@
 /** Answers of operators as the waiting host reads them; the TPM has the last word in release.slow.test.ts. */
+import { readFileSync } from 'node:fs'
 import { canonical, fromHex, utf8 } from '@reprise/core'
 import * as fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { escrowHalf } from '../sealing/quorum-half.ts'
 import { Secret } from '../sealing/secret.ts'
 import { makeKey, readKey } from './keys.ts'
-import { answerRelease, readAnswers, type ReleaseAsked } from './release.ts'
+import { answerRelease, readAnswers, readReleaseRequest, type ReleaseAsked } from './release.ts'
+import { readSignedPlan } from './signed-plan.ts'
 import { codeOf } from './testing.ts'
 
 const newKey = (): ReturnType<typeof readKey> => readKey(utf8(makeKey(undefined).pem), 'key')
@@ -30,6 +32,21 @@ beforeAll(async () => {
 })
 
 const answered = (files: readonly Uint8Array[]): string => codeOf(() => readAnswers(files, asked, digest))
+
+test('a request and its answers are read as they were written once', async () => {
+  const read = (path: string): unknown =>
+    JSON.parse(readFileSync(new URL(`../../../../vectors/recovery/${path}`, import.meta.url), 'utf8'))
+  const { signed } = read('operators/expected.json') as { readonly signed: string }
+  const { akName, request, answers, elsewhere } = read('release-answers/input.json') as {
+    readonly [name in 'akName' | 'request' | 'elsewhere']: string
+  } & { readonly answers: readonly string[] }
+  const { plan } = readSignedPlan(utf8(signed))
+  const hosts = plan.roster.hosts.map((host) => (host.id === 'web-1' ? { ...host, ak: akName } : host))
+  const of = await readReleaseRequest(utf8(request), { ...plan, roster: { ...plan.roster, hosts } })
+  const files = answers.map(utf8)
+  expect(readAnswers(files, of.asked, of.digest).map(({ operator }) => operator)).toEqual([0, 1])
+  expect(() => readAnswers([utf8(elsewhere), ...files], of.asked, of.digest)).toThrow('it answers another request')
+})
 
 describe('answers to a request for a release', () => {
   test('count for different operators', () => {

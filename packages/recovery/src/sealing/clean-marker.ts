@@ -7,8 +7,8 @@ import {
   decodeTpmtPublic,
   decodeTpmtSignature,
   equal,
-  fromUtf8,
   hex,
+  parseCanonicalBytes,
   TPM_ALG,
   TPM_ST,
   toPublicKey,
@@ -54,37 +54,42 @@ export async function signCleanMarker(
   return utf8(canonical({ schema: SCHEMA, bootId, attest: hex(attest), signature: hex(signature) }))
 }
 
+export type CheckedMarker = { readonly kind: 'holds' } | { readonly kind: 'refused'; readonly why: string }
+
 /**
- * Whether a marker is of the end of the power cycle before this one.
+ * Whether a marker is of the end of the power cycle before this one. What is no such file is no error: somebody may have
+ * written it, or cut it off.
  *
- * @param marker - The file; undefined when there is none.
+ * @param marker - The file.
  * @param check.akPublic - TPMT_PUBLIC of the host's attestation key.
  * @param check.now - Counts of this boot.
  */
-export function holdsCleanMarker(
-  marker: Uint8Array | undefined,
+export function checkCleanMarker(
+  marker: Uint8Array,
   check: {
     readonly host: HostId
     readonly akPublic: Uint8Array
     readonly now: Pick<HeartbeatClock, 'resetCount' | 'restartCount'>
     readonly crypto: Pick<Crypto, 'verify'>
   },
-): boolean {
-  if (marker === undefined || marker.length > MARKER_BYTES_MAX) return false
+): CheckedMarker {
+  const refused = (why: string): CheckedMarker => ({ kind: 'refused', why })
   try {
-    const { bootId, attest, signature } = decode(JSON.parse(fromUtf8(marker)), 'marker')
+    const { bootId, attest, signature } = decode(parseCanonicalBytes(marker, MARKER_BYTES_MAX, 'marker'), 'marker')
     const { scheme, signature: raw } = decodeTpmtSignature(signature)
     const key = toPublicKey(decodeTpmtPublic(check.akPublic))
-    const quote = decodeTpmsAttest(attest)
-    return (
-      check.crypto.verify({ key, scheme, message: attest, signature: raw }) &&
-      quote.type === TPM_ST.ATTEST_QUOTE &&
-      equal(quote.extraData, markerDigest(check.host, bootId)) &&
-      quote.clockInfo.resetCount + 1 === check.now.resetCount &&
-      check.now.restartCount === 0
-    )
-  } catch {
-    // Whatever is not such a file is no marker.
-    return false
+    if (!check.crypto.verify({ key, scheme, message: attest, signature: raw }))
+      return refused('the signature of this host’s attestation key does not hold')
+    const { type, extraData, clockInfo } = decodeTpmsAttest(attest)
+    if (type !== TPM_ST.ATTEST_QUOTE || !equal(extraData, markerDigest(check.host, bootId)))
+      return refused(`the TPM signed something else than the end of the boot ${bootId} of ${check.host}`)
+    const { resetCount, restartCount } = check.now
+    if (clockInfo.resetCount + 1 !== resetCount || restartCount !== 0)
+      return refused(
+        `it is of boot ${clockInfo.resetCount} of the TPM, and this is boot ${resetCount}, restarted ${restartCount} times`,
+      )
+    return { kind: 'holds' }
+  } catch (error) {
+    return refused((error as Error).message)
   }
 }

@@ -16,7 +16,7 @@ export {
   readBootState,
   type Register,
 } from './boot-state.ts'
-export { holdsCleanMarker, signCleanMarker } from './clean-marker.ts'
+export { checkCleanMarker, type CheckedMarker, signCleanMarker } from './clean-marker.ts'
 export { HALF_BYTES, type WrappedKey } from './content-key.ts'
 export {
   abandonGeneration,

@@ -36,7 +36,7 @@ function filesOf(contents: Readonly<Record<string, Uint8Array>>): SystemFiles['r
 }
 
 const cut: HeartbeatClock = { clock: 90_000n, resetCount: 12, restartCount: 0 }
-const sources = { files: nothing, boot: bootOf(cut, false), heartbeat: undefined, marker: undefined }
+const sources = { files: nothing, boot: bootOf(cut, false), heartbeat: undefined, marker: false }
 const BOOTED_S = 1_795_000_000
 
 function record(type: number, user: string, seconds: number): Uint8Array {

@@ -25,8 +25,8 @@ export interface PriorShutdownSources {
   /** Of this boot. */
   readonly boot: Pick<BootStatement, 'startup'>
   readonly heartbeat: HeartbeatClock | undefined
-  /** Whether the marker holds; undefined when there is none. See `readCleanMarker`. */
-  readonly marker: boolean | undefined
+  /** Whether there is a marker that holds, by `checkCleanMarker`. */
+  readonly marker: boolean
   /** Block device of a file system that is not mounted yet. */
   readonly device?: string
 }
@@ -37,7 +37,7 @@ export async function readPriorShutdown(sources: PriorShutdownSources): Promise<
   const unsigned = <T>(source: FactSource, value: T | undefined): Fact<T> => ({ value, source, signed: false })
   return {
     ...tpmFacts(boot, heartbeat),
-    cleanMarker: { value: marker ?? false, source: 'marker', signed: marker === true },
+    cleanMarker: { value: marker, source: 'marker', signed: marker },
     bootId: unsigned('kernel', await readBootId(files)),
     journalShutdown: unsigned('journal', journalShutdown(await files.journalBefore())),
     wtmpShutdown: unsigned('wtmp', await wtmpShutdown(files)),

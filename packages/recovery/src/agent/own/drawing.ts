@@ -55,7 +55,7 @@ async function draw({ keeper, roots, ground }: OwnParts, memory: OwnerMemory, ad
     const point = leasePoint(leaseKey(next))
     const link = before && signSuccession(ground.host, before, { epoch, root: next })
     // Before it can be decided: whoever starts anew in this boot then has the root of whichever generation counts.
-    await roots.keep(epoch, next)
+    await roots.keep(epoch, next, before?.epoch)
     // The first generation is never opened. What is kept of it opens only once the register is extended.
     if (before === undefined) await capOnce(ground)
     if (link !== undefined)

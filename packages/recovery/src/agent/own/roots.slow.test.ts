@@ -72,9 +72,20 @@ test.each([
 
 test('roots of generations that are retired are dropped', async () => {
   using roots = await open()
-  for (const epoch of [1, 2]) await roots.keep(epoch, Secret.owning(new Uint8Array(32).fill(epoch)))
+  for (const epoch of [1, 2]) await roots.keep(epoch, Secret.owning(new Uint8Array(32).fill(epoch)), 1)
   await roots.retain([2])
   await capBoot(chip.tpm)
   using again = await open()
   expect([again.of(1)?.bytes, again.of(2)?.bytes]).toEqual([undefined, new Uint8Array(32).fill(2)])
+})
+
+test('the root of the generation that counts stays, however often a newer one breaks off', async () => {
+  {
+    using roots = await open()
+    for (const epoch of [1, 2, 4, 6, 8]) await roots.keep(epoch, Secret.owning(new Uint8Array(32).fill(epoch)), 1)
+    expect([1, 2, 4, 6, 8].filter((epoch) => roots.of(epoch) !== undefined)).toEqual([1, 8])
+  }
+  await capBoot(chip.tpm)
+  using again = await open()
+  expect([1, 2, 4, 6, 8].filter((epoch) => again.of(epoch) !== undefined)).toEqual([1, 8])
 })

@@ -34,7 +34,8 @@ export interface ThisBootFile {
 }
 
 const SCHEMA = 'reprise/recovery-this-boot/v1'
-const ROOTS_MAX = 3
+/** Of the generation that counts, and of one that is being handed out. */
+const ROOTS_MAX = 2
 export const THIS_BOOT_FILE: StateFile<ThisBootFile> = {
   schema: SCHEMA,
   bytesMax: 1 << 16,
@@ -54,8 +55,13 @@ export interface Roots extends Disposable {
   /** Of the release of this boot; kept with the next root. */
   judgement: Judgement | null
   readonly of: (epoch: number) => Secret | undefined
-  /** Keeps a root, in memory and for this boot; from now on it is this object's to wipe, also when it cannot be kept. */
-  readonly keep: (epoch: number, root: Secret) => Promise<void>
+  /**
+   * Keeps a root, in memory and for this boot; from now on it is this object's to wipe, also when it cannot be kept.
+   *
+   * @param beside - The generation that counts while this one is being handed out; roots of any other are dropped: what was
+   *   handed out for it broke off.
+   */
+  readonly keep: (epoch: number, root: Secret, beside?: number) => Promise<void>
   /** Drops all but these. */
   readonly retain: (epochs: readonly number[]) => Promise<void>
 }
@@ -81,6 +87,14 @@ export async function openRoots(of: RootsOf): Promise<Roots> {
     sealed = roots
   }
 
+  function forget(isGone: (epoch: number) => boolean): void {
+    for (const [epoch, root] of held.roots) {
+      if (!isGone(epoch)) continue
+      root[Symbol.dispose]()
+      held.roots.delete(epoch)
+    }
+  }
+
   return {
     get judgement() {
       return judgement
@@ -89,11 +103,11 @@ export async function openRoots(of: RootsOf): Promise<Roots> {
       judgement = now
     },
     of: (epoch) => held.roots.get(epoch),
-    async keep(epoch, root) {
+    async keep(epoch, root, beside) {
       try {
         const terms = await thisBoot(of)
         const blob = await seal(pinned, policyOf(clauses(terms).map(({ clause }) => clause)), root)
-        const others = sealed.filter((one) => one.epoch !== epoch).slice(0, ROOTS_MAX - 1)
+        const others = sealed.filter((one) => one.epoch !== epoch && one.epoch === beside)
         await write([{ epoch, ...blob }, ...others], terms)
       } catch (error) {
         root[Symbol.dispose]()
@@ -102,13 +116,10 @@ export async function openRoots(of: RootsOf): Promise<Roots> {
       // Not before it is on disk: what is only in memory would be gone with this process, and its half is out.
       held.roots.get(epoch)?.[Symbol.dispose]()
       held.roots.set(epoch, root)
+      forget((each) => each !== epoch && each !== beside)
     },
     async retain(epochs) {
-      for (const [epoch, root] of held.roots) {
-        if (epochs.includes(epoch)) continue
-        root[Symbol.dispose]()
-        held.roots.delete(epoch)
-      }
+      forget((each) => !epochs.includes(each))
       if (sealed.every(({ epoch }) => epochs.includes(epoch))) return
       await write(
         sealed.filter(({ epoch }) => epochs.includes(epoch)),

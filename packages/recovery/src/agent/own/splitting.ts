@@ -83,10 +83,13 @@ async function carryOut(parts: OwnParts, memory: OwnerMemory, carrying: Carrying
   const take = inOrder()
   const done = Promise.withResolvers<number>()
   let state = ownerState(carrying)
+  let isOver = false
 
   const feed = (event: OwnerEvent): void => {
     take(async () => {
-      if (signal.aborted) return
+      if (isOver || signal.aborted) return
+      // Until this step is through: what failed half way is over, and whatever is answered afterwards decides nothing.
+      isOver = true
       const { state: next, actions } = stepOwner(state, event, context)
       if (next.durable.decided > state.durable.decided) await decide(parts, memory)
       const isDone = state.phase.kind === 'committing' && next.phase.kind === 'idle'
@@ -98,6 +101,7 @@ async function carryOut(parts: OwnParts, memory: OwnerMemory, carrying: Carrying
         onMissing?.(missing, kind === 'preparing' ? 'prepared' : 'committed')
       }
       if (isDone) done.resolve(await retire(parts))
+      else isOver = false
     }).catch(done.reject)
   }
   const carry = ({ kind, to, epoch }: OwnerAction): void => {

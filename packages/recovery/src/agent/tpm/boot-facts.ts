@@ -5,7 +5,7 @@ import { readBootId } from '@reprise/host'
 import { nodeCrypto } from '@reprise/host/crypto'
 import { quoteStartup } from '@reprise/host/startup'
 import { type ObjectEntity, ReadClock } from '@reprise/tpm'
-import { holdsCleanMarker, signCleanMarker } from '../../sealing/clean-marker.ts'
+import { checkCleanMarker, signCleanMarker } from '../../sealing/clean-marker.ts'
 import { type HeartbeatClock, readPriorShutdown, type SystemFiles } from '../../sealing/prior-shutdown.ts'
 import { inTurn, type PinnedTpm } from '../../sealing/storage.ts'
 import { sha256 } from '../../sealing/words.ts'
@@ -17,6 +17,8 @@ export interface BootFacts {
   readonly bootId: string
   readonly startup: BootStatement['startup']
   readonly prior: PriorShutdown
+  /** Why the marker of a clean shutdown is none; undefined when it holds, and when there is none. */
+  readonly markerRefused: string | undefined
   /** Of the TPM, just now. */
   readonly now: HeartbeatClock
 }
@@ -41,10 +43,10 @@ export async function readBootFacts(of: BootOf): Promise<BootFacts> {
   const now = await clockNow(pinned)
   const marker = await readIfThere(of.markerPath)
   const check = { host, akPublic: of.akPublic, now, crypto: nodeCrypto }
-  const holds = marker === undefined ? undefined : holdsCleanMarker(marker, check)
+  const checked = marker === undefined ? undefined : checkCleanMarker(marker, check)
   if (marker !== undefined) await removeState(of.markerPath)
-  const prior = await readPriorShutdown({ files, boot: { startup }, heartbeat, marker: holds })
-  return { bootId, startup, prior, now }
+  const prior = await readPriorShutdown({ files, boot: { startup }, heartbeat, marker: checked?.kind === 'holds' })
+  return { bootId, startup, prior, markerRefused: checked?.kind === 'refused' ? checked.why : undefined, now }
 }
 
 export async function clockNow({ tpm }: Pick<PinnedTpm, 'tpm'>): Promise<HeartbeatClock> {

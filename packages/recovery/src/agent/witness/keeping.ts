@@ -4,14 +4,14 @@ import type { Attested } from '../../channel/channel.ts'
 import type { Answer, Message } from '../../channel/messages.ts'
 import { approverOf } from '../../operators/index.ts'
 import { shareDigest } from '../../plan/digest.ts'
-import { NO_SHARES, prepare } from '../../protocol/epochs.ts'
+import { prepare } from '../../protocol/epochs.ts'
 import { judgeVouchers, type Vouched, type Voucher } from '../../protocol/vouching.ts'
 import { keepShare, SHARE_BYTES } from '../../sealing/quorum-half.ts'
 import { sha256 } from '../../sealing/words.ts'
 import { sayTo } from '../network.ts'
 import { isLedTo } from '../proofs.ts'
 import type { KeptEpoch, Ward } from '../state/witness-file.ts'
-import { durableOf, knownKeys, seenOf, type Wards } from './wards.ts'
+import { heldOf, knownKeys, seenOf, type Wards, withShare } from './wards.ts'
 import { failed, ownClocks, standingOf, wardOf, type WitnessParts } from './failing.ts'
 
 type Prepare = Message & { readonly kind: 'prepare' }
@@ -23,9 +23,8 @@ export async function answerPrepare(parts: WitnessParts, from: Attested, message
   const refused = standingOf(parts, from) ?? misplaced(parts, from, message) ?? (await unproven(parts, ward, message))
   if (refused !== undefined) return refused
   if (ward.shares.some((kept) => kept.epoch === epoch)) return { kind: 'prepared', epoch }
-  const held = durableOf(new Map([[ward.host, ward]]), { rosterVersion: 0, revoked: new Set() }).shares.get(ward.host)
-  if (prepare(held ?? NO_SHARES, epoch) === (held ?? NO_SHARES))
-    return failed('NOT_NOW', `epoch ${epoch} is older than what is kept here`)
+  const held = heldOf(ward)
+  if (prepare(held, epoch) === held) return failed('NOT_NOW', `epoch ${epoch} is older than what is kept here`)
 
   const { pinned, fleet } = ground
   const kept = await keepShare(pinned, message.share, { id: ground.host, approver: approverOf(fleet().plan) })
@@ -34,11 +33,12 @@ export async function answerPrepare(parts: WitnessParts, from: Attested, message
   const at = await ownClocks(parts)
   const note = (wards: Wards): Wards => {
     const now = wards.get(ward.host) ?? ward
+    const after = withShare(now, line)
     // Whoever hears no answer asks again, while the TPM still works for the first time.
-    if (now.shares.some((kept) => kept.epoch === epoch)) return wards
+    if (after === now) return wards
     // A first share is the first that is heard of its host: one that loses its power before its first heartbeat comes back.
     const first = now.heartbeat === null ? { heartbeat: at, seen: seenOf(from) } : {}
-    return new Map(wards).set(ward.host, { ...now, ...first, shares: [...now.shares, line] })
+    return new Map(wards).set(ward.host, { ...after, ...first })
   }
   await memory.step({ kind: 'prepare', from: from.host, epoch }, note)
   const isKept = memory.wards.get(from.host)?.shares.some((share) => share.epoch === epoch) ?? false

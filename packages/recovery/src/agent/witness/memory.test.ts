@@ -3,14 +3,16 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Attested } from '../../channel/channel.ts'
 import { POLICY } from '../../plan/sample.ts'
+import { commit, type HeldShares, NO_SHARES, prepare } from '../../protocol/epochs.ts'
 import { reportOf } from '../../protocol/witness.ts'
 import type { HeartbeatClock } from '../../sealing/prior-shutdown.ts'
 import type { PriorShutdown } from '../../types.ts'
 import { type Memory, openMemory } from './memory.ts'
-import { baselineMs, newWard, priorSeen, type Wards, withRoundTrip } from './wards.ts'
+import { baselineMs, heldOf, newWard, priorSeen, type Wards, withRoundTrip, withShare } from './wards.ts'
 
 let folder: string
 beforeEach(() => {
@@ -19,6 +21,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }))
 
 const AK = `000b${'1'.repeat(64)}`
+const bytes = (lengthBytes: number): Uint8Array => new Uint8Array(lengthBytes).fill(7)
 const domain = { zone: 'z', room: 'm', rack: 'r', pdu: 'p' }
 const at = (clock: number, resetCount: number, restartCount = 0): HeartbeatClock => ({
   clock: BigInt(clock),
@@ -79,6 +82,33 @@ describe('a witness', () => {
     expect((await open(at(1, 2))).state.durable.revoked).toEqual(new Set(['h1']))
     await memory.pardon(['h1'])
     expect((await open(at(1, 3))).state.durable.revoked).toEqual(new Set())
+  })
+
+  test('can be started anew from its file after any order of shares that come, come late, and are committed', async () => {
+    const share = (epoch: number) => ({ epoch, index: 0, leaseKey: bytes(65), private: bytes(1), public: bytes(1) })
+    const moves = fc.array(
+      fc.tuple(fc.constantFrom('prepare' as const, 'commit' as const), fc.integer({ min: 1, max: 6 })),
+      {
+        maxLength: 12,
+      },
+    )
+    await fc.assert(
+      fc.asyncProperty(moves, async (schedule) => {
+        rmSync(path(), { force: true })
+        const memory = await open(at(1, 1))
+        await beat(memory, 2)
+        let expected: HeldShares = NO_SHARES
+        for (const [kind, epoch] of schedule) {
+          const note = (wards: Wards): Wards =>
+            new Map(wards).set('h1', withShare(wards.get('h1') ?? newWard('h1', AK), share(epoch)))
+          await memory.step({ kind, from: 'h1', epoch }, kind === 'prepare' ? note : undefined)
+          expected = kind === 'prepare' ? prepare(expected, epoch) : commit(expected, epoch)
+          const kept = (await open(at(1, 1))).wards.get('h1') ?? newWard('h1', AK)
+          expect(heldOf(kept)).toEqual(expected)
+        }
+      }),
+      { numRuns: 20 },
+    )
   })
 
   test('does not begin with a damaged file', async () => {

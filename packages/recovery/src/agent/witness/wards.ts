@@ -1,7 +1,7 @@
 /** What a witness keeps of its wards: between the file, and the durable part of its machine. Format: spec/agent.md §3.1. */
 
 import type { Attested } from '../../channel/channel.ts'
-import type { HeldShares } from '../../protocol/epochs.ts'
+import { type HeldShares, prepare } from '../../protocol/epochs.ts'
 import type { Heartbeat, WitnessState } from '../../protocol/witness.ts'
 import type { Fact, HostId, PriorShutdown } from '../../types.ts'
 import { type KeptEpoch, ROUND_TRIPS_MAX, type SeenClock, type Ward } from '../state/witness-file.ts'
@@ -19,9 +19,9 @@ export function durableOf(
 ): WitnessState['durable'] {
   const heartbeats = new Map<HostId, Heartbeat>()
   const shares = new Map<HostId, HeldShares>()
-  for (const { host, heartbeat, committed, shares: kept } of wards.values()) {
-    if (heartbeat !== null) heartbeats.set(host, heartbeat)
-    if (committed > 0 || kept.length > 0) shares.set(host, { committed, epochs: kept.map(({ epoch }) => epoch) })
+  for (const ward of wards.values()) {
+    if (ward.heartbeat !== null) heartbeats.set(ward.host, ward.heartbeat)
+    if (ward.committed > 0 || ward.shares.length > 0) shares.set(ward.host, heldOf(ward))
   }
   return { ...rest, heartbeats, shares }
 }
@@ -36,6 +36,19 @@ export function withDurable(wards: Wards, { heartbeats, shares }: WitnessState['
       return [host, { ...ward, ...after }]
     }),
   )
+}
+
+/** What the machine has of its shares. */
+export function heldOf({ committed, shares }: Ward): HeldShares {
+  return { committed, epochs: shares.map(({ epoch }) => epoch) }
+}
+
+/** With a prepared share, and without those that it takes the place of; the same ward when it came too late, or twice. */
+export function withShare(ward: Ward, share: KeptEpoch): Ward {
+  const before = heldOf(ward)
+  const held = prepare(before, share.epoch)
+  if (held === before) return ward
+  return { ...ward, shares: [...ward.shares, share].filter(({ epoch }) => held.epochs.includes(epoch)) }
 }
 
 /** Lease keys by which it can tell that others follow: those of epochs that count. */

@@ -3,8 +3,18 @@
 const encoder = new TextEncoder()
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** Names and tags: the encoder's own way into the engine takes longer than so many characters. */
+const SHORT_CHARS = 64
+
 export function utf8(text: string): Uint8Array {
-  return encoder.encode(text)
+  if (text.length > SHORT_CHARS) return encoder.encode(text)
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 0x7f) return encoder.encode(text)
+    bytes[i] = code
+  }
+  return bytes
 }
 
 /** Decodes UTF-8 exactly: malformed bytes throw a `TypeError`, a byte order mark is kept. */

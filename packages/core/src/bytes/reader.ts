@@ -9,12 +9,12 @@ export class TruncatedError extends Error {
 
 export class ByteReader {
   readonly bytes: Uint8Array
-  readonly #view: DataView
+  /** For what has eight bytes: most of what is read is shorter, and making it takes longer than reading that. */
+  #view: DataView | undefined
   offset = 0
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   get remainingBytes(): number {
@@ -31,18 +31,23 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1))
+    return this.bytes[this.#take(1)]
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2))
+    const at = this.#take(2)
+    return (this.bytes[at] << 8) | this.bytes[at + 1]
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4))
+    const at = this.#take(4)
+    const { bytes } = this
+    return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0
   }
 
   u64(): bigint {
+    const { buffer, byteOffset, byteLength } = this.bytes
+    this.#view ??= new DataView(buffer, byteOffset, byteLength)
     return this.#view.getBigUint64(this.#take(8))
   }
 

@@ -57,23 +57,26 @@ export function decodeComputation(value: unknown, path = '$'): Computation {
     ...(isWarm ? (['start'] as const) : []),
     ...(hasRules ? (['host'] as const) : []),
   ])
+  const schema = exactly(computation.schema, `${path}.schema`, 'reprise/computation/v1')
+  const program = decodeBlobRef(computation.program, `${path}.program`)
   const bounds = fields(computation.limits, `${path}.limits`, ['memoryPages', 'stackSlots'])
+  // In the order of canonical JSON, in which it is hashed.
   const decoded: Computation = {
-    schema: exactly(computation.schema, `${path}.schema`, 'reprise/computation/v1'),
-    semantics: decodeSemantics(computation.semantics, `${path}.semantics`),
-    program: decodeBlobRef(computation.program, `${path}.program`),
     arguments: decodeArguments(computation.arguments, `${path}.arguments`),
-    environment: decodeVariables(computation.environment, `${path}.environment`),
-    stdin: decodeBlobRef(computation.stdin, `${path}.stdin`),
-    mounts: decodeMounts(computation.mounts, `${path}.mounts`),
+    checkpoints: decodePolicy(computation.checkpoints, `${path}.checkpoints`),
     clock: decimal(computation.clock, `${path}.clock`),
-    seed: decimal(computation.seed, `${path}.seed`),
+    environment: decodeVariables(computation.environment, `${path}.environment`),
     floats: oneOf(computation.floats, `${path}.floats`, ['canonical', 'host']),
     limits: {
       memoryPages: integer(bounds.memoryPages, `${path}.limits.memoryPages`, { min: 1, max: limits.MEMORY_PAGES_MAX }),
       stackSlots: integer(bounds.stackSlots, `${path}.limits.stackSlots`, { min: 1, max: limits.STACK_SLOTS_MAX }),
     },
-    checkpoints: decodePolicy(computation.checkpoints, `${path}.checkpoints`),
+    mounts: decodeMounts(computation.mounts, `${path}.mounts`),
+    program,
+    schema,
+    seed: decimal(computation.seed, `${path}.seed`),
+    semantics: decodeSemantics(computation.semantics, `${path}.semantics`),
+    stdin: decodeBlobRef(computation.stdin, `${path}.stdin`),
     success: decodeCriteria(computation.success, `${path}.success`),
   }
   return {
@@ -207,8 +210,8 @@ function decodePolicy(value: unknown, path: string): CheckpointPolicy {
   const fuel = decimal(policy.fuel, `${path}.fuel`)
   if (fuel === '0') throw wrong(`${path}.fuel`, 'is zero')
   return {
-    kind,
     fuel,
+    kind,
     strideBytes: integer(policy.strideBytes, `${path}.strideBytes`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     strideMax,
   }

@@ -24,6 +24,8 @@ import { SignatureChecks } from './signatures.ts'
 import type { SnapshotWalk } from './snapshots.ts'
 import { checkStatements, type StatementFacts, type StatementsOf } from './statements.ts'
 
+const NO_STATEMENTS: StatementFacts = { boot: undefined, counter: undefined }
+
 export class AttestationChecks {
   readonly #document: RecordDocument
   readonly #keys: readonly (AttestationKey | undefined)[]
@@ -98,22 +100,25 @@ export class AttestationChecks {
     const signatureBytes = fromHex(attestation.signature)
     const key = this.#keys[this.#document.attempts[attestation.attempt - 1]?.host]
     if (key !== undefined)
-      await this.#signatures.check(
-        key,
-        { message: attestBytes, signature: signatureBytes },
-        { code: 'SIGNATURE', path },
-      )
+      this.#signatures.check(key, { message: attestBytes, signature: signatureBytes }, { code: 'SIGNATURE', path })
     const attest = this.#decode(attestBytes, path)
     if (attest !== undefined && key !== undefined && !equal(attest.qualifiedSigner, key.qualifiedName))
       add('ATTEST', "the signer is not the host's key in the endorsement hierarchy")
-    const statements = await this.#checkStatements(attestation, key, { path, add })
+    const statements = this.#checkStatements(attestation, key, { path, add })
     for (const { code, message } of this.#order.check(attestation, attest?.clockInfo, statements)) add(code, message)
-    if (attest !== undefined && this.#checkPcrs(attest.attested, attestation, add))
-      await this.#hosts.check(attestation, attest.clockInfo, path)
-    await this.#checkBatch(attestation, { attest, key, add })
+    if (attest !== undefined && this.#checkPcrs(attest.attested, attestation, add)) {
+      if (!this.#hosts.hasBegun(attestation.attempt)) await this.#hosts.begin(attestation.attempt)
+      this.#hosts.check(attestation, attest.clockInfo, path)
+    }
+    const count = attestation.seq + 1
+    if (this.#walk.walkThere(count) || (await this.#walk.walkTo(count)))
+      this.#checkBatch(attestation, { attest, key, add })
+    else if (!this.#walk.isBroken)
+      add('ATTESTATION_ORDER', `checkpoint ${attestation.seq}, which it covers, is not there`)
     this.#previous = attestationDigest(attestBytes, signatureBytes, this.#crypto.sha256)
     this.first ??= attestation
     this.count++
+    if (this.#signatures.isFull) await this.#signatures.end()
   }
 
   /** To be called after the last attestation. */
@@ -137,14 +142,14 @@ export class AttestationChecks {
     return undefined
   }
 
-  async #checkStatements(
+  #checkStatements(
     attestation: Attestation,
     key: AttestationKey | undefined,
     found: Pick<StatementsOf, 'path' | 'add'>,
-  ): Promise<StatementFacts> {
-    if (key === undefined) return { boot: undefined, counter: undefined }
-    const { attempt } = attestation
-    return await checkStatements({
+  ): StatementFacts {
+    const { attempt, boot, counter } = attestation
+    if (key === undefined || (boot === undefined && counter === undefined)) return NO_STATEMENTS
+    return checkStatements({
       joined: attestation,
       key,
       count: {
@@ -176,7 +181,8 @@ export class AttestationChecks {
     return fail('the values shown do not hash to the digest that was quoted')
   }
 
-  async #checkBatch(
+  /** The checkpoint that it covers was walked. */
+  #checkBatch(
     attestation: Attestation,
     {
       attest,
@@ -187,13 +193,9 @@ export class AttestationChecks {
       readonly key: AttestationKey | undefined
       readonly add: (code: FindingCode, message: string) => void
     },
-  ): Promise<void> {
+  ): void {
     const { batch, seq } = attestation
     const attempt = this.#document.attempts[attestation.attempt - 1]
-    if (!(await this.#walk.walkTo(seq + 1))) {
-      if (!this.#walk.isBroken) add('ATTESTATION_ORDER', `checkpoint ${seq}, which it covers, is not there`)
-      return
-    }
     const cumulative = this.#walk.cumulativeAt(seq)
     const snapshots = this.#snapshots.at(seq)
     // What comes out of order is found elsewhere, and has no C here.

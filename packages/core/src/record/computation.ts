@@ -173,11 +173,8 @@ function decodeSource(value: unknown, path: string): MountSource {
   const kind = kindOf(value, path, ['archive', 'files'])
   if (kind === 'archive') {
     const source = fields(value, path, ['blob', 'format', 'kind'])
-    return {
-      kind,
-      format: exactly(source.format, `${path}.format`, 'tar.gz'),
-      blob: decodeBlobRef(source.blob, `${path}.blob`),
-    }
+    const format = exactly(source.format, `${path}.format`, 'tar.gz')
+    return { blob: decodeBlobRef(source.blob, `${path}.blob`), format, kind }
   }
   const source = fields(value, path, ['files', 'kind'])
   const files = list(source.files, `${path}.files`, limits.FILES_MAX, decodeFile)
@@ -185,7 +182,7 @@ function decodeSource(value: unknown, path: string): MountSource {
     files.map((file) => file.path),
     (i) => `${path}.files[${i}].path`,
   )
-  return { kind, files }
+  return { files, kind }
 }
 
 function decodeFile(value: unknown, path: string): InputFile {

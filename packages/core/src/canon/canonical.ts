@@ -26,21 +26,18 @@ function isInForm(value: unknown, depth: number): boolean {
     case 'string':
       return value.isWellFormed()
     case 'object':
-      if (value === null) return true
-      if (depth >= DEPTH_MAX) return false
-      return Array.isArray(value) ? areItemsInForm(value, depth + 1) : areMembersInForm(value, depth + 1)
+      return value === null || (depth < DEPTH_MAX && isContentInForm(value, depth + 1))
     default:
       return false
   }
 }
 
-function areItemsInForm(items: readonly unknown[], depth: number): boolean {
-  // By index, for a hole is no value either.
-  for (let i = 0; i < items.length; i++) if (!isInForm(items[i], depth)) return false
-  return true
-}
-
-function areMembersInForm(value: object, depth: number): boolean {
+function isContentInForm(value: object, depth: number): boolean {
+  if (Array.isArray(value)) {
+    // By index, for a hole is no value either.
+    for (let i = 0; i < value.length; i++) if (!isInForm(value[i], depth)) return false
+    return true
+  }
   if (!isPlain(value)) return false
   const members = value as Readonly<Record<string, unknown>>
   let before = ''

@@ -1,5 +1,5 @@
 /** Checks the attestations of a record, each one and their order. Format: spec/record.md §4, §6; spec/measurement.md §6. */
-import { equal, fromHex } from '../bytes/index.ts'
+import { equal, fromHex, fromHexInBlocks } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
 import { assert } from '../error.ts'
 import {
@@ -41,6 +41,7 @@ export class AttestationChecks {
   readonly #hosts: HostChecks
   /** The registers that every quote must cover. */
   readonly #pcrsAtLeast: readonly number[]
+  readonly #bytesOf = fromHexInBlocks()
   #previous: Uint8Array = ZERO_DIGEST
   #shown: ShownPcrs | undefined
   count = 0
@@ -96,8 +97,8 @@ export class AttestationChecks {
   async check(attestation: Attestation): Promise<void> {
     const path = `${ATTESTATIONS_ENTRY}:${this.count + 1}`
     const add = (code: FindingCode, message: string): void => this.#findings.add(code, path, message)
-    const attestBytes = fromHex(attestation.attest)
-    const signatureBytes = fromHex(attestation.signature)
+    const attestBytes = this.#bytesOf(attestation.attest)
+    const signatureBytes = this.#bytesOf(attestation.signature)
     const key = this.#keys[this.#document.attempts[attestation.attempt - 1]?.host]
     if (key !== undefined)
       this.#signatures.check(key, { message: attestBytes, signature: signatureBytes }, { code: 'SIGNATURE', path })

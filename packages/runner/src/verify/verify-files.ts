@@ -16,7 +16,7 @@ const QUEUED_MAX = 2
 /** Batches that are answered and wait for one before them, for each thread: with what is queued this bounds the memory. */
 const AHEAD_MAX = 8
 /** Batches that a thread verifies at once where it has another one for the signatures. */
-const OWN_MAX = 8
+const OWN_MAX = 5
 /** Bytes of records that are worth a thread: it takes about as long to start. */
 const BYTES_PER_THREAD = 1 << 18
 /** For each thread, where there are enough records for so many. */

@@ -16,7 +16,7 @@ import {
   text,
   toJson,
 } from '@reprise/host/decode'
-import { NAME } from '../plan/fields.ts'
+import { NAME, WALL_MS_MAX } from '../plan/fields.ts'
 import { VERSION_MAX, WITNESSES_MAX } from '../plan/forms.ts'
 import { sha256, tagged } from '../sealing/words.ts'
 import type { HostId } from '../types.ts'
@@ -287,7 +287,7 @@ const event: Decode<AuditEvent> = (value, path) => {
 const entry = object<AuditEntry>({
   seq: count,
   previous: digest,
-  wallMs: count,
+  wallMs: integer(0, WALL_MS_MAX),
   tpm: nullable(object<AuditClock>({ clock: bigDecimal, resetCount: count, restartCount: count })),
   event,
 })

@@ -6,6 +6,7 @@ import { type Decode, integer, list, object, oneOf, toJson } from '@reprise/host
 import { hostId, hostStatus, line, toLine } from '../channel/message-codec.ts'
 import type { HostStatus } from '../channel/messages.ts'
 import { RecoveryError } from '../error.ts'
+import { WALL_MS_MAX } from '../plan/fields.ts'
 import type { FaultDomain, HostId, Plan } from '../types.ts'
 
 export const SIGHTINGS_BYTES_MAX = 64 << 20
@@ -54,7 +55,7 @@ const sightings = object<Sightings & { schema: typeof SCHEMA }>({
   fleet: hostId,
   planVersion: integer(0),
   by: hostId,
-  takenWallMs: integer(0),
+  takenWallMs: integer(0, WALL_MS_MAX),
   services: list(
     object<Sightings['services'][number]>({ name: hostId, after: list(hostId, SERVICES_MAX) }),
     SERVICES_MAX,

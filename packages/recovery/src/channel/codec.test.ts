@@ -118,7 +118,7 @@ describe('frames', () => {
 
   test('the longest status fits', () => {
     const name = 'n'.repeat(63)
-    const wallMs = Number.MIN_SAFE_INTEGER
+    const wallMs = 1.2345678901234567e-100
     const status: HostStatus = {
       ...{ host: name, planVersion: 2 ** 31, state: 'starting', verdict: '"'.repeat(32), epoch: 2 ** 53 - 1 },
       ...{ sharesHeld: 64, sharesNeeded: 64, uptimeMs: Number.MIN_VALUE, auditLength: 2 ** 53 - 1 },
@@ -128,6 +128,19 @@ describe('frames', () => {
       alarms: Array.from({ length: STATUS_ALARMS_MAX }, () => ({ wallMs, text: '\\'.repeat(200) })),
     }
     expect(takesOnlyItsForm(content({ kind: 'answer', id: 1, answer: { kind: 'status', status } }))).toBe('taken')
+  })
+
+  test('a wall clock is one that a date can show', () => {
+    const status = (wallMs: number): object => ({
+      ...{ host: 'h', planVersion: 1, state: 'serving', epoch: 1, sharesHeld: 0, sharesNeeded: 0, uptimeMs: 0 },
+      ...{ auditLength: 0, auditHead: '00'.repeat(32), missing: [], alarms: [] },
+      services: [{ name: 'web', state: 'ready', sinceWallMs: wallMs }],
+    })
+    const said = (wallMs: number): string =>
+      takesOnlyItsForm(utf8(canonical({ kind: 'answer', id: 1, answer: { kind: 'status', status: status(wallMs) } })))
+    expect([0, 253_402_300_799_999, 253_402_300_800_000, 8.65e15, -1].map(said)).toEqual([
+      ...['taken', 'taken', 'refused', 'refused', 'refused'],
+    ])
   })
 
   test('the largest part of a delivery fits', () => {

@@ -13,6 +13,7 @@ import {
   refused,
   text,
 } from '@reprise/host/decode'
+import { WALL_MS_MAX } from '../plan/fields.ts'
 import type { PeerReport } from '../protocol/facts.ts'
 import type { Refusal } from '../protocol/gate.ts'
 import type { LeaseAge } from '../protocol/lease.ts'
@@ -64,10 +65,10 @@ const akName: Decode<string> = (value, path) => {
   throw refused(path, 'a TPM Name in lower-case hex')
 }
 
-function real(minimum: number): Decode<number> {
+function real(minimum: number, maximum = Number.MAX_VALUE): Decode<number> {
   return (value, path) => {
-    if (typeof value === 'number' && Number.isFinite(value) && value >= minimum) return value
-    throw refused(path, `a number from ${minimum}`)
+    if (typeof value === 'number' && value >= minimum && value <= maximum) return value
+    throw refused(path, `a number from ${minimum}${maximum === Number.MAX_VALUE ? '' : ` to ${maximum}`}`)
   }
 }
 
@@ -82,7 +83,9 @@ function union<T extends object>(tag: string, shapes: Readonly<Record<string, De
 
 const digest = bytes(32)
 const durationMs = real(0)
-const wallMs = real(Number.MIN_SAFE_INTEGER)
+/** Between two readings of wall clocks, which may go back. */
+const wallAgeMs = real(Number.MIN_SAFE_INTEGER)
+const wallMs = real(0, WALL_MS_MAX)
 const epoch = integer(1)
 
 export const quote = object<Quote>({ attest: bytes(1, 1024), signature: bytes(1, 1024) })
@@ -158,7 +161,7 @@ export const message: Decode<Message> = union<Message>('kind', {
   }),
 })
 
-const lease = object<LeaseAge>({ boundMs: durationMs, isContinuous: boolean, wallMs })
+const lease = object<LeaseAge>({ boundMs: durationMs, isContinuous: boolean, wallMs: wallAgeMs })
 const report = object<PeerReport>({
   uptimeMs: durationMs,
   lastShutdown: oneOf('clean', 'abnormal'),

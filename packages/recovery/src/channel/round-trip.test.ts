@@ -24,7 +24,8 @@ const durationMs = fc.oneof(
   count,
   fc.double({ min: 0, max: 1e300, noNaN: true }).map((found) => (found === 0 ? 0 : found)),
 )
-const wallMs = fc.integer({ min: -(2 ** 52), max: 2 ** 52 })
+const wallAgeMs = fc.integer({ min: -(2 ** 52), max: 2 ** 52 })
+const wallMs = fc.integer({ min: 0, max: 253_402_300_799_999 })
 const digest = bytes(32)
 
 const quote: fc.Arbitrary<Quote> = fc.record({ attest: bytes(1, 1024), signature: bytes(1, 1024) })
@@ -120,7 +121,7 @@ const status = maybe(
 const report = maybe(
   fc.record({
     ...{ uptimeMs: durationMs, lastShutdown: fc.constantFrom('clean', 'abnormal') },
-    lease: fc.record({ boundMs: durationMs, isContinuous: bool, wallMs }),
+    lease: fc.record({ boundMs: durationMs, isContinuous: bool, wallMs: wallAgeMs }),
   }),
   'lease',
 )

@@ -24,7 +24,7 @@ import type { PersonKey } from './keys.ts'
 import { planName } from './plan-json.ts'
 import { akName, checkQuote, type Quote } from '../quote.ts'
 import { SIGNATURE_BYTES, verifierOf } from './signatures.ts'
-import { WALL_MS_MAX } from './statements.ts'
+import { WALL_MS_MAX } from '../plan/fields.ts'
 
 const REQUEST = 'reprise/release-request/v1'
 const STATEMENT = 'reprise/release-statement/v1'

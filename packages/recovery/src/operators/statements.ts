@@ -2,7 +2,7 @@
 import { canonical, parseCanonicalBytes, utf8 } from '@reprise/core'
 import { type Decode, integer, object, oneOf, toJson } from '@reprise/host/decode'
 import { RecoveryError } from '../error.ts'
-import { DURATION_MS_MAX } from '../plan/fields.ts'
+import { DURATION_MS_MAX, WALL_MS_MAX } from '../plan/fields.ts'
 import { sha256, tagged } from '../sealing/words.ts'
 import type { HostId, Plan } from '../types.ts'
 import { planName } from './plan-json.ts'
@@ -12,8 +12,6 @@ import { decodeSignatures, type OperatorSignature } from './signed-plan.ts'
 
 const SCHEMA = 'reprise/recovery-statement/v1'
 export const STATEMENT_BYTES_MAX = 1 << 16
-/** The last millisecond of the year 9999. */
-export const WALL_MS_MAX = 253_402_300_799_999
 
 export type Statement =
   /** Nothing is released to this host any more, and nothing of it counts, until a plan has another attestation key for it. */

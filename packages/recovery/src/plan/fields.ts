@@ -138,6 +138,8 @@ export function whole(fields: Fields, value: unknown, path: Path, { least, most,
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 export const DURATION_MS_MAX = 365 * 86_400_000
+/** Of a wall clock: the last millisecond of the year 9999. */
+export const WALL_MS_MAX = 253_402_300_799_999
 
 /** `50ms`, `30s`, `10m`, `24h`, `2d`, as milliseconds. */
 export function duration(fields: Fields, value: unknown, path: Path, otherwise: number | undefined): number {

@@ -79,8 +79,8 @@ export function fromHexInBlocks(): typeof fromHex {
       at = 0
     }
     const bytes = block.subarray(at, at + lengthBytes)
-    at += lengthBytes
     decodeInto(setFromHex, bytes, text)
+    at += lengthBytes
     return bytes
   }
 }

@@ -24,8 +24,6 @@ import { SignatureChecks } from './signatures.ts'
 import type { SnapshotWalk } from './snapshots.ts'
 import { checkStatements, type StatementFacts, type StatementsOf } from './statements.ts'
 
-const NO_STATEMENTS: StatementFacts = { boot: undefined, counter: undefined }
-
 export class AttestationChecks {
   readonly #document: RecordDocument
   readonly #keys: readonly (AttestationKey | undefined)[]
@@ -148,8 +146,8 @@ export class AttestationChecks {
     key: AttestationKey | undefined,
     found: Pick<StatementsOf, 'path' | 'add'>,
   ): StatementFacts {
-    const { attempt, boot, counter } = attestation
-    if (key === undefined || (boot === undefined && counter === undefined)) return NO_STATEMENTS
+    if (key === undefined) return { boot: undefined, counter: undefined }
+    const { attempt } = attestation
     return checkStatements({
       joined: attestation,
       key,

@@ -44,7 +44,7 @@ export const nodeCrypto: Crypto = {
     const stream = createHash('sha256')
     return { update: (data) => void stream.update(data), digest: () => stream.digest() }
   },
-  hash: (algorithm, data) => hash(algorithm, data, 'buffer'),
+  hash: (algorithm, data) => (algorithm === 'sha256' ? sha256(data) : hash(algorithm, data, 'buffer')),
   verify({ key, scheme, message, signature }) {
     try {
       const object = keyObject(key)

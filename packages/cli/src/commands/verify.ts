@@ -54,20 +54,31 @@ async function verifyMany(
   const codes = new Set<number>()
   const progress = progressLine()
   let done = 0
-  for await (const verdict of verifyFiles(paths, { policy, jobs })) {
+  // Of verdicts that come together: a write takes as long as a good part of a small record.
+  let text = ''
+  const print = (): void => {
+    if (text !== '') process.stdout.write(text)
+    text = ''
+  }
+  for await (const verdicts of verifyFiles(paths, { policy, jobs })) {
     if (!json) progress.clear()
-    if (verdict.kind === 'verified') {
-      codes.add(EXITS[verdict.result.evidence])
-      if (json) results.push(answer(verdict.path, verdict.result))
-      else printVerdict(verdict.path, verdict.result)
-    } else {
-      // The others are answered all the same.
-      const failure = describeFailure(verdict.error, 'verify')
-      codes.add(failure.exitCode)
-      if (json) results.push({ ...failureAnswer(failure), record: verdict.path })
-      else printFailure(failure, json)
+    for (const verdict of verdicts) {
+      if (verdict.kind === 'verified') {
+        codes.add(EXITS[verdict.result.evidence])
+        if (json) results.push(answer(verdict.path, verdict.result))
+        else text += verdictText(verdict.path, verdict.result)
+      } else {
+        // The others are answered all the same.
+        const failure = describeFailure(verdict.error, 'verify')
+        codes.add(failure.exitCode)
+        print()
+        if (json) results.push({ ...failureAnswer(failure), record: verdict.path })
+        else printFailure(failure, json)
+      }
     }
-    progress.show(`verified ${++done} of ${count(paths.length, 'record')}`)
+    print()
+    done += verdicts.length
+    progress.show(`verified ${done} of ${count(paths.length, 'record')}`)
   }
   progress.clear()
   if (json) printJson({ schema: 'reprise/verify-results/v1', results })
@@ -144,9 +155,12 @@ function startAnswer({ start, document }: VerifyResult): object | null {
 
 const COLOURS = { verified: 'green', refuted: 'red', unverifiable: 'yellow' } as const
 
-/** In one write: of many records, all verdicts come from one thread. */
 export function printVerdict(path: string, result: VerifyResult): void {
-  process.stdout.write(`${verdictLines(path, result).join('\n')}\n`)
+  process.stdout.write(verdictText(path, result))
+}
+
+function verdictText(path: string, result: VerifyResult): string {
+  return `${verdictLines(path, result).join('\n')}\n`
 }
 
 function verdictLines(path: string, result: VerifyResult): readonly string[] {

@@ -9,12 +9,10 @@ export class TruncatedError extends Error {
 
 export class ByteReader {
   readonly bytes: Uint8Array
-  readonly #view: DataView
   offset = 0
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   get remainingBytes(): number {
@@ -31,19 +29,21 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1))
+    return this.bytes[this.#take(1)]
   }
 
   u16(): number {
-    return this.#view.getUint16(this.#take(2))
+    const at = this.#take(2)
+    return (this.bytes[at] << 8) | this.bytes[at + 1]
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4))
+    return word(this.bytes, this.#take(4))
   }
 
   u64(): bigint {
-    return this.#view.getBigUint64(this.#take(8))
+    const at = this.#take(8)
+    return (BigInt(word(this.bytes, at)) << 32n) | BigInt(word(this.bytes, at + 4))
   }
 
   /** A view of the next bytes, not a copy. */
@@ -65,4 +65,9 @@ export class ByteReader {
     if (this.remainingBytes > 0)
       throw new TruncatedError(`${this.remainingBytes} bytes too many at offset ${this.offset}`)
   }
+}
+
+/** Without a DataView, which takes longer to make than most structures to read. */
+function word(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3]) >>> 0
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ByteWriter, type Field, hex, sized, tuple, tupleDigest, utf8 } from './index.ts'
+import { ByteWriter, type Field, hex, sized, textDigest, tuple, tupleDigest, utf8 } from './index.ts'
 
 /** Digests of a hash that forgets its input, as it must: a copy of what was hashed. */
 const copied = (bytes: Uint8Array): Uint8Array => bytes.slice()
@@ -35,6 +35,15 @@ describe('tuple', () => {
     const fields = [1n, new Uint8Array((1 << 13) + 1).fill(7), 9]
     expect(hex(tupleDigest(copied, 'large', ...fields))).toBe(written('large', fields))
     expect(hex(tupleDigest(copied, 'small', 1))).toBe(written('small', [1]))
+  })
+
+  test('of a text is that of its UTF-8', () => {
+    const text = fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('', 'é'.repeat(2720), 'x'.repeat(1 << 13)))
+    fc.assert(
+      fc.property(text, (each) => {
+        expect(hex(textDigest(copied, 'text', each))).toBe(written('text', [utf8(each)]))
+      }),
+    )
   })
 
   test('gives sized bytes their length in eight bytes', () => {

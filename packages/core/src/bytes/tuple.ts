@@ -1,6 +1,6 @@
 /** Hashed tuples: a tag, a zero byte, then the fields. Format: spec/measurement.md §1.1. */
 import type { Sha256 } from '../crypto.ts'
-import { utf8 } from './bytes.ts'
+import { utf8, utf8Into } from './bytes.ts'
 
 /** Bytes as they are, a bigint in eight bytes, a number (a kind) in one. */
 export type Field = Uint8Array | bigint | number
@@ -29,6 +29,15 @@ export function tupleDigest(sha256: Sha256, tag: string, ...fields: readonly Fie
   if (lengthBytes > kept.length) return sha256(tuple(tag, ...fields))
   write(keptView, kept, head, fields)
   return sha256(kept.subarray(0, lengthBytes))
+}
+
+/** {@link tupleDigest} of one text, in UTF-8. */
+export function textDigest(sha256: Sha256, tag: string, text: string): Uint8Array {
+  const head = tagBytes(tag)
+  // A UTF-16 code unit takes one to three bytes.
+  if (head.length + 3 * text.length > kept.length) return tupleDigest(sha256, tag, utf8(text))
+  kept.set(head)
+  return sha256(kept.subarray(0, head.length + utf8Into(text, kept.subarray(head.length))))
 }
 
 /** There are as many as the formats name. */

@@ -1,12 +1,13 @@
 /** The counterpart of {@link ByteReader}: big-endian, growing, exact. */
 
+const U32_MAX = 0xffff_ffffn
+
 export class ByteWriter {
-  /** As long as the hashed tuples are. */
-  #bytes = new Uint8Array(256)
-  #view = new DataView(this.#bytes.buffer)
+  /** As long as stays in the engine's own heap; a DataView would move it out. */
+  #bytes = new Uint8Array(64)
   #length = 0
 
-  /** May replace the view: take the offset first, then write. */
+  /** May replace the bytes: take the offset first, then write. */
   #reserve(lengthBytes: number): number {
     const at = this.#length
     this.#length += lengthBytes
@@ -14,33 +15,29 @@ export class ByteWriter {
       const larger = new Uint8Array(Math.max(this.#length, 2 * this.#bytes.length))
       larger.set(this.#bytes.subarray(0, at))
       this.#bytes = larger
-      this.#view = new DataView(larger.buffer)
     }
     return at
   }
 
   u8(value: number): this {
     const at = this.#reserve(1)
-    this.#view.setUint8(at, value)
+    this.#bytes[at] = value
     return this
   }
 
   u16(value: number): this {
     const at = this.#reserve(2)
-    this.#view.setUint16(at, value)
+    this.#bytes[at] = value >>> 8
+    this.#bytes[at + 1] = value
     return this
   }
 
   u32(value: number): this {
-    const at = this.#reserve(4)
-    this.#view.setUint32(at, value)
-    return this
+    return this.u16(value >>> 16).u16(value)
   }
 
   u64(value: bigint): this {
-    const at = this.#reserve(8)
-    this.#view.setBigUint64(at, value)
-    return this
+    return this.u32(Number((value >> 32n) & U32_MAX)).u32(Number(value & U32_MAX))
   }
 
   raw(bytes: Uint8Array): this {

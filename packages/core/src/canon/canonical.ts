@@ -12,7 +12,46 @@ const DEPTH_MAX = 64
  *   infinities, lone surrogates, values of classes, holes, cycles and nesting deeper than 64.
  */
 export function canonical(value: unknown): string {
-  return encode(value, [])
+  // What was read stands in this form already, and the engine then writes it in half the time. Errors need the path.
+  return isInForm(value, 0) ? JSON.stringify(value) : encode(value, [])
+}
+
+/** Whether `JSON.stringify` writes what {@link encode} does: nothing is to be refused, and all names stand in their order. */
+function isInForm(value: unknown, depth: number): boolean {
+  switch (typeof value) {
+    case 'boolean':
+      return true
+    case 'number':
+      return Number.isFinite(value)
+    case 'string':
+      return value.isWellFormed()
+    case 'object':
+      return value === null || (depth < DEPTH_MAX && isContentInForm(value, depth + 1))
+    default:
+      return false
+  }
+}
+
+function isContentInForm(value: object, depth: number): boolean {
+  if (Array.isArray(value)) {
+    // By index, for a hole is no value either.
+    for (let i = 0; i < value.length; i++) if (!isInForm(value[i], depth)) return false
+    return true
+  }
+  if (!isPlain(value)) return false
+  const members = value as Readonly<Record<string, unknown>>
+  let before = ''
+  for (const name of Object.keys(members)) {
+    if (name < before || !name.isWellFormed() || !isInForm(members[name], depth)) return false
+    before = name
+  }
+  return true
+}
+
+/** Of no class. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 /** Where the value is that is being encoded. Put into words only for an error: every line of a record comes this way. */
@@ -58,8 +97,7 @@ function encodeArray(items: readonly unknown[], trail: Trail): string {
 }
 
 function encodeMembers(value: object, trail: Trail): string {
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) throw refused(trail, 'an instance of a class')
+  if (!isPlain(value)) throw refused(trail, 'an instance of a class')
   const members = value as Readonly<Record<string, unknown>>
   let text = ''
   for (const name of sortedNames(members)) {

@@ -1,5 +1,5 @@
 /** What is hashed for a run: checkpoints, chains, heads and batches. Format: spec/measurement.md. */
-import { ByteWriter, compare, concat, fromHex, sized, tuple, tupleDigest, utf8 } from '../bytes/index.ts'
+import { ByteWriter, compare, concat, fromHex, sized, textDigest, tuple, tupleDigest, utf8 } from '../bytes/index.ts'
 import { canonical } from '../canon/index.ts'
 import type { Sha256 } from '../crypto.ts'
 import { DIGEST_BYTES, treeHash, treeRoot } from '../merkle/index.ts'
@@ -17,7 +17,7 @@ import {
 export const ZERO_DIGEST: Uint8Array = new Uint8Array(DIGEST_BYTES)
 
 function digestOfJson(tag: string, value: unknown, sha256: Sha256): Uint8Array {
-  return tupleDigest(sha256, tag, utf8(canonical(value)))
+  return textDigest(sha256, tag, canonical(value))
 }
 
 export function computationId(computation: Computation, sha256: Sha256): Uint8Array {

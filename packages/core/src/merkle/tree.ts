@@ -27,18 +27,18 @@ export function treeHash(kind: TreeKind, sha256: Sha256): TreeHash {
   const rootTag = `reprise/${kind}/root`
   const nodeTag = utf8(`reprise/${kind}/node\0`)
   // One buffer each for all pages and all nodes: they are the hot path of a checkpoint.
-  const leafInput = new Uint8Array(leafTag.length + PAGE_BYTES)
-  leafInput.set(leafTag)
-  const nodeInput = new Uint8Array(nodeTag.length + 2 * DIGEST_BYTES)
-  nodeInput.set(nodeTag)
+  let leafInput = concat(leafTag, new Uint8Array(DIGEST_BYTES))
+  let nodeInput: Uint8Array | undefined
   return {
     leaf(data) {
       const lengthBytes = leafTag.length + data.length
-      if (lengthBytes > leafInput.length) return sha256(concat(leafTag, data))
+      if (data.length > PAGE_BYTES) return sha256(concat(leafTag, data))
+      if (lengthBytes > leafInput.length) leafInput = concat(leafTag, new Uint8Array(data.length))
       leafInput.set(data, leafTag.length)
       return sha256(leafInput.subarray(0, lengthBytes))
     },
     node(left, right) {
+      nodeInput ??= concat(nodeTag, new Uint8Array(2 * DIGEST_BYTES))
       nodeInput.set(left, nodeTag.length)
       nodeInput.set(right, nodeTag.length + DIGEST_BYTES)
       return sha256(nodeInput)

@@ -9,17 +9,21 @@ export interface BlobUse {
 }
 
 /** By digest, in lower-case hex. One digest has one length and one page root wherever it stands. */
-export class BlobUses extends Map<string, BlobUse> {
-  /**
-   * @param path - Where it is named, for errors.
-   * @throws {@link EvidenceError} `STRUCTURE` when the digest stood for another length or page root before.
-   */
-  use({ sha256, lengthBytes }: BlobRef, path: string, pages: string | null = null): void {
-    const known = this.get(sha256) ?? { lengthBytes, pages }
-    if (known.lengthBytes !== lengthBytes || (pages ?? known.pages) !== (known.pages ?? pages))
-      throw wrong(path, `names ${sha256} with another length or page root than before`)
-    this.set(sha256, { lengthBytes, pages: known.pages ?? pages })
-  }
+export type BlobUses = Map<string, BlobUse>
+
+/**
+ * @param at.path - Where it is named, for errors.
+ * @throws {@link EvidenceError} `STRUCTURE` when the digest stood for another length or page root before.
+ */
+export function useBlob(
+  uses: BlobUses,
+  { sha256, lengthBytes }: BlobRef,
+  { path, pages = null }: { readonly path: string; readonly pages?: string | null },
+): void {
+  const known = uses.get(sha256) ?? { lengthBytes, pages }
+  if (known.lengthBytes !== lengthBytes || (pages ?? known.pages) !== (known.pages ?? pages))
+    throw wrong(path, `names ${sha256} with another length or page root than before`)
+  uses.set(sha256, { lengthBytes, pages: known.pages ?? pages })
 }
 
 /**
@@ -28,18 +32,18 @@ export class BlobUses extends Map<string, BlobUse> {
  * @throws {@link EvidenceError} `STRUCTURE` when one digest stands for two lengths or page roots.
  */
 export function blobsOf(document: Pick<RecordDocument, 'computation' | 'outcome'>): BlobUses {
-  const uses = new BlobUses()
+  const uses: BlobUses = new Map()
   const { mounts, program, start, stdin } = document.computation
-  uses.use(program, '$.computation.program')
-  uses.use(stdin, '$.computation.stdin')
+  useBlob(uses, program, { path: '$.computation.program' })
+  useBlob(uses, stdin, { path: '$.computation.stdin' })
   for (const [i, { source }] of mounts.entries()) useSource(uses, source, `$.computation.mounts[${i}].source`)
   for (const [i, source] of (start?.mounts ?? []).entries()) useSource(uses, source, `$.computation.start.mounts[${i}]`)
   for (const [i, { sha256, length, pages }] of (document.outcome?.outputs ?? []).entries())
-    uses.use({ sha256, lengthBytes: length }, `$.outcome.outputs[${i}]`, pages)
+    useBlob(uses, { sha256, lengthBytes: length }, { path: `$.outcome.outputs[${i}]`, pages })
   return uses
 }
 
 function useSource(uses: BlobUses, source: MountSource, path: string): void {
-  if (source.kind === 'archive') uses.use(source.blob, `${path}.blob`)
-  else for (const [k, file] of source.files.entries()) uses.use(file, `${path}.files[${k}]`)
+  if (source.kind === 'archive') useBlob(uses, source.blob, { path: `${path}.blob` })
+  else for (const [k, file] of source.files.entries()) useBlob(uses, file, { path: `${path}.files[${k}]` })
 }

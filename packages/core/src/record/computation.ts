@@ -57,23 +57,26 @@ export function decodeComputation(value: unknown, path = '$'): Computation {
     ...(isWarm ? (['start'] as const) : []),
     ...(hasRules ? (['host'] as const) : []),
   ])
+  const schema = exactly(computation.schema, `${path}.schema`, 'reprise/computation/v1')
+  const program = decodeBlobRef(computation.program, `${path}.program`)
   const bounds = fields(computation.limits, `${path}.limits`, ['memoryPages', 'stackSlots'])
+  // In the order of canonical JSON, in which it is hashed.
   const decoded: Computation = {
-    schema: exactly(computation.schema, `${path}.schema`, 'reprise/computation/v1'),
-    semantics: decodeSemantics(computation.semantics, `${path}.semantics`),
-    program: decodeBlobRef(computation.program, `${path}.program`),
     arguments: decodeArguments(computation.arguments, `${path}.arguments`),
-    environment: decodeVariables(computation.environment, `${path}.environment`),
-    stdin: decodeBlobRef(computation.stdin, `${path}.stdin`),
-    mounts: decodeMounts(computation.mounts, `${path}.mounts`),
+    checkpoints: decodePolicy(computation.checkpoints, `${path}.checkpoints`),
     clock: decimal(computation.clock, `${path}.clock`),
-    seed: decimal(computation.seed, `${path}.seed`),
+    environment: decodeVariables(computation.environment, `${path}.environment`),
     floats: oneOf(computation.floats, `${path}.floats`, ['canonical', 'host']),
     limits: {
       memoryPages: integer(bounds.memoryPages, `${path}.limits.memoryPages`, { min: 1, max: limits.MEMORY_PAGES_MAX }),
       stackSlots: integer(bounds.stackSlots, `${path}.limits.stackSlots`, { min: 1, max: limits.STACK_SLOTS_MAX }),
     },
-    checkpoints: decodePolicy(computation.checkpoints, `${path}.checkpoints`),
+    mounts: decodeMounts(computation.mounts, `${path}.mounts`),
+    program,
+    schema,
+    seed: decimal(computation.seed, `${path}.seed`),
+    semantics: decodeSemantics(computation.semantics, `${path}.semantics`),
+    stdin: decodeBlobRef(computation.stdin, `${path}.stdin`),
     success: decodeCriteria(computation.success, `${path}.success`),
   }
   return {
@@ -170,11 +173,8 @@ function decodeSource(value: unknown, path: string): MountSource {
   const kind = kindOf(value, path, ['archive', 'files'])
   if (kind === 'archive') {
     const source = fields(value, path, ['blob', 'format', 'kind'])
-    return {
-      kind,
-      format: exactly(source.format, `${path}.format`, 'tar.gz'),
-      blob: decodeBlobRef(source.blob, `${path}.blob`),
-    }
+    const format = exactly(source.format, `${path}.format`, 'tar.gz')
+    return { blob: decodeBlobRef(source.blob, `${path}.blob`), format, kind }
   }
   const source = fields(value, path, ['files', 'kind'])
   const files = list(source.files, `${path}.files`, limits.FILES_MAX, decodeFile)
@@ -182,7 +182,7 @@ function decodeSource(value: unknown, path: string): MountSource {
     files.map((file) => file.path),
     (i) => `${path}.files[${i}].path`,
   )
-  return { kind, files }
+  return { files, kind }
 }
 
 function decodeFile(value: unknown, path: string): InputFile {
@@ -207,8 +207,8 @@ function decodePolicy(value: unknown, path: string): CheckpointPolicy {
   const fuel = decimal(policy.fuel, `${path}.fuel`)
   if (fuel === '0') throw wrong(`${path}.fuel`, 'is zero')
   return {
-    kind,
     fuel,
+    kind,
     strideBytes: integer(policy.strideBytes, `${path}.strideBytes`, { min: 1, max: Number.MAX_SAFE_INTEGER }),
     strideMax,
   }

@@ -21,6 +21,7 @@ type Entity = Reference & { readonly [property: string]: unknown }
 
 /** @returns Canonical JSON, a function of the document alone. */
 export function crateOf(record: RecordDocument): string {
+  // Every entity is written down in the order of canonical JSON, which is then the quicker to write.
   const { computation, outcome } = record
   const blobs = new Map<string, Blob>()
   const program = named(blobs, computation.program, computation.arguments[0] ?? 'program')
@@ -31,12 +32,12 @@ export function crateOf(record: RecordDocument): string {
   const action: Entity = {
     '@id': runUri(record.run),
     '@type': 'CreateAction',
-    name: `Run of ${computation.arguments.join(' ')}`,
+    ...statusOf(outcome),
     instrument: program,
+    name: `Run of ${computation.arguments.join(' ')}`,
     object: unique(inputs),
     result: unique(outputs),
     startTime: record.attempts[0].environment.startedAt,
-    ...statusOf(outcome),
   }
   const files = ['record.json', 'checkpoints.jsonl', 'snapshots.jsonl', 'attestations.jsonl', ...evidenceOf(record)]
   const graph: Entity[] = [
@@ -124,9 +125,9 @@ function entityOf({ uri, blob, names }: Blob, isProgram: boolean): Entity {
   return {
     '@id': uri,
     '@type': isProgram ? ['File', 'SoftwareApplication'] : 'File',
+    ...(others.length > 0 && { alternateName: others }),
     contentSize: String(blob.lengthBytes),
     name,
-    ...(others.length > 0 ? { alternateName: others } : {}),
     sha256: blob.sha256,
   }
 }

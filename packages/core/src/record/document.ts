@@ -138,8 +138,9 @@ export function decodeEnvironment(value: unknown, path = '$'): Environment {
   const tpm = fields(environment.tpm, `${path}.tpm`, ['firmware', 'manufacturer', 'transport'])
   const word = (name: keyof typeof environment): string =>
     label(environment[name], `${path}.${name}`, limits.LABEL_BYTES_MAX)
+  const schema = exactly(environment.schema, `${path}.schema`, 'reprise/environment/v1')
+  // In the order of canonical JSON, in which it is hashed.
   return {
-    schema: exactly(environment.schema, `${path}.schema`, 'reprise/environment/v1'),
     architecture: word('architecture'),
     bootId: nullable(environment.bootId, `${path}.bootId`, (item, at) => label(item, at, limits.LABEL_BYTES_MAX)),
     cpu: word('cpu'),
@@ -152,6 +153,7 @@ export function decodeEnvironment(value: unknown, path = '$'): Environment {
     repeats: nullable(environment.repeats, `${path}.repeats`, digest),
     reprise: word('reprise'),
     rewriter: word('rewriter'),
+    schema,
     startedAt: decodeTime(environment.startedAt, `${path}.startedAt`),
     tpm: {
       firmware: label(tpm.firmware, `${path}.tpm.firmware`, limits.LABEL_BYTES_MAX),

@@ -2,7 +2,7 @@
 import { compare, utf8 } from '../bytes/index.ts'
 import { canonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
-import { blobsOf, type BlobUses } from './blobs.ts'
+import { blobsOf, useBlob, type BlobUses } from './blobs.ts'
 import { crateOf } from './crate.ts'
 import { decodeRecordDocument, logEntryName } from './document.ts'
 import { encodeLine } from './lines.ts'
@@ -127,8 +127,9 @@ function blobsOfParts(document: RecordDocument, { snapshots, manifests = new Map
   for (const blob of blobs) {
     const manifest = named.has(blob.sha256) ? manifests.get(blob.sha256) : undefined
     if (manifest === undefined) continue
-    uses.use(blob, `snapshot ${blob.sha256}`)
-    for (const ref of manifestBlobs(manifest)) uses.use(ref, `snapshot ${blob.sha256}`)
+    const at = { path: `snapshot ${blob.sha256}` }
+    useBlob(uses, blob, at)
+    for (const ref of manifestBlobs(manifest)) useBlob(uses, ref, at)
   }
   return uses
 }

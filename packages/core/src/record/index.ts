@@ -1,6 +1,6 @@
 export * from './types.ts'
 export * from './limits.ts'
-export { BlobUses, blobsOf, type BlobUse } from './blobs.ts'
+export { blobsOf, useBlob, type BlobUse, type BlobUses } from './blobs.ts'
 export { decodeBlobRef, decodeComputation } from './computation.ts'
 export { crateOf } from './crate.ts'
 export {

@@ -1,4 +1,5 @@
 /** Decodes the lines of checkpoints.jsonl, snapshots.jsonl and attestations.jsonl, exactly. Format: spec/record.md §3, §4. */
+import { fromUtf8 } from '../bytes/index.ts'
 import { canonical, parseCanonical } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import { decodeLength } from './computation.ts'
@@ -131,6 +132,8 @@ export function encodeLine(value: Checkpoint | Snapshot | Attestation): string {
   return `${canonical(value)}\n`
 }
 
+const LINE_FEED = 0x0a
+
 /**
  * Splits text that comes in pieces into its lines, many at a time.
  *
@@ -138,11 +141,15 @@ export function encodeLine(value: Checkpoint | Snapshot | Attestation): string {
  *   `LIMIT` for a line above {@link limits.LINE_BYTES_MAX}.
  */
 export async function* readLines(chunks: AsyncIterable<Uint8Array>, name: string): AsyncGenerator<readonly string[]> {
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  let decoder: TextDecoder | undefined
   let rest = ''
   const decode = (chunk?: Uint8Array): string => {
     try {
-      return chunk === undefined ? decoder.decode() : decoder.decode(chunk, { stream: true })
+      if (chunk === undefined) return decoder?.decode() ?? ''
+      // No character goes on after it: of a small record that is all, and a decoder that keeps its place takes longer.
+      if (decoder === undefined && chunk.at(-1) === LINE_FEED) return fromUtf8(chunk)
+      decoder ??= new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+      return decoder.decode(chunk, { stream: true })
     } catch (cause) {
       throw new EvidenceError('STRUCTURE', { message: `${name} is not UTF-8`, cause })
     }

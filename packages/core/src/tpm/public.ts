@@ -164,7 +164,7 @@ export function objectName(area: TpmtPublic, hash: Crypto['hash']): Uint8Array {
 }
 
 function nameOf(nameAlg: number, bytes: Uint8Array, hash: Crypto['hash']): Uint8Array {
-  return concat(new ByteWriter().u16(nameAlg).done(), hash(hashAlgorithm(nameAlg), bytes))
+  return concat(Uint8Array.of(nameAlg >> 8, nameAlg), hash(hashAlgorithm(nameAlg), bytes))
 }
 
 /**

@@ -4,7 +4,7 @@
  * Source: TCG TPM 2.0 Library rev 1.59, Part 2 §11.3.4 (TPMT_SIGNATURE).
  */
 
-import { ByteWriter, concat } from '../bytes/index.ts'
+import { ByteWriter } from '../bytes/index.ts'
 import type { SignatureScheme } from '../crypto.ts'
 import { TPM_ALG } from './constants.ts'
 import { hashAlg, hashAlgorithm } from './hash.ts'
@@ -49,7 +49,10 @@ function joinEcdsa(r: Uint8Array, s: Uint8Array): Uint8Array {
   const lengthBytes = FIELD_LENGTHS_BYTES.find((field) => longest <= field)
   if (lengthBytes === undefined || r.length === 0 || s.length === 0)
     throw structureError(`ECDSA numbers of ${r.length} and ${s.length} bytes`)
-  return concat(new Uint8Array(lengthBytes - r.length), r, new Uint8Array(lengthBytes - s.length), s)
+  const joined = new Uint8Array(2 * lengthBytes)
+  joined.set(r, lengthBytes - r.length)
+  joined.set(s, 2 * lengthBytes - s.length)
+  return joined
 }
 
 /** TPMT_SIGNATURE as TPM2_VerifySignature and TPM2_PolicySigned take it. */

@@ -1,5 +1,5 @@
 /** Checks the attestations of a record, each one and their order. Format: spec/record.md §4, §6; spec/measurement.md §6. */
-import { equal, fromHex } from '../bytes/index.ts'
+import { equal, fromHex, fromHexInBlocks } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
 import { assert } from '../error.ts'
 import {
@@ -39,6 +39,7 @@ export class AttestationChecks {
   readonly #hosts: HostChecks
   /** The registers that every quote must cover. */
   readonly #pcrsAtLeast: readonly number[]
+  readonly #bytesOf = fromHexInBlocks()
   #previous: Uint8Array = ZERO_DIGEST
   #shown: ShownPcrs | undefined
   count = 0
@@ -94,26 +95,29 @@ export class AttestationChecks {
   async check(attestation: Attestation): Promise<void> {
     const path = `${ATTESTATIONS_ENTRY}:${this.count + 1}`
     const add = (code: FindingCode, message: string): void => this.#findings.add(code, path, message)
-    const attestBytes = fromHex(attestation.attest)
-    const signatureBytes = fromHex(attestation.signature)
+    const attestBytes = this.#bytesOf(attestation.attest)
+    const signatureBytes = this.#bytesOf(attestation.signature)
     const key = this.#keys[this.#document.attempts[attestation.attempt - 1]?.host]
     if (key !== undefined)
-      await this.#signatures.check(
-        key,
-        { message: attestBytes, signature: signatureBytes },
-        { code: 'SIGNATURE', path },
-      )
+      this.#signatures.check(key, { message: attestBytes, signature: signatureBytes }, { code: 'SIGNATURE', path })
     const attest = this.#decode(attestBytes, path)
     if (attest !== undefined && key !== undefined && !equal(attest.qualifiedSigner, key.qualifiedName))
       add('ATTEST', "the signer is not the host's key in the endorsement hierarchy")
-    const statements = await this.#checkStatements(attestation, key, { path, add })
+    const statements = this.#checkStatements(attestation, key, { path, add })
     for (const { code, message } of this.#order.check(attestation, attest?.clockInfo, statements)) add(code, message)
-    if (attest !== undefined && this.#checkPcrs(attest.attested, attestation, add))
-      await this.#hosts.check(attestation, attest.clockInfo, path)
-    await this.#checkBatch(attestation, { attest, key, add })
+    if (attest !== undefined && this.#checkPcrs(attest.attested, attestation, add)) {
+      if (!this.#hosts.hasBegun(attestation.attempt)) await this.#hosts.begin(attestation.attempt)
+      this.#hosts.check(attestation, attest.clockInfo, path)
+    }
+    const count = attestation.seq + 1
+    if (this.#walk.walkThere(count) || (await this.#walk.walkTo(count)))
+      this.#checkBatch(attestation, { attest, key, add })
+    else if (!this.#walk.isBroken)
+      add('ATTESTATION_ORDER', `checkpoint ${attestation.seq}, which it covers, is not there`)
     this.#previous = attestationDigest(attestBytes, signatureBytes, this.#crypto.sha256)
     this.first ??= attestation
     this.count++
+    if (this.#signatures.isFull) await this.#signatures.end()
   }
 
   /** To be called after the last attestation. */
@@ -137,14 +141,14 @@ export class AttestationChecks {
     return undefined
   }
 
-  async #checkStatements(
+  #checkStatements(
     attestation: Attestation,
     key: AttestationKey | undefined,
     found: Pick<StatementsOf, 'path' | 'add'>,
-  ): Promise<StatementFacts> {
+  ): StatementFacts {
     if (key === undefined) return { boot: undefined, counter: undefined }
     const { attempt } = attestation
-    return await checkStatements({
+    return checkStatements({
       joined: attestation,
       key,
       count: {
@@ -176,7 +180,8 @@ export class AttestationChecks {
     return fail('the values shown do not hash to the digest that was quoted')
   }
 
-  async #checkBatch(
+  /** The checkpoint that it covers was walked. */
+  #checkBatch(
     attestation: Attestation,
     {
       attest,
@@ -187,13 +192,9 @@ export class AttestationChecks {
       readonly key: AttestationKey | undefined
       readonly add: (code: FindingCode, message: string) => void
     },
-  ): Promise<void> {
+  ): void {
     const { batch, seq } = attestation
     const attempt = this.#document.attempts[attestation.attempt - 1]
-    if (!(await this.#walk.walkTo(seq + 1))) {
-      if (!this.#walk.isBroken) add('ATTESTATION_ORDER', `checkpoint ${seq}, which it covers, is not there`)
-      return
-    }
     const cumulative = this.#walk.cumulativeAt(seq)
     const snapshots = this.#snapshots.at(seq)
     // What comes out of order is found elsewhere, and has no C here.

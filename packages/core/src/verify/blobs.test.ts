@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { hex } from '../bytes/index.ts'
 import type { Crypto } from '../crypto.ts'
 import { pagesRoot } from '../merkle/index.ts'
-import { BlobUses, type RecordDocument, type ZipEntry } from '../record/index.ts'
+import { useBlob, type BlobUses, type RecordDocument, type ZipEntry } from '../record/index.ts'
 import { checkBlobs } from './blobs.ts'
 import { Findings } from './findings.ts'
 import type { OpenedRecord } from './open.ts'
@@ -33,8 +33,8 @@ async function found(pieceBytes: number, pages: string, more: { alsoOf?: number;
     computation: { program: none, stdin: none, mounts: [] },
     outcome: { exit: { code: 0 }, outputs },
   } as unknown as RecordDocument
-  const blobs = new BlobUses()
-  if (more.alsoOf !== undefined) blobs.use({ lengthBytes: more.alsoOf, sha256: DIGEST }, 'manifest')
+  const blobs: BlobUses = new Map()
+  if (more.alsoOf !== undefined) useBlob(blobs, { lengthBytes: more.alsoOf, sha256: DIGEST }, { path: 'manifest' })
   const findings = new Findings()
   const blob = (sha: string): ZipEntry | undefined => (sha === DIGEST ? entry : undefined)
   const counts = await checkBlobs({ blob, findings, snapshots: { blobs } } as unknown as OpenedRecord, document, crypto)

@@ -59,12 +59,15 @@ export class CheckpointWalk {
     return seq === this.count - 1 ? this.#cumulative : this.#kept.at(seq)
   }
 
+  /** As {@link walkTo}, as far as nothing must be read: of a small record nothing but the first checkpoint wants waiting. */
+  walkThere(count: number): boolean {
+    while (this.count < count && this.#next < this.#batch.length) this.#take(this.#batch[this.#next++])
+    return this.count >= count
+  }
+
   /** Goes on until `count` checkpoints are walked; false when there are not as many. */
   async walkTo(count: number): Promise<boolean> {
-    while (this.count < count) {
-      if (this.#next === this.#batch.length && !(await this.#fill())) return false
-      while (this.count < count && this.#next < this.#batch.length) this.#take(this.#batch[this.#next++])
-    }
+    while (!this.walkThere(count)) if (!(await this.#fill())) return false
     return true
   }
 

@@ -84,6 +84,8 @@ export class HostChecks {
   readonly #logs: HostLogReader
   readonly #shown: AttemptHost[] = []
   readonly #quotedOf = quotedInARow()
+  #begun: { readonly attempt: number; readonly logs: HostLogs } | undefined
+  /** Since the first attestation of the attempt. */
   #current: Current | undefined
   #measurer: MeasurerAnswer | undefined
   /** The last checkpoint that an attestation covers whose host met the rules. */
@@ -107,16 +109,30 @@ export class HostChecks {
     this.#logs = new HostLogReader(from.record, from.crypto)
   }
 
+  /** Whether `begin` was called for the attempt, and for no other one since. */
+  hasBegun(attempt: number): boolean {
+    return this.#begun?.attempt === attempt
+  }
+
+  /** To be called before the first attestation of an attempt: reads its logs. */
+  async begin(number: number): Promise<void> {
+    this.#endAttempt()
+    const attempt = this.#document.attempts[number - 1]
+    if (attempt === undefined) return
+    this.#checkGoingOn(attempt)
+    this.#begun = { attempt: number, logs: await this.#logs.read(attempt) }
+  }
+
   /** To be called with each attestation whose values are those that were quoted, in order. */
-  async check({ attempt, pcrs, seq }: Attestation, clock: TpmsClockInfo, path: string): Promise<void> {
+  check({ pcrs, seq }: Attestation, clock: TpmsClockInfo, path: string): void {
     const quoted = this.#quotedOf(pcrs.sha256, clock)
-    const begun = this.#current?.attempt === attempt ? this.#current : undefined
-    const current = begun ?? (await this.#begin(attempt, { seq, path, quoted, pcrs: pcrs.sha256 }))
+    const known = this.#current
+    const current = known ?? this.#first({ path, quoted, pcrs: pcrs.sha256 })
     if (current === undefined) return
     this.#answer(current, { pcrs: pcrs.sha256, quoted })
-    if (begun !== undefined) this.#noteChanges(current, { seq, path, pcrs: pcrs.sha256 })
+    if (known !== undefined) this.#noteChanges(current, { seq, path, pcrs: pcrs.sha256 })
     this.#checkIma(current, { pcrs: pcrs.sha256, quoted })
-    this.#checkRules(current, { seq, path, isFirst: begun === undefined })
+    this.#checkRules(current, { seq, path, isFirst: known === undefined })
     this.#measure(current, { quoted, pcrs: pcrs.sha256, path })
   }
 
@@ -142,21 +158,16 @@ export class HostChecks {
     for (const attempt of this.#document.attempts) if (!seen.has(attempt.attempt)) await this.#logs.read(attempt)
   }
 
-  async #begin(
-    number: number,
-    at: { readonly seq: number; readonly path: string; readonly quoted: Quoted; readonly pcrs: PcrValues },
-  ): Promise<Current | undefined> {
-    this.#endAttempt()
-    const attempt = this.#document.attempts[number - 1]
-    if (attempt === undefined) return undefined
-    this.#checkGoingOn(attempt)
-    const logs = await this.#logs.read(attempt)
+  /** Undefined for an attempt that is not in the record. */
+  #first(at: { readonly path: string; readonly quoted: Quoted; readonly pcrs: PcrValues }): Current | undefined {
+    if (this.#begun === undefined) return undefined
+    const { attempt, logs } = this.#begun
     const grows = growing(logs, this.#document.computation.host)
     const { hash } = this.#crypto
     const state = assessHost(logs, at.quoted, hash)
-    const answers = this.#evaluate(this.#document.computation.host, { attempt: number, state, quoted: at.quoted })
+    const answers = this.#evaluate(this.#document.computation.host, { attempt, state, quoted: at.quoted })
     const current: Current = {
-      attempt: number,
+      attempt,
       logs,
       grows,
       first: { pcrs: at.pcrs, state },
@@ -343,8 +354,9 @@ export class HostChecks {
 
   #endAttempt(): void {
     const current = this.#current
-    if (current === undefined) return
+    this.#begun = undefined
     this.#current = undefined
+    if (current === undefined) return
     const { attempt, first, ima, rules, unmetAt, changed } = current
     if (ima.kind === 'read' && ima.coverage === undefined) {
       const path = `${RECORD_ENTRY} $.attempts[${attempt - 1}].environment.logs`

@@ -1,13 +1,14 @@
 /** Reads snapshots.jsonl and the manifests that are attached. Format: spec/record.md §1.5, §3.2, §8. */
 import {
   blobEntryName,
-  BlobUses,
   decodeManifestBytes,
   decodeSnapshotLine,
   manifestBlobs,
   MANIFEST_BYTES_MAX,
   readLines,
   SNAPSHOTS_ENTRY,
+  useBlob,
+  type BlobUses,
   type Snapshot,
   type SnapshotManifest,
   type ZipEntry,
@@ -31,7 +32,7 @@ export interface ManifestFacts extends Pick<SnapshotManifest, 'phase' | 'positio
   readonly isWhole: boolean
 }
 
-export const NO_SNAPSHOTS: OpenedSnapshots = { lines: [], isBroken: true, manifests: new Map(), blobs: new BlobUses() }
+export const NO_SNAPSHOTS: OpenedSnapshots = { lines: [], isBroken: true, manifests: new Map(), blobs: new Map() }
 
 export async function openSnapshots(
   entries: ReadonlyMap<string, ZipEntry>,
@@ -39,7 +40,7 @@ export async function openSnapshots(
 ): Promise<OpenedSnapshots> {
   const { lines, isBroken } = await readSnapshots(entries.get(SNAPSHOTS_ENTRY), findings)
   const manifests = new Map<string, ManifestFacts>()
-  const blobs = new BlobUses()
+  const blobs: BlobUses = new Map()
   for (const { manifest } of lines) {
     const name = blobEntryName(manifest)
     const entry = entries.get(name)
@@ -49,9 +50,10 @@ export async function openSnapshots(
       const { frames, phase, position } = decoded
       const isWhole = manifestBlobs(decoded).every(({ sha256 }) => entries.has(blobEntryName(sha256)))
       manifests.set(manifest, { frames: frames.sha256, phase, position, isWhole })
-      blobs.use({ sha256: manifest, lengthBytes: entry.lengthBytes }, name)
+      useBlob(blobs, { sha256: manifest, lengthBytes: entry.lengthBytes }, { path: name })
       // Of millions of names in a hostile manifest, only as many are kept as there are entries.
-      for (const ref of manifestBlobs(decoded)) if (entries.has(blobEntryName(ref.sha256))) blobs.use(ref, name)
+      for (const ref of manifestBlobs(decoded))
+        if (entries.has(blobEntryName(ref.sha256))) useBlob(blobs, ref, { path: name })
     } catch (error) {
       findings.addError(error, 'SCHEMA', name)
     }

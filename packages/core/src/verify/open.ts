@@ -1,5 +1,5 @@
 /** Opens a record: container, schema, names and crate. Format: spec/record.md §1, §2, §5. */
-import { equal, utf8 } from '../bytes/index.ts'
+import { equal, fromUtf8, utf8 } from '../bytes/index.ts'
 import { parseCanonicalBytes } from '../canon/index.ts'
 import { EvidenceError } from '../error.ts'
 import {
@@ -167,10 +167,19 @@ async function checkCrate(
   const entry = entries.get(CRATE_ENTRY)
   if (entry === undefined) return
   try {
-    if (equal(await entry.bytes(CRATE_BYTES_MAX), utf8(crateOf(document)))) return
+    if (textOf(await entry.bytes(CRATE_BYTES_MAX)) === crateOf(document)) return
     findings.add('CRATE', CRATE_ENTRY, `${CRATE_ENTRY} is not what ${RECORD_ENTRY} gives`)
   } catch (error) {
     findings.addError(error, 'CRATE', CRATE_ENTRY)
+  }
+}
+
+/** Undefined when it is not UTF-8; two that are the same text are the same bytes. */
+function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return fromUtf8(bytes)
+  } catch {
+    return undefined
   }
 }
 

@@ -25,23 +25,26 @@ export class SignatureChecks {
     this.#findings = findings
   }
 
+  /** As many are under way as may be: the caller then waits for them. Awaiting each one would leave a page's worker pool idle. */
+  get isFull(): boolean {
+    return this.#pending.length >= PENDING_MAX
+  }
+
   /** What is wrong is found at the latest when `end` resolves, at the place of this call among the findings. */
-  async check(
+  check(
     { key, scheme: expected }: AttestationKey,
     signed: { readonly message: Uint8Array; readonly signature: Uint8Array },
     { code, path, of }: WrongSignature,
-  ): Promise<void> {
+  ): void {
     const tell = (why: string): string => (of === undefined ? why : `${of}: ${why}`)
     const { scheme, signature } = decodeSignature(signed.signature)
     if (scheme?.kind !== expected.kind || scheme.hash !== expected.hash)
       return this.#findings.add(code, path, tell("the signature is not of the key's scheme"))
-    const wrong = tell("the signature is not that of the host's key over this attestation")
+    const wrong = "the signature is not that of the host's key over this attestation"
     const answer = this.#crypto.verify({ key, scheme, message: signed.message, signature })
-    if (typeof answer === 'boolean') return answer ? undefined : this.#findings.add(code, path, wrong)
-    // Awaiting each one would leave a page's worker pool idle.
+    if (typeof answer === 'boolean') return answer ? undefined : this.#findings.add(code, path, tell(wrong))
     const add = this.#findings.later()
-    this.#pending.push(answer.then((holds) => (holds ? undefined : add(code, path, wrong))))
-    if (this.#pending.length >= PENDING_MAX) await this.end()
+    this.#pending.push(answer.then((holds) => (holds ? undefined : add(code, path, tell(wrong)))))
     return undefined
   }
 

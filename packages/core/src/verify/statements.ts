@@ -56,23 +56,23 @@ export interface StatementsOf {
 const COUNTER_ATTRIBUTES = TPMA_NV.COUNTER | TPMA_NV.AUTHREAD | TPMA_NV.AUTHWRITE | TPMA_NV.NO_DA | TPMA_NV.WRITTEN
 const COUNTER_BYTES = 8
 
-export async function checkStatements(of: StatementsOf): Promise<StatementFacts> {
+export function checkStatements(of: StatementsOf): StatementFacts {
   const { joined, key, count, crypto } = of
   const counter =
     joined.counter &&
-    (await readCounter(of, joined.counter, {
+    readCounter(of, joined.counter, {
       what: "the attempt's counter",
       extraData: countDigest({ ...count, hostId: key.hostId }, crypto.sha256),
-    }))
-  return { boot: joined.boot && (await readBoot(of, joined.boot)), counter }
+    })
+  return { boot: joined.boot && readBoot(of, joined.boot), counter }
 }
 
-async function readBoot(of: StatementsOf, statement: BootStatement): Promise<BootFacts | undefined> {
+function readBoot(of: StatementsOf, statement: BootStatement): BootFacts | undefined {
   const { bootId, startup } = statement
   const extraData = bootDigest({ hostId: of.key.hostId, bootId }, of.crypto.sha256)
   const expected = { what: 'the start-up', extraData }
-  const attest = await readAttest(of, startup, expected)
-  const counter = await readCounter(of, statement.counter, { what: "the boot's counter", extraData })
+  const attest = readAttest(of, startup, expected)
+  const counter = readCounter(of, statement.counter, { what: "the boot's counter", extraData })
   if (attest === undefined) return undefined
   if (attest.type !== TPM_ST.ATTEST_SESSION_AUDIT) return wrongType(of, attest, expected.what)
   const orderly = readOrderly(of, fromHex(startup.response), attest.attested.sessionDigest)
@@ -98,12 +98,12 @@ function readOrderly(
   }
 }
 
-async function readCounter(
+function readCounter(
   of: StatementsOf,
   statement: CounterStatement,
   expected: { readonly what: string; readonly extraData: Uint8Array },
-): Promise<CounterFacts | undefined> {
-  const attest = await readAttest(of, statement, expected)
+): CounterFacts | undefined {
+  const attest = readAttest(of, statement, expected)
   if (attest === undefined) return undefined
   if (attest.type !== TPM_ST.ATTEST_NV) return wrongType(of, attest, expected.what)
   const { indexName, offset, nvContents } = attest.attested
@@ -131,14 +131,14 @@ function whyNoCounter(bytes: Uint8Array, indexName: Uint8Array, { hash }: Crypto
 }
 
 /** Signature, structure, signer and qualifying data, as of any attestation. */
-async function readAttest(
+function readAttest(
   { key, signatures, path, add }: StatementsOf,
   statement: { readonly attest: string; readonly signature: string },
   { what, extraData }: { readonly what: string; readonly extraData: Uint8Array },
-): Promise<TpmsAttest | undefined> {
+): TpmsAttest | undefined {
   const message = fromHex(statement.attest)
   const signature = fromHex(statement.signature)
-  await signatures.check(key, { message, signature }, { code: 'STATEMENT_SIGNATURE', path, of: what })
+  signatures.check(key, { message, signature }, { code: 'STATEMENT_SIGNATURE', path, of: what })
   let attest: TpmsAttest
   try {
     attest = decodeTpmsAttest(message)

@@ -40,7 +40,7 @@ function requests(): SignatureRequest[] {
 test('signatures are the same after their way to another thread', () => {
   const all = requests()
   const sent = structuredClone(packed(all))
-  expect(sent.keys).toHaveLength(5)
+  expect(sent.signers).toHaveLength(5)
   expect(unpacked(sent).map(plain)).toEqual(all.map(plain))
 })
 

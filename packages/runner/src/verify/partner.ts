@@ -2,8 +2,11 @@
 import { Worker } from 'node:worker_threads'
 import { packed, type SignatureAnswers, type SignatureRequest } from './signature-batch.ts'
 
-/** Batches it may have: what the other thread comes upon, comes upon it unevenly. */
-const WAITING_MAX = 6
+/**
+ * Batches it may have: what the other thread comes upon, comes upon it unevenly. Of more, the records that wait outlive the collections of
+ * what is new, each of which then copies them.
+ */
+const WAITING_MAX = 4
 
 export interface Partner {
   /** Whether it has as much as it should, or died. */

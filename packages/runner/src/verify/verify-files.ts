@@ -16,20 +16,22 @@ const QUEUED_MAX = 2
 /** Batches that are answered and wait for one before them, for each thread: with what is queued this bounds the memory. */
 const AHEAD_MAX = 8
 /** Batches that a thread verifies at once where it has another one for the signatures. */
-const OWN_MAX = 8
+const OWN_MAX = 5
 /** Bytes of records that are worth a thread: it takes about as long to start. */
 const BYTES_PER_THREAD = 1 << 18
 /** For each thread, where there are enough records for so many. */
 const BATCHES_MIN = 4
 
 /**
+ * Those of a batch come together, for they are answered together.
+ *
  * @param request.jobs - How many threads verify, at most; fewer when the records are too small to be worth threads.
  * @returns One verdict for each path, in the order of `paths`. Leaving the loop early ends the threads.
  */
 export async function* verifyFiles(
   paths: readonly string[],
   { policy, jobs }: { readonly policy: VerifyPolicy; readonly jobs: number },
-): AsyncGenerator<FileVerdict> {
+): AsyncGenerator<readonly FileVerdict[]> {
   const batches = batchesOf(paths, Math.ceil(paths.length / (jobs * BATCHES_MIN)))
   const bytes = batches.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)
   const threads = Math.min(jobs, batches.length, Math.floor(bytes / BYTES_PER_THREAD))
@@ -37,7 +39,7 @@ export async function* verifyFiles(
   let at = 0
   for await (const answer of answers) {
     const batch = batches[at++]
-    for (const [i, each] of answer.entries()) yield { ...each, path: batch.paths[i] }
+    yield answer.map((each, i) => ({ ...each, path: batch.paths[i] }))
   }
 }
 

@@ -35,24 +35,34 @@ export interface ZipHeader {
 }
 
 /** The fields that local and central headers share, 26 bytes from "version needed" to "extra field length". */
-function sharedFields(view: DataView, at: number, header: ZipHeader, nameBytes: number): void {
-  view.setUint16(at, VERSION_NEEDED, true)
-  view.setUint16(at + 2, FLAG_UTF8, true)
-  view.setUint16(at + 4, header.method, true)
-  view.setUint16(at + 6, MIDNIGHT, true)
-  view.setUint16(at + 8, DAY_1980_01_01, true)
-  view.setUint32(at + 10, header.crc32, true)
-  view.setUint32(at + 14, header.compressedBytes, true)
-  view.setUint32(at + 18, header.lengthBytes, true)
-  view.setUint16(at + 22, nameBytes, true)
+function sharedFields(bytes: Uint8Array, at: number, header: ZipHeader, nameBytes: number): void {
+  set16(bytes, at, VERSION_NEEDED)
+  set16(bytes, at + 2, FLAG_UTF8)
+  set16(bytes, at + 4, header.method)
+  set16(bytes, at + 6, MIDNIGHT)
+  set16(bytes, at + 8, DAY_1980_01_01)
+  set32(bytes, at + 10, header.crc32)
+  set32(bytes, at + 14, header.compressedBytes)
+  set32(bytes, at + 18, header.lengthBytes)
+  set16(bytes, at + 22, nameBytes)
+}
+
+/** Little-endian. A DataView would first move these few bytes out of the engine's own heap. */
+function set16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value
+  bytes[at + 1] = value >>> 8
+}
+
+function set32(bytes: Uint8Array, at: number, value: number): void {
+  set16(bytes, at, value)
+  set16(bytes, at + 2, value >>> 16)
 }
 
 export function encodeLocalHeader(header: ZipHeader): Uint8Array {
   const name = utf8(header.name)
   const bytes = new Uint8Array(LOCAL_HEADER_BYTES + name.length)
-  const view = new DataView(bytes.buffer)
-  view.setUint32(0, 0x04034b50, true)
-  sharedFields(view, 4, header, name.length)
+  set32(bytes, 0, 0x04034b50)
+  sharedFields(bytes, 4, header, name.length)
   bytes.set(name, LOCAL_HEADER_BYTES)
   return bytes
 }
@@ -60,12 +70,11 @@ export function encodeLocalHeader(header: ZipHeader): Uint8Array {
 export function encodeCentralHeader(header: ZipHeader, localOffset: number): Uint8Array {
   const name = utf8(header.name)
   const bytes = new Uint8Array(CENTRAL_HEADER_BYTES + name.length)
-  const view = new DataView(bytes.buffer)
-  view.setUint32(0, 0x02014b50, true)
-  view.setUint16(4, VERSION_MADE_BY_UNIX, true)
-  sharedFields(view, 6, header, name.length)
-  view.setUint32(38, REGULAR_FILE_0644, true)
-  view.setUint32(42, localOffset, true)
+  set32(bytes, 0, 0x02014b50)
+  set16(bytes, 4, VERSION_MADE_BY_UNIX)
+  sharedFields(bytes, 6, header, name.length)
+  set32(bytes, 38, REGULAR_FILE_0644)
+  set32(bytes, 42, localOffset)
   bytes.set(name, CENTRAL_HEADER_BYTES)
   return bytes
 }
@@ -78,11 +87,10 @@ export interface ZipEnd {
 
 export function encodeEndRecord(end: ZipEnd): Uint8Array {
   const bytes = new Uint8Array(END_RECORD_BYTES)
-  const view = new DataView(bytes.buffer)
-  view.setUint32(0, 0x06054b50, true)
-  view.setUint16(8, end.entries, true)
-  view.setUint16(10, end.entries, true)
-  view.setUint32(12, end.centralBytes, true)
-  view.setUint32(16, end.centralOffset, true)
+  set32(bytes, 0, 0x06054b50)
+  set16(bytes, 8, end.entries)
+  set16(bytes, 10, end.entries)
+  set32(bytes, 12, end.centralBytes)
+  set32(bytes, 16, end.centralOffset)
   return bytes
 }

@@ -24,8 +24,8 @@ import {
 /** Bytes that can be read anywhere: a file, a `Blob`, an array. */
 export interface ZipSource {
   readonly lengthBytes: number
-  /** Exactly `lengthBytes` bytes; the range lies inside. */
-  readonly read: (offset: number, lengthBytes: number) => Promise<Uint8Array>
+  /** Exactly `lengthBytes` bytes, at once where they are there; the range lies inside. */
+  readonly read: (offset: number, lengthBytes: number) => Uint8Array | Promise<Uint8Array>
   /** Where the platform has one: setting up the streams of the web costs more than a small entry is worth. */
   readonly inflate?: Inflate
   /** Where the platform has one: as `crc32` of this package. */
@@ -215,10 +215,13 @@ async function* ranges(source: ZipSource, offset: number, lengthBytes: number): 
   }
 }
 
-async function read(source: ZipSource, offset: number, lengthBytes: number): Promise<Uint8Array> {
-  const bytes = await source.read(offset, lengthBytes)
-  assert(bytes.length === lengthBytes, 'a source reads the whole range')
-  return bytes
+function read(source: ZipSource, offset: number, lengthBytes: number): Uint8Array | Promise<Uint8Array> {
+  const whole = (bytes: Uint8Array): Uint8Array => {
+    assert(bytes.length === lengthBytes, 'a source reads the whole range')
+    return bytes
+  }
+  const bytes = source.read(offset, lengthBytes)
+  return bytes instanceof Uint8Array ? whole(bytes) : bytes.then(whole)
 }
 
 function damaged(what: string): EvidenceError {
@@ -232,6 +235,6 @@ function damaged(what: string): EvidenceError {
 export function bytesSource(bytes: Uint8Array): ZipSource {
   return {
     lengthBytes: bytes.length,
-    read: (offset, lengthBytes) => Promise.resolve(bytes.subarray(offset, offset + lengthBytes)),
+    read: (offset, lengthBytes) => bytes.subarray(offset, offset + lengthBytes),
   }
 }

@@ -28,6 +28,19 @@ describe('the schedule of segments', () => {
     expect(schedule.take(1, undefined)?.segment).toBe(5)
   })
 
+  test('counts what the first job is at as well: all of it when it has just begun, else half', () => {
+    const [segments, weight] = [some(11), ({ segment }: Segment): number => (segment === 10 ? 0.3 : 1)]
+    const schedule = createSchedule(segments, weight)
+    const first = schedule.take(1, undefined)
+    // 5 and 5.3; 6 and 4.3 would take longer.
+    expect(schedule.take(2, undefined)?.segment).toBe(5)
+    schedule.take(1, first)
+    // 5 to 7, and 8 to 10.
+    expect(schedule.take(3, undefined)?.segment).toBe(8)
+    // Of 1, which was begun a while ago, half may be left.
+    expect(schedule.take(4, undefined)?.segment).toBe(3)
+  })
+
   test('cuts by weight', () => {
     const schedule = createSchedule(some(6), ({ segment }) => (segment === 1 ? 10 : 1))
     schedule.take(1, undefined)

@@ -27,8 +27,16 @@ export function createSchedule(segments: readonly Segment[], weightOf: (segment:
   /** What each job is at. */
   const current = new Map<number, Segment>()
 
-  const isWalkedTo = ([first]: readonly Segment[]): boolean =>
-    [...current.values()].some(({ last }) => last === first.first)
+  /** Jobs that have not done any: all begin at about the same time. */
+  const beginners = new Set<number>()
+
+  /** What somebody still has to do before coming to a stretch; undefined when nobody is on the way. */
+  const wayTo = ([first]: readonly Segment[]): number | undefined => {
+    const [job, segment] = [...current].find(([, { last }]) => last === first.first) ?? []
+    if (job === undefined || segment === undefined) return undefined
+    // How far it has come is not known: half-way, unless it has just begun.
+    return weightOf(segment) * (beginners.has(job) ? 1 : 1 / 2)
+  }
   /** Takes the segment at `index` out of a stretch. */
   const claim = (job: number, stretch: readonly Segment[], index: number): Segment => {
     const rest = [stretch.slice(0, index), stretch.slice(index + 1)].filter(({ length }) => length > 0)
@@ -39,12 +47,14 @@ export function createSchedule(segments: readonly Segment[], weightOf: (segment:
 
   return {
     take(job, after) {
-      current.delete(job)
+      if (current.delete(job)) beginners.delete(job)
+      else beginners.add(job)
       const next = after && stretches.find(([first]) => first.first === after.last)
       if (next !== undefined) return claim(job, next, 0)
       const [longest] = stretches.toSorted((a, b) => sum(b, weightOf) - sum(a, weightOf))
       if (longest === undefined) return undefined
-      return claim(job, longest, isWalkedTo(longest) ? middleOf(longest, weightOf) : 0)
+      const way = wayTo(longest)
+      return claim(job, longest, way === undefined ? 0 : middleOf(longest, way, weightOf))
     },
     close() {
       stretches = []
@@ -63,12 +73,17 @@ function stretchesOf(segments: readonly Segment[]): (readonly Segment[])[] {
   return stretches
 }
 
-/** Where a second job begins so that both have about as much to do; the first segment only where it is the only one. */
-function middleOf(stretch: readonly Segment[], weightOf: (segment: Segment) => number): number {
-  const half = sum(stretch, weightOf) / 2
-  let before = 0
+/**
+ * Where a second job begins so that both have about as much to do, and the first one rather more: it need not be restored. The
+ * first segment only where it is the only one.
+ *
+ * @param way - What the first job has to do before it comes there.
+ */
+function middleOf(stretch: readonly Segment[], way: number, weightOf: (segment: Segment) => number): number {
+  const half = (way + sum(stretch, weightOf)) / 2
+  let before = way
   let index = 0
-  while (index < stretch.length - 1 && (index === 0 || before + weightOf(stretch[index]) / 2 < half)) {
+  while (index < stretch.length - 1 && (index === 0 || before + weightOf(stretch[index]) / 2 <= half)) {
     before += weightOf(stretch[index])
     index += 1
   }

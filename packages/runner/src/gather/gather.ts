@@ -47,8 +47,8 @@ export interface GatherProgress {
 interface Wanted extends SoughtBlob {
   /** For people. */
   readonly name: string
-  /** Where a file of this content may lie. */
-  readonly candidates: readonly string[]
+  /** Where a file of this content may lie: asked for when the store has none, which is seldom. */
+  readonly candidates: () => readonly string[]
 }
 
 type Missing = Wanted & { readonly why: readonly string[] }
@@ -93,12 +93,14 @@ function warmFilesOf({ start }: Computation): readonly Uint8Array[] {
  */
 export async function gatherSnapshot(sources: BlobSources, { manifest, seq }: Snapshot): Promise<void> {
   const name = `snapshot of checkpoint ${seq}`
-  const withoutManifest = await missingOf(sources, [{ sha256: manifest, lengthBytes: undefined, name, candidates: [] }])
+  const withoutManifest = await missingOf(sources, [
+    { sha256: manifest, lengthBytes: undefined, name, candidates: nowhere },
+  ])
   if (withoutManifest.length > 0) throw missingError(withoutManifest)
   const parts = manifestPartsOf(await sources.store.read(manifest))
   const missing = await missingOf(
     sources,
-    parts.map((blob) => ({ ...blob, name: `${name}, a part`, candidates: [] })),
+    parts.map((blob) => ({ ...blob, name: `${name}, a part`, candidates: nowhere })),
   )
   if (missing.length > 0) throw missingError(missing)
 }
@@ -155,8 +157,8 @@ function eachOnce(wanted: readonly Wanted[]): readonly Wanted[] {
   const byDigest = new Map<string, Wanted>()
   for (const blob of wanted) {
     const known = byDigest.get(blob.sha256)
-    const candidates = [...(known?.candidates ?? []), ...blob.candidates]
-    byDigest.set(blob.sha256, { ...(known ?? blob), candidates: [...new Set(candidates)] })
+    const candidates = (): readonly string[] => [...new Set([...(known?.candidates() ?? []), ...blob.candidates()])]
+    byDigest.set(blob.sha256, { ...(known ?? blob), candidates })
   }
   return [...byDigest.values()]
 }
@@ -172,19 +174,20 @@ async function byLength(wanted: readonly Wanted[], folder: string): Promise<Want
   const files = scan === undefined || scan instanceof TooMuch ? [] : scan.files
   return wanted.map((blob) => {
     const candidates = files.filter(({ sizeBytes }) => sizeBytes === blob.lengthBytes).map(({ hostPath }) => hostPath)
-    return { ...blob, candidates }
+    return { ...blob, candidates: () => candidates }
   })
 }
 
+const nowhere = (): readonly string[] => []
+
 function wantedBlobs(computation: Computation, folder: string): readonly Wanted[] {
-  const runtime = runtimeFiles()
   const wanted: Wanted[] = [
     {
       ...computation.program,
       name: computation.arguments[0] ?? 'program',
-      candidates: [...runtime, join(folder, computation.arguments[0] ?? '')],
+      candidates: () => [...runtimeFiles(), join(folder, computation.arguments[0] ?? '')],
     },
-    { ...computation.stdin, name: 'stdin', candidates: [] },
+    { ...computation.stdin, name: 'stdin', candidates: nowhere },
   ]
   for (const { at, source } of computation.mounts) wanted.push(...wantedOf(at, source, folder))
   for (const [i, source] of (computation.start?.mounts ?? []).entries())
@@ -194,8 +197,8 @@ function wantedBlobs(computation: Computation, folder: string): readonly Wanted[
 
 function wantedOf(at: string, source: MountSource, folder: string): readonly Wanted[] {
   return source.kind === 'archive'
-    ? [{ ...source.blob, name: `library at ${at}`, candidates: runtimeFiles() }]
-    : source.files.map((file) => ({ ...file, name: file.path, candidates: [join(folder, file.path)] }))
+    ? [{ ...source.blob, name: `library at ${at}`, candidates: runtimeFiles }]
+    : source.files.map((file) => ({ ...file, name: file.path, candidates: () => [join(folder, file.path)] }))
 }
 
 /** @returns Undefined when it is in the store now; else what is wrong with those that pass for it. */
@@ -209,7 +212,7 @@ async function gatherOne(
   if (lengthBytes === 0) return (await store.putBytes(new Uint8Array())).sha256 === sha256 ? undefined : []
   const attached = await original?.blob(sha256)
   if (attached !== undefined && (await store.putBytes(attached)).sha256 === sha256) return undefined
-  for (const path of wanted.candidates) {
+  for (const path of wanted.candidates()) {
     if ((await holds(path, wanted)) && (await store.putFile(path)).sha256 === sha256) return undefined
   }
   const wrong: string[] = []

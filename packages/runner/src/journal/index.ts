@@ -1,6 +1,6 @@
 export { lineOf, type JournalEntry, type JournalHost, type KeepSnapshots } from './entries.ts'
 export { compareHistories } from './histories.ts'
-export { createJournal, isLocked, journalPath, openJournal, type JournalWriter } from './journal.ts'
+export { createJournal, isLocked, journalPath, openJournal, peekJournal, type JournalWriter } from './journal.ts'
 export { layJournal } from './lay.ts'
 export { hostNumber, keptSnapshots, readRun, resumePoint, type JournalRun, type ResumePoint } from './reading.ts'
 export { Cursor } from './sections.ts'

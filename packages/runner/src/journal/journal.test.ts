@@ -2,7 +2,7 @@ import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createJournal, lineOf, openJournal, readRun, type JournalEntry } from './index.ts'
+import { createJournal, lineOf, openJournal, peekJournal, readRun, type JournalEntry } from './index.ts'
 import { scanJournal } from './scan.ts'
 import { checkpointEntry, startEntry } from './testing.ts'
 
@@ -130,6 +130,30 @@ describe('journal', () => {
     }
     const again = await openJournal(copy)
     await again.journal[Symbol.asyncDispose]()
+  })
+
+  test('that was read before it was locked is read again only when somebody wrote meanwhile', async () => {
+    const copy = join(folder, 'peeked')
+    await writeFile(copy, (await readFile(path)).subarray(0, -1))
+    const peeking = peekJournal(copy)
+    const same = await openJournal(copy, peeking)
+    expect(same.run).toBe((await peeking).run)
+    expect((await readJournal(copy)).tornBytes).toBe(0)
+    // The tail was cut off: what was peeked at stands no more.
+    await same.journal[Symbol.asyncDispose]()
+    const cut = await openJournal(copy, peeking)
+    expect(cut.run).not.toBe((await peeking).run)
+    cut.journal.append({ kind: 'end', reason: 'interrupted' })
+    const later = peekJournal(copy)
+    await later
+    await cut.journal[Symbol.asyncDispose]()
+    const changed = await openJournal(copy, later)
+    expect(changed.run?.ended).toBe('interrupted')
+    await changed.journal[Symbol.asyncDispose]()
+    const damaged = Promise.reject(new Error('it could not be read'))
+    const read = await openJournal(copy, damaged)
+    expect(read.run?.ended).toBe('interrupted')
+    await read.journal[Symbol.asyncDispose]()
   })
 
   test('is never written over', async () => {

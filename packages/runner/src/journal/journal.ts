@@ -3,11 +3,12 @@
  * spec/journal.md.
  */
 import { constants, mkdir, open, stat, type FileHandle } from 'node:fs/promises'
+import type { BigIntStats } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { readFailure, RunnerError, systemCode } from '../error.ts'
 import { lineOf, type JournalEntry } from './entries.ts'
 import { busy, isFileLocked, lockFile } from './lock.ts'
-import { readRun, type JournalRun } from './reading.ts'
+import { readRun, type JournalRun, type ReadRun } from './reading.ts'
 
 /** How long an entry may wait for the disk when nobody waits for it, and how many characters. */
 const FLUSH_MS = 1000
@@ -44,16 +45,40 @@ export interface OpenedJournal {
   readonly journal: JournalWriter
 }
 
+/** What a journal said when it was not locked yet. */
+export interface PeekedJournal extends ReadRun {
+  /** Of the file before it was read. */
+  readonly seen: BigIntStats
+}
+
+/**
+ * Reads a journal that another process may be writing: what it says is a guess, until {@link openJournal} finds that the file
+ * has not changed. To lock it takes as long as to read it. @throws {@link RunnerError} as {@link readRun}, and the system's own error.
+ */
+export async function peekJournal(path: string): Promise<PeekedJournal> {
+  const seen = await stat(path, { bigint: true })
+  return { ...(await readRun(path)), seen }
+}
+
+function isUnchanged(a: BigIntStats, b: BigIntStats): boolean {
+  return (['dev', 'ino', 'size', 'mtimeNs', 'ctimeNs'] as const).every((field) => a[field] === b[field])
+}
+
 /**
  * Opens a journal to go on in it, for this process alone: a torn tail is cut off, and that is on disk before anything
  * is appended.
  *
+ * @param peeking - What was read meanwhile: the run is that one, the very object, when nobody has written since.
  * @throws {@link RunnerError} as {@link readRun}; `RUN_BUSY` when another process writes it, `JOURNAL_WRITE`.
  */
-export async function openJournal(path: string): Promise<OpenedJournal> {
+export async function openJournal(path: string, peeking?: Promise<PeekedJournal>): Promise<OpenedJournal> {
+  // What is wrong with it is said of what is locked.
+  const peeks = peeking?.catch(() => undefined)
   const file = await openLocked(path, constants.O_WRONLY | constants.O_APPEND)
   try {
-    const { run, tornBytes } = await readRun(path)
+    const peeked = await peeks
+    const stands = peeked !== undefined && isUnchanged(peeked.seen, await file.stat({ bigint: true }))
+    const { run, tornBytes } = stands ? peeked : await readRun(path)
     if (tornBytes > 0) await cutTail(file, path, tornBytes)
     return { run, journal: journalWriter(file, path) }
   } catch (error) {

@@ -1,7 +1,7 @@
 /** Going on with a run that ended before its end, from its newest signed snapshot. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Attempt } from '@reprise/core'
+import type { Attempt, Checkpoint, Snapshot, SnapshotManifest } from '@reprise/core'
 import { RunnerError, systemCode } from '../error.ts'
 import { runnerFolders } from '../home.ts'
 import { gatherBlobs, gatherSnapshot, type BlobSources } from '../gather/index.ts'
@@ -11,19 +11,24 @@ import {
   hostNumber,
   journalPath,
   openJournal,
+  peekJournal,
   resumePoint,
   type JournalRun,
+  type JournalWriter,
   type ResumePoint,
 } from '../journal/index.ts'
 import { checkRecordPlace } from '../record/index.ts'
 import { chainsAt } from './chains.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute, type Earlier } from './execute.ts'
-import { computationBlobs, prepare, readyHost } from './prepare.ts'
+import { mapLimited } from '../parallel.ts'
+import { computationBlobs, prepare, readyHost, type ReadyHost } from './prepare.ts'
 import { alarmed, hasEnded, notResumable } from './refusals.ts'
 import { journalHost } from './run.ts'
 import { checkBlob, readSnapshot } from './snapshot.ts'
 import type { ExecuteRequest, RunResult } from './types.ts'
+
+const CHECKED_AT_ONCE = 4
 
 export interface ResumeRequest extends ExecuteRequest {
   /** The run, whole. */
@@ -45,30 +50,19 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   const startedMs = performance.now()
   await checkRecordPlace(request.recordPath)
   request.store.begin()
-  const opened = await openJournal(journalPath(request.home, request.run))
-  await using journal = opened.journal
-  // Cut off before its first line was on disk.
-  if (opened.run === undefined) throw notResumable(request.run, 'it has no signed snapshot')
-  const earlier = opened.run
-  const point = resumePoint(earlier)
-  if (earlier.ended === 'finished') throw hasEnded(request.run)
-  if (point === undefined) throw notResumable(request.run, 'it has no signed snapshot')
-  if (earlier.alarm !== null && request.discardAlarm !== true) throw alarmed(earlier)
+  const { run: earlier, journal: opened, begun } = await openAndBegin(request)
+  await using journal = opened
+  const { point, readying } = begun
   const { snapshot } = point
   const { seq } = snapshot
   const [first] = earlier.attempts
-  const repeats = first?.environment.repeats ?? null
-  // The host and the engine's thread are at work while everything is looked for.
-  const { floats, limits, program, start } = earlier.computation
-  expectModule({ floats, limits, program, ...(start !== undefined && { start: {} }) }, request.home)
-  const readying = readyHost(request, earlier.computation, { isRequired: repeats === null })
+  const repeats = repeatsOf(earlier)
   await gatherBlobs(request.sources, earlier.computation)
-  const before = await earlierOf(earlier, point)
-  // The journal names it: it need not stay longer than that wants it.
-  const store = request.sources.store.at(BigInt(before.checkpoint.position))
-  await gatherSnapshot({ ...request.sources, store }, snapshot)
-  const manifest = await readSnapshot(snapshot, before.checkpoint, request.store)
-  for (const digest of computationBlobs(earlier.computation)) await checkBlob(request.store, digest)
+  const before = await begun.before
+  const [manifest] = await Promise.all([
+    gatheredSnapshot(request, snapshot, before.checkpoint),
+    mapLimited(computationBlobs(earlier.computation), CHECKED_AT_ONCE, (digest) => checkBlob(request.store, digest)),
+  ])
   const prepared = await prepare(request, earlier.computation, {
     from: { manifest, expected: before.checkpoint },
     host: readying,
@@ -111,6 +105,65 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     keep,
     earlier: { ...before, manifest, begin },
   })
+}
+
+interface Begun {
+  readonly earlier: JournalRun
+  readonly point: ResumePoint
+  readonly readying: Promise<ReadyHost>
+  readonly before: ReturnType<typeof earlierOf>
+}
+
+/**
+ * Opens the journal, which takes as long as to lock it does: what it said before that is most likely what it says then, so all
+ * that follows from it is begun meanwhile.
+ */
+async function openAndBegin(
+  request: ResumeRequest,
+): Promise<{ readonly run: JournalRun; readonly journal: JournalWriter; readonly begun: Begun }> {
+  const path = journalPath(request.home, request.run)
+  const peeking = peekJournal(path)
+  const opening = openJournal(path, peeking)
+  // Whatever is wrong is said of the journal that is locked.
+  const guessing = peeking.then(({ run }) => run && beginAfter(request, run)).catch(() => undefined)
+  const { run, journal } = await opening
+  try {
+    // Cut off before its first line was on disk.
+    if (run === undefined) throw notResumable(request.run, 'it has no signed snapshot')
+    const guessed = await guessing
+    return { run, journal, begun: guessed?.earlier === run ? guessed : beginAfter(request, run) }
+  } catch (error) {
+    await journal[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** The host and the engine's thread are at work while everything is looked for. @throws RunnerError for a run that does not go on. */
+function beginAfter(request: ResumeRequest, earlier: JournalRun): Begun {
+  const point = resumePoint(earlier)
+  if (earlier.ended === 'finished') throw hasEnded(request.run)
+  if (point === undefined) throw notResumable(request.run, 'it has no signed snapshot')
+  if (earlier.alarm !== null && request.discardAlarm !== true) throw alarmed(earlier)
+  const { floats, limits, program, start } = earlier.computation
+  expectModule({ floats, limits, program, ...(start !== undefined && { start: {} }) }, request.home)
+  const readying = readyHost(request, earlier.computation, { isRequired: repeatsOf(earlier) === null })
+  const before = earlierOf(earlier, point)
+  before.catch(() => {})
+  return { earlier, point, readying, before }
+}
+
+function repeatsOf({ attempts: [first] }: JournalRun): string | null {
+  return first?.environment.repeats ?? null
+}
+
+async function gatheredSnapshot(
+  { sources, store }: ResumeRequest,
+  snapshot: Snapshot,
+  checkpoint: Checkpoint,
+): Promise<SnapshotManifest> {
+  // The journal names it: it need not stay longer than that wants it.
+  await gatherSnapshot({ ...sources, store: sources.store.at(BigInt(checkpoint.position)) }, snapshot)
+  return await readSnapshot(snapshot, checkpoint, store)
 }
 
 /** What an attempt has to know of those before it, gone along in their journal. */

@@ -14,7 +14,10 @@ import type { BlobStore, KeptBlob } from '../blobs/index.ts'
 import { blobsOfManifest } from '../collect/index.ts'
 import { nodeCrypto } from '../crypto.ts'
 import { RunnerError } from '../error.ts'
+import { mapLimited } from '../parallel.ts'
 import type { RunResult } from './types.ts'
+
+const LOOKED_FOR_AT_ONCE = 4
 
 /**
  * Checks that all is there that the machine will read, and the stack by what was signed. The rest is checked where it is read,
@@ -30,7 +33,7 @@ export async function readSnapshot(
   store: BlobStore,
 ): Promise<SnapshotManifest> {
   const manifest = decoded(await store.read(snapshot.manifest), checkpoint.seq)
-  for (const { sha256 } of manifestBlobs(manifest)) await checkPresent(store, sha256)
+  await mapLimited(manifestBlobs(manifest), LOOKED_FOR_AT_ONCE, ({ sha256 }) => checkPresent(store, sha256))
   const frames = await store.read(manifest.frames.sha256)
   const root = snapshotRoot(fromHex(checkpoint.state), frames, nodeCrypto.sha256)
   if (hex(root) !== snapshot.root || manifest.frames.sha256 !== snapshot.frames) throw notTheSnapshot(checkpoint.seq)

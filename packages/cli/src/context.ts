@@ -28,17 +28,34 @@ export function createContext(): Context {
   return { home: repriseHome(), signal: controller.signal }
 }
 
+let early: { readonly home: string; readonly store: Promise<BlobStore> } | undefined
+
+/** For a command that will most likely ask for much: the lock that this waits for takes as long as the loading of a command. */
+export function openStoreEarly(home: string): void {
+  const store = openBlobStore(home)
+  early = { home, store }
+  store.then((opened) => opened.begin()).catch(() => {})
+}
+
 export async function openStore({ home }: Context): Promise<BlobStore> {
-  return await openBlobStore(home)
+  return await (early?.home === home ? early.store : openBlobStore(home))
 }
 
 export interface OpeningSigner extends AsyncDisposable {
   readonly ready: Promise<Signer>
 }
 
-/** Begins to connect to this host's signer, started when none runs; failures come when `ready` is awaited. */
-export function openSigner({ home }: Context, onTrouble: (message: string) => void): OpeningSigner {
-  const ready = connectSigner({ home, onTrouble })
+/**
+ * Begins to connect to this host's signer, started when none runs; failures come when `ready` is awaited.
+ *
+ * @param startAfter - None is started before that.
+ */
+export function openSigner(
+  { home }: Context,
+  onTrouble: (message: string) => void,
+  startAfter?: Promise<unknown>,
+): OpeningSigner {
+  const ready = connectSigner({ home, onTrouble, ...(startAfter && { startAfter }) })
   ready.catch(() => {})
   return {
     ready,

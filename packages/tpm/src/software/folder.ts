@@ -53,7 +53,7 @@ export async function isManufactured(folder: string): Promise<boolean> {
  * Makes what the TPM has acknowledged outlast a loss of power: swtpm writes its state by renaming,
  * without fsync. Call it after commands that change non-volatile state and before relying on them.
  *
- * This and {@link backup} hold the thread: whoever counts an attempt waits for them, and thirty ways to another thread and back take
+ * This and {@link backup} hold the thread: whoever counts an attempt waits for them, and twenty ways to another thread and back take
  * longer than the disk does.
  */
 export async function persist(folder: string): Promise<void> {

@@ -41,6 +41,8 @@ export async function openStore({ home }: Context): Promise<BlobStore> {
   return await (early?.home === home ? early.store : openBlobStore(home))
 }
 
+const NOT_WANTED = Symbol('not wanted')
+
 export interface OpeningSigner extends AsyncDisposable {
   readonly ready: Promise<Signer>
 }
@@ -57,11 +59,18 @@ export function openSigner(
 ): OpeningSigner {
   const ready = connectSigner({ home, onTrouble, ...(startAfter && { startAfter }) })
   ready.catch(() => {})
+  // Whoever made it sees what fails there.
+  startAfter?.catch(() => {})
   return {
     ready,
     async [Symbol.asyncDispose]() {
-      const signer = await ready.catch(() => undefined)
-      await signer?.close()
+      const closed = ready.then(
+        (signer) => signer.close(),
+        () => {},
+      )
+      // A command that fails before it wants one does not wait for it.
+      const isWanted = (await startAfter?.catch(() => NOT_WANTED)) !== NOT_WANTED
+      if (isWanted) await closed
     },
   }
 }

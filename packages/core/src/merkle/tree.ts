@@ -199,13 +199,11 @@ export class HashTree {
     const words = new Int32Array(level.buffer, 0, level.length / 4)
     const first = Math.floor(filledFrom / 2)
     const width = above.length / DIGEST_BYTES
-    let last = -1
     for (let parent = first; parent < width; parent++) {
       const at = parent * DIGEST_BYTES
       // Long runs of equal leaves, most often pages of zeros, have equal nodes above them.
-      if (last >= 0 && isSamePair(words, last, parent)) above.copyWithin(at, at - DIGEST_BYTES, at)
+      if (parent > first && isPairBefore(words, parent)) above.copyWithin(at, at - DIGEST_BYTES, at)
       else above.set(this.#nodeOver(level, parent), at)
-      last = parent
     }
     const parents = new Set<number>()
     for (const index of changed) {
@@ -226,11 +224,11 @@ export class HashTree {
 
 const PAIR_WORDS = (2 * DIGEST_BYTES) / 4
 
-/** Whether two nodes stand over the same two digests. A last one without a right one is like no other. */
-function isSamePair(words: Int32Array, a: number, b: number): boolean {
-  const [first, second] = [a * PAIR_WORDS, b * PAIR_WORDS]
-  if (Math.max(first, second) + PAIR_WORDS > words.length) return false
-  for (let i = 0; i < PAIR_WORDS; i++) if (words[first + i] !== words[second + i]) return false
+/** Whether a node stands over the same two digests as the one before it. A last one without a right one is like no other. */
+function isPairBefore(words: Int32Array, parent: number): boolean {
+  const end = (parent + 1) * PAIR_WORDS
+  if (end > words.length) return false
+  for (let at = end - PAIR_WORDS; at < end; at++) if (words[at] !== words[at - PAIR_WORDS]) return false
   return true
 }
 

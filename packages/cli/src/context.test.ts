@@ -37,6 +37,6 @@ describe('a signer whose command fails before it wants one', () => {
     await signer[Symbol.asyncDispose]()
     socket.destroy()
     silent.close()
-    await expect(signer.ready).rejects.toThrow()
+    await expect(signer.ready).rejects.toBe(failure)
   })
 })

@@ -3,7 +3,7 @@
  * natively by turns.
  */
 
-import { copyFile } from 'node:fs/promises'
+import { copyFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { repriseHome } from '@reprise/host'
@@ -23,11 +23,12 @@ export async function builtRuntime(name: string): Promise<InstalledRuntime | und
   return runtimes.find(({ manifest }) => manifest.name === name)
 }
 
-/** Brings a runtime into a home. */
+/** Brings a runtime into a home. Its file goes: what lies in the folder is an input of what runs there, hashed for each run. */
 export async function install(home: TemporaryHome, runtime: InstalledRuntime): Promise<void> {
   const file = join(home.folder, 'exported.runtime')
   await exportRuntime(runtime, file)
   await importRuntime(file, home.path)
+  await rm(file)
 }
 
 /** Brings a runtime and a script of `bench/programs` into a home and its folder. */

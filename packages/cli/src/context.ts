@@ -28,23 +28,49 @@ export function createContext(): Context {
   return { home: repriseHome(), signal: controller.signal }
 }
 
-export async function openStore({ home }: Context): Promise<BlobStore> {
-  return await openBlobStore(home)
+let early: { readonly home: string; readonly store: Promise<BlobStore> } | undefined
+
+/** For a command that will most likely ask for much: the lock that this waits for takes as long as the loading of a command. */
+export function openStoreEarly(home: string): void {
+  const store = openBlobStore(home)
+  early = { home, store }
+  store.then((opened) => opened.begin()).catch(() => {})
 }
+
+export async function openStore({ home }: Context): Promise<BlobStore> {
+  return await (early?.home === home ? early.store : openBlobStore(home))
+}
+
+const NOT_WANTED = Symbol('not wanted')
 
 export interface OpeningSigner extends AsyncDisposable {
   readonly ready: Promise<Signer>
 }
 
-/** Begins to connect to this host's signer, started when none runs; failures come when `ready` is awaited. */
-export function openSigner({ home }: Context, onTrouble: (message: string) => void): OpeningSigner {
-  const ready = connectSigner({ home, onTrouble })
+/**
+ * Begins to connect to this host's signer, started when none runs; failures come when `ready` is awaited.
+ *
+ * @param startAfter - None is started before that.
+ */
+export function openSigner(
+  { home }: Context,
+  onTrouble: (message: string) => void,
+  startAfter?: Promise<unknown>,
+): OpeningSigner {
+  const ready = connectSigner({ home, onTrouble, ...(startAfter && { startAfter }) })
   ready.catch(() => {})
+  // Whoever made it sees what fails there.
+  startAfter?.catch(() => {})
   return {
     ready,
     async [Symbol.asyncDispose]() {
-      const signer = await ready.catch(() => undefined)
-      await signer?.close()
+      const closed = ready.then(
+        (signer) => signer.close(),
+        () => {},
+      )
+      // A command that fails before it wants one does not wait for it.
+      const isWanted = (await startAfter?.catch(() => NOT_WANTED)) !== NOT_WANTED
+      if (isWanted) await closed
     },
   }
 }

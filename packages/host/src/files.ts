@@ -1,21 +1,31 @@
 /** Files that must be whole after any crash. */
 
-import { open, readFile, rename } from 'node:fs/promises'
+import { closeSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs'
+import { open, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** Replaces a file so that after a crash there is the old content or the new one, on disk. Mode 0600. */
+/**
+ * Replaces a file so that after a crash there is the old content or the new one, on disk. Mode 0600.
+ *
+ * These files are small and somebody waits for each: at once it takes half the time of eight ways to another thread and back.
+ */
 export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
   // One process writes each of these: a fixed name leaves no litter behind a crash.
   const unfinished = `${path}.unfinished`
-  const file = await open(unfinished, 'w', 0o600)
+  const file = openSync(unfinished, 'w', 0o600)
   try {
-    await file.writeFile(content)
-    await file.sync()
+    writeFileSync(file, content)
+    fsyncSync(file)
   } finally {
-    await file.close()
+    closeSync(file)
   }
-  await rename(unfinished, path)
-  await syncFolder(dirname(path))
+  renameSync(unfinished, path)
+  const folder = openSync(dirname(path), 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
 }
 
 export async function syncFolder(path: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** Where a host keeps its state: `$REPRISE_HOME`, and what lies in it for TPM and signer. */
 
-import { mkdir, stat } from 'node:fs/promises'
+import { mkdirSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { HostError } from './error.ts'
@@ -77,11 +77,11 @@ export function hostPaths(home: string): HostPaths {
  *
  * @throws {@link HostError} `HOME` when they cannot be made, or when somebody else could put a socket there.
  */
-export async function prepareHome(home: string): Promise<HostPaths> {
+export function prepareHome(home: string): HostPaths {
   const paths = hostPaths(home)
   try {
-    await mkdir(paths.home, { recursive: true, mode: 0o700 })
-    await mkdir(paths.tpm, { recursive: true, mode: 0o700 })
+    mkdirSync(paths.home, { recursive: true, mode: 0o700 })
+    mkdirSync(paths.tpm, { recursive: true, mode: 0o700 })
   } catch (cause) {
     throw new HostError('HOME', {
       message: `${home} cannot be made: ${(cause as Error).message}`,
@@ -90,7 +90,7 @@ export async function prepareHome(home: string): Promise<HostPaths> {
     })
   }
   for (const folder of [paths.home, paths.tpm]) {
-    const { uid, mode } = await stat(folder)
+    const { uid, mode } = statSync(folder)
     if (uid === process.getuid?.() && (mode & 0o022) === 0) continue
     throw new HostError('HOME', {
       message: `${folder} can be changed by others than you (owner ${uid}, mode ${(mode & 0o777).toString(8)}).`,

@@ -1,5 +1,5 @@
 /** What a runner keeps below `$REPRISE_HOME`; where that is, and what a host keeps there, says `@reprise/host`. */
-import { mkdir } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFailure } from './error.ts'
 
@@ -41,11 +41,11 @@ export function moduleCache(home: string): string {
  *
  * @throws RunnerError `WRITE` or `DISK_FULL`.
  */
-export async function createHome(home: string): Promise<RunnerFolders> {
+export function createHome(home: string): RunnerFolders {
   const folders = runnerFolders(home)
   for (const folder of [folders.blobs, folders.pins, folders.runs, folders.cache]) {
     try {
-      await mkdir(folder, { mode: 0o700, recursive: true })
+      mkdirSync(folder, { mode: 0o700, recursive: true })
     } catch (error) {
       throw writeFailure(error, folder, 'state (REPRISE_HOME says where it is kept)')
     }

@@ -48,7 +48,12 @@ export async function action(options: object, command: readonly string[]): Promi
   const store = await openStore(context)
   store.begin()
   let isFirst = false
-  const definition = await defineCommand(
+  const progress = runProgress()
+  const onTrouble = (message: string): void => {
+    progress.clear()
+    advise(message)
+  }
+  const defining = defineCommand(
     { command, flags, ...(output !== undefined && { recordPath: resolve(output) }) },
     {
       store,
@@ -69,17 +74,13 @@ export async function action(options: object, command: readonly string[]): Promi
         }),
     },
   )
+  await using signer = openSigner(context, onTrouble, defining)
+  const definition = await defining
   const { runtime } = definition
   if (runtime?.id !== undefined) advise(`with ${runtime.title}, runtime ${runtime.id.slice(0, 12)}`)
   else if (isFirst && (await recipeNames(recipesFolder())).includes(runtime?.name ?? ''))
     advise(`one that is about twice as fast: reprise runtime build ${runtime?.name}`)
   for (const line of definition.advice) advise(line)
-  const progress = runProgress()
-  const onTrouble = (message: string): void => {
-    progress.clear()
-    advise(message)
-  }
-  await using signer = openSigner(context, onTrouble)
   const result = await run({
     computation: definition.computation,
     store,

@@ -41,7 +41,7 @@ export class PageTree {
     const before = this.#tree.leafCount
     const count = pageCount(bytes.length)
     this.#tree.resize(count)
-    for (let page = before; page < count; page++) this.#tree.setLeaf(page, this.#zeroPage)
+    this.#tree.fill(before, this.#zeroPage)
     for (const page of changed) {
       if (page >= count) continue
       this.#tree.setLeaf(page, this.#hash.leaf(bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)))

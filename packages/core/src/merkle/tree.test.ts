@@ -83,6 +83,27 @@ describe('HashTree', () => {
       { numRuns: 200 },
     )
   })
+
+  test('equals it where leaves are equal in runs, filled at once', () => {
+    const step = fc.record({ size: fc.nat(70), fill: fc.nat(2), sets: fc.array(fc.tuple(fc.nat(69), fc.nat(1))) })
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+        const tree = new HashTree(hash)
+        let mirror: Uint8Array[] = []
+        for (const { size, fill, sets } of steps) {
+          const leaf = hash.leaf(utf8(String(fill)))
+          tree.resize(size)
+          tree.fill(mirror.length, leaf)
+          mirror = Array.from({ length: size }, (_, i) => mirror[i] ?? leaf)
+          for (const [index, value] of sets) {
+            if (index < size) tree.setLeaf(index, (mirror[index] = hash.leaf(utf8(String(value)))))
+          }
+          expect(hex(tree.root())).toBe(hex(treeRoot(hash, mirror)))
+        }
+      }),
+      { numRuns: 200 },
+    )
+  })
 })
 
 describe('PageTree', () => {

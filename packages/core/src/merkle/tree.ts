@@ -125,6 +125,8 @@ export class HashTree {
   #levels: Uint8Array[] = [new Uint8Array(0)]
   #leafCount = 0
   readonly #changed = new Set<number>()
+  /** All leaves from here on have changed. */
+  #filledFrom = Infinity
 
   constructor(hash: TreeHash) {
     this.#hash = hash
@@ -158,33 +160,76 @@ export class HashTree {
     const at = index * DIGEST_BYTES
     if (equal(level.subarray(at, at + DIGEST_BYTES), digest)) return
     level.set(digest, at)
-    this.#changed.add(index)
+    if (index < this.#filledFrom) this.#changed.add(index)
   }
 
   leafAt(index: number): Uint8Array {
     return this.#levels[0].slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
   }
 
+  /** Sets all leaves from `first` to the last to one digest. */
+  fill(first: number, digest: Uint8Array): void {
+    if (first >= this.#leafCount) return
+    const level = this.#levels[0]
+    const start = first * DIGEST_BYTES
+    level.set(digest, start)
+    // What is set already is copied behind itself, twice as much each time.
+    for (let done = DIGEST_BYTES; start + done < level.length; done *= 2)
+      level.copyWithin(start + done, start, start + Math.min(done, level.length - start - done))
+    this.#filledFrom = Math.min(this.#filledFrom, first)
+  }
+
   root(): Uint8Array {
-    let changed: Iterable<number> = this.#changed
-    for (let depth = 0; depth + 1 < this.#levels.length; depth++) changed = this.#raise(depth, changed)
+    let changed: ReadonlySet<number> = this.#changed
+    let filledFrom = this.#filledFrom
+    for (let depth = 0; depth + 1 < this.#levels.length; depth++) {
+      changed = this.#raise(depth, changed, filledFrom)
+      filledFrom = Math.floor(filledFrom / 2)
+    }
     this.#changed.clear()
+    this.#filledFrom = Infinity
     const top = this.#levels[this.#levels.length - 1]
     return this.#hash.root(this.#leafCount, top.length === 0 ? undefined : top)
   }
 
-  #raise(depth: number, changed: Iterable<number>): Set<number> {
+  /** @returns What has changed above, but for what is above the nodes from `filledFrom` on. */
+  #raise(depth: number, changed: ReadonlySet<number>, filledFrom: number): ReadonlySet<number> {
     const level = this.#levels[depth]
     const above = this.#levels[depth + 1]
+    const words = new Int32Array(level.buffer, 0, level.length / 4)
+    const first = Math.floor(filledFrom / 2)
+    const width = above.length / DIGEST_BYTES
+    for (let parent = first; parent < width; parent++) {
+      const at = parent * DIGEST_BYTES
+      // Long runs of equal leaves, most often pages of zeros, have equal nodes above them.
+      if (parent > first && isPairBefore(words, parent)) above.copyWithin(at, at - DIGEST_BYTES, at)
+      else above.set(this.#nodeOver(level, parent), at)
+    }
     const parents = new Set<number>()
-    for (const index of changed) parents.add(index >>> 1)
-    for (const parent of parents) {
-      const left = level.subarray(2 * parent * DIGEST_BYTES, (2 * parent + 1) * DIGEST_BYTES)
-      const right = level.subarray((2 * parent + 1) * DIGEST_BYTES, (2 * parent + 2) * DIGEST_BYTES)
-      above.set(right.length === 0 ? left : this.#hash.node(left, right), parent * DIGEST_BYTES)
+    for (const index of changed) {
+      const parent = index >>> 1
+      if (parent >= first || parents.has(parent)) continue
+      parents.add(parent)
+      above.set(this.#nodeOver(level, parent), parent * DIGEST_BYTES)
     }
     return parents
   }
+
+  #nodeOver(level: Uint8Array, parent: number): Uint8Array {
+    const left = level.subarray(2 * parent * DIGEST_BYTES, (2 * parent + 1) * DIGEST_BYTES)
+    const right = level.subarray((2 * parent + 1) * DIGEST_BYTES, (2 * parent + 2) * DIGEST_BYTES)
+    return right.length === 0 ? left : this.#hash.node(left, right)
+  }
+}
+
+const PAIR_WORDS = (2 * DIGEST_BYTES) / 4
+
+/** Whether a node stands over the same two digests as the one before it. A last one without a right one is like no other. */
+function isPairBefore(words: Int32Array, parent: number): boolean {
+  const end = (parent + 1) * PAIR_WORDS
+  if (end > words.length) return false
+  for (let at = end - PAIR_WORDS; at < end; at++) if (words[at] !== words[at - PAIR_WORDS]) return false
+  return true
 }
 
 function resized(bytes: Uint8Array, lengthBytes: number): Uint8Array {

@@ -26,7 +26,7 @@ interface Room {
 async function room(): Promise<Room> {
   const home = await homes.home()
   await mkdir(join(home, 'own'), { mode: 0o700 })
-  return { folder: join(home, 'tpm', 'swtpm'), paths: await prepareHome(join(home, 'own')) }
+  return { folder: join(home, 'tpm', 'swtpm'), paths: prepareHome(join(home, 'own')) }
 }
 
 const opened = (paths: HostPaths, devicePath: string): Promise<SigningHost> =>

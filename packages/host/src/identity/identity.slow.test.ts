@@ -51,7 +51,7 @@ async function persistentHandles(home: string): Promise<readonly number[]> {
 describe('openHost', () => {
   test.each(STEPS)('finishes an identity that a crash after "%s" left behind', async (crashAt) => {
     const home = await homes.home()
-    const paths = await prepareHome(home)
+    const paths = prepareHome(home)
     const afterStep = crashAfter(home, crashAt)
     await expect(openHost({ paths, tpm: 'software', afterStep })).rejects.toThrow(`crash after ${crashAt}`)
     const first = await openHost({ paths, tpm: 'software' })
@@ -68,7 +68,7 @@ describe('openHost', () => {
 
   test('makes an identity out of every chain of crashes', async () => {
     const home = await homes.home()
-    const paths = await prepareHome(home)
+    const paths = prepareHome(home)
     for (const crashAt of STEPS.slice(0, -1)) {
       const opening = openHost({ paths, tpm: 'software', afterStep: crashAfter(home, crashAt) })
       await opening.then(
@@ -83,7 +83,7 @@ describe('openHost', () => {
 
   test('takes the next handle while the first is taken, and frees it when it is given up', async () => {
     const home = await homes.home()
-    const paths = await prepareHome(home)
+    const paths = prepareHome(home)
     const first = await openHost({ paths, tpm: 'software' })
     await first.close()
     await rm(paths.identity)
@@ -98,7 +98,7 @@ describe('openHost', () => {
 
   test('keeps the identity when a software TPM is killed after it', async () => {
     const home = await homes.home()
-    const paths = await prepareHome(home)
+    const paths = prepareHome(home)
     const first = await openHost({ paths, tpm: 'software' })
     await killProcess(home, 'swtpm')
     await expect(first.quote(new Uint8Array(32))).rejects.toMatchObject({ code: 'TRANSPORT' })

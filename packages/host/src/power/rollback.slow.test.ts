@@ -17,8 +17,7 @@ beforeAll(async () => {
 })
 afterAll(() => homes[Symbol.asyncDispose]())
 
-const open = async (home: string): Promise<SigningHost> =>
-  await openHost({ paths: await prepareHome(home), tpm: 'software' })
+const open = async (home: string): Promise<SigningHost> => await openHost({ paths: prepareHome(home), tpm: 'software' })
 const swtpmOf = (home: string): string => join(home, 'tpm', 'swtpm')
 const noteOf = async (home: string): Promise<{ counter: string; resetCount: number }> =>
   JSON.parse(await readFile(join(home, 'tpm', 'power.json'), 'utf8')) as { counter: string; resetCount: number }
@@ -153,7 +152,7 @@ function dieAt(home: string, step: PowerStep, when: 'start' | 'begin'): number |
     const { openHost } = await import(${module('../identity/open-host.ts')})
     let armed = ${when === 'start'}
     const afterStep = (step) => { if (armed && step === ${JSON.stringify(step)}) process.kill(process.pid, 'SIGKILL') }
-    const host = await openHost({ paths: await prepareHome(${JSON.stringify(home)}), tpm: 'software', afterStep })
+    const host = await openHost({ paths: prepareHome(${JSON.stringify(home)}), tpm: 'software', afterStep })
     armed = true
     await host.count({ purpose: 'begin', runId: new Uint8Array(32), attempt: 1, previous: new Uint8Array(32) })
     process.exit(7)`

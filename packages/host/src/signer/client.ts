@@ -386,7 +386,7 @@ export async function initHost(options: ConnectOptions & { readonly renew?: bool
 
 /** Ends the signer if there is one; one that cannot open its TPM leaves by itself. */
 async function stopSigner(options: ConnectOptions): Promise<void> {
-  const { socket: path } = await prepareHome(options.home)
+  const { socket: path } = prepareHome(options.home)
   const socket = await tryConnect(path, options.signal)
   if (socket === undefined) return
   const greeted = await greetOn(socket, options.signal).catch(() => undefined)

@@ -29,7 +29,7 @@ void main(values)
 
 async function main({ home, ...settings }: typeof values): Promise<void> {
   if (home === undefined) throw new Error('--home is missing')
-  const paths = await prepareHome(home)
+  const paths = prepareHome(home)
   const log = openLog(paths.log)
   if (settings.retire) {
     await retireHost(paths)

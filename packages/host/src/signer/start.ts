@@ -34,6 +34,8 @@ export interface SignerSettings {
   readonly batchesPerSecond?: number | null
   /** For a signer that has to be started: how long it stays without clients; 60,000 by default. */
   readonly idleMs?: number
+  /** Until then none is started, only one that runs is connected to; what fails there is what fails here. */
+  readonly startAfter?: Promise<unknown>
 }
 
 /** Manufacturing a software TPM takes seconds, a chip's RSA key up to a minute. */
@@ -49,7 +51,12 @@ const EXIT_LOCKED = 75
  * @throws {@link HostError} `SIGNER_START` when it ends at once or does not listen in time, `HOME`; the signal's reason.
  */
 export async function reachSigner(settings: SignerSettings, signal?: AbortSignal): Promise<Socket> {
-  const paths = await prepareHome(settings.home)
+  const paths = prepareHome(settings.home)
+  if (settings.startAfter !== undefined) {
+    const socket = await tryConnect(paths.socket, signal)
+    if (socket !== undefined) return socket
+    await settings.startAfter
+  }
   const deadline = performance.now() + START_MS
   while (performance.now() < deadline) {
     const socket =
@@ -126,7 +133,7 @@ function runUnderLock(paths: HostPaths, args: readonly string[]): Promise<Signer
  * @throws {@link HostError} `BUSY` when a signer stays.
  */
 export async function retireIdentity(settings: SignerSettings, signal?: AbortSignal): Promise<void> {
-  const paths = await prepareHome(settings.home)
+  const paths = prepareHome(settings.home)
   const deadline = performance.now() + LEAVE_MS
   for (;;) {
     const { code, why } = await runUnderLock(paths, ['--retire'])

@@ -9,8 +9,8 @@
  * the next day's first opening removes. What comes out is checked against its name.
  */
 import { createHash, hash } from 'node:crypto'
-import { readFileSync, statSync, type Stats } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { readdirSync, readFileSync, statSync, type Stats } from 'node:fs'
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { assert, type BlobRef } from '@reprise/core'
 import {
@@ -74,7 +74,7 @@ export interface BlobStore {
  * @param now - Milliseconds since 1970, to tell abandoned temporary files.
  */
 export async function openBlobStore(home: string, now: number = Date.now()): Promise<BlobStore> {
-  const folders = await createHome(home)
+  const folders = createHome(home)
   await removeAbandoned(folders.blobs, now)
   return storeAt({ root: folders.blobs, pins: openPins(folders), oneAtATime: createQueue() }, undefined)
 }
@@ -294,7 +294,7 @@ async function statOf(path: string): Promise<Stats | undefined> {
 }
 
 async function removeAbandoned(root: string, now: number): Promise<void> {
-  for (const name of await readdir(root)) {
+  for (const name of readdirSync(root)) {
     if (!isTemporaryName(name)) continue
     const path = join(root, name)
     const found = await stat(path).catch(() => undefined)

@@ -95,7 +95,7 @@ export async function collectAmong(request: {
   readonly cache: RunCache
 }): Promise<boolean> {
   const { home, store, candidates, named, cache } = request
-  const folders = await createHome(home)
+  const folders = createHome(home)
   const lock = await tryLock(folders, 0)
   if (lock === undefined) return false
   try {
@@ -185,7 +185,7 @@ async function deleteBlobs(store: BlobStore, blobs: readonly { readonly sha256: 
 }
 
 async function locked<T>(home: string, work: (folders: RunnerFolders) => Promise<T>): Promise<T> {
-  const folders = await createHome(home)
+  const folders = createHome(home)
   const lock = await tryLock(folders, LOCK_SECONDS_MAX)
   if (lock === undefined) throw storeBusy()
   try {

@@ -35,7 +35,7 @@ export interface StoreSizes {
 
 /** @throws RunnerError `JOURNAL_DAMAGED`, `BLOB_CORRUPT` for the manifest of a snapshot. */
 export async function storeSizes(home: string, store: BlobStore): Promise<StoreSizes> {
-  const folders = await createHome(home)
+  const folders = createHome(home)
   // Without the lock: a picture that may be blurred, and keeps nobody waiting.
   const pins = await readPins(folders)
   const runs = await readRuns(folders.runs, store, createRunCache())

@@ -218,6 +218,8 @@ class EngineThread {
     const { cached, elapsedMs, nameFirstCalls } = this.#loaded
     const wantsFirstCalls = nameFirstCalls !== undefined
     post({ kind: 'ready', memoryBytes: guest.memory().length, rewrite: { cached, elapsedMs }, wantsFirstCalls })
+    // The first time a leaf is hashed for each file there is: now nobody waits for it.
+    this.#wasi.encodeState()
     this.#serve()
   }
 

@@ -1,6 +1,7 @@
 /** Writing the record of a run: whole or not at all. */
 import { access, constants, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
 import {
   assembleRecord,
   blobsOf,
@@ -99,7 +100,7 @@ export async function writeRecord({ path, run, attach, store }: RecordRequest): 
   })
   const temporary = temporaryName(dirname(path))
   try {
-    await writeSynced(temporary, writeZip(entries, deflate))
+    await writeSynced(temporary, writeZip(entries, deflate, crc32))
     await rename(temporary, path)
     await syncFolder(dirname(path))
     return (await stat(path)).size

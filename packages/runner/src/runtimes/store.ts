@@ -1,5 +1,6 @@
 /** The runtimes that are installed below `$REPRISE_HOME`: `runtimes/<id>/`. Format: spec/runtime.md §2.3 and §4. */
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { readFileSync, statSync } from 'node:fs'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { compare, EvidenceError, utf8, type BlobRef } from '@reprise/core'
 import { digestFile, isTemporaryName, syncFile, syncFolder, temporaryName, writeSynced } from '../durable.ts'
@@ -55,21 +56,20 @@ export async function listRuntimes(home: string): Promise<RuntimesHere> {
     if (systemCode(error) === 'ENOENT') return []
     throw error
   })
-  const found = await Promise.all(
-    names.filter((name) => !isTemporaryName(name)).map((name) => readInstalled(join(root, name), name)),
-  )
+  const found = names.filter((name) => !isTemporaryName(name)).map((name) => readInstalled(join(root, name), name))
   return {
     runtimes: found.filter((each) => 'manifest' in each).toSorted(bestFirst),
     damaged: found.filter((each) => 'why' in each),
   }
 }
 
-async function readInstalled(folder: string, id: string): Promise<InstalledRuntime | DamagedRuntime> {
+function readInstalled(folder: string, id: string): InstalledRuntime | DamagedRuntime {
   try {
     const path = join(folder, MANIFEST_FILE)
-    const { mtimeMs, size } = await stat(path)
+    // At once: each way to another thread and back takes longer than a manifest does.
+    const { mtimeMs, size } = statSync(path)
     if (size > RUNTIME_MANIFEST_BYTES_MAX) return { id, folder, why: 'its manifest is too long' }
-    const bytes = new Uint8Array(await readFile(path))
+    const bytes = new Uint8Array(readFileSync(path))
     if (runtimeId(bytes) !== id) return { id, folder, why: 'its manifest is that of another runtime' }
     return { id, folder, manifest: decodeRuntimeManifest(bytes), installedAtMs: mtimeMs }
   } catch (error) {
@@ -149,7 +149,7 @@ export async function installRuntime(
     await rename(folder, target).catch(async (error: unknown) => {
       // The same runtime, by whoever was first; a damaged one makes place.
       if (systemCode(error) !== 'ENOTEMPTY' && systemCode(error) !== 'EEXIST') throw error
-      const before = await readInstalled(target, id)
+      const before = readInstalled(target, id)
       if ('manifest' in before && (await verifyRuntime(before)).length === 0)
         return await rm(folder, { recursive: true })
       await rename(target, temporaryName(root))

@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { EvidenceError, openZip, writeZip, type BlobRef, type ZipEntry, type ZipInput } from '@reprise/core'
 import { readChunks, syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { readFailure, RunnerError, writeFailure } from '../error.ts'
@@ -45,7 +46,7 @@ export async function exportRuntime(runtime: InstalledRuntime, path: string): Pr
   ]
   const temporary = temporaryName(dirname(path))
   try {
-    await writeSynced(temporary, writeZip(entries, deflate))
+    await writeSynced(temporary, writeZip(entries, deflate, crc32))
     await rename(temporary, path)
     await syncFolder(dirname(path))
     return (await stat(path)).size

@@ -35,7 +35,7 @@ export async function noteOutputs(home: string, run: string, digests: readonly s
   if (outputs.length === 0) return
   const path = indexPath(home)
   try {
-    await createHome(home)
+    createHome(home)
     const file = await open(path, 'a+', 0o600)
     let lengthBytes: number
     try {

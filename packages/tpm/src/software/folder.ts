@@ -7,7 +7,8 @@
  *     tpm.sock, swtpm.pid, swtpm.lock, swtpm.log    while it runs
  */
 
-import { chmod, copyFile, mkdir, open, rename, stat } from 'node:fs/promises'
+import { chmodSync, closeSync, copyFileSync, fsyncSync, mkdirSync, openSync, renameSync } from 'node:fs'
+import { open, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { TpmError } from '../error.ts'
 import { checkSocketPath } from '../transport/socket.ts'
@@ -51,10 +52,13 @@ export async function isManufactured(folder: string): Promise<boolean> {
 /**
  * Makes what the TPM has acknowledged outlast a loss of power: swtpm writes its state by renaming,
  * without fsync. Call it after commands that change non-volatile state and before relying on them.
+ *
+ * This and {@link backup} hold the thread: whoever counts an attempt waits for them, and twenty ways to another thread and back take
+ * longer than the disk does.
  */
 export async function persist(folder: string): Promise<void> {
-  await syncPath(join(folder, STATE_FILE))
-  await syncPath(folder)
+  syncNow(join(folder, STATE_FILE))
+  syncNow(folder)
 }
 
 /**
@@ -66,15 +70,24 @@ export async function persist(folder: string): Promise<void> {
 export async function backup(folder: string): Promise<string> {
   if (!(await isManufactured(folder))) throw stateMissing(folder)
   const target = join(folder, 'backup')
-  await mkdir(target, { recursive: true, mode: 0o700 })
+  mkdirSync(target, { recursive: true, mode: 0o700 })
   const making = join(target, `${STATE_FILE}.new`)
   // swtpm renames whole files into place, so that a copy is never torn.
-  await copyFile(join(folder, STATE_FILE), making)
-  await chmod(making, 0o600)
-  await syncPath(making)
-  await rename(making, join(target, STATE_FILE))
-  await syncPath(target)
+  copyFileSync(join(folder, STATE_FILE), making)
+  chmodSync(making, 0o600)
+  syncNow(making)
+  renameSync(making, join(target, STATE_FILE))
+  syncNow(target)
   return join(target, STATE_FILE)
+}
+
+function syncNow(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
 }
 
 export function stateMissing(folder: string): TpmError {

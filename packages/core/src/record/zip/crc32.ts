@@ -1,7 +1,7 @@
 /** CRC-32 of IEEE 802.3, as ZIP and the journal use it. Finds accidents, not attackers. */
 
-/** One table for each of four bytes, so that the loop takes a 32-bit word a turn. */
-const TABLES = tables()
+/** One table for each of four bytes, so that the loop takes a 32-bit word a turn. Made when it is first wanted. */
+let made: readonly Uint32Array[] | undefined
 
 function tables(): Uint32Array[] {
   const [first, ...others] = Array.from({ length: 4 }, () => new Uint32Array(256))
@@ -20,7 +20,7 @@ function tables(): Uint32Array[] {
 
 /** @param previous - The CRC-32 of what came before `bytes`, to go on from. */
 export function crc32(bytes: Uint8Array, previous = 0): number {
-  const [t0, t1, t2, t3] = TABLES
+  const [t0, t1, t2, t3] = (made ??= tables())
   const wordsEnd = bytes.length & ~3
   let crc = ~previous
   let at = 0

@@ -1,7 +1,7 @@
 /** Writes a record's container. Format: spec/record.md §1. */
 import { utf8 } from '../../bytes/index.ts'
 import { assert, EvidenceError } from '../../error.ts'
-import { crc32 } from './crc32.ts'
+import { crc32 as ownCrc32 } from './crc32.ts'
 import { deflate as webDeflate, type Chunks, type Deflate } from './deflate.ts'
 import {
   DEFLATED,
@@ -31,17 +31,19 @@ const KEPT_BYTES_MAX = 1 << 24
  * first; memory stays bounded however large it is.
  *
  * @param deflate - The platform's own when it has a faster one; what every platform has is the default.
+ * @param crc32 - Likewise.
  * @throws {@link EvidenceError} `LIMIT` for too many entries, too long a name or a file above 4 GiB.
  */
 export async function* writeZip(
   inputs: Iterable<ZipInput> | AsyncIterable<ZipInput>,
   deflate: Deflate = webDeflate,
+  crc32: typeof ownCrc32 = ownCrc32,
 ): AsyncGenerator<Uint8Array> {
   const central: Uint8Array[] = []
   let offset = 0
   for await (const input of inputs) {
     if (central.length === ZIP_ENTRIES_MAX) throw tooLarge(`more than ${ZIP_ENTRIES_MAX} entries`)
-    const { header, kept } = await measured(input, deflate)
+    const { header, kept } = await measured(input, deflate, crc32)
     const local = encodeLocalHeader(header)
     central.push(encodeCentralHeader(header, offset))
     offset += local.length + header.compressedBytes
@@ -58,6 +60,7 @@ export async function* writeZip(
 async function measured(
   input: ZipInput,
   deflate: Deflate,
+  crc32: typeof ownCrc32,
 ): Promise<{ header: ZipHeader; kept: Uint8Array[] | undefined }> {
   const nameBytes = utf8(input.name).length
   if (nameBytes === 0 || nameBytes > ZIP_NAME_BYTES_MAX) throw tooLarge(`the name ${input.name}`)

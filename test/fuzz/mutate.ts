@@ -1,4 +1,5 @@
 /** Changes to bytes and to JSON, as they break parsers. */
+import { canonical, EvidenceError, utf8 } from '@reprise/core'
 import { pick, type Random } from './random.ts'
 
 const INTERESTING = [0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff]
@@ -146,4 +147,16 @@ function changedText(random: Random, text: string): string {
   if (isHex && random(4) !== 0) letters[at % letters.length] = pick(random, DIGITS)
   else letters.splice(at, random(2), ...(random(3) === 0 ? [] : [letter]))
   return letters.join('')
+}
+
+/** Canonical JSON: its bytes changed anywhere, or a value that is canonical again. */
+export function mutateCanonical(random: Random, text: string, donors: readonly string[]): Uint8Array {
+  if (random(3) === 0) return mutateBytes(random, utf8(text), donors.map(utf8))
+  try {
+    return utf8(canonical(mutateJson(random, JSON.parse(text), JSON.parse(pick(random, donors)))))
+  } catch (error) {
+    // A value that JSON cannot carry: nothing was made.
+    if (error instanceof EvidenceError) return utf8(text)
+    throw error
+  }
 }

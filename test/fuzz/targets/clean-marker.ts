@@ -1,11 +1,10 @@
 /** What a host finds of its last shutdown, on a disk that anybody may have had. */
 import { deepStrictEqual, ok } from 'node:assert/strict'
-import { ByteWriter, canonical, encodeTpmsAttest, EvidenceError, hex, utf8 } from '@reprise/core'
+import { ByteWriter, canonical, encodeTpmsAttest, hex, utf8 } from '@reprise/core'
 import { checkCleanMarker } from '@reprise/recovery/sealing'
 import { eccTpm, quoteFields } from '../../record/imitation-tpm.ts'
 import { nodeCrypto } from '../../record/node-crypto.ts'
-import { mutateBytes, mutateJson } from '../mutate.ts'
-import { pick, type Random } from '../random.ts'
+import { mutateCanonical } from '../mutate.ts'
 import type { FuzzTarget } from '../target.ts'
 
 const SCHEMA = 'reprise/clean-shutdown/v1'
@@ -31,16 +30,6 @@ function markerOf({ bootId, resetCount, schema = SCHEMA }: Made): string {
   return canonical({ schema: SCHEMA, bootId, attest: hex(attest), signature: hex(tpm.sign(attest)) })
 }
 
-function changed(random: Random, text: string, donors: readonly string[]): Uint8Array {
-  if (random(3) === 0) return mutateBytes(random, utf8(text), donors.map(utf8))
-  try {
-    return utf8(canonical(mutateJson(random, JSON.parse(text), JSON.parse(pick(random, donors)))))
-  } catch (error) {
-    if (error instanceof EvidenceError) return utf8(text)
-    throw error
-  }
-}
-
 export const cleanMarkers: FuzzTarget = {
   name: 'clean-marker',
   claim: 'a changed marker of a clean shutdown is refused with a reason, and a whole one in every boot but the next',
@@ -59,7 +48,7 @@ export const cleanMarkers: FuzzTarget = {
     deepStrictEqual(check(utf8(marker)), { kind: 'holds' })
     for (const other of others) deepStrictEqual(check(utf8(other)).kind, 'refused')
     return Promise.resolve((random) => {
-      const bytes = changed(random, marker, [marker, ...others])
+      const bytes = mutateCanonical(random, marker, [marker, ...others])
       const isWhole = Buffer.from(bytes).equals(Buffer.from(marker))
       const checked = check(bytes)
       deepStrictEqual(checked.kind, isWhole ? 'holds' : 'refused')

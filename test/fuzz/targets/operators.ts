@@ -3,7 +3,7 @@ import { deepStrictEqual, equal, ok } from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { canonical, encodeTpmsAttest, EvidenceError, hex, utf8 } from '@reprise/core'
+import { canonical, encodeTpmsAttest, hex, utf8 } from '@reprise/core'
 import { type Plan, RecoveryError } from '@reprise/recovery'
 import { auditLogs } from '@reprise/recovery/audit'
 import {
@@ -21,7 +21,7 @@ import {
 import { readAnswers } from '../../../packages/recovery/src/operators/release.ts'
 import { verifierOf } from '../../../packages/recovery/src/operators/signatures.ts'
 import { eccTpm, type ImitationTpm, quoteFields } from '../../record/imitation-tpm.ts'
-import { mutateBytes, mutateJson } from '../mutate.ts'
+import { mutateBytes, mutateCanonical } from '../mutate.ts'
 import { pick, type Random } from '../random.ts'
 import type { FuzzTarget } from '../target.ts'
 
@@ -46,18 +46,6 @@ const released = JSON.parse(
   readonly passphrase: string
 }
 
-/** Bytes changed anywhere, or a value that is canonical again. */
-function changed(random: Random, text: string, donors: readonly string[]): Uint8Array {
-  if (random(3) === 0) return mutateBytes(random, utf8(text), donors.map(utf8))
-  try {
-    return utf8(canonical(mutateJson(random, JSON.parse(text), JSON.parse(pick(random, donors)))))
-  } catch (error) {
-    // A value that JSON cannot carry: nothing was made.
-    if (error instanceof EvidenceError) return utf8(text)
-    throw error
-  }
-}
-
 async function unlessRefused<T>(read: () => T | Promise<T>): Promise<T | undefined> {
   try {
     return await read()
@@ -75,7 +63,7 @@ export const recoverySignedPlans: FuzzTarget = {
     const { plan } = readSignedPlan(utf8(samples.signed))
     const known = { kind: 'plan', plan: { ...plan, roster: { ...plan.roster, version: 8 } } } as const
     return Promise.resolve(async (random) => {
-      const bytes = changed(random, samples.signed, [samples.signed])
+      const bytes = mutateCanonical(random, samples.signed, [samples.signed])
       const signed = await unlessRefused(() => readSignedPlan(bytes, known))
       if (signed !== undefined) equal(hex(signed.digest), samples.planDigest)
       await unlessRefused(() => parseSignedPlan(bytes))
@@ -91,7 +79,7 @@ export const recoveryStatements: FuzzTarget = {
     const { plan } = readSignedPlan(utf8(samples.signed))
     const texts = samples.statements.map(({ file }) => Buffer.from(file, 'hex').toString())
     return Promise.resolve(async (random) => {
-      const bytes = changed(random, pick(random, texts), texts)
+      const bytes = mutateCanonical(random, pick(random, texts), texts)
       const read = await unlessRefused(() => readStatement(bytes, plan))
       if (read !== undefined) ok(samples.statements.some(({ digest }) => digest === hex(read.digest)))
     })
@@ -119,7 +107,7 @@ export const recoveryOffers: FuzzTarget = {
     const text = Buffer.from(offer).toString().trimEnd()
     const { offer: whole } = await checkOffer(offer, 'sample')
     return async (random) => {
-      const bytes = changed(random, text, [text])
+      const bytes = mutateCanonical(random, text, [text])
       const read = await unlessRefused(() => checkOffer(bytes, 'sample'))
       // Certificates prove themselves.
       if (read !== undefined)
@@ -147,7 +135,7 @@ export const recoveryRequests: FuzzTarget = {
     const plan = planWith(akName)
     const { asked } = await readReleaseRequest(utf8(text), plan)
     return async (random) => {
-      const bytes = changed(random, text, [text])
+      const bytes = mutateCanonical(random, text, [text])
       const read = await unlessRefused(() => readReleaseRequest(bytes, plan))
       if (read !== undefined) deepStrictEqual(read.asked, asked)
     }
@@ -164,7 +152,7 @@ export const recoveryAnswers: FuzzTarget = {
     const files = answers.map(utf8)
     const whole = [readAnswers([files[0], files[1]], asked, digest), readAnswers([files[2], files[1]], asked, digest)]
     return async (random) => {
-      const bytes = changed(random, answers[0], [...answers, elsewhere])
+      const bytes = mutateCanonical(random, answers[0], [...answers, elsewhere])
       const read = await unlessRefused(() => readAnswers([bytes, files[1]], asked, digest))
       if (read !== undefined) ok(whole.some((each) => isDeepStrictEqual(each, read)))
     }
@@ -217,7 +205,7 @@ export const recoveryAudits: FuzzTarget = {
     const lines = text.trimEnd().split('\n')
     return async (random) => {
       const at = random(lines.length)
-      const line = changed(random, lines[at], lines)
+      const line = mutateCanonical(random, lines[at], lines)
       const parts = [...lines.slice(0, at), Buffer.from(line).toString('latin1'), ...lines.slice(at + 1)]
       const content = Buffer.from(`${parts.join('\n')}\n`, 'latin1')
       const { logs, problems } = await auditLogs(input(new Uint8Array(content)), undefined)
@@ -248,7 +236,7 @@ export const recoveryUpdates: FuzzTarget = {
   byDay: 1000,
   prepare() {
     return Promise.resolve(async (random) => {
-      const bytes = changed(random, pick(random, [COMPONENTS, BOOTS]), [COMPONENTS, BOOTS])
+      const bytes = mutateCanonical(random, pick(random, [COMPONENTS, BOOTS]), [COMPONENTS, BOOTS])
       await unlessRefused(() => readUpdate(bytes, 'sample'))
       await unlessRefused(() => readBoots(bytes, 'sample'))
     })

@@ -40,6 +40,9 @@ test('it holds in the boot after it, and in no other, for no other host and key'
   await chip.shutDown()
   await chip.boot()
   expect(await checked()).toBe('holds')
+  // A promise is no yes, whatever comes of it.
+  const later = { verify: (): Promise<boolean> => Promise.resolve(false) }
+  expect(await checked({ crypto: later })).toBe('the signature of this host’s attestation key does not hold')
   expect(await checked({ host: 'web-2' })).toBe('the TPM signed something else than the end of the boot b of web-2')
   for (const at of [0, 40, 200, marker.length - 3])
     expect(await checked({}, marker.with(at, marker[at] ^ 1))).not.toBe('holds')

@@ -78,7 +78,8 @@ export function checkCleanMarker(
     const { bootId, attest, signature } = decode(parseCanonicalBytes(marker, MARKER_BYTES_MAX, 'marker'), 'marker')
     const { scheme, signature: raw } = decodeTpmtSignature(signature)
     const key = toPublicKey(decodeTpmtPublic(check.akPublic))
-    if (!check.crypto.verify({ key, scheme, message: attest, signature: raw }))
+    // A crypto that answers later has not said that it holds.
+    if (check.crypto.verify({ key, scheme, message: attest, signature: raw }) !== true)
       return refused('the signature of this host’s attestation key does not hold')
     const { type, extraData, clockInfo } = decodeTpmsAttest(attest)
     if (type !== TPM_ST.ATTEST_QUOTE || !equal(extraData, markerDigest(check.host, bootId)))

@@ -49,8 +49,8 @@ async function* inTurn(batches: readonly Batch[], policy: VerifyPolicy): AsyncGe
 
 /**
  * This thread verifies as well: it needs no start, and what is compiled in it is not compiled once more. A second one checks
- * the signatures that it comes upon, which are half of the work and all of what need not be compiled. Further ones verify
- * whole records.
+ * the signatures that it comes upon: half of the work, and next to no code to load and compile. Further ones verify whole
+ * records.
  */
 async function* inThreads(
   batches: readonly Batch[],

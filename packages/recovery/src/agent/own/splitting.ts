@@ -88,8 +88,6 @@ async function carryOut(parts: OwnParts, memory: OwnerMemory, carrying: Carrying
   const feed = (event: OwnerEvent): void => {
     take(async () => {
       if (isOver || signal.aborted) return
-      // Until this step is through: what failed half way is over, and whatever is answered afterwards decides nothing.
-      isOver = true
       const { state: next, actions } = stepOwner(state, event, context)
       if (next.durable.decided > state.durable.decided) await decide(parts, memory)
       const isDone = state.phase.kind === 'committing' && next.phase.kind === 'idle'
@@ -100,9 +98,14 @@ async function carryOut(parts: OwnParts, memory: OwnerMemory, carrying: Carrying
         const missing = context.witnesses.filter((witness) => !acknowledged.includes(witness))
         onMissing?.(missing, kind === 'preparing' ? 'prepared' : 'committed')
       }
-      if (isDone) done.resolve(await retire(parts))
-      else isOver = false
-    }).catch(done.reject)
+      if (!isDone) return
+      isOver = true
+      done.resolve(await retire(parts))
+    }).catch((error: unknown) => {
+      // Whatever is answered afterwards decides nothing.
+      isOver = true
+      done.reject(error)
+    })
   }
   const carry = ({ kind, to, epoch }: OwnerAction): void => {
     for (const witness of to)

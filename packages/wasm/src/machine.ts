@@ -63,10 +63,8 @@ export type GuestStop =
 /** A memory that need not be there as a whole: it may have 4 GiB, most of them zero. */
 export interface SavedMemory {
   readonly lengthBytes: number
-  /** @param memory - Of this length, and all zero unless it is said that this does not matter. */
+  /** @param memory - Of this length, and all zero. */
   readonly copyTo: (memory: Uint8Array) => void
-  /** `copyTo` leaves no byte as it was: zeros need not be written for it, which costs as much as copying. */
-  readonly isWhole?: boolean
 }
 
 /** A captured guest: what it takes to go on, besides the state of the host. */
@@ -85,6 +83,8 @@ export type HostFunction = (...values: never[]) => unknown
 export interface GuestOptions {
   readonly module: WebAssembly.Module
   readonly facts: ModuleFacts
+  /** The module writes no data into its memory when it is instantiated (`dataOf`): only for a guest that begins `from` somewhere. */
+  readonly isEmptied?: boolean
   /** Called once per import when linking; `undefined` answers every call with ENOSYS. */
   readonly hostImport: (moduleName: string, name: string) => HostFunction | undefined
   /** The position of the next wanted stop; asked before the guest starts and after every stop. */
@@ -138,6 +138,7 @@ class Machine implements Guest {
 
   constructor(options: GuestOptions) {
     this.#options = options
+    if (options.isEmptied === true && options.from === undefined) throw new Error('a guest without its data begins')
     const imports = this.#imports()
     let instance: WebAssembly.Instance
     try {
@@ -221,7 +222,7 @@ class Machine implements Guest {
     if (memory instanceof Uint8Array) this.memory().set(memory)
     else {
       // The module's own data lies there; what was added just now is zero.
-      if (memory.isWhole !== true) this.memory().fill(0, 0, minPages * PAGE_BYTES)
+      if (this.#options.isEmptied !== true) this.memory().fill(0, 0, minPages * PAGE_BYTES)
       memory.copyTo(this.memory())
     }
     for (const [i, { index }] of facts.globals.entries()) {

@@ -106,7 +106,7 @@ class EngineThread {
     () => readBlob(computation.program.sha256),
     computation,
     { folder: cacheFolder, sha256 },
-    { expected },
+    { expected, isRestored: from !== undefined || computation.start !== undefined },
   )
   readonly #wasi: WasiHost = createWasi({
     ...givenOptions(computation, { readBlob, cacheFolder, sha256 }),
@@ -137,10 +137,11 @@ class EngineThread {
 
   /** Runs the guest to its end, then answers until the thread is terminated. */
   run(): never {
-    const { module, facts } = this.#loaded
+    const { module, facts, isEmptied } = this.#loaded
     const end = runGuest({
       module,
       facts,
+      isEmptied,
       hostImport: (moduleName, name) => this.#wasi.function(moduleName, name),
       isExit: (thrown) => this.#wasi.isExit(thrown),
       nextDue: () => this.#nextDue(),

@@ -36,35 +36,16 @@ export function savedHost({ host }: SnapshotManifest, readBlob: ReadBlob): Saved
   return { bytes: bytes.subarray(end), contents: digests.map(readBlob) }
 }
 
-/** Zeros are compared with that many at once. */
-const ZEROS = new Uint8Array(1 << 16)
-
-/**
- * A memory of which these pages alone may hold something: [first, count], ascending. What lies between them is looked at, and written
- * only where it is not zero: to write to memory that nobody has touched takes as long as to copy it twice.
- */
+/** A memory of which these pages alone may hold something: [first, count]. */
 export function sparseMemory(memory: Uint8Array, pages: BeginRequest['pages']): SavedMemory {
   return {
     lengthBytes: memory.length,
-    isWhole: true,
     copyTo(to) {
-      let done = 0
       for (const [first, count] of pages) {
         const start = first * PAGE_BYTES
-        const end = start + count * PAGE_BYTES
-        clear(to.subarray(done, start))
-        to.set(memory.subarray(start, end), start)
-        done = end
+        to.set(memory.subarray(start, start + count * PAGE_BYTES), start)
       }
-      clear(to.subarray(done))
     },
-  }
-}
-
-function clear(memory: Uint8Array): void {
-  for (let at = 0; at < memory.length; at += ZEROS.length) {
-    const part = memory.subarray(at, at + ZEROS.length)
-    if (Buffer.compare(part, ZEROS.subarray(0, part.length)) !== 0) part.fill(0)
   }
 }
 

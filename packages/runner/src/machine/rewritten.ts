@@ -1,7 +1,7 @@
 /** Rewritten modules, kept by what decides them: the module, the rewriter's version and its options. */
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
-import { canonical, concat, fromUtf8, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
+import { canonical, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
 import {
   Continuations,
   nameFirstCalls,
@@ -13,11 +13,13 @@ import {
   type ModuleFacts,
   type RewriteOptions,
 } from '@reprise/wasm'
-import { readKept, writeKept } from './kept-file.ts'
+import { readModule, writeModule, type KeptModule } from './kept-module.ts'
 
 export interface LoadedModule {
   readonly module: WebAssembly.Module
   readonly facts: ModuleFacts
+  /** It has no data: only a guest that is restored may begin with it. */
+  readonly isEmptied: boolean
   /** For captures: reads the program once more, but for a stack whose continuations were kept. */
   readonly continuations: (kept?: KeptStack) => Continuations
   /**
@@ -28,9 +30,6 @@ export interface LoadedModule {
   readonly cached: boolean
   readonly elapsedMs: number
 }
-
-/** Entry: 4 bytes length of the facts (big-endian), facts as JSON, the module. */
-const LENGTH_BYTES = 4
 
 /** Of a computation, what decides its rewritten module and how that is compiled. */
 export interface WantedModule extends Pick<Computation, 'floats' | 'limits'> {
@@ -45,7 +44,10 @@ export interface RewriteContext {
 }
 
 /** A module that was loaded before it was known that it is the one. */
-export interface ExpectedModule extends Pick<LoadedModule, 'module' | 'facts' | 'elapsedMs' | 'nameFirstCalls'> {
+export interface ExpectedModule extends Pick<
+  LoadedModule,
+  'module' | 'facts' | 'isEmptied' | 'elapsedMs' | 'nameFirstCalls'
+> {
   readonly path: string
   readonly isWarm: boolean
 }
@@ -54,45 +56,72 @@ export interface ExpectedModule extends Pick<LoadedModule, 'module' | 'facts' | 
 export function loadExpected(wanted: WantedModule, { folder, sha256 }: RewriteContext): ExpectedModule | undefined {
   const startedMs = performance.now()
   const path = pathOf(optionsOf(wanted), wanted, { folder, sha256 })
-  const kept = readEntry(path, sha256)
-  if (kept === undefined) return undefined
   const isWarm = wanted.start !== undefined
-  const module = compile(kept.bytes, { isWarm, isKept: true })
-  const names = isWarm ? naming({ ...kept, module }, path, sha256) : undefined
-  return { path, isWarm, module, facts: kept.facts, nameFirstCalls: names, elapsedMs: performance.now() - startedMs }
+  const kept = readModule(path, { isEmptied: isWarm })
+  if (kept === undefined) return undefined
+  const made = { ...compileKept(kept, path, { isWarm }), facts: kept.facts, isEmptied: kept.isEmptied }
+  return { path, isWarm, ...made, elapsedMs: performance.now() - startedMs }
 }
 
 /**
  * @param options.lookout - So that the guest can be left in host calls too, to be looked at.
+ * @param options.isRestored - All of the guest's memory comes from elsewhere: then the module may be an emptied one.
  * @param options.expected - Taken when it is what is wanted.
  */
 export function loadRewritten(
   program: () => Uint8Array,
   wanted: WantedModule,
   { folder, sha256 }: RewriteContext,
-  { lookout = false, expected }: { readonly lookout?: boolean; readonly expected?: ExpectedModule | undefined } = {},
+  {
+    lookout = false,
+    isRestored = false,
+    expected,
+  }: {
+    readonly lookout?: boolean
+    readonly isRestored?: boolean
+    readonly expected?: ExpectedModule | undefined
+  } = {},
 ): LoadedModule {
   const startedMs = performance.now()
   const options = optionsOf(wanted, lookout)
   const isWarm = wanted.start !== undefined
   const continuations = (stack?: KeptStack): Continuations => new Continuations(program, options, stack)
   const path = pathOf(options, wanted, { folder, sha256 })
-  if (expected?.path === path && expected.isWarm === isWarm) {
-    const { module, facts, nameFirstCalls: names, elapsedMs } = expected
-    return { module, facts, continuations, nameFirstCalls: names, cached: true, elapsedMs }
+  if (expected?.path === path && expected.isWarm === isWarm && (isRestored || !expected.isEmptied)) {
+    const { module, facts, isEmptied, nameFirstCalls: names, elapsedMs } = expected
+    return { module, facts, isEmptied, continuations, nameFirstCalls: names, cached: true, elapsedMs }
   }
-  const kept = readEntry(path, sha256)
-  const rewritten = kept ?? rewrite(program(), options)
-  const module = compile(rewritten.bytes, { isWarm, isKept: kept !== undefined })
-  if (kept === undefined) writeEntry(path, rewritten, sha256)
+  const kept = readModule(path, { isEmptied: isRestored })
+  const rewritten = kept ?? { ...rewrite(program(), options), isEmptied: false }
+  const made = kept === undefined ? compileNew(rewritten, path, { isWarm }) : compileKept(kept, path, { isWarm })
   return {
-    module,
+    ...made,
     facts: rewritten.facts,
+    isEmptied: rewritten.isEmptied,
     continuations,
-    nameFirstCalls: isWarm ? naming({ ...rewritten, module }, path, sha256) : undefined,
     cached: kept !== undefined,
     elapsedMs: performance.now() - startedMs,
   }
+}
+
+type Compiled = Pick<LoadedModule, 'module' | 'nameFirstCalls'>
+
+function compileNew(
+  rewritten: Pick<KeptModule, 'bytes' | 'facts'>,
+  path: string,
+  { isWarm }: { readonly isWarm: boolean },
+): Compiled {
+  const module = compile(rewritten.bytes, { isWarm, isKept: false })
+  writeModule(path, rewritten)
+  return { module, nameFirstCalls: isWarm ? naming(module, path) : undefined }
+}
+
+function compileKept({ bytes }: KeptModule, path: string, { isWarm }: { readonly isWarm: boolean }): Compiled {
+  const module = compile(bytes, { isWarm, isKept: true })
+  const nameFirstCalls = isWarm && !namesFirstCalls(bytes) ? naming(module, path) : undefined
+  // V8 has a copy. With this one a thread whose guest has tens of megabytes is above what V8 lets pass without a collection.
+  bytes.buffer.transfer(0)
+  return { module, nameFirstCalls }
 }
 
 function optionsOf({ floats, limits }: WantedModule, lookout = false): RewriteOptions {
@@ -134,14 +163,9 @@ function compile(
 /** So many are compiled before the program runs, whatever it calls: some tens of milliseconds. */
 const FIRST_CALLS_MAX = 2048
 
-function naming(
-  { bytes, module }: { readonly bytes: Uint8Array; readonly module: WebAssembly.Module },
-  path: string,
-  sha256: Sha256,
-): LoadedModule['nameFirstCalls'] {
-  if (namesFirstCalls(bytes)) return undefined
+function naming(module: WebAssembly.Module, path: string): NonNullable<LoadedModule['nameFirstCalls']> {
   return (functions) => {
-    const kept = readEntry(path, sha256)
+    const kept = readModule(path, { isEmptied: false })
     // Another process was sooner.
     if (kept === undefined || namesFirstCalls(kept.bytes)) return
     const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'function').length
@@ -150,30 +174,8 @@ function naming(
       kept.bytes,
       first.toSorted((a, b) => a - b),
     )
-    writeEntry(path, { bytes: named, facts: kept.facts }, sha256)
+    writeModule(path, { bytes: named, facts: kept.facts })
   }
-}
-
-interface Entry<Bytes extends Uint8Array = Uint8Array<ArrayBuffer>> {
-  readonly bytes: Bytes
-  readonly facts: ModuleFacts
-}
-
-function readEntry(path: string, sha256: Sha256): Entry | undefined {
-  const entry = readKept(path, sha256)
-  if (entry === undefined) return undefined
-  const factsEnd = LENGTH_BYTES + new DataView(entry.buffer, entry.byteOffset).getUint32(0)
-  return {
-    bytes: entry.subarray(factsEnd),
-    facts: JSON.parse(fromUtf8(entry.subarray(LENGTH_BYTES, factsEnd))) as ModuleFacts,
-  }
-}
-
-function writeEntry(path: string, { bytes, facts }: Entry<Uint8Array>, sha256: Sha256): void {
-  const factsText = utf8(JSON.stringify(facts))
-  const length = new Uint8Array(LENGTH_BYTES)
-  new DataView(length.buffer).setUint32(0, factsText.length)
-  writeKept(path, concat(length, factsText, bytes), { sha256, what: 'the rewritten program' })
 }
 
 /** Of the code section; more is compiled by V8's baseline tier first. */

@@ -1,9 +1,11 @@
 /** Runs guests that are captured at their stops, for tests. */
 
+import { concat } from '@reprise/core'
 import { type GuestStop, type HostFunction, runGuest, type Snapshot } from '../machine.ts'
 import { decodeFrames, encodeFrames } from '../state/index.ts'
 import { Continuations } from './continuations.ts'
 import { rewrite, type RewriteOptions } from './rewrite.ts'
+import { dataOf } from './without-data.ts'
 
 /** What can be seen of a guest at a stop. */
 export interface Seen {
@@ -28,10 +30,12 @@ export interface Way {
   readonly host?: Readonly<Record<string, HostFunction>>
 }
 
-/** Runs a guest with a stop at every poll; `move` goes on in a fresh instance. */
+/** Runs a guest with a stop at every poll; `move` goes on in a fresh instance, of the module without its data. */
 export function run(bytes: Uint8Array, options: RewriteOptions, way: Way): Run {
   const { bytes: rewritten, facts } = rewrite(bytes, options)
-  const module = new WebAssembly.Module(rewritten)
+  const whole = new WebAssembly.Module(rewritten)
+  const data = dataOf(rewritten)
+  const emptied = data && new WebAssembly.Module(concat(rewritten.subarray(0, data.at), data.emptied))
   const continuations = options.capture === true ? new Continuations(() => bytes, options) : undefined
   const stops: Seen[] = []
   const snapshots: Snapshot[] = []
@@ -40,8 +44,10 @@ export function run(bytes: Uint8Array, options: RewriteOptions, way: Way): Run {
     let see = (): Seen => ({ position: 0n, memory: 0, globals: [] })
     let position = from?.position ?? 0n
     let answer: 'go' | 'capture' | 'move' = 'go'
+    const isEmptied = from !== undefined && emptied !== undefined
     const end = runGuest({
-      module,
+      module: isEmptied ? emptied : whole,
+      isEmptied,
       facts,
       hostImport: (_, name) => way.host?.[name],
       nextDue: () => position + (way.grid ?? 1n),

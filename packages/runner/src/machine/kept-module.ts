@@ -8,7 +8,7 @@
  * The sums find what accident has changed. Who means to change it could write any other sum as well, and a cryptographic one
  * takes a tenth of a start.
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { fromUtf8, utf8 } from '@reprise/core'
 import { dataOf, type ModuleFacts } from '@reprise/wasm'
@@ -43,44 +43,45 @@ function headerOf(file: Uint8Array): Header {
 const headBytesOf = ({ factsBytes, emptiedBytes, codeBytes }: Header): number =>
   HEADER_BYTES + factsBytes + emptiedBytes + codeBytes
 
-/** @returns Undefined when there is none or it is damaged: making it again mends both. */
+/**
+ * @returns Undefined when there is none or it is damaged: making it again mends both. Its bytes are the only ones in their
+ *   buffer, which may be given back when they are no longer needed.
+ */
 export function readModule(path: string, { isEmptied }: { readonly isEmptied: boolean }): KeptModule | undefined {
-  let file: Uint8Array<ArrayBuffer> | undefined
-  try {
-    file = isEmptied ? readHead(path) : readFileSync(path)
-  } catch {
-    return undefined
-  }
-  if (file === undefined || file.length < HEADER_BYTES) return undefined
+  const file = read(path, { isEmptied })
+  if (file === undefined) return undefined
   const header = headerOf(file)
   const headBytes = headBytesOf(header)
-  if (file.length < headBytes || crc32(file.subarray(SUMS_BYTES, headBytes)) !== header.sum) return undefined
+  if (crc32(file.subarray(SUMS_BYTES, headBytes)) !== header.sum) return undefined
   const factsEnd = HEADER_BYTES + header.factsBytes
   const moduleStart = factsEnd + header.emptiedBytes
+  // There is as much room for it behind the head.
+  if (isEmptied) file.copyWithin(headBytes, factsEnd, moduleStart)
+  else if (crc32(file.subarray(headBytes)) !== header.dataSum) return undefined
   const facts = JSON.parse(fromUtf8(file.subarray(HEADER_BYTES, factsEnd))) as ModuleFacts
-  if (isEmptied) {
-    // There is as much room for it behind the head.
-    file.copyWithin(headBytes, factsEnd, moduleStart)
-    return { bytes: file.subarray(moduleStart, headBytes + header.emptiedBytes), facts, isEmptied }
-  }
-  if (crc32(file.subarray(headBytes)) !== header.dataSum) return undefined
   return { bytes: file.subarray(moduleStart), facts, isEmptied }
 }
 
-/** All before the data, and room for the emptied section behind it. */
-function readHead(path: string): Uint8Array<ArrayBuffer> | undefined {
-  const file = openSync(path, 'r')
+/** The whole file, or all before the data and room for the emptied section behind it; undefined when it is shorter than that. */
+function read(path: string, { isEmptied }: { readonly isEmptied: boolean }): Uint8Array<ArrayBuffer> | undefined {
+  let file: number | undefined
   try {
+    file = openSync(path, 'r')
+    const sizeBytes = fstatSync(file).size
     const begin = new Uint8Array(HEADER_BYTES)
     if (readSync(file, begin, 0, HEADER_BYTES, 0) < HEADER_BYTES) return undefined
     const header = headerOf(begin)
     const headBytes = headBytesOf(header)
-    if (headBytes > fstatSync(file).size) return undefined
-    // Memory that is written to at once need not be zero before.
-    const head = new Uint8Array(Buffer.allocUnsafeSlow(headBytes + header.emptiedBytes).buffer)
-    return readSync(file, head, 0, headBytes, 0) === headBytes ? head : undefined
+    if (headBytes > sizeBytes) return undefined
+    const lengthBytes = isEmptied ? headBytes : sizeBytes
+    // Memory that is written to at once need not be zero before, and none that others have a part of can be given back.
+    const { buffer } = Buffer.allocUnsafeSlow(isEmptied ? headBytes + header.emptiedBytes : sizeBytes)
+    const bytes = new Uint8Array(buffer)
+    return readSync(file, bytes, 0, lengthBytes, 0) === lengthBytes ? bytes : undefined
+  } catch {
+    return undefined
   } finally {
-    closeSync(file)
+    if (file !== undefined) closeSync(file)
   }
 }
 

@@ -50,6 +50,9 @@ export function languageFile(name: string): string {
   return join(LANGUAGES, name)
 }
 
+/** Of a compiler of 30 MB that runs for a second, V8 would optimise for longer than that. */
+const TIERING = '--wasm-tiering-budget=100000000'
+
 /** Runs a tool in a folder that has the C library below `/sys`. @returns The bytes of `output`. */
 function withTool(tool: string, args: readonly string[], output: string, files: Included): Uint8Array {
   const root = mkdtempSync(join(tmpdir(), 'reprise-compile-'))
@@ -57,7 +60,8 @@ function withTool(tool: string, args: readonly string[], output: string, files: 
     execFileSync('tar', ['-xzf', languageFile('clang-fs.tar.gz'), '-C', root])
     for (const [path, bytes] of files) writeFileSync(join(root, path), bytes)
     // In a process of its own: V8 does not bear that somebody else's flags change while it optimises these large modules.
-    execFileSync(process.execPath, ['--no-warnings', RUNNER, languageFile(`${tool}.wasm`), root, tool, ...args])
+    const flags = ['--no-warnings', TIERING]
+    execFileSync(process.execPath, [...flags, RUNNER, languageFile(`${tool}.wasm`), root, tool, ...args])
     return readFileSync(join(root, output))
   } finally {
     rmSync(root, { recursive: true, force: true })

@@ -19,7 +19,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '2000',
+  '1200',
   'append',
   'o.txt',
   'two',

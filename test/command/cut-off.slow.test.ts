@@ -27,7 +27,7 @@ test('runs that were cut off go on; those that ended, or were ended, are left al
   const home = await room.newHost('outage')
   const folder = await room.newFolder({ 'guest.wasm': await guest() })
   const start = (word: string): Running =>
-    room.start(['run', '-o', `${word}.reprise`, ...FINE, 'guest.wasm', 'say', word, 'spin', '2500'], {
+    room.start(['run', '-o', `${word}.reprise`, ...FINE, 'guest.wasm', 'say', word, 'spin', '1500'], {
       cwd: folder,
       home,
     })

@@ -248,7 +248,7 @@ describe('a run that demands Secure Boot, a kernel, an engine and a register', (
 })
 
 describe('a register that changes under a run', () => {
-  const SPIN = ['guest.wasm', 'say', 'ready', 'spin', '6000', 'write', 'o.txt', 'done']
+  const SPIN = ['guest.wasm', 'say', 'ready', 'spin', '2500', 'write', 'o.txt', 'done']
 
   /** Starts a run, and extends PCR 7 once two snapshots are signed; everything stands meanwhile. */
   async function changed(

@@ -25,7 +25,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '3000',
+  '1500',
   'append',
   'o.txt',
   'two',

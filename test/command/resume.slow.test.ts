@@ -57,7 +57,7 @@ const SPIN = [
   'one',
   'random',
   'spin',
-  '2500',
+  '1400',
   'append',
   'o.txt',
   'two',

@@ -20,9 +20,9 @@ const spinning = (millions: number): readonly string[] => [
   ...['guest.wasm', 'say', 'ready', 'append', 'o.txt', 'one', 'random'],
   ...['spin', String(millions), 'append', 'o.txt', 'two', 'random'],
 ]
-const PROGRAM = spinning(1200)
+const PROGRAM = spinning(500)
 /** For runs that are cut off: a fast machine must not have ended them before. */
-const LONG_PROGRAM = spinning(4000)
+const LONG_PROGRAM = spinning(2000)
 
 interface Kept extends RunAnswer {
   readonly snapshots: number
@@ -267,7 +267,7 @@ describe('reprise store gc', () => {
 
 describe('collecting beside everything else', () => {
   test('never takes what runs need, whoever is killed when', async () => {
-    const whole = await run(['--no-snapshots'], spinning(1200))
+    const whole = await run(['--no-snapshots'], spinning(700))
     const until = Date.now() + (NIGHTLY ? 600_000 : 0)
     let attempts = 0
     let collections = 0
@@ -300,7 +300,7 @@ describe('collecting beside everything else', () => {
           '--json',
           '-o',
           'r.reprise',
-          ...spinning(1200),
+          ...spinning(700),
         ]
         for (;;) {
           const before = new Set(await runs())

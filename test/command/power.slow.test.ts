@@ -9,7 +9,7 @@ import { guest, json, Room, type Answer, type Running } from './room.ts'
 
 /** Snapshots and checkpoints several times a second. */
 const FINE = ['--snapshot-ms', '150', '--checkpoint', 'every=40000000']
-const SPIN = ['say', 'ready', 'spin', '2000', 'append', 'o.txt', 'two']
+const SPIN = ['say', 'ready', 'spin', '1300', 'append', 'o.txt', 'two']
 
 let room: Room
 beforeAll(async () => {

@@ -212,8 +212,8 @@ describe('a repetition that diverges', () => {
 
 test('a search that is interrupted ends with the code for that, at once and without half an answer', async () => {
   const folder = await room.newFolder({ 'guest.wasm': await guest() })
-  await run(folder, 'a.reprise', ['--seed', '1', 'guest.wasm', 'spin', '5000', 'random'])
-  await run(folder, 'b.reprise', ['--seed', '2', 'guest.wasm', 'spin', '5000', 'random'])
+  await run(folder, 'a.reprise', ['--seed', '1', 'guest.wasm', 'spin', '1500', 'random'])
+  await run(folder, 'b.reprise', ['--seed', '2', 'guest.wasm', 'spin', '1500', 'random'])
   const { child, ended } = room.start(['diff', 'a.reprise', 'b.reprise'], { cwd: folder })
   // It begins in a third of that and needs twice as much for the first of its searches.
   while (cpuS(child.pid) < 1.2) await sleep(10)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ModuleFacts } from '@reprise/wasm'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { readModule, writeModule } from './kept-module.ts'
+import { readKeptModule, writeKeptModule } from './kept-module.ts'
 
 const FACTS = { hasStart: false } as ModuleFacts
 const HEAD = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 5, 3, 1, 0, 1]
@@ -14,12 +14,12 @@ function kept(module: readonly number[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'reprise-kept-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'm.rewritten')
-  writeModule(path, { bytes: Uint8Array.from(module), facts: FACTS })
+  writeKeptModule(path, { bytes: Uint8Array.from(module), facts: FACTS })
   return path
 }
 
 const read = (path: string, isEmptied: boolean) => {
-  const found = readModule(path, { isEmptied })
+  const found = readKeptModule(path, { isEmptied })
   return found && { ...found, bytes: [...found.bytes] }
 }
 

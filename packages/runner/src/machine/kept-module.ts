@@ -47,8 +47,8 @@ const headBytesOf = ({ factsBytes, emptiedBytes, codeBytes }: Header): number =>
  * @returns Undefined when there is none or it is damaged: making it again mends both. Its bytes are the only ones in their
  *   buffer, which may be given back when they are no longer needed.
  */
-export function readModule(path: string, { isEmptied }: { readonly isEmptied: boolean }): KeptModule | undefined {
-  const file = read(path, { isEmptied })
+export function readKeptModule(path: string, { isEmptied }: { readonly isEmptied: boolean }): KeptModule | undefined {
+  const file = readParts(path, { isEmptied })
   if (file === undefined) return undefined
   const header = headerOf(file)
   const headBytes = headBytesOf(header)
@@ -63,7 +63,7 @@ export function readModule(path: string, { isEmptied }: { readonly isEmptied: bo
 }
 
 /** The whole file, or all before the data and room for the emptied section behind it; undefined when it is shorter than that. */
-function read(path: string, { isEmptied }: { readonly isEmptied: boolean }): Uint8Array<ArrayBuffer> | undefined {
+function readParts(path: string, { isEmptied }: { readonly isEmptied: boolean }): Uint8Array<ArrayBuffer> | undefined {
   let file: number | undefined
   try {
     file = openSync(path, 'r')
@@ -86,7 +86,10 @@ function read(path: string, { isEmptied }: { readonly isEmptied: boolean }): Uin
 }
 
 /** @throws RunnerError `DISK_FULL`, `WRITE`. */
-export function writeModule(path: string, { bytes, facts }: Pick<KeptModule, 'facts'> & { bytes: Uint8Array }): void {
+export function writeKeptModule(
+  path: string,
+  { bytes, facts }: Pick<KeptModule, 'facts'> & { bytes: Uint8Array },
+): void {
   const { at, emptied } = dataOf(bytes) ?? { at: bytes.length, emptied: new Uint8Array() }
   const parts = [utf8(JSON.stringify(facts)), emptied, bytes.subarray(0, at)]
   const header = new Uint8Array(HEADER_BYTES)

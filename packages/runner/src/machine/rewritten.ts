@@ -13,7 +13,7 @@ import {
   type ModuleFacts,
   type RewriteOptions,
 } from '@reprise/wasm'
-import { readModule, writeModule, type KeptModule } from './kept-module.ts'
+import { readKeptModule, writeKeptModule, type KeptModule } from './kept-module.ts'
 
 export interface LoadedModule {
   readonly module: WebAssembly.Module
@@ -57,7 +57,7 @@ export function loadExpected(wanted: WantedModule, { folder, sha256 }: RewriteCo
   const startedMs = performance.now()
   const path = pathOf(optionsOf(wanted), wanted, { folder, sha256 })
   const isWarm = wanted.start !== undefined
-  const kept = readModule(path, { isEmptied: isWarm })
+  const kept = readKeptModule(path, { isEmptied: isWarm })
   if (kept === undefined) return undefined
   const made = { ...compileKept(kept, path, { isWarm }), facts: kept.facts, isEmptied: kept.isEmptied }
   return { path, isWarm, ...made, elapsedMs: performance.now() - startedMs }
@@ -91,7 +91,7 @@ export function loadRewritten(
     const { module, facts, isEmptied, nameFirstCalls: names, elapsedMs } = expected
     return { module, facts, isEmptied, continuations, nameFirstCalls: names, cached: true, elapsedMs }
   }
-  const kept = readModule(path, { isEmptied: isRestored })
+  const kept = readKeptModule(path, { isEmptied: isRestored })
   const rewritten = kept ?? { ...rewrite(program(), options), isEmptied: false }
   const made = kept === undefined ? compileNew(rewritten, path, { isWarm }) : compileKept(kept, path, { isWarm })
   return {
@@ -112,7 +112,7 @@ function compileNew(
   { isWarm }: { readonly isWarm: boolean },
 ): Compiled {
   const module = compile(rewritten.bytes, { isWarm, isKept: false })
-  writeModule(path, rewritten)
+  writeKeptModule(path, rewritten)
   return { module, nameFirstCalls: isWarm ? naming(module, path) : undefined }
 }
 
@@ -165,7 +165,7 @@ const FIRST_CALLS_MAX = 2048
 
 function naming(module: WebAssembly.Module, path: string): NonNullable<LoadedModule['nameFirstCalls']> {
   return (functions) => {
-    const kept = readModule(path, { isEmptied: false })
+    const kept = readKeptModule(path, { isEmptied: false })
     // Another process was sooner.
     if (kept === undefined || namesFirstCalls(kept.bytes)) return
     const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'function').length
@@ -174,7 +174,7 @@ function naming(module: WebAssembly.Module, path: string): NonNullable<LoadedMod
       kept.bytes,
       first.toSorted((a, b) => a - b),
     )
-    writeModule(path, { bytes: named, facts: kept.facts })
+    writeKeptModule(path, { bytes: named, facts: kept.facts })
   }
 }
 

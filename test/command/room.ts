@@ -14,6 +14,8 @@ import { compiledProgram } from '../../tools/compile-c.ts'
 
 export const ROOT = resolve(import.meta.dirname, '../..')
 const COMMAND = join(ROOT, 'dist', 'reprise.cjs')
+/** For Node, as the launcher has it. */
+const LAUNCHED = ['--min-semi-space-size=32']
 /** Where a home keeps rewritten modules. */
 const MODULES = join('cache', 'wasm')
 /** So many hosts of a room that are furnished one after the other have TPMs of their own. */
@@ -150,7 +152,7 @@ export class Room implements AsyncDisposable {
       stdin = '',
       readsStdout = false,
     } = options
-    const [program, ...args] = [...wrap, node, ...nodeOptions, COMMAND, ...words]
+    const [program, ...args] = [...wrap, node, ...LAUNCHED, ...nodeOptions, COMMAND, ...words]
     const child = spawn(program, args, {
       cwd,
       env: { PATH: process.env['PATH'], HOME: this.folder, REPRISE_HOME: home, REPRISE_TPM: 'software', ...env },

@@ -43,7 +43,7 @@ export {
   type Stop as PauseStop,
 } from './machine.ts'
 export { nameFirstCalls, namesFirstCalls } from './passes/first-calls.ts'
-export { dataOf, type Data } from './passes/without-data.ts'
+export { dataOf, type ModuleData } from './passes/without-data.ts'
 export { sectionPlaces, type SectionPlace } from './module/section-places.ts'
 export { rewrite, type ModuleFacts, type RewriteOptions } from './passes/rewrite.ts'
 export { MEMORY_LIMIT_PAGES_DEFAULT, REWRITER_VERSION, STACK_LIMIT_SLOTS_DEFAULT } from './passes/version.ts'

@@ -10,17 +10,23 @@ import { sectionPlaces } from '../module/section-places.ts'
 import { ByteSink } from '../module/sink.ts'
 
 /** Where the data section of a module begins, which then goes to its end, and what may stand there instead. */
-export interface Data {
+export interface ModuleData {
   /** In bytes from the beginning of the module. */
   readonly at: number
   /** A section with as many segments. Passive ones are as they were; active ones have no bytes, as when they have been written. */
   readonly emptied: Uint8Array
 }
 
-/** @param module - A valid one. @returns Undefined for one without data, or with a section behind it. */
-export function dataOf(module: Uint8Array): Data | undefined {
-  const place = sectionPlaces(module).at(-1)
-  if (place?.id !== SECTION.data) return undefined
+/**
+ * @param module - A valid one, as it was rewritten: nothing stands behind its data.
+ * @returns Undefined for one without data.
+ */
+export function dataOf(module: Uint8Array): ModuleData | undefined {
+  const places = sectionPlaces(module)
+  const place = places.find(({ id }) => id === SECTION.data)
+  if (place === undefined) return undefined
+  // Whoever took it for one without data would restore a memory that is not zero.
+  if (place !== places.at(-1)) throw new Error('broken invariant: the data of a rewritten module come last')
   const cursor = new Cursor(module, place.start, place.end)
   const count = cursor.count()
   const content = new ByteSink(16).unsigned(count)

@@ -14,7 +14,7 @@ import { resultTypes, TYPE, TYPE_NAMES } from '../module/result-types.ts'
 import { countedLoop } from './counted-loop.ts'
 
 export const SITE = {
-  /** The poll at the entry of a function that calls itself, before its first instruction. */
+  /** The poll at the entry of a function that is cut, before its first instruction. */
   entry: 0,
   /** The poll at every turn of a loop. */
   turn: 1,
@@ -84,14 +84,14 @@ export class Sites {
    */
   number(
     body: Body,
-    cyclic: boolean,
+    isCut: boolean,
     isSite: (instruction: number) => boolean,
     isLookout: (instruction: number) => boolean = () => false,
   ): void {
     const { opcode, count, loopOf } = body
     this.count = 0
     this.at.ensure(count)
-    if (cyclic) this.#add(SITE.entry, -1)
+    if (isCut) this.#add(SITE.entry, -1)
     for (let n = 0; n < count; n++) {
       const op = opcode[n]
       this.at.values[n] = 0

@@ -56,14 +56,14 @@ export class Places {
   }
 
   #offset({ function: index, site }: Pick<Frame, 'function' | 'site'>): number {
-    const { cyclic, polls, typePolls, reaches, typeReaches } = this.#graph
+    const { cut, polls, typePolls, reaches, typeReaches } = this.#graph
     const body = this.#body
     body.decode(this.#module, index)
     const leads = (n: number, functions: Uint8Array, types: Uint8Array): boolean =>
       (body.opcode[n] === OP.call ? functions : types)[body.immediate[n]] === 1
     this.#sites.number(
       body,
-      cyclic[index] === 1,
+      cut[index] === 1,
       (n) => leads(n, polls, typePolls),
       (n) => leads(n, reaches, typeReaches),
     )

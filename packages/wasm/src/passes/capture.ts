@@ -63,10 +63,10 @@ export class Capture {
   /** Numbers the sites of the function in the body; false when there are none. */
   number(functionIndex: number): boolean {
     this.#functionIndex = functionIndex
-    const { cyclic, polls, typePolls, reaches, typeReaches } = this.#graph
+    const { cut, polls, typePolls, reaches, typeReaches } = this.#graph
     this.sites.number(
       this.#body,
-      cyclic[functionIndex] === 1,
+      cut[functionIndex] === 1,
       (n) => this.#leadsTo(n, polls, typePolls),
       (n) => this.#lookout && this.#leadsTo(n, reaches, typeReaches),
     )

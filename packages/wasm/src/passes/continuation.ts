@@ -94,7 +94,7 @@ export class ContinuationWriter extends FunctionWriter {
       order: this.#order,
       takesSlots: this.handles,
       callAt: isCall ? sites.instruction.values[site] : undefined,
-      slots: this.cyclic ? this.slots() : 0,
+      slots: this.cut ? this.slots : 0,
     }
   }
 

@@ -23,15 +23,12 @@ import { movedFunction, type Layout } from './layout.ts'
 import { Locals } from './locals.ts'
 import type { FunctionOptions, FunctionParts, SegmentFunction, Statistics, TypeIndex } from './parts.ts'
 
-/** Slots of every activation on a call-graph cycle, besides its operands, locals and parameters. */
-export const ACTIVATION_SLOTS = 16
-
 const NONE = -1
 
 export class FunctionBase {
   readonly statistics: Statistics = {
     functions: 0,
-    cyclicFunctions: 0,
+    cutFunctions: 0,
     loops: 0,
     countedLoops: 0,
     cachedFunctions: 0,
@@ -59,7 +56,9 @@ export class FunctionBase {
   // State of the function that is being written.
   /** The guest's bytes are copied up to here. */
   protected copied = 0
-  protected cyclic = false
+  /** Its entry is a site, which takes {@link slots}. */
+  protected cut = false
+  protected slots = 0
   /** All exits lead through a block of our own. */
   protected wrapped = false
   /** Whether the function has sites that can be captured. */
@@ -100,19 +99,20 @@ export class FunctionBase {
     const body = this.body
     const { fuel, floats } = this.options
     body.decode(this.module, functionIndex)
-    this.cyclic = fuel && this.graph.cyclic[functionIndex] === 1
+    this.cut = fuel && this.graph.cut[functionIndex] === 1
+    this.slots = this.graph.slots[functionIndex]
     this.handles = fuel && body.tries > 0
     this.floats.open(floats === 'canonical')
     this.hasSites = this.capture?.number(functionIndex) === true
-    if (this.cyclic || this.floats.needed || this.hasSites) {
-      this.operands.follow(body, this.module, functionIndex, floats === 'canonical')
+    if (floats === 'canonical' && (this.floats.needed || this.hasSites)) {
+      this.operands.follow(body, this.module, functionIndex, true)
     }
     this.locals.reset()
     const cached = fuel && body.loops > 0 && keepsCounter(body, this.options.counter, (n) => this.mayPoll(n))
     this.fuel.open(cached ? this.locals.add(VALUE_TYPES.i32) : undefined)
     this.reserveScratch()
     if (this.hasSites) this.capture?.analyse(this.operands, (type) => this.locals.add(type))
-    this.wrapped = this.cyclic || cached
+    this.wrapped = this.cut || cached
     this.labels.reset(this.hasSites ? (this.capture?.shared.length ?? 0) : 0)
     this.uncounted = NONE
   }
@@ -161,19 +161,15 @@ export class FunctionBase {
     return op === OP.callIndirect && types[this.body.immediate[n]] === 1
   }
 
-  protected slots(): number {
-    return ACTIVATION_SLOTS + this.body.locals + this.operands.maxHeight
-  }
-
   /** Locals must be declared before the code that uses them is written. */
   protected reserveScratch(): void {
     const need = new Set<number>()
     const body = this.body
-    if (this.cyclic || this.hasSites || (this.options.fuel && body.loops > 0)) need.add(VALUE_TYPES.i32)
+    if (this.cut || this.hasSites || (this.options.fuel && body.loops > 0)) need.add(VALUE_TYPES.i32)
     if (this.floats.needed) this.floats.addScratchTypes(need)
     if (body.tries > 0 && this.exceptions === 'exnref') need.add(VALUE_TYPES.exnref)
     this.locals.reserveScratch(need)
-    if (this.cyclic || this.handles) this.slotsLocal = this.locals.add(VALUE_TYPES.i32)
+    if (this.cut || this.handles) this.slotsLocal = this.locals.add(VALUE_TYPES.i32)
     this.handlers.open(this.handles ? this.slotsLocal : undefined)
   }
 

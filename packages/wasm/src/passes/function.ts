@@ -28,7 +28,7 @@ export class FunctionWriter extends FunctionBase {
     this.prepare(functionIndex)
     this.statistics.functions++
     if (this.fuel.cached) this.statistics.cachedFunctions++
-    if (this.cyclic) this.statistics.cyclicFunctions++
+    if (this.cut) this.statistics.cutFunctions++
     const size = this.sink.openSize()
     this.hints.open(this.target(functionIndex), size)
     this.writeLocals([])
@@ -58,7 +58,7 @@ export class FunctionWriter extends FunctionBase {
     if (this.hasSites) this.capture?.writeSharedHandlers(this.sink, this.scratchLocal(VALUE_TYPES.i32))
     if (this.wrapped) {
       this.sink.u8(OP.end)
-      if (this.cyclic) this.fuel.giveBack(this.slots())
+      if (this.cut) this.fuel.giveBack(this.slots)
       if (this.fuel.cached) this.fuel.store()
     }
     this.sink.u8(OP.end)
@@ -183,7 +183,7 @@ export class FunctionWriter extends FunctionBase {
   #writeTailCall(n: number): void {
     const { opcode, at, immediate } = this.body
     this.flush(at[n])
-    if (this.cyclic) this.fuel.giveBack(this.slots())
+    if (this.cut) this.fuel.giveBack(this.slots)
     if (this.fuel.cached) this.fuel.store()
     if (opcode[n] === OP.returnCallIndirect) return
     this.sink.u8(OP.returnCall).unsigned(this.target(immediate[n]))
@@ -284,7 +284,7 @@ export class FunctionWriter extends FunctionBase {
   }
 
   #writeBeginning(): void {
-    if (this.cyclic) return this.#writeEntry()
+    if (this.cut) return this.#writeEntry()
     if (this.fuel.cached) this.fuel.load()
     if (this.handles) this.fuel.readSlots(this.slotsLocal)
   }
@@ -292,8 +292,8 @@ export class FunctionWriter extends FunctionBase {
   #writeEntry(): void {
     const scratch = this.scratchLocal(VALUE_TYPES.i32)
     const cost = Math.min(SITE_COST_MAX, this.body.entryWeight)
-    const slots = { slotsLocal: this.slotsLocal, slots: this.slots() }
-    // The entry of a function that can call itself is its first site.
+    const slots = { slotsLocal: this.slotsLocal, slots: this.slots }
+    // The entry is its first site.
     const site = this.hasSites ? 0 : undefined
     const guard = (write: () => void): void => this.guarded(site, NOTHING, write, 1)
     this.fuel.writeEntry({ scratch, cost, ...slots }, guard)

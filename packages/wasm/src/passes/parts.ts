@@ -23,7 +23,7 @@ export type TableFunctionOf = (instruction: TableInstruction) => number | undefi
 
 export interface Statistics {
   functions: number
-  cyclicFunctions: number
+  cutFunctions: number
   loops: number
   countedLoops: number
   cachedFunctions: number

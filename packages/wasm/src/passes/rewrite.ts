@@ -4,7 +4,10 @@
  * Two passes over the code: the first decodes every function and builds the call graph, the second writes.
  */
 
-import { addTypeEdges, analyseCalls, Edges, typeNodes, type CallGraph } from '../analysis/call-graph.ts'
+import { addTypeEdges, analyseCalls, typeNodes, type CallGraph } from '../analysis/call-graph.ts'
+import { ACTIVATION_SLOTS } from '../analysis/cuts.ts'
+import { Edges } from '../analysis/edges.ts'
+import { Operands } from '../analysis/operands.ts'
 import { WasmError } from '../error.ts'
 import { Body } from '../module/body.ts'
 import { USES } from '../module/body-parts.ts'
@@ -197,6 +200,8 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
   const hasSite = new Uint8Array(module.functions.length).fill(1, 0, module.imports.length)
   const tailCalls = new TailCalls(module)
   const hasThrow = new Uint8Array(module.functions.length)
+  const operands = new Operands()
+  const ownSlots = new Uint32Array(module.functions.length)
   const named = new Set<number>()
   const tables = new TableUseCollector()
   let dropped = false
@@ -205,6 +210,8 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
   for (let f = 0; f < module.imports.length; f++) edges.close()
   for (let f = module.imports.length; f < module.functions.length; f++) {
     body.decode(module, f)
+    operands.follow(body, module, f, false)
+    ownSlots[f] = ACTIVATION_SLOTS + body.locals + operands.maxHeight
     if (body.loops > 0) hasSite[f] = 1
     if (body.throws) hasThrow[f] = 1
     used |= body.uses
@@ -223,7 +230,8 @@ export function readCode(module: WasmModule, body: Body): { graph: CallGraph; us
     edges.close()
   }
   addTypeEdges(edges, module, nodes)
-  const graph = analyseCalls(edges, module, { hasSite, hasThrow }, nodes)
+  const marks = { hasSite, hasThrow, ownSlots, hasTailCalls: tailCalls.any }
+  const graph = analyseCalls(edges, module, marks, nodes)
   const segments = { named: [...named].sort((a, b) => a - b), dropped }
   const references = (used & USES.references) !== 0
   const exceptions = exceptionKind(module, used)

@@ -13,6 +13,11 @@ export class TailCalls {
     this.#module = module
   }
 
+  /** Whether there is one at all. */
+  get any(): boolean {
+    return this.#targets.size > 0
+  }
+
   /** Notes those of the function in the body. */
   add(functionIndex: number, body: Body): void {
     for (let n = 0; n < body.count; n++) {

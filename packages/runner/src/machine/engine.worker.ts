@@ -35,13 +35,17 @@ import {
   type HashRequest,
 } from './protocol.ts'
 import { blobReader } from './inputs.ts'
+import { inlineAsBuilt, inlineMore } from './inlining.ts'
 import { keepCode } from './kept-code.ts'
 import { loadExpected, loadRewritten, type ExpectedModule } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
 import { keptStack } from './warm/index.ts'
 
-/** How far the guest runs between looks at the interrupt flag: tens of milliseconds. */
-const SLICE_FUEL = 1n << 26n
+/**
+ * How far the guest runs between looks at the interrupt flag: some to tens of milliseconds. Not many short scripts get to
+ * the first one, and before it nothing large was optimised.
+ */
+const SLICE_FUEL = 1n << 25n
 /** Live output that may be on its way to the main thread before the guest waits. */
 const STREAM_BYTES_MAX = 8 << 20
 /** The control block, see protocol.ts. */
@@ -127,6 +131,7 @@ class EngineThread {
   #ready: Guest | undefined
   #due = 0n
   #captureStartedMs = 0
+  #inlinesMore = false
   /** It began with what the shadow was hashed with, and has not run since: there is nothing to compare. */
   #isAsBegun = computation.start !== undefined && from === undefined
 
@@ -150,6 +155,7 @@ class EngineThread {
       onCapture: (activations) => this.#captured(activations),
       ...this.#beginning(),
     })
+    inlineAsBuilt()
     this.#report(end)
     keepCode()
     for (;;) this.#serve()
@@ -237,6 +243,8 @@ class EngineThread {
     if (stop.kind !== 'due' || stop.position >= this.#due) {
       this.#report(stop)
     } else {
+      if (!this.#inlinesMore) inlineMore()
+      this.#inlinesMore = true
       if (Atomics.load(flags, CONTROL_INTERRUPT) === 0) return 'go'
       this.#reportInterrupted(stop.position)
     }

@@ -20,7 +20,7 @@ import { writeGiveCaught } from './exceptions.ts'
 import type { Layout, Uses } from './layout.ts'
 import type { FunctionParts } from './parts.ts'
 import { isStaged, shareHandlers, type SharedHandler, type SiteValue, stagePlaces, type StagePlace } from './shared-handlers.ts' // prettier-ignore
-import { writeLane } from './snippets.ts'
+import { writeLane, writeZero } from './snippets.ts'
 
 /** Binary codes of the types of the machine's blocks; the outer one leaves what the call leaves. */
 export interface GuardTypes {
@@ -213,6 +213,7 @@ export class Capture {
     else sink.u8(OP.catchAll)
     const shared = this.#sharedBy.get(site)
     if (shared !== undefined) {
+      this.#writeForgotten(sink, site, this.shared[shared])
       sink
         .u8(OP.i32Const)
         .signed(site)
@@ -228,6 +229,16 @@ export class Capture {
     sink.u8(OP.i32Const).signed(this.#functionIndex).u8(OP.i32Const).signed(site)
     this.#writeFrame(sink)
     sink.u8(OP.end)
+  }
+
+  /** What the handler leaves for other sites is nothing here: else it would be kept alive until the call returns. */
+  #writeForgotten(sink: ByteSink, site: number, { values }: SharedHandler): void {
+    const needed = new Set(this.values(site).map(({ local }) => local))
+    for (const { local, type } of values) {
+      if (needed.has(local)) continue
+      writeZero(sink, type)
+      sink.u8(OP.localSet).unsigned(local)
+    }
   }
 
   /** Opens the blocks around all code of the function; they are left with the number of a site. */

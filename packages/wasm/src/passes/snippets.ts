@@ -85,6 +85,16 @@ export function writeNext(sink: ByteSink, type: number, next: NextValue): void {
   }
 }
 
+/** Leaves the zero of a numeric type. */
+export function writeZero(sink: ByteSink, type: number): void {
+  if (type === TYPE.i32) sink.u8(OP.i32Const).u8(0)
+  else if (type === TYPE.i64) sink.u8(OP.i64Const).u8(0)
+  else if (type === TYPE.f32) sink.u8(OP.f32Const).raw([0, 0, 0, 0])
+  else if (type === TYPE.f64) sink.u8(OP.f64Const).raw([0, 0, 0, 0, 0, 0, 0, 0])
+  else if (type === TYPE.v128) sink.raw([0xfd, 0x0c, ...Array.from({ length: 16 }, () => 0)])
+  else throw new Error('broken invariant: only numeric values share handlers')
+}
+
 /** Of the topmost operand, a vector. */
 export function writeLane(sink: ByteSink, lane: number): void {
   writeVectorOp(sink, OP.i64x2ExtractLane)

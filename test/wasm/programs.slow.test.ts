@@ -46,7 +46,7 @@ function rewrittenModule({ bytes: program }: Program, counter: CounterPlace): Ma
   const made = rewrittenModules.get(program) ?? {}
   rewrittenModules.set(program, made)
   return (made[counter] ??= (() => {
-    const limits = { stackLimitSlots: 1 << 16, memoryLimitPages: 1 << 15 }
+    const limits = { stackLimitSlots: 1 << 20, memoryLimitPages: 1 << 15 }
     const { bytes, facts } = rewriteWith(program, { floats: 'canonical', ...limits }, counter)
     return { module: new WebAssembly.Module(bytes), facts }
   })())

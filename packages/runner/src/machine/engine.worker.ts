@@ -37,6 +37,7 @@ import {
 import { blobReader } from './inputs.ts'
 import { inlineAsBuilt, inlineMore } from './inlining.ts'
 import { keepCode } from './kept-code.ts'
+import { LiveOutput, type StreamName } from './live-output.ts'
 import { loadExpected, loadRewritten, type ExpectedModule } from './rewritten.ts'
 import { serializedError } from './serialized-error.ts'
 import { keptStack } from './warm/index.ts'
@@ -84,17 +85,20 @@ function isOfBeginning(
   return ['expect', 'filled', 'machine', 'warm'].includes(command.kind)
 }
 
+/** What the guest has written comes before what is said of it. */
 function post(message: EngineMessage, transfer: readonly ArrayBuffer[] = []): void {
+  live.flush()
   parentPort?.postMessage(message, [...transfer])
 }
 
-function sendStream(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
+const live = new LiveOutput({ send: sendStream, nowMs: () => performance.now() })
+
+function sendStream(stream: StreamName, bytes: Uint8Array<ArrayBuffer>): void {
   for (let waiting; (waiting = Atomics.load(flags, CONTROL_STREAM_BYTES)) > STREAM_BYTES_MAX;) {
     Atomics.wait(flags, CONTROL_STREAM_BYTES, waiting, 1000)
   }
   Atomics.add(flags, CONTROL_STREAM_BYTES, bytes.length)
-  const copy = bytes.slice()
-  post({ kind: 'stream', stream, bytes: copy }, [copy.buffer])
+  parentPort?.postMessage({ kind: 'stream', stream, bytes } satisfies EngineMessage, [bytes.buffer])
 }
 
 /** memcmp beats any loop of ours by a factor of three. */
@@ -116,7 +120,7 @@ class EngineThread {
     ...givenOptions(computation, { readBlob, cacheFolder, sha256 }),
     position: () => this.#guest.position(),
     sha256,
-    onStream: sendStream,
+    onStream: (stream, bytes) => live.write(stream, bytes),
     saved: from === undefined ? undefined : savedHost(from, readSaved),
     ...(computation.checkpoints.kind === 'outputs' && {
       onOutputClosed: (path: string) => this.#guest.requestCheckpoint(`output ${path}`),
@@ -236,6 +240,7 @@ class EngineThread {
   }
 
   #stopped(stop: PauseStop): 'go' | 'capture' {
+    live.flush()
     const memoryBytes = this.#guest.memory().length
     Atomics.store(counters, CONTROL_POSITION, stop.position)
     Atomics.store(counters, CONTROL_MEMORY, BigInt(memoryBytes))

@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Computation, MachineResults, SnapshotManifest, SnapshotRef, Stop } from '@reprise/core'
 import type { GlobalState, SavedHost } from '@reprise/wasm'
 import type { DirtyPagesChoice, DirtyPagesMethod } from '../dirty-pages/index.ts'
+import type { StreamName } from './live-output.ts'
 import type { WantedModule } from './rewritten.ts'
 import type { SerializedError } from './serialized-error.ts'
 import type { WarmStack } from './warm/index.ts'
@@ -60,7 +61,7 @@ export type EngineMessage =
   | { readonly kind: 'stop'; readonly stop: Stop }
   | { readonly kind: 'state'; readonly memoryBytes: number; readonly engineState: Uint8Array }
   | { readonly kind: 'results'; readonly results: MachineResults }
-  | { readonly kind: 'stream'; readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
+  | { readonly kind: 'stream'; readonly stream: StreamName; readonly bytes: Uint8Array }
   /** A scanner would pay now. */
   | { readonly kind: 'scanner-wanted' }
   | { readonly kind: 'dirty-pages'; readonly method: DirtyPagesMethod }

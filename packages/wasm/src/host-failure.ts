@@ -4,7 +4,7 @@ import { WasmError } from './error.ts'
 
 /**
  * `resourceLimits.stackSizeMb` of the worker that a guest runs in: the engine's stack must outlast the machine's. A slot took
- * at most 20 bytes where it was measured (vectors as parameters, no optimisation); memory is taken as it is used.
+ * less than 20 bytes where it was measured (vectors as parameters, no optimisation); memory is taken as it is used.
  */
 export const WORKER_STACK_MB = 1024
 

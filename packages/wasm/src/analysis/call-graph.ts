@@ -102,7 +102,7 @@ export function analyseCalls(edges: Edges, module: WasmModule, marks: FunctionMa
     if (polled) for (const node of component) polls[node] = 1
   })
   const cut = cutFunctions(edges, { functions, componentOf, hasTailCalls: marks.hasTailCalls })
-  const byType = (marks: Uint8Array): Uint8Array => Uint8Array.from(nodes, (node) => marks[node])
+  const byType = (byNode: Uint8Array): Uint8Array => Uint8Array.from(nodes, (node) => byNode[node])
   return {
     ...{ cut, slots: slotsOf(edges, cut, marks.ownSlots), reaches, polls, throws },
     ...{ typeReaches: byType(reaches), typePolls: byType(polls), typeThrows: byType(throws) },

@@ -1,7 +1,8 @@
 /**
  * Makes a WASI command deterministic and stoppable: semantics `wasm/1`, spec/wasm-machine.md.
  *
- * Two passes over the code: the first decodes every function and builds the call graph, the second writes.
+ * Two passes over the code: the first decodes every function, sees how high its operands stack, and builds
+ * the call graph; the second writes.
  */
 
 import { addTypeEdges, analyseCalls, typeNodes, type CallGraph } from '../analysis/call-graph.ts'

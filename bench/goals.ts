@@ -26,6 +26,7 @@ export const goals: Readonly<Record<string, Goal>> = {
   'repeat.segments2.ratio': { most: 0.6 },
   'wasm.stall2g.ms': { most: 40 },
   'python.native.ratio': { most: 3 },
+  'python.fuel.ratio': { most: 1.1 },
   'numpy.native.elementwise.ratio': { most: 3 },
   'numpy.native.reductions.ratio': { most: 3 },
   'numpy.native.matmul.ratio': { most: 4 },

@@ -5,10 +5,16 @@
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import type { InstalledRuntime } from '@reprise/runner'
+import { INLINING_FLAGS } from '../../packages/runner/src/machine/inlining.ts'
 import { builtRuntime, inTheMachine, place, roundOf, ROUNDS, sumsOf, takeTurns } from '../built-runtime.ts'
+import { runScript } from '../child.ts'
 import type { Bench, Group } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
 import type { Mark } from '../marks.ts'
+import type { RunAnswer } from './wasm.child.ts'
+
+const CHILD = new URL('./wasm.child.ts', import.meta.url)
 
 const SCRIPT = 'ten.py'
 /** As they stand in the script. */
@@ -39,7 +45,28 @@ export const python: Group = {
       run: (side) => ({ command: commands[side] }),
     })
     report(bench, taken.get('subject') ?? [], taken.get('native') ?? [])
+    await measureCounting(bench, runtime)
   },
+}
+
+/** What counting alone costs, and what the code by which a function can be left costs besides: in one process, nothing hashed. */
+async function measureCounting(bench: Bench, { id }: InstalledRuntime): Promise<void> {
+  const modes = ['plain', 'fuel', 'leavable'] as const
+  const taken = { plain: [] as number[], fuel: [] as number[], leavable: [] as number[] }
+  const words = [`${id}/${SCRIPT}`, String(ROUNDS)]
+  for (let pair = 0; pair < bench.pairs; pair++)
+    for (const mode of pair % 2 === 0 ? modes : modes.toReversed()) {
+      bench.progress(`${mode} ${pair + 1} of ${bench.pairs}`)
+      bench.checkInterrupted()
+      const flags = [...INLINING_FLAGS, '--disable-warning=ExperimentalWarning']
+      const { marks } = await runScript<RunAnswer>(CHILD, [mode, ...words], { flags })
+      taken[mode].push(...sumsOf([marks], BENCHMARKS.length, 'threadS'))
+    }
+  for (const mode of ['fuel', 'leavable'] as const)
+    bench.add({
+      ...{ name: `ten.${mode}`, unit: 's', samples: taken[mode], baselines: taken.plain },
+      summary: { key: `python.${mode}.ratio`, of: 'ratio' },
+    })
 }
 
 function report(bench: Bench, subject: readonly Mark[][], native: readonly Mark[][]): void {

@@ -2,10 +2,11 @@
  * Runs one program once, in a process of its own: wasm has no on-stack replacement, so what ran before decides how fast
  * the next run is. Measured by wasm.ts.
  *
- *     wasm.child.ts plain|fuel|canonical|resumed|asyncify|nodewasi NAME ROUNDS [MODULE]
+ *     wasm.child.ts plain|fuel|canonical|leavable|resumed|asyncify|nodewasi NAME ROUNDS [MODULE]
  *
- * All but the last have the same host functions; they differ in the module alone. `resumed` can be captured, is
- * captured half-way, and goes on in a fresh instance. `asyncify` runs the given module.
+ * NAME is one of the catalog, or ID/SCRIPT: a script of `bench/programs` in a runtime that is installed below REPRISE_HOME.
+ * All but the last have the same host functions; they differ in the module alone. `leavable` can be captured; `resumed`
+ * is, half-way, and goes on in a fresh instance. `asyncify` runs the given module.
  */
 
 import { hash } from 'node:crypto'
@@ -13,6 +14,7 @@ import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { WASI } from 'node:wasi'
+import { repriseHome } from '@reprise/host'
 import {
   Continuations,
   createWasi,
@@ -25,8 +27,10 @@ import {
   STACK_LIMIT_SLOTS_DEFAULT,
   type WasiHost,
 } from '@reprise/wasm'
+import { findRuntime } from '../../packages/runner/src/runtimes/index.ts'
 import { type Mark, ROUND } from '../marks.ts'
-import { type ProgramName, programs, type Work } from '../programs/catalog.ts'
+import { builtProgram } from '../programs/built.ts'
+import { type Program, type ProgramName, programs, type Work } from '../programs/catalog.ts'
 
 /** WASI preview 1, errno. */
 const ENOSYS = 52
@@ -187,14 +191,21 @@ function runNodeWasi({ arguments: args, environment, mounts }: Work, bytes: Uint
   }
 }
 
-function run(mode: string, name: ProgramName, rounds: number, modulePath: string | undefined): RunAnswer {
-  const program = programs[name]
+async function programOf(name: string): Promise<Pick<Program, 'module' | 'work'>> {
+  const [runtime, script] = name.split('/')
+  if (script === undefined) return programs[name as ProgramName]
+  return builtProgram(await findRuntime(repriseHome(), runtime), script)
+}
+
+async function run(mode: string, name: string, rounds: number, modulePath: string | undefined): Promise<RunAnswer> {
+  const program = await programOf(name)
   const work = program.work(rounds)
   const bytes = modulePath === undefined ? program.module() : new Uint8Array(readFileSync(modulePath))
   if (mode === 'plain' || mode === 'asyncify') runPlain(work, bytes)
   else if (mode === 'nodewasi') runNodeWasi(work, bytes)
   else if (mode === 'fuel') runRewritten(work, bytes, OPTIONS)
   else if (mode === 'canonical') runRewritten(work, bytes, { ...OPTIONS, floats: 'canonical' })
+  else if (mode === 'leavable') runRewritten(work, bytes, { ...OPTIONS, capture: true })
   else if (mode === 'resumed') {
     const resumedAfter = Math.trunc(rounds / 2)
     runRewritten(work, bytes, { ...OPTIONS, capture: true }, resumedAfter)
@@ -204,4 +215,4 @@ function run(mode: string, name: ProgramName, rounds: number, modulePath: string
 }
 
 const [mode, name, rounds, modulePath] = process.argv.slice(2)
-process.stdout.write(JSON.stringify(run(mode, name as ProgramName, Number(rounds), modulePath)))
+process.stdout.write(JSON.stringify(await run(mode, name, Number(rounds), modulePath)))

@@ -28,7 +28,8 @@ export interface Work {
   readonly files: readonly ArchiveFile[]
 }
 
-const source = (name: string): ArchiveFile => ({
+/** A file beside this one. */
+export const source = (name: string): ArchiveFile => ({
   path: name,
   bytes: new Uint8Array(readFileSync(new URL(name, import.meta.url))),
 })

@@ -18,7 +18,14 @@ export function inlineAsBuilt(): void {
   choose(AS_BUILT)
 }
 
-function choose({ factor, budget }: typeof MORE): void {
-  setFlagsFromString(`--wasm-inlining-factor=${factor}`)
-  setFlagsFromString(`--wasm-inlining-budget=${budget}`)
+const flagsOf = ({ factor, budget }: typeof MORE): readonly string[] => [
+  `--wasm-inlining-factor=${factor}`,
+  `--wasm-inlining-budget=${budget}`,
+]
+
+/** For a process that does nothing else. */
+export const INLINING_FLAGS: readonly string[] = flagsOf(MORE)
+
+function choose(how: typeof MORE): void {
+  for (const flag of flagsOf(how)) setFlagsFromString(flag)
 }

@@ -155,10 +155,11 @@ configure_python() {
   with bz2 && export BZIP2_CFLAGS="-I$prefix/include" BZIP2_LIBS="-L$prefix/lib -lbz2"
   with lzma && export LIBLZMA_CFLAGS="-I$prefix/include" LIBLZMA_LIBS="-L$prefix/lib -llzma"
   with sqlite && export LIBSQLITE3_CFLAGS="-I$prefix/include" LIBSQLITE3_LIBS="-L$prefix/lib -lsqlite3"
+  # CPython's own allocator, which its configure leaves out of WASI to save room: what malloc takes longer for is every object.
   # The same prefix for everybody: it is in sys.config and in the module. PYTHONHOME says where the library is.
   "$WORK/src/python/configure" --cache-file="$WORK/python/config.cache" --host=wasm32-unknown-wasi --build=x86_64-linux-gnu \
     --with-build-python="$(command -v python3.11)" --prefix=/usr/local --with-platlibdir=lib \
-    --disable-test-modules --without-ensurepip --without-computed-gotos --disable-ipv6 --enable-big-digits=30
+    --disable-test-modules --without-ensurepip --without-computed-gotos --disable-ipv6 --enable-big-digits=30 --with-pymalloc
   done_ configured
 }
 

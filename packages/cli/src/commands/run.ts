@@ -79,7 +79,7 @@ export async function action(options: object, command: readonly string[]): Promi
   const { runtime } = definition
   if (runtime?.id !== undefined) advise(`with ${runtime.title}, runtime ${runtime.id.slice(0, 12)}`)
   else if (isFirst && (await recipeNames(recipesFolder())).includes(runtime?.name ?? ''))
-    advise(`one that is about twice as fast: reprise runtime build ${runtime?.name}`)
+    advise(`one that is about four times as fast: reprise runtime build ${runtime?.name}`)
   for (const line of definition.advice) advise(line)
   const result = await run({
     computation: definition.computation,

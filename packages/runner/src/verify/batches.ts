@@ -54,18 +54,12 @@ function sizeOf(path: string): number {
   }
 }
 
-/** Who checks signatures besides, and how many batches are still to come. */
-export interface Help {
-  readonly partner: Partner
-  readonly left: number
-}
-
-/** @returns One answer for each path, in their order. Signatures are checked by the partner while it keeps up. */
+/** @returns One answer for each path, in their order. Signatures are checked by `partner` while it keeps up. */
 export async function verifyBatch(
   paths: readonly string[],
-  { policy, help }: { readonly policy: VerifyPolicy; readonly help?: Help },
+  { policy, partner }: { readonly policy: VerifyPolicy; readonly partner?: Partner | undefined },
 ): Promise<readonly FileAnswer[]> {
-  const crypto = paths.length > 1 ? gathering(help) : nodeCrypto
+  const crypto = paths.length > 1 ? gathering(partner) : nodeCrypto
   return await Promise.all(
     paths.map(async (path): Promise<FileAnswer> => {
       try {
@@ -83,15 +77,15 @@ interface Waiting {
 }
 
 /** Checks the signatures that were asked for when nothing else is left to do. */
-function gathering(help: Help | undefined): Crypto {
+function gathering(partner: Partner | undefined): Crypto {
   let waiting: Waiting[] = []
   const checkAll = (): void => {
     const all = waiting
     waiting = []
     const here = (): void => all.forEach(({ request, resolve }) => resolve(nodeCrypto.verify(request)))
-    if (help === undefined || help.partner.isBusy(help.left)) here()
+    if (partner === undefined || partner.isBusy()) here()
     else
-      help.partner
+      partner
         .check(all.map(({ request }) => request))
         .then((answers) => all.forEach(({ resolve }, i) => resolve(answers[i])), here)
   }

@@ -9,12 +9,8 @@ import { packed, type SignatureAnswers, type SignatureRequest } from './signatur
 const WAITING_MAX = 4
 
 export interface Partner {
-  /**
-   * Whether it has as much as it should, or died.
-   *
-   * @param left - Batches that are still to come, this one among them: at the end it should not have more than that.
-   */
-  readonly isBusy: (left: number) => boolean
+  /** Whether it has as much as it should, or died. */
+  readonly isBusy: () => boolean
   /** @returns One answer for each, in their order. Rejects when the thread dies. */
   readonly check: (requests: readonly SignatureRequest[]) => Promise<SignatureAnswers>
   readonly end: () => Promise<void>
@@ -38,7 +34,7 @@ export function startPartner(): Partner {
   worker.on('error', (error) => leave(error instanceof Error ? error : new Error(String(error))))
   worker.on('exit', () => leave(new Error('the thread that checks signatures has ended')))
   return {
-    isBusy: (left) => ended !== undefined || waiting.length >= Math.min(WAITING_MAX, left),
+    isBusy: () => ended !== undefined || waiting.length >= WAITING_MAX,
     check: (requests) =>
       new Promise((resolve, reject) => {
         if (ended !== undefined) return reject(ended)

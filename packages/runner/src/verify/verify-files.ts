@@ -68,7 +68,7 @@ async function* inThreads(
   const begin = (index: number): void =>
     void own.set(
       index,
-      verifyBatch(batches[index].paths, { policy, help: { partner, left: batches.length - index } }).then((answer) => {
+      verifyBatch(batches[index].paths, { policy, partner }).then((answer) => {
         answers.set(index, answer)
         own.delete(index)
       }),

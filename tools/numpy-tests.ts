@@ -63,7 +63,7 @@ function runFile(work: string, file: string): Outcome {
   const said = `${stdout}\n${stderr}`
   writeFileSync(join(work, 'logs', `${file.replaceAll('/', '_')}.log`), said)
   const failed = [...said.matchAll(/^(?:FAILED|ERROR) \S*?\.py(?:::(\S+))?/gm)].map(([, id = 'the file']) => id)
-  const [summary] = /^(?:=+ )?(?:no tests ran|\d+ \w+(?:, \d+ \w+)*) in [\d.]+s.*$/m.exec(said) ?? []
+  const [summary] = /^(?:=+ )?\d+ \w+(?:, \d+ \w+)* in [\d.]+s.*$/m.exec(said) ?? []
   return { summary: summary?.replaceAll('=', '').trim() ?? '', failed, ended: summary === undefined }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Runs one program once, in a process of its own: wasm has no on-stack replacement, so what ran before decides how fast
- * the next run is. Measured by wasm.ts.
+ * the next run is. Measured by wasm.ts and python.ts.
  *
  *     wasm.child.ts plain|fuel|canonical|leavable|resumed|asyncify|nodewasi NAME ROUNDS [MODULE]
  *

@@ -1,11 +1,11 @@
 /** The progress of a run in one line. */
 import type { RunProgress } from '@reprise/runner'
 import { bytes, count, duration, fuel } from './format.ts'
-import { progressLine } from './progress.ts'
+import { type ProgressLine, progressLine } from './progress.ts'
 
 export interface RunProgressLine {
   readonly show: (progress: RunProgress) => void
-  readonly clear: () => void
+  readonly clear: ProgressLine['clear']
 }
 
 export function runProgress(): RunProgressLine {
@@ -13,7 +13,7 @@ export function runProgress(): RunProgressLine {
   let last: { readonly atMs: number; readonly position: bigint } | undefined
   let speed = ''
   return {
-    clear: () => line.clear(),
+    clear: (leavesLineOpen) => line.clear(leavesLineOpen),
     show(progress) {
       const atMs = performance.now()
       if (last !== undefined && atMs > last.atMs && progress.position > last.position) {

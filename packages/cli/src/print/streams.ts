@@ -17,11 +17,13 @@ export function watchOutput(command: string): void {
   })
 }
 
+const NEWLINE = 10
+
 export interface StreamOptions {
   /** Where the guest's stdout goes. */
   readonly stdout: NodeJS.WriteStream
-  /** Takes the progress line away first. */
-  readonly beforeWrite: () => void
+  /** Takes the progress line away first; the argument says whether what comes leaves a line of the terminal open. */
+  readonly beforeWrite: (leavesLineOpen: boolean) => void
 }
 
 export function streamWriter({
@@ -32,7 +34,7 @@ export function streamWriter({
     const target = stream === 'stdout' ? stdout : process.stderr
     // The run goes on without its reader: its record holds what is dropped here.
     if (!target.writable) return
-    beforeWrite()
+    beforeWrite(target.isTTY && bytes.at(-1) !== NEWLINE)
     if (!target.write(bytes)) await drained(target)
   }
 }

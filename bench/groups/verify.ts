@@ -54,23 +54,20 @@ async function measureMany(bench: Bench, folder: string): Promise<void> {
   }
   const raw = async (count: number): Promise<number> =>
     (count * attestations) / (await child('raw', String(count * attestations), '0')).seconds
-  const unit = 'signatures/s'
-  await bench.figure({
-    ...{ name: 'many.perS', unit, summary: { key: 'verify.many.ratio', of: 'ratio' } },
-    // The command takes what threads there are; what node:crypto verifies in a second, it verifies in one.
-    subject: () => verified(records, JOBS),
-    baseline: () => raw(records),
-  })
-  await bench.figure({
-    ...{ name: 'some.perS', unit, summary: { key: 'verify.some.ratio', of: 'ratio' } },
-    subject: () => verified(some, JOBS),
-    baseline: () => raw(some),
-  })
-  await bench.figure({
-    ...{ name: 'one-thread.perS', unit, summary: { key: 'verify.some.oneThread.ratio', of: 'ratio' } },
-    subject: () => verified(some, 1),
-    baseline: () => raw(some),
-  })
+  // The command takes what threads there are; what node:crypto verifies in a second, it verifies in one.
+  const figures = [
+    { name: 'many', key: 'verify.many.ratio', count: records, jobs: JOBS },
+    { name: 'some', key: 'verify.some.ratio', count: some, jobs: JOBS },
+    { name: 'one-thread', key: 'verify.some.oneThread.ratio', count: some, jobs: 1 },
+  ]
+  for (const { name, key, count, jobs } of figures)
+    await bench.figure({
+      name: `${name}.perS`,
+      unit: 'signatures/s',
+      summary: { key, of: 'ratio' },
+      subject: () => verified(count, jobs),
+      baseline: () => raw(count),
+    })
 }
 
 export const verify: Group = {

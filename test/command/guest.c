@@ -54,6 +54,8 @@ int main(int count, char **words) {
 #define IS(name) (strcmp(verb, name) == 0)
 #define NEXT (at + 1 < count ? words[++at] : "")
     if (IS("say")) puts(NEXT);
+    else if (IS("begin")) fputs(NEXT, stdout);
+    else if (IS("warn")) fputs(NEXT, stderr);
     else if (IS("complain")) fprintf(stderr, "%s\n", NEXT);
     else if (IS("read")) read_file(NEXT);
     else if (IS("write")) { const char *path = NEXT; write_file(path, "w", NEXT); }

@@ -1,6 +1,7 @@
 /** What a command writes while it runs: every byte, at the reader's pace, and a progress line for people only. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { guest, json, namesIn, Room, type RunAnswer } from './room.ts'
@@ -77,35 +78,41 @@ describe('output', () => {
 
 describe('progress', () => {
   const CLEAR = '\r\u001b[K'
-  const words = [
-    'run',
-    '--checkpoint',
-    'every=100000000',
-    'guest.wasm',
-    'say',
-    'before',
-    'flush',
-    'spin',
-    '500',
-    'say',
-    'after',
-  ]
+  const run = ['run', '--checkpoint', 'every=100000000', 'guest.wasm']
+  const words = [...run, 'say', 'before', 'flush', 'spin', '500', 'say', 'after']
 
-  test('on a terminal is one line that renews itself and vanishes before anything else is written', async () => {
-    const wrap = ['sh', '-c', 'script -qec "$*" /dev/null', 'sh']
-    const { stdout } = await room.reprise(words, {
-      cwd: folder,
-      wrap,
-      env: { TERM: 'xterm', COLUMNS: '200', NO_COLOR: '1' },
-    })
+  /** @param command - What the shell does with the words. */
+  async function onTerminal(command: string, said: readonly string[]): Promise<{ shown: string[]; left: string[] }> {
+    const wrap = ['sh', '-c', command, 'sh']
+    const env = { TERM: 'xterm', COLUMNS: '200', NO_COLOR: '1' }
+    const { stdout } = await room.reprise(said, { cwd: folder, wrap, env })
     const lines = stdout.replaceAll('\r\n', '\n').split('\n')
     const shown = lines.flatMap((line) => line.split(CLEAR).slice(1)).filter((text) => text !== '')
-    expect(shown.filter((text) => text.startsWith('running  position ')).length).toBeGreaterThan(0)
     // What stays on the screen is what follows the last clearing of each line.
-    const left = lines.map((line) => line.split(CLEAR).at(-1))
+    return { shown, left: lines.map((line) => line.split(CLEAR).at(-1) ?? '') }
+  }
+  const isRunning = (text: string): boolean => text.startsWith('running  position ')
+
+  test('on a terminal is one line that renews itself and vanishes before anything else is written', async () => {
+    const { shown, left } = await onTerminal('script -qec "$*" /dev/null', words)
+    expect(shown.filter(isRunning).length).toBeGreaterThan(0)
     expect(left.slice(0, 2)).toEqual(['before', 'after'])
     expect(left[2]).toMatch(/^exited 0 /)
     expect(left.join('\n')).not.toMatch(/position/)
+  })
+
+  test('on a terminal leaves alone a line that the program has begun', async () => {
+    const begun = [...run, 'begin', 'counting...', 'flush', 'spin', '500', 'say', 'done', 'flush', 'spin', '500']
+    const { shown, left } = await onTerminal('script -qec "$*" /dev/null', begun)
+    expect(left[0]).toBe('counting...done')
+    expect(shown.filter(isRunning).length).toBeGreaterThan(0)
+  })
+
+  test('on a terminal leaves it alone while the program writes into a file, too', async () => {
+    const begun = [...run, 'warn', 'counting...', 'say', 'data', 'flush', 'spin', '500', 'complain', 'done']
+    const { left } = await onTerminal('script -qec "$* >data.txt" /dev/null', begun)
+    expect(left[0]).toBe('counting...done')
+    expect(await readFile(join(folder, 'data.txt'), 'utf8')).toBe('data\n')
   })
 
   test('into a file or a pipe is not written', async () => {

@@ -198,20 +198,20 @@ function rotations(audit: string, step: string): readonly number[] {
 /** Asks again when the answer came without the step: it was that of a rotation under way, which had that step behind it. */
 async function rotateUpTo(world: TestFleet, id: string, step: string): Promise<void> {
   const isSeen = step === 'told' ? watchWitnesses(world, id) : watchAudit(world, id, step)
-  const answers: string[] = []
+  const answers = new Set<string>()
   let isAsking = false
   const rotate = async (): Promise<void> => {
     isAsking = true
     try {
-      answers.push(JSON.stringify(await askAgent(world.lab.host(id).state, { ask: 'rotate' })))
+      answers.add(JSON.stringify(await askAgent(world.lab.host(id).state, { ask: 'rotate' })))
     } catch (error) {
-      answers.push((error as Error).message)
+      answers.add((error as Error).message)
     }
     isAsking = false
   }
   const deadlineMs = performance.now() + 60_000
   while (!isSeen()) {
-    if (performance.now() > deadlineMs) throw new Error(`${id} never came to ${step}: ${answers.join('; ')}`)
+    if (performance.now() > deadlineMs) throw new Error(`${id} never came to ${step}: ${[...answers].join('; ')}`)
     if (!isAsking) void rotate()
     await sleepMs(2)
   }

@@ -97,7 +97,7 @@ export async function action(options: object, command: readonly string[]): Promi
     onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.clear }),
     onProgress: progress.show,
     onTrouble,
-  }).finally(() => progress.clear())
+  }).finally(progress.clear)
   if (result.outcome !== undefined) {
     const digests = result.outcome.outputs.map(({ sha256 }) => sha256)
     await noteOutputs(context.home, result.run, digests)

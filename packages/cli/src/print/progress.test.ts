@@ -2,11 +2,16 @@ import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
 import { progressLine } from './progress.ts'
 
+/** `written` tells what came since it was last called. */
 function terminal(): { readonly stream: NodeJS.WriteStream; readonly written: () => string } {
   const stream = Object.assign(new PassThrough(), { isTTY: true, columns: 80 })
   return {
     stream: stream as unknown as NodeJS.WriteStream,
-    written: () => (stream.read() as Buffer | null)?.toString() ?? '',
+    written() {
+      let text = ''
+      for (let chunk; (chunk = stream.read() as Buffer | null) !== null;) text += chunk.toString()
+      return text
+    },
   }
 }
 

@@ -17,24 +17,27 @@ export function watchOutput(command: string): void {
   })
 }
 
-const NEWLINE = 10
-
 export interface StreamOptions {
   /** Where the guest's stdout goes. */
   readonly stdout: NodeJS.WriteStream
-  /** Takes the progress line away first; the argument says whether what comes leaves a line of the terminal open. */
+  /** Takes the progress line away first; the argument says whether a line of the terminal stays open then. */
   readonly beforeWrite: (leavesLineOpen: boolean) => void
 }
+
+const NEWLINE = 10
 
 export function streamWriter({
   stdout,
   beforeWrite,
 }: StreamOptions): (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> {
+  let isLineOpen = false
   return async (stream, bytes) => {
     const target = stream === 'stdout' ? stdout : process.stderr
     // The run goes on without its reader: its record holds what is dropped here.
     if (!target.writable) return
-    beforeWrite(target.isTTY && bytes.at(-1) !== NEWLINE)
+    // What goes into a file or a pipe neither ends a line of the terminal nor begins one.
+    if (target.isTTY && bytes.length > 0) isLineOpen = bytes.at(-1) !== NEWLINE
+    beforeWrite(isLineOpen)
     if (!target.write(bytes)) await drained(target)
   }
 }

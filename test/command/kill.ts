@@ -99,6 +99,9 @@ export async function whole(room: Room, name: ProgramName, otherNode?: string): 
   return here
 }
 
+/** Checkpoints; several can come in one write. */
+const HELD_BEFORE = 5
+
 interface Killed {
   readonly run: string
   readonly left: JournalRun
@@ -123,9 +126,14 @@ async function killAt(
   let { run } = at
   for (;;) {
     run ??= (await runsIn(room.home)).find((name) => !at.before.has(name))
-    if (child.exitCode !== null || (run !== undefined && (await lastSeqIn(room.home, run)) >= at.seq)) break
+    const seq = run === undefined ? -1 : await lastSeqIn(room.home, run)
+    if (child.exitCode !== null || seq >= at.seq) break
+    // Shortly before, it is held while it is looked at: a busy machine would come to the end meanwhile.
+    child.kill('SIGCONT')
     await sleep(2)
+    if (seq >= at.seq - HELD_BEFORE) child.kill('SIGSTOP')
   }
+  child.kill('SIGCONT')
   for (const untilMs = performance.now() + at.delayUs / 1000; performance.now() < untilMs;);
   child.kill('SIGKILL')
   const { code, stderr } = await ended
@@ -142,17 +150,20 @@ export interface Chain {
   readonly nodes: readonly (string | undefined)[]
   /** Numbers from 0 to 1. */
   readonly random: () => number
+  /** How long after a checkpoint it may be killed. Default: 4 ms, in which a snapshot is written, and several lines of the journal. */
+  readonly delayUsMax?: number
 }
-
-/** A snapshot is written in about this time, several lines of the journal in less. */
-const DELAY_US_MAX = 4000
 
 /**
  * Goes through a chain of kills and to the end.
  *
  * @returns At how many checkpoints it was killed: where it came to its end first, it was not.
  */
-export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes, random }: Chain): Promise<number> {
+export async function expectSurvives(
+  room: Room,
+  expected: Whole,
+  { seqs, nodes, random, delayUsMax = 4000 }: Chain,
+): Promise<number> {
   const { words, cwd } = await folderOf(room, expected.name)
   let attempts = 0
   let run: string | undefined
@@ -167,7 +178,7 @@ export async function expectSurvives(room: Room, expected: Whole, { seqs, nodes,
       seq,
       run,
       before,
-      delayUs: random() * DELAY_US_MAX,
+      delayUs: random() * delayUsMax,
     })
     const { snapshots, signedSeq, ended } = killed.left
     const checkpoints = await checkpointsOf(killed.left)

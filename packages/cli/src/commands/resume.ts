@@ -152,7 +152,7 @@ async function goOn(
     ...(keepSnapshots !== undefined && { keepSnapshots }),
     ...(snapshotMs !== undefined && { snapshotMs }),
     signal: context.signal,
-    onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.clear }),
+    onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.giveWay }),
     onProgress: progress.show,
     onTrouble,
   }).finally(() => {

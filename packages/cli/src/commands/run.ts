@@ -94,7 +94,7 @@ export async function action(options: object, command: readonly string[]): Promi
     follows: await followedRuns(context.home, definition.inputs),
     signal: context.signal,
     // With --json, stdout belongs to the answer.
-    onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.clear }),
+    onStream: streamWriter({ stdout: json ? process.stderr : process.stdout, beforeWrite: progress.giveWay }),
     onProgress: progress.show,
     onTrouble,
   }).finally(progress.clear)

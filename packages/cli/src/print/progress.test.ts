@@ -15,18 +15,40 @@ function terminal(): { readonly stream: NodeJS.WriteStream; readonly written: ()
   }
 }
 
-test('a line that somebody else has begun is not wiped', () => {
+test('a line that a program has begun is not wiped', () => {
   const { stream, written } = terminal()
   const line = progressLine(stream)
   line.show('one')
-  line.clear(true)
+  line.giveWay(true)
   stream.write('begun')
   line.show('two')
   expect(written()).toBe('\r\u001b[Kone\r\u001b[Kbegun')
-  line.clear(false)
+  line.giveWay(false)
   stream.write(' and ended\n')
   line.show('three')
   expect(written()).toBe(' and ended\n\r\u001b[Kthree')
+})
+
+test('a line that a program left open is ended for a line of our own, once', () => {
+  const { stream, written } = terminal()
+  const line = progressLine(stream)
+  line.giveWay(true)
+  stream.write('begun')
+  line.clear()
+  line.clear()
+  expect(written()).toBe('begun\n')
+  line.show('one')
+  expect(written()).toBe('\r\u001b[Kone')
+})
+
+test.each([
+  [0, 79],
+  [10, 20],
+  [40, 39],
+])('on a terminal that tells a width of %i it has at most %i letters', (columns, letters) => {
+  const { stream, written } = terminal()
+  progressLine(Object.assign(stream, { columns })).show('x'.repeat(100))
+  expect(written()).toBe(`\r\u001b[K${'x'.repeat(letters)}`)
 })
 
 test('without a terminal nothing is written', () => {

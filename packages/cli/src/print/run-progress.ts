@@ -6,6 +6,7 @@ import { type ProgressLine, progressLine } from './progress.ts'
 export interface RunProgressLine {
   readonly show: (progress: RunProgress) => void
   readonly clear: ProgressLine['clear']
+  readonly giveWay: ProgressLine['giveWay']
 }
 
 export function runProgress(): RunProgressLine {
@@ -13,7 +14,8 @@ export function runProgress(): RunProgressLine {
   let last: { readonly atMs: number; readonly position: bigint } | undefined
   let speed = ''
   return {
-    clear: (leavesLineOpen) => line.clear(leavesLineOpen),
+    clear: () => line.clear(),
+    giveWay: (leavesLineOpen) => line.giveWay(leavesLineOpen),
     show(progress) {
       const atMs = performance.now()
       if (last !== undefined && atMs > last.atMs && progress.position > last.position) {

@@ -20,7 +20,7 @@ export function watchOutput(command: string): void {
 export interface StreamOptions {
   /** Where the guest's stdout goes. */
   readonly stdout: NodeJS.WriteStream
-  /** Takes the progress line away first; the argument says whether a line of the terminal stays open then. */
+  /** Comes before what is written on a terminal; the argument says whether a line stays open then. */
   readonly beforeWrite: (leavesLineOpen: boolean) => void
 }
 
@@ -30,14 +30,11 @@ export function streamWriter({
   stdout,
   beforeWrite,
 }: StreamOptions): (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<void> {
-  let isLineOpen = false
   return async (stream, bytes) => {
     const target = stream === 'stdout' ? stdout : process.stderr
     // The run goes on without its reader: its record holds what is dropped here.
     if (!target.writable) return
-    // What goes into a file or a pipe neither ends a line of the terminal nor begins one.
-    if (target.isTTY && bytes.length > 0) isLineOpen = bytes.at(-1) !== NEWLINE
-    beforeWrite(isLineOpen)
+    if (target.isTTY && bytes.length > 0) beforeWrite(bytes.at(-1) !== NEWLINE)
     if (!target.write(bytes)) await drained(target)
   }
 }

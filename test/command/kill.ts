@@ -2,6 +2,8 @@
  * The kill matrix: a program is killed when its journal shows a chosen checkpoint, resumed in a fresh process, killed at
  * the next chosen one, and so on. At the end it must have given what it gives when nothing happens to it, root by root.
  */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type { Checkpoint } from '@reprise/core'
@@ -208,26 +210,50 @@ async function expectEnds(room: Room, expected: Whole, last: Answer & { readonly
 /** System calls by which something comes to disk or gets its name. */
 export const CALLS = ['write', 'pwrite64', 'fsync', 'fdatasync', 'rename'] as const
 
-/**
- * Kills a program at its n-th system call of a kind, before the kernel does it, and lets it go on.
- *
- * @returns False when it came to its end before.
- */
-export async function expectSurvivesCall(
-  room: Room,
-  expected: Whole,
-  { call, nth }: { readonly call: (typeof CALLS)[number]; readonly nth: number },
-): Promise<boolean> {
-  const { words, cwd } = await folderOf(room, expected.name)
-  const before = new Set(await runsIn(room.home))
-  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${nth}`]
-  const { code } = await room.reprise(['run', '-o', 'r.reprise', ...expected.grid, ...often(expected.name), ...words], {
+interface AtCall {
+  readonly call: (typeof CALLS)[number]
+  /** Of the thread that comes to so many first. */
+  readonly nth: number
+}
+
+/** Runs a program under strace, whose output goes to a file. */
+async function traced(room: Room, { name, grid }: Whole, { output, options }: Traced): Promise<Answer & Started> {
+  const { words, cwd } = await folderOf(room, name)
+  const answer = await room.reprise(['run', '-o', 'r.reprise', ...grid, ...often(name), ...words], {
     cwd,
     // Calls are counted by thread: so all of them are made by one.
     env: { UV_THREADPOOL_SIZE: '1' },
     // The kernel picks the calls: otherwise strace would stop the program at every other one too.
-    wrap: ['strace', '-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...inject],
+    wrap: ['strace', '-f', '--seccomp-bpf', '-qq', '-o', output, ...options],
   })
+  return { ...answer, cwd, words }
+}
+
+interface Traced {
+  readonly output: string
+  readonly options: readonly string[]
+}
+
+/** How many calls of a kind are made by the thread that makes most, when nothing happens to a program. */
+export async function mostCalls(room: Room, expected: Whole, call: AtCall['call']): Promise<number> {
+  const output = join(await room.newFolder({}), 'calls')
+  expect(await traced(room, expected, { output, options: ['-e', `trace=${call}`] })).toMatchObject({ code: 0 })
+  const calls = new Map<string, number>()
+  for (const [, thread] of (await readFile(output, 'latin1')).matchAll(new RegExp(`^(\\d+) +${call}\\(`, 'gm')))
+    calls.set(thread, (calls.get(thread) ?? 0) + 1)
+  return Math.max(0, ...calls.values())
+}
+
+/**
+ * Kills what comes to the n-th system call of a kind, before the kernel does it, and goes on. That may be a helper, without
+ * which a command comes to its end.
+ *
+ * @returns Whether the command itself was killed.
+ */
+export async function expectSurvivesCall(room: Room, expected: Whole, { call, nth }: AtCall): Promise<boolean> {
+  const before = new Set(await runsIn(room.home))
+  const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${nth}`]
+  const { code, cwd, words } = await traced(room, expected, { output: '/dev/null', options: inject })
   const isKilled = code === 128 + 9
   if (!isKilled) expect(code).toBe(0)
   const run = (await runsIn(room.home)).find((name) => !before.has(name))

@@ -8,15 +8,13 @@
  * something known no longer does.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { repriseHome } from '@reprise/host'
+import { unpackTests } from './python-sources.ts'
 
 const root = join(import.meta.dirname, '..')
-/** As the build keeps it: behind its digest. */
-const SOURCE = /-python3\.11_3\.11\.2\.orig\.tar\.gz$/
 /** Of one module; the longest takes a tenth of it. */
 const HANGING_MS = 900_000
 
@@ -35,17 +33,6 @@ interface Outcome {
 }
 
 const known = JSON.parse(readFileSync(join(root, 'runtimes/python/tests.json'), 'utf8')) as Record<string, Known>
-
-/** The tests stand beside the library in the sources, and are the inputs of each run. */
-function unpackTests(folder: string): void {
-  const sources = join(repriseHome(), 'cache', 'runtimes', 'sources')
-  const found = readdirSync(sources).find((name) => SOURCE.test(name))
-  if (found === undefined) throw new Error(`no sources of CPython in ${sources}: reprise runtime build python`)
-  const archive = join(sources, found)
-  execFileSync('tar', ['-xf', archive, '-C', folder, '--strip-components=2', '--wildcards', '*/Lib/test/*'])
-  const script = "import sys\nfrom test.libregrtest import main\n\nsys.argv.insert(1, '-v')\nmain()\n"
-  writeFileSync(join(folder, 'regression.py'), script)
-}
 
 function runModule(name: string): Outcome {
   const words = ['run', '--no-write-back', '--no-snapshots', '--runtime', 'python', '-o', `${name}.reprise`]

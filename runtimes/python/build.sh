@@ -3,6 +3,9 @@
 #
 # One static module with all that the standard library has and WASI can do. Everything compiled is
 # kept in WORK, and each step leaves a stamp, so that a build that was cut off goes on where it was.
+#
+# WITH=counted, which no component of the recipe stands for, makes the module that counts what it does:
+# tools/python-profile.ts makes profile.xz with it, by which the other is optimised.
 set -eu
 
 version=3.11
@@ -134,6 +137,26 @@ sqlite() {
   done_ sqlite
 }
 
+# profiled [LINKED]: how CPython itself is compiled. Functions of a file are named by the file alone, whose folder is this machine's.
+profiled() {
+  printf '%s ' "$flags" -mllvm -static-func-full-module-prefix=false
+  if with counted; then
+    echo '-fprofile-generate -mllvm -enable-name-compression=false'
+  else
+    echo "-fprofile-use=$WORK/profile ${1-}"
+  fi
+}
+
+profile() {
+  if with counted; then
+    "$bin/cc" -O2 -c "$PATCHES/counted.c" -o "$WORK/counted.o"
+  else
+    xz -dc "$PATCHES/profile.xz" >"$WORK/profile.text"
+    llvm-profdata-19 merge -o "$WORK/profile" "$WORK/profile.text"
+  fi
+  done_ profile
+}
+
 configure_python() {
   step 'configuring CPython'
   unpack python python3.11_3.11.2.orig.tar.gz
@@ -148,7 +171,7 @@ configure_python() {
   mkdir -p "$WORK/python"
   cd "$WORK/python"
   export CC="$bin/cc" CXX=false AR=llvm-ar-19 RANLIB=llvm-ranlib-19 READELF=true LDSHARED=false
-  export OPT="$flags" CONFIG_SITE="$WORK/src/python/Tools/wasm/config.site-wasm32-wasi"
+  export OPT="$(profiled -flto)" CONFIG_SITE="$WORK/src/python/Tools/wasm/config.site-wasm32-wasi"
   export PKG_CONFIG_PATH='' PKG_CONFIG_LIBDIR=/nonexistent
   # A component that is left out must not be found on this machine either.
   with zlib && export ZLIB_CFLAGS="-I$prefix/include" ZLIB_LIBS="-L$prefix/lib -lz"
@@ -164,13 +187,19 @@ configure_python() {
 }
 
 python() {
+  is_done profile || profile
   is_done configured || configure_python
   step 'compiling CPython'
   cd "$WORK/python"
   # Where the sources are would come into the module: getpath looks for a build folder by it.
   sed -i "s|-DVPATH='\"\$(VPATH)\"'|-DVPATH='\"/build/src/python\"'|" Makefile
-  # A stack of 8 MiB instead of 512 KiB, as later versions have it: deep recursion ends in Python's own exception.
-  make -j "$JOBS" LDFLAGS_NODIST='-z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=20971520' python.wasm
+  # A stack of 16 MiB instead of 512 KiB: deep recursion ends in Python's own exception.
+  link='-z stack-size=16777216 -Wl,--stack-first -Wl,--initial-memory=29360128'
+  if with counted; then link="$WORK/counted.o $link -Wl,--initial-memory=100663296"; fi
+  # The interpreter's loop by itself: with all that could be inlined into it, it is three times as large, and optimising it
+  # then takes the engine almost a second of each short script.
+  make -j "$JOBS" OPT="$(profiled)" Python/ceval.o
+  make -j "$JOBS" LDFLAGS_NODIST="$link" python.wasm
   # What sysconfig tells.
   make pybuilddir.txt
 }

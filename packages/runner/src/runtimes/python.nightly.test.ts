@@ -91,19 +91,43 @@ describe('the CPython that is built', () => {
     expect(inWarm.texts['/dev/stdout']).toContain(expected)
   })
 
-  test('ends deep recursion through C in an exception of its own', async () => {
-    const script = `class Deep:
-    def __getattr__(self, name):
-        return getattr(self, name + "x")
+  test.each([1000, 5000])('ends recursion %i deep through C in an exception of its own', async (limit) => {
+    const script = `import sys
+class Length:
+    def __len__(self):
+        return len(Length())
+class Form:
+    def __format__(self, _):
+        return "{}".format(Form())
 def sort(n):
     return sorted([n], key=lambda value: sort(value + 1))
-for attempt in (lambda: Deep().x, lambda: sort(0)):
+def each(n):
+    return list(map(each, [n + 1]))
+def run(n):
+    exec("run(n + 1)", globals(), {"n": n})
+def delegate():
+    yield from delegate()
+sys.setrecursionlimit(${limit})
+for attempt in (lambda: len(Length()), lambda: format(Form()), lambda: sort(0), lambda: each(0), lambda: run(0), lambda: next(delegate())):
     try:
         attempt()
     except RecursionError:
         print("caught")
 `
     const { inWarm } = await warmAndCold(place, { name: '', script })
-    expect([inWarm.end, inWarm.texts['/dev/stdout']]).toEqual(['exited 0', 'caught\ncaught\n'])
+    expect([inWarm.end, inWarm.texts['/dev/stdout']]).toEqual(['exited 0', 'caught\n'.repeat(6)])
+  })
+
+  test('ends recursion through attributes in an exception of its own', async () => {
+    const script = `class Deep:
+    def __getattr__(self, name):
+        return getattr(self, name + "x")
+try:
+    Deep().x
+except RecursionError:
+    print("caught")
+`
+    const { inWarm } = await warmAndCold(place, { name: '', script })
+    expect([inWarm.end, inWarm.texts['/dev/stdout']]).toEqual(['exited 0', 'caught\n'])
   })
 })

@@ -49,18 +49,9 @@ function build(): void {
 async function count(tests: string, name: string): Promise<string | undefined> {
   const folder = join(work, 'runs', name)
   mkdirSync(folder, { recursive: true })
-  const inputs = ['--input', `${tests}:/`, '--input', `${join(work, 'out', 'lib')}:/python`]
-  const words = [
-    'run',
-    ...inputs,
-    '--env',
-    'PYTHONHOME=/python',
-    '--env',
-    'PYTHONHASHSEED=0',
-    '--no-snapshots',
-    '-o',
-    'r.reprise',
-  ]
+  const inputs = [`${tests}:/`, `${join(work, 'out', 'lib')}:/python`].flatMap((input) => ['--input', input])
+  const environment = ['PYTHONHOME=/python', 'PYTHONHASHSEED=0'].flatMap((variable) => ['--env', variable])
+  const words = ['run', ...inputs, ...environment, '--no-snapshots', '-o', 'r.reprise']
   const log = createWriteStream(join(folder, 'log'))
   await once(log, 'open')
   const command = [...words, join(work, 'out', 'runtime.wasm'), 'regression.py', name]

@@ -102,7 +102,7 @@ link() {
   # shellcheck disable=SC2086
   clang-19 --target=wasm32-wasi $(cat "$BASE/sdk/compile-flags") $defines -I"$BASE/sdk/include/python$python" -c "$PATCHES/main.c" -o "$WORK/main.o"
   # shellcheck disable=SC2046
-  clang-19 --target=wasm32-wasi -z stack-size=16777216 -Wl,--stack-first -Wl,--initial-memory=41943040 -o "$WORK/python.wasm" \
+  clang-19 --target=wasm32-wasi -z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=33554432 -o "$WORK/python.wasm" \
     "$WORK/main.o" $(cd "$tree" && sources | sed "s|/|_|g; s|c\$|o|; s|^|$objects/|" | LC_ALL=C sort) -L"$BASE/sdk/lib" $(cat "$BASE/sdk/lib/link-flags")
 }
 

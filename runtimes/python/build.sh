@@ -137,14 +137,14 @@ sqlite() {
   done_ sqlite
 }
 
-# profiled [LINKED]: how CPython itself is compiled. Functions of a file are named by the file alone, whose folder is this machine's.
+# profiled: how CPython itself is compiled. Functions of a file are named by the file alone, whose folder is this machine's.
 profiled() {
-  printf '%s ' "$flags" -mllvm -static-func-full-module-prefix=false
   if with counted; then
-    echo '-fprofile-generate -mllvm -enable-name-compression=false'
+    set -- -fprofile-generate -mllvm -enable-name-compression=false
   else
-    echo "-fprofile-use=$WORK/profile ${1-}"
+    set -- "-fprofile-use=$WORK/profile"
   fi
+  echo "$flags -mllvm -static-func-full-module-prefix=false $*"
 }
 
 profile() {
@@ -171,7 +171,8 @@ configure_python() {
   mkdir -p "$WORK/python"
   cd "$WORK/python"
   export CC="$bin/cc" CXX=false AR=llvm-ar-19 RANLIB=llvm-ranlib-19 READELF=true LDSHARED=false
-  export OPT="$(profiled -flto)" CONFIG_SITE="$WORK/src/python/Tools/wasm/config.site-wasm32-wasi"
+  OPT=$(profiled)
+  export OPT CONFIG_SITE="$WORK/src/python/Tools/wasm/config.site-wasm32-wasi"
   export PKG_CONFIG_PATH='' PKG_CONFIG_LIBDIR=/nonexistent
   # A component that is left out must not be found on this machine either.
   with zlib && export ZLIB_CFLAGS="-I$prefix/include" ZLIB_LIBS="-L$prefix/lib -lz"
@@ -193,12 +194,9 @@ python() {
   cd "$WORK/python"
   # Where the sources are would come into the module: getpath looks for a build folder by it.
   sed -i "s|-DVPATH='\"\$(VPATH)\"'|-DVPATH='\"/build/src/python\"'|" Makefile
-  # A stack of 16 MiB instead of 512 KiB: deep recursion ends in Python's own exception.
-  link='-z stack-size=16777216 -Wl,--stack-first -Wl,--initial-memory=29360128'
-  if with counted; then link="$WORK/counted.o $link -Wl,--initial-memory=100663296"; fi
-  # The interpreter's loop by itself: with all that could be inlined into it, it is three times as large, and optimising it
-  # then takes the engine almost a second of each short script.
-  make -j "$JOBS" OPT="$(profiled)" Python/ceval.o
+  # A stack of 8 MiB instead of 512 KiB, as later versions have it: deep recursion ends in Python's own exception.
+  link='-z stack-size=8388608 -Wl,--stack-first -Wl,--initial-memory=20971520'
+  if with counted; then link="$WORK/counted.o $link -Wl,--initial-memory=67108864"; fi
   make -j "$JOBS" LDFLAGS_NODIST="$link" python.wasm
   # What sysconfig tells.
   make pybuilddir.txt

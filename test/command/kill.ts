@@ -208,7 +208,7 @@ async function expectEnds(room: Room, expected: Whole, last: Answer & { readonly
 }
 
 /** System calls by which something comes to disk or gets its name. */
-export const CALLS = ['write', 'pwrite64', 'fsync', 'fdatasync', 'rename'] as const
+export const CALLS = ['write', 'fsync', 'fdatasync', 'rename'] as const
 
 interface AtCall {
   readonly call: (typeof CALLS)[number]

@@ -8,12 +8,12 @@
  * run. It does so in the machine, so that everybody comes to the same counts.
  *
  * To be made again when sources, patches or the compiler change: where a function is no longer the one that was counted, the
- * compiler says so and does without. It takes about half an hour; the sources have to be there: reprise runtime build python.
+ * compiler says so and does without. It takes some ten minutes of two processors; the sources have to be there: reprise runtime build python.
  */
 
 import { execFileSync, spawn } from 'node:child_process'
 import { hash } from 'node:crypto'
-import { createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -37,16 +37,19 @@ function build(): void {
   execFileSync('sh', [join(recipe.folder, 'build.sh')], {
     cwd: join(work, 'build'),
     stdio: ['ignore', 2, 2],
+    // As builds have it (spec/runtime.md §1.2): the moment is in the module, too.
     env: {
-      ...{ PATH: process.env['PATH'], HOME: work, LC_ALL: 'C.UTF-8', TZ: 'UTC', BASE: '', JOBS: String(jobs) },
+      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+      ...{ HOME: work, TMPDIR: work, LC_ALL: 'C.UTF-8', TZ: 'UTC', SOURCE_DATE_EPOCH: '946684800' },
+      ...{ BASE: '', JOBS: String(jobs) },
       ...{ SOURCES: sources, PATCHES: recipe.folder, WORK: join(work, 'build'), OUT: join(work, 'out') },
       WITH: [...recipe.components.map(({ name }) => name), 'counted'].join(' '),
     },
   })
 }
 
-/** The counts of one module of tests, if it came to its end. */
-async function count(tests: string, name: string): Promise<string | undefined> {
+/** The counts of one module of tests, which has to come to its end. */
+async function count(tests: string, name: string): Promise<string> {
   const folder = join(work, 'runs', name)
   mkdirSync(folder, { recursive: true })
   const inputs = [`${tests}:/`, `${join(work, 'out', 'lib')}:/python`].flatMap((input) => ['--input', input])
@@ -58,8 +61,9 @@ async function count(tests: string, name: string): Promise<string | undefined> {
   const child = spawn(join(root, 'reprise'), command, { cwd: folder, stdio: ['ignore', log, log] })
   await once(child, 'close')
   const counts = join(folder, 'counts')
-  console.log(`${name}   ${existsSync(counts) ? 'counted' : 'did not come to its end, and does not count'}`)
-  return existsSync(counts) ? readFileSync(counts, 'latin1') : undefined
+  if (!existsSync(counts)) throw new Error(`${name} did not come to its end: ${join(folder, 'log')}`)
+  console.log(`${name}   counted`)
+  return readFileSync(counts, 'latin1')
 }
 
 rmSync(work, { recursive: true, force: true })
@@ -70,7 +74,8 @@ mkdirSync(tests)
 unpackTests(tests)
 const listed = readFileSync(join(tests, 'test', 'libregrtest', 'pgo.py'), 'utf8')
 const names = [...listed.matchAll(/^ {4}'(test_\w+)'/gm)].map(([, name]) => name)
-const counted: (string | undefined)[] = []
+if (names.length === 0) throw new Error(`CPython's list of tests for profiles is not as it was: ${tests}`)
+const counted: string[] = []
 let next = 0
 const worker = async (): Promise<void> => {
   while (next < names.length) {
@@ -79,8 +84,8 @@ const worker = async (): Promise<void> => {
   }
 }
 await Promise.all(Array.from({ length: jobs }, worker))
-const profile = profileOf(counted.filter((each) => each !== undefined))
+const profile = profileOf(counted)
 execFileSync('sh', ['-c', 'xz -9e -T1 >"$1.new" && mv "$1.new" "$1"', 'sh', join(recipe.folder, 'profile.xz')], {
   input: profile,
 })
-console.log(`${readdirSync(join(work, 'runs')).length} modules of tests, sha256 ${hash('sha256', profile)}`)
+console.log(`${names.length} modules of tests, sha256 ${hash('sha256', profile)}`)

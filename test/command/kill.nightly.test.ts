@@ -50,8 +50,9 @@ describe('killed at every system call that brings something to disk, a program g
     '%s',
     async (call) => {
       const most = await mostCalls(room, expected, call)
-      expect(most).toBeGreaterThan(0)
-      for (let nth = 1; nth <= most; nth++) await expectSurvivesCall(room, expected, { call, nth })
+      let kills = 0
+      for (let nth = 1; nth <= most; nth++) if (await expectSurvivesCall(room, expected, { call, nth })) kills++
+      expect(kills).toBeGreaterThan(0)
     },
     PATIENCE_MS,
   )

@@ -216,6 +216,11 @@ interface AtCall {
   readonly nth: number
 }
 
+interface Traced {
+  readonly output: string
+  readonly options: readonly string[]
+}
+
 /** Runs a program under strace, whose output goes to a file. */
 async function traced(room: Room, { name, grid }: Whole, { output, options }: Traced): Promise<Answer & Started> {
   const { words, cwd } = await folderOf(room, name)
@@ -227,11 +232,6 @@ async function traced(room: Room, { name, grid }: Whole, { output, options }: Tr
     wrap: ['strace', '-f', '--seccomp-bpf', '-qq', '-o', output, ...options],
   })
   return { ...answer, cwd, words }
-}
-
-interface Traced {
-  readonly output: string
-  readonly options: readonly string[]
 }
 
 /** How many calls of a kind are made by the thread that makes most, when nothing happens to a program. */
@@ -247,15 +247,18 @@ export async function mostCalls(room: Room, expected: Whole, call: AtCall['call'
 /**
  * Kills what comes to the n-th system call of a kind, before the kernel does it, and goes on. That may be a helper, without
  * which a command comes to its end.
+ *
+ * @returns Whether the command itself was killed.
  */
-export async function expectSurvivesCall(room: Room, expected: Whole, { call, nth }: AtCall): Promise<void> {
+export async function expectSurvivesCall(room: Room, expected: Whole, { call, nth }: AtCall): Promise<boolean> {
   const before = new Set(await runsIn(room.home))
   const inject = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=SIGKILL:when=${nth}`]
   const { code, cwd, words } = await traced(room, expected, { output: '/dev/null', options: inject })
-  expect([0, 128 + 9]).toContain(code)
+  const isKilled = code === 128 + 9
+  if (!isKilled) expect(code).toBe(0)
   const run = (await runsIn(room.home)).find((name) => !before.has(name))
   const left = run === undefined ? undefined : await peek(room.home, run)
-  if (left?.ended === 'finished') return
+  if (left?.ended === 'finished') return isKilled
   const checkpoints = await checkpointsOf(left)
   expect(checkpoints).toEqual(expected.checkpoints.slice(0, checkpoints.length))
   const goesOn = left?.snapshots.some((snapshot) => snapshot.seq <= left.signedSeq) === true ? left.run : undefined
@@ -263,6 +266,7 @@ export async function expectSurvivesCall(room: Room, expected: Whole, { call, nt
   const command =
     goesOn === undefined ? ['run', ...options, ...expected.grid, ...words] : ['resume', ...options, goesOn]
   await expectEnds(room, expected, { ...(await room.reprise(command, { cwd })), cwd })
+  return isKilled
 }
 
 /** Five checkpoints, one drawn from each fifth of the run. */

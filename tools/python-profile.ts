@@ -5,7 +5,7 @@
  *     node tools/python-profile.ts
  *
  * The recipe's module that counts what it does (its WITH=counted) runs the tests that CPython's own builds with a profile
- * run. It does so in the machine, so that everybody comes to the same counts.
+ * run. It does so in the machine: runs of one module give the same counts.
  *
  * To be made again when sources, patches or the compiler change: where a function is no longer the one that was counted, the
  * compiler says so and does without. It takes some ten minutes of two processors; the sources have to be there: reprise runtime build python.

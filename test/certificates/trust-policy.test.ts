@@ -68,6 +68,9 @@ const CONTENTS: readonly [what: string, policy: unknown, message: RegExp][] = [
     { schema, authorities: [{ file: 'dash.pem' }] },
     /\$\.authorities\[0\]/,
   ],
+  ['two certificates in its place', pem(ROOT.der) + pem(LAB.der), /\$: .*holds 2 certificates/],
+  ['a certificate of a host in its place', pem(hostCertificate()), /no certificate of an authority/],
+  ['what only begins as PEM in its place', '-', /holds 0 certificates/],
   [
     'PEM with letters that are not base64',
     { schema, authorities: [{ pem: pem(ROOT.der).replace('M', '*') }] },
@@ -76,6 +79,12 @@ const CONTENTS: readonly [what: string, policy: unknown, message: RegExp][] = [
 ]
 
 describe('readTrustPolicy', () => {
+  test('takes the certificate of an authority as a policy of nothing else', async () => {
+    const { authorities, ...rest } = await read(pem(ROOT.der))
+    expect(authorities.map(({ der }) => hex(der))).toEqual([hex(ROOT.der)])
+    expect(rest).toEqual({ attestationKeys: [], revocations: [], endorsementRoots: [] })
+  })
+
   test('takes all that there is to say', async () => {
     const read1 = await read({
       schema,

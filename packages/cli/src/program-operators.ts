@@ -80,7 +80,7 @@ function addPlans(recovery: Command): void {
     .addOption(
       new Option(
         '--trust <policy>',
-        'a trust policy with the authorities that you believe what a TPM is; may be given again',
+        'the authorities that you believe what a TPM is: a trust policy, or the root certificate of one; may be given again',
       ).argParser(list),
     )
     .addOption(output('where the signed plan goes (default for a signed one: where it is)'))

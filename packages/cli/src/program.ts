@@ -61,7 +61,7 @@ const keep = (): Option =>
 const trust = (): Option =>
   new Option(
     '--trust <policy>',
-    'a file that says whom you trust, or an attestation key that you know, by its Name in hex; may be given again',
+    'whom you trust: a policy, the root certificate of an authority, or an attestation key by its Name in hex; may be given again',
   ).argParser(list)
 
 const blobs = (): Option =>

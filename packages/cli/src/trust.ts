@@ -1,4 +1,4 @@
-/** `--trust`: Names of attestation keys, and files with a trust policy. Format of the file: spec/certificates.md §6. */
+/** `--trust`: Names of attestation keys, and a file: a trust policy or an authority's certificate, spec/certificates.md §6. */
 import { open, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { EvidenceError } from '@reprise/core'
@@ -7,7 +7,7 @@ import { nodeCrypto, readFailure, RunnerError } from '@reprise/runner'
 
 /**
  * @param given - Each a Name in hex, or a file; at most one file.
- * @throws RunnerError `USAGE`, `INPUT_MISSING`, `INPUT_UNREADABLE`; {@link EvidenceError} for a file that is no trust policy.
+ * @throws RunnerError `USAGE`, `INPUT_MISSING`, `INPUT_UNREADABLE`; {@link EvidenceError} for a file that is neither.
  */
 export async function trustOf(given: readonly string[]): Promise<TrustPolicy> {
   // Loaded here: every other command does without the library that reads certificates.

@@ -45,7 +45,7 @@ export interface TrustPolicy {
 export const NO_POLICY: TrustPolicy = { authorities: [], attestationKeys: [], revocations: [], endorsementRoots: [] }
 
 /**
- * @param file - The policy.
+ * @param file - The policy; or the certificate of an authority in PEM, which is the policy that names this one alone.
  * @param readBeside - Reads a file that it names, relative to its folder; at most as many bytes as it may.
  * @throws {@link EvidenceError} `STRUCTURE` or `LIMIT`, with the path of what is wrong; and whatever `readBeside` throws.
  */
@@ -53,6 +53,7 @@ export async function readTrustPolicy(
   file: Uint8Array,
   { readBeside, crypto }: { readonly readBeside: (name: string) => Promise<Uint8Array>; readonly crypto: Crypto },
 ): Promise<TrustPolicy> {
+  if (isPem(file)) return { ...NO_POLICY, authorities: [readCertificate(file, '$', 'strict')] }
   const policy = decodePolicy(parse(file))
   const certificate = async (source: Source, path: string, profile: DerProfile): Promise<Certificate> => {
     const found = source.kind === 'pem' ? source.pem : await readBeside(source.file)
@@ -214,7 +215,7 @@ const PEM = /-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g
 /** PEM with one certificate, or DER. */
 function readCertificate(found: string | Uint8Array, path: string, profile: DerProfile): Certificate {
   try {
-    const der = typeof found === 'string' || found[0] === '-'.charCodeAt(0) ? fromPem(found, path) : found
+    const der = typeof found === 'string' || isPem(found) ? fromPem(found, path) : found
     const certificate = decodeCertificate(der, profile)
     if (certificate.extensions.basicConstraints?.isCa !== true) throw wrong(path, 'is no certificate of an authority')
     return certificate
@@ -222,6 +223,11 @@ function readCertificate(found: string | Uint8Array, path: string, profile: DerP
     const code = cause instanceof EvidenceError ? cause.code : 'STRUCTURE'
     throw new EvidenceError(code, { message: `${path}: ${(cause as Error).message}`, data: { path }, cause })
   }
+}
+
+/** No JSON begins so, nor does DER of a certificate. */
+function isPem(file: Uint8Array): boolean {
+  return file[0] === '-'.charCodeAt(0)
 }
 
 function fromPem(found: string | Uint8Array, path: string): Uint8Array {

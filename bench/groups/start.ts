@@ -15,6 +15,9 @@ interface Start {
   readonly of: keyof Times
 }
 
+/** Runs, besides the one that makes what is kept, of which a machine learns which functions a module calls first. */
+const LEARNT_OF = 2
+
 /** A command that fails is not measured: what it wrote says why. */
 async function measureStart(bench: Bench, home: TemporaryHome, { name, unit, command, of }: Start): Promise<void> {
   let count = 0
@@ -24,6 +27,7 @@ async function measureStart(bench: Bench, home: TemporaryHome, { name, unit, com
     return times[of]
   }
   try {
+    if (command[0] === 'run') for (let i = 0; i < LEARNT_OF; i++) await subject()
     await bench.figure({ name, unit, subject, summary: { key: `start.${name}`, of: 'value' } })
   } catch (error) {
     bench.notMeasured(name, (error as Error).message)

@@ -1,7 +1,7 @@
 /**
  * Which functions a guest calls first: V8 compiles a function when it is first called, and tells of it in its trace. Only the main
- * thread can ask for that. Watched once for each module that begins warm; from then on they are compiled beside one another before
- * the guest runs (rewritten.ts), in less than half the time.
+ * thread can ask for that. Watched twice for each module that begins warm; from then on what was called both times is compiled
+ * beside one another before the guest runs (rewritten.ts), in less than half the time.
  */
 import type { Session } from 'node:inspector'
 

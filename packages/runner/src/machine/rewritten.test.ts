@@ -40,21 +40,46 @@ describe('a module that begins warm', () => {
     return { folder, sha256 }
   }
 
-  test('keeps once which functions of its own it calls first', () => {
+  test('keeps once which functions of its own it called first both times', () => {
     const context = newContext()
     const first = loadRewritten(() => program, warm, context)
     const imported = WebAssembly.Module.imports(first.module).length
     first.nameFirstCalls?.([imported + 1, 0, imported, imported])
+    const second = loadRewritten(() => program, warm, context)
+    second.nameFirstCalls?.([imported + 2, imported + 1, 0])
     const again = loadRewritten(() => program, warm, context)
-    expect([again.cached, again.nameFirstCalls, again.facts]).toEqual([true, undefined, first.facts])
+    expect([second.cached, again.cached, again.nameFirstCalls, again.facts]).toEqual([
+      true,
+      true,
+      undefined,
+      first.facts,
+    ])
+    expect(WebAssembly.Module.customSections(second.module, SECTION)).toEqual([])
     const [content] = WebAssembly.Module.customSections(again.module, SECTION)
-    expect([...new Uint8Array(content)]).toEqual([2, imported, 0, 1, 0, imported + 1, 0, 1, 0])
+    expect([...new Uint8Array(content)]).toEqual([1, imported + 1, 0, 1, 0])
     expect(loadExpected(warm, context)?.nameFirstCalls).toBeUndefined()
-    const [name] = readdirSync(context.folder)
+    const [name, ...others] = readdirSync(context.folder)
+    expect(others).toEqual([])
     const kept = readFileSync(join(context.folder, name))
-    first.nameFirstCalls?.([imported])
+    for (let i = 0; i < 2; i++) first.nameFirstCalls?.([imported])
     expect(Buffer.compare(readFileSync(join(context.folder, name)), kept)).toBe(0)
   })
+
+  test.each(['[', '{}', '["a", null, [0]]'])(
+    'what was called before, damaged to %s, names nothing that was not called',
+    (damaged) => {
+      const context = newContext()
+      const first = loadRewritten(() => program, warm, context)
+      const imported = WebAssembly.Module.imports(first.module).length
+      first.nameFirstCalls?.([imported])
+      const calls = readdirSync(context.folder).find((name) => name.endsWith('.calls')) ?? ''
+      writeFileSync(join(context.folder, calls), damaged)
+      first.nameFirstCalls?.([imported])
+      const again = loadRewritten(() => program, warm, context)
+      const [content] = WebAssembly.Module.customSections(again.module, SECTION)
+      expect(content === undefined ? [] : [...new Uint8Array(content)]).toEqual(damaged.startsWith('["') ? [0] : [])
+    },
+  )
 
   test('is not asked where it begins cold, and names nothing in what is damaged', () => {
     const context = newContext()

@@ -1,4 +1,5 @@
 /** Rewritten modules, kept by what decides them: the module, the rewriter's version and its options. */
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { canonical, hex, utf8, type Computation, type Sha256 } from '@reprise/core'
@@ -13,6 +14,7 @@ import {
   type ModuleFacts,
   type RewriteOptions,
 } from '@reprise/wasm'
+import { writeWhole } from './kept-file.ts'
 import { readKeptModule, writeKeptModule, type KeptModule } from './kept-module.ts'
 
 export interface LoadedModule {
@@ -23,8 +25,8 @@ export interface LoadedModule {
   /** For captures: reads the program once more, but for a stack whose continuations were kept. */
   readonly continuations: (kept?: KeptStack) => Continuations
   /**
-   * Has the kept one name the functions that a warm start calls first, to be compiled beside one another the next time; undefined
-   * where they are named, or not wanted.
+   * Told the functions that a warm start called first, the second time has the kept one name those of both, to be compiled beside one
+   * another from then on; undefined where they are named, or not wanted.
    */
   readonly nameFirstCalls: ((functions: readonly number[]) => void) | undefined
   readonly cached: boolean
@@ -163,18 +165,34 @@ function compile(
 /** So many are compiled before the program runs, whatever it calls: some tens of milliseconds. */
 const FIRST_CALLS_MAX = 2048
 
+/**
+ * Of two runs, what both call: a script of a hundred modules calls twice as much as one of a line, and all that is named is
+ * compiled before either begins. Until there are two, what the first one called stands in a file beside the module.
+ */
 function naming(module: WebAssembly.Module, path: string): NonNullable<LoadedModule['nameFirstCalls']> {
+  const calledBefore = `${path}.calls`
   return (functions) => {
+    const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'function').length
+    const called = [...new Set(functions)].filter((index) => index >= imported).slice(0, FIRST_CALLS_MAX)
+    const before = readCalls(calledBefore)
+    if (before === undefined)
+      return writeWhole(calledBefore, [utf8(JSON.stringify(called))], 'what the program called first')
     const kept = readKeptModule(path, { isEmptied: false })
     // Another process was sooner.
     if (kept === undefined || namesFirstCalls(kept.bytes)) return
-    const imported = WebAssembly.Module.imports(module).filter(({ kind }) => kind === 'function').length
-    const first = [...new Set(functions)].filter((index) => index >= imported).slice(0, FIRST_CALLS_MAX)
-    const named = nameFirstCalls(
-      kept.bytes,
-      first.toSorted((a, b) => a - b),
-    )
-    writeKeptModule(path, { bytes: named, facts: kept.facts })
+    const first = called.filter((index) => before.has(index)).toSorted((a, b) => a - b)
+    writeKeptModule(path, { bytes: nameFirstCalls(kept.bytes, first), facts: kept.facts })
+    rmSync(calledBefore, { force: true })
+  }
+}
+
+/** Undefined where there are none. Of a damaged file nothing comes but numbers, of which none counts that was not called. */
+function readCalls(path: string): ReadonlySet<unknown> | undefined {
+  try {
+    const calls: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    return Array.isArray(calls) ? new Set(calls) : undefined
+  } catch {
+    return undefined
   }
 }
 

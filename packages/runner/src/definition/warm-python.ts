@@ -1,6 +1,6 @@
 /**
  * How CPython 3.11.3 is started warm: the sitecustomize module of its warm-up. It is run by that very build, whose
- * byte code and whose C it knows. What must come out is what a cold start gives: test/command/warm-python.slow.test.ts.
+ * byte code and whose C it knows. What must come out is what a cold start gives: machine/warm/python.slow.test.ts.
  */
 
 /** Where the warm-up finds it, as its PYTHONPATH and below its working folder. */
@@ -164,5 +164,7 @@ sys.path.remove("/${WARM_FOLDER}")
 del sys.path_importer_cache["/${WARM_FOLDER}"]
 # As the search for a sitecustomize that is nowhere leaves it.
 sys.modules["_frozen_importlib_external"].PathFinder.find_spec("sitecustomize", sys.path)
+# The function makes the types of a syntax tree, a hundred of them, when it is first called. C compiles a script without them.
+compile("", "", "exec")
 sys.modules["runpy"] = _Runpy()
 `

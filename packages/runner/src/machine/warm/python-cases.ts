@@ -54,6 +54,10 @@ const PATHOLOGIES: readonly (readonly [string, string])[] = [
   ['leaves with 300', 'raise SystemExit(300)\n'],
   ['leaves at once', 'import os\nprint("lost?", flush=True)\nos._exit(7)\n'],
   ['is interrupted', 'print(1)\nraise KeyboardInterrupt\n'],
+  [
+    'hangs its own on what was there before',
+    'import atexit, os, weakref\nclass Thing:\n    def __init__(self, name):\n        self.name = name\n    def __del__(self):\n        print("gone:", self.name)\nos.mine = Thing("of a module")\nos.environ.mine = Thing("of an object of a module")\nos.circle = Thing("in a circle")\nos.circle.module = os\nweakref.finalize(Thing, print, "finalized")\natexit.register(print, "at exit")\nmine = Thing("of the script")\nprint("end")\n',
+  ],
   ['asserts', 'assert 1 == 2, "no"\n'],
   [
     'runs out of frames',

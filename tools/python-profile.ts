@@ -18,7 +18,7 @@ import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { repriseHome } from '@reprise/host'
-import { readRecipe } from '@reprise/runner'
+import { readRecipe, scriptEnvironment } from '@reprise/runner'
 import { profileOf } from './profile.ts'
 import { sourceFile, unpackTests } from './python-sources.ts'
 
@@ -37,14 +37,10 @@ function build(): void {
   execFileSync('sh', [join(recipe.folder, 'build.sh')], {
     cwd: join(work, 'build'),
     stdio: ['ignore', 2, 2],
-    // As builds have it (spec/runtime.md §1.2): the moment is in the module, too.
-    env: {
-      PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-      ...{ HOME: work, TMPDIR: work, LC_ALL: 'C.UTF-8', TZ: 'UTC', SOURCE_DATE_EPOCH: '946684800' },
-      ...{ BASE: '', JOBS: String(jobs) },
-      ...{ SOURCES: sources, PATCHES: recipe.folder, WORK: join(work, 'build'), OUT: join(work, 'out') },
-      WITH: [...recipe.components.map(({ name }) => name), 'counted'].join(' '),
-    },
+    env: scriptEnvironment({
+      ...{ recipe, base: '', jobs, components: [...recipe.components.map(({ name }) => name), 'counted'] },
+      at: { empty: work, temporary: work, sources, work: join(work, 'build'), out: join(work, 'out') },
+    }),
   })
 }
 

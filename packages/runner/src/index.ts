@@ -58,6 +58,7 @@ export {
   readRecipe,
   recipeNames,
   runtimesPlace,
+  scriptEnvironment,
   verifyRuntime,
   type BuildResult,
   type InstalledRuntime,

@@ -39,7 +39,7 @@ export async function runScript(request: ScriptRequest): Promise<void> {
   const child = spawn('sh', [join(recipe.folder, 'build.sh')], {
     cwd: at.work,
     detached: true,
-    env: environmentOf(request),
+    env: scriptEnvironment(request),
     stdio: ['ignore', 'pipe', 'pipe', request.lock],
   }) as ChildProcessByStdio<null, Readable, Readable>
   child.stdout.pipe(log, { end: false })
@@ -61,7 +61,12 @@ export async function runScript(request: ScriptRequest): Promise<void> {
   }
 }
 
-function environmentOf({ recipe, at, base, components, jobs }: ScriptRequest): NodeJS.ProcessEnv {
+type WhatItKnows = Pick<ScriptRequest, 'recipe' | 'base' | 'components' | 'jobs'> & {
+  readonly at: Pick<BuildFolder, 'empty' | 'temporary' | 'sources' | 'work' | 'out'>
+}
+
+/** All that a recipe's script may know of the machine and of the build. */
+export function scriptEnvironment({ recipe, at, base, components, jobs }: WhatItKnows): NodeJS.ProcessEnv {
   return {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     HOME: at.empty,

@@ -225,6 +225,16 @@ describe('readRecipe', () => {
     })
   })
 
+  test('refuses a patch that it does not name', async () => {
+    const room = await tinyRoom()
+    const { folder } = await readRecipe(room.recipes, 'tiny')
+    await writeFile(join(folder, '01-new.patch'), '')
+    await expect(readRecipe(room.recipes, 'tiny')).rejects.toMatchObject({
+      code: 'RECIPE',
+      message: expect.stringContaining('01-new.patch lies beside it') as string,
+    })
+  })
+
   test('another script is another recipe; a lock, a text and what is known of tests are not', async () => {
     const room = await tinyRoom()
     const { digest, folder } = await readRecipe(room.recipes, 'tiny')

@@ -80,8 +80,12 @@ export async function readRecipe(recipes: string, name: string): Promise<Recipe>
   const recipe = await readJson(path, decodeRecipe)
   const files = await recipeFiles(folder)
   if (recipe.name !== name) throw wrongRecipe(path, `it is called ${recipe.name} and lies in the folder ${name}`)
-  for (const file of ['build.sh', ...recipe.patches.map(({ file: patch }) => patch)])
+  const patches = recipe.patches.map(({ file }) => file)
+  for (const file of ['build.sh', ...patches])
     if (!files.some((each) => each.path === file)) throw wrongRecipe(path, `there is no file ${file} beside it`)
+  for (const { path: file } of files)
+    if (file.endsWith('.patch') && !patches.includes(file))
+      throw wrongRecipe(path, `${file} lies beside it, and is not among its patches, which say why`)
   return { ...recipe, folder, digest: hex(nodeCrypto.sha256(utf8(canonical(files)))) }
 }
 

@@ -3,7 +3,8 @@
  * true length. An all-zero page is an ordinary leaf. Format: spec/measurement.md §2.2.
  */
 import type { Sha256 } from '../crypto.ts'
-import { HashTree, PAGE_BYTES, treeHash, type TreeHash } from './tree.ts'
+import { concat } from '../bytes/index.ts'
+import { DIGEST_BYTES, HashTree, PAGE_BYTES, treeHash, type TreeHash } from './tree.ts'
 
 export function pageCount(lengthBytes: number): number {
   return Math.ceil(lengthBytes / PAGE_BYTES)
@@ -46,6 +47,17 @@ export class PageTree {
       if (page >= count) continue
       this.#tree.setLeaf(page, this.#hash.leaf(bytes.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES)))
     }
+  }
+
+  /** As {@link update} of memory in which the pages from `first` on have these leaves, one after the other. */
+  setLeaves(first: number, leaves: Uint8Array): void {
+    for (let at = 0; at < leaves.length; at += DIGEST_BYTES)
+      this.#tree.setLeaf(first + at / DIGEST_BYTES, leaves.subarray(at, at + DIGEST_BYTES))
+  }
+
+  /** Of `count` pages from `first` on, one after the other. */
+  leaves(first: number, count: number): Uint8Array {
+    return concat(...Array.from({ length: count }, (_, i) => this.#tree.leafAt(first + i)))
   }
 
   root(): Uint8Array {

@@ -1,5 +1,5 @@
 /** The shadow of a machine's memory and the tree over it: what a measurement of the machine is made of. */
-import { PageTree, stateRoot } from '@reprise/core'
+import { DIGEST_BYTES, PageTree, stateRoot } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
 import {
   CONTROL_HASHING,
@@ -23,10 +23,16 @@ export class HashedMemory {
     this.#shadow = shadow
   }
 
-  /** Hashes what the shadow holds. @returns The root of the memory. */
-  begin({ memoryBytes, pages }: BeginRequest): Uint8Array {
+  /** Hashes what the shadow holds, or takes over what it is known to hash to. @returns The root of the memory. */
+  begin({ memoryBytes, pages, leaves }: BeginRequest): Uint8Array {
     this.#tree = new PageTree(sha256)
     this.memoryBytes = memoryBytes
+    if (leaves !== undefined) {
+      this.#tree.update(new Uint8Array(this.#shadow, 0, memoryBytes), [])
+      let at = 0
+      for (const [first, count] of pages) this.#tree.setLeaves(first, leaves.subarray(at, (at += count * DIGEST_BYTES)))
+      return this.#tree.root()
+    }
     const wanted = pages.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first + i))
     this.#tree.update(new Uint8Array(this.#shadow, 0, memoryBytes), wanted)
     return this.#tree.root()

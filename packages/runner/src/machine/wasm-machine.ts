@@ -28,7 +28,7 @@ import { engineThread } from './engine-thread.ts'
 import { FirstCalls } from './first-calls.ts'
 import type { Restored, SavedMachine } from './restore.ts'
 import { failed, Threads, type Answer, type OnStream } from './threads.ts'
-import { loadWarmStart, makeWarmStart, warmStack } from './warm/index.ts'
+import { isWhole, loadWarmStart, makeWarmStart, warmStack } from './warm/index.ts'
 
 const WASM_PAGE_BYTES = 65536
 export interface MachineOptions {
@@ -152,7 +152,10 @@ async function beginWarm(
   await entry.unpack(new Uint8Array(shadow))
   const memory = { memoryBytes, pages }
   threads.tell({ kind: 'warm', stack: warmStack(entry), memory })
-  return hex(threads.begin(memory)) === memoryRoot
+  return (
+    isWhole(entry.head, new Uint8Array(shadow)) &&
+    hex(threads.begin({ ...memory, leaves: entry.leaves })) === memoryRoot
+  )
 }
 
 export function notTheWarmStart(sealed: string, actual: string): RunnerError {

@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { PAGE_BYTES } from '@reprise/core'
+import { DIGEST_BYTES, equal, hex, PAGE_BYTES, PageTree } from '@reprise/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { encodeWarmEntry, keptStack, readWarmEntry, readWarmHead, warmEntry, warmStack } from './entry.ts'
+import { nodeCrypto } from '../../crypto.ts'
+import { encodeWarmEntry, isWhole, keptStack, readWarmEntry, readWarmHead, warmEntry, warmStack } from './entry.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -57,24 +58,38 @@ describe('an entry of the cache', () => {
     shared.fill(0)
     await read.unpack(shared)
     expect(shared.slice()).toEqual(memory)
+    expect(isWhole(read.head, shared)).toBe(true)
+    const tree = new PageTree(nodeCrypto.sha256)
+    tree.update(new Uint8Array(read.head.memoryBytes), [])
+    tree.setLeaves(5, read.leaves.subarray(0, DIGEST_BYTES))
+    tree.setLeaves(8, read.leaves.subarray(DIGEST_BYTES))
+    expect(hex(tree.root())).toBe(read.head.memoryRoot)
     const stack = warmStack(read)
     expect(stack.globals).toEqual(warmedUp.globals)
     expect(keptStack(stack).activations).toEqual(warmedUp.activations)
     expect(stack.continuations).toEqual(warmedUp.continuations)
   })
 
-  test('is none when its head or its modules are damaged anywhere, or it is cut', async () => {
-    const whole = encodeWarmEntry(warmEntry(warmedUp))
+  test('is none when its head or its modules are damaged anywhere, or it is cut; and not whole when its pages are', async () => {
+    const made = warmEntry(warmedUp)
+    const whole = encodeWarmEntry(made)
     const path = join(folder, 'damaged')
     const pagesEnd = whole.length - 3
     const pagesAt = pagesEnd - 3 * PAGE_BYTES
+    const leavesAt = pagesAt - 3 * DIGEST_BYTES
     for (let at = 0; at < whole.length; at += at > pagesAt && at < pagesEnd - 200 ? 97 : 1) {
       const damaged = whole.slice()
       damaged[at] ^= 0x10
       await writeFile(path, damaged)
-      // The pages are for who hashes them.
-      const isPage = at >= pagesAt && at < pagesEnd
-      expect([at, (await readWarmEntry(path)) !== undefined]).toEqual([at, isPage])
+      const read = await readWarmEntry(path)
+      if (read === undefined) {
+        expect([at, at < leavesAt || at >= pagesEnd]).toEqual([at, true])
+        continue
+      }
+      const unpacked = new Uint8Array(read.head.memoryBytes)
+      await read.unpack(unpacked)
+      const areLeavesWhole = equal(read.leaves, made.leaves)
+      expect([at, areLeavesWhole, isWhole(read.head, unpacked)]).toEqual([at, at >= pagesAt, at < pagesAt])
     }
     for (const length of [0, 10, 35, 36, pagesAt, pagesEnd, whole.length - 1]) {
       await writeFile(path, whole.subarray(0, length))

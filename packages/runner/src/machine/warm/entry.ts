@@ -2,12 +2,17 @@
  * What is kept of a warm-up, in one file: all that a machine is restored from, and the small modules that continue its
  * stack. It is a cache and no evidence: the computation seals the snapshotRoot, and what gives another one is made anew.
  *
- *     32 bytes SHA-256 of what follows up to the pages, 4 bytes length of the head (big-endian), the head as JSON,
- *     the pages of memory that are not zero, the modules one after the other
+ *     32 bytes SHA-256 of what follows up to the leaves, 4 bytes length of the head (big-endian), the head as JSON,
+ *     the leaves of the pages of memory that are not zero, these pages, the modules one after the other
+ *
+ * The leaves lead to the root of the memory. That the pages are those of the leaves, a CRC-32 says: it finds what accident has
+ * changed, and hashing them took longer than the start of the engine.
  */
 import { open, type FileHandle } from 'node:fs/promises'
+import { crc32 } from 'node:zlib'
 import {
   concat,
+  DIGEST_BYTES,
   equal,
   fromHex,
   fromUtf8,
@@ -55,15 +60,19 @@ export interface WarmHead {
   readonly globals: readonly { readonly type: GlobalState['type']; readonly bits: string }[]
   readonly hostState: string
   readonly continuations: readonly (Omit<KeptContinuation, 'bytes'> & { readonly lengthBytes: number })[]
+  /** CRC-32 of the pages. */
+  readonly sum: number
   /** Of the modules. */
   readonly modules: string
 }
 
 export interface WarmEntry {
   readonly head: WarmHead
+  /** Of the pages, one after the other. */
+  readonly leaves: Uint8Array
   readonly modules: Uint8Array
   /**
-   * Puts the pages into a memory of zeros, as far as they are there: whoever hashes the memory sees whether it is whole.
+   * Puts the pages into a memory of zeros, as far as they are there: see {@link isWhole}.
    *
    * @param target - May be shared.
    */
@@ -87,6 +96,9 @@ export function warmEntry({ activations, globals, hostState, memory, continuatio
   const frames = encodeFrames(activations)
   const modules = concat(...continuations.map(({ bytes }) => bytes))
   const state = stateRoot(memoryRoot, encodeEngineState(globals, hostState), sha256)
+  const pages = concat(
+    ...runs.map(([first, count]) => memory.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES)),
+  )
   const head: WarmHead = {
     snapshotRoot: hex(snapshotRoot(state, frames, sha256)),
     memoryRoot: hex(memoryRoot),
@@ -96,13 +108,12 @@ export function warmEntry({ activations, globals, hostState, memory, continuatio
     globals: globals.map(({ type, bits }) => ({ type, bits: bits.toString(16) })),
     hostState: hex(hostState),
     continuations: continuations.map(({ bytes, ...rest }) => ({ ...rest, lengthBytes: bytes.length })),
+    sum: crc32(pages),
     modules: hex(sha256(modules)),
   }
-  const pages = concat(
-    ...runs.map(([first, count]) => memory.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES)),
-  )
   return {
     head,
+    leaves: concat(...runs.map(([first, count]) => tree.leaves(first, count))),
     pages,
     modules,
     unpack: async (target) => {
@@ -114,6 +125,11 @@ export function warmEntry({ activations, globals, hostState, memory, continuatio
 
 function placesOf({ pages }: WarmHead, target: Uint8Array): Uint8Array[] {
   return pages.map(([first, count]) => target.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES))
+}
+
+/** Whether a memory has the pages of an entry where they belong. What else it has is zeros. */
+export function isWhole(head: WarmHead, memory: Uint8Array): boolean {
+  return placesOf(head, memory).reduce((sum, place) => crc32(place, sum), 0) === head.sum
 }
 
 function pageRuns(memory: Uint8Array): readonly (readonly [number, number])[] {
@@ -129,11 +145,11 @@ function pageRuns(memory: Uint8Array): readonly (readonly [number, number])[] {
   return runs
 }
 
-export function encodeWarmEntry({ head, pages, modules }: MadeEntry): Uint8Array {
+export function encodeWarmEntry({ head, leaves, pages, modules }: MadeEntry): Uint8Array {
   const text = utf8(JSON.stringify(head))
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, text.length)
-  return concat(sha256(concat(length, text)), length, text, pages, modules)
+  return concat(sha256(concat(length, text)), length, text, leaves, pages, modules)
 }
 
 /** Undefined when there is no entry, or one with a damaged head. */
@@ -142,8 +158,8 @@ export async function readWarmHead(path: string): Promise<WarmHead | undefined> 
 }
 
 /**
- * Reads an entry whose head is whole and gives its snapshotRoot, and whose modules are whole. Whether the pages are,
- * whoever hashes them sees from the head's memoryRoot.
+ * Reads an entry whose head is whole and gives its snapshotRoot, and whose modules are whole. Whether leaves and pages are,
+ * {@link isWhole} says, and the root that the leaves lead to.
  *
  * @returns Undefined when there is none, or a damaged one.
  */
@@ -152,13 +168,17 @@ export async function readWarmEntry(path: string): Promise<WarmEntry | undefined
     const decoded = await readHead(file)
     if (decoded === undefined) return undefined
     const { head, headEnd } = decoded
-    const pagesEnd = headEnd + PAGE_BYTES * head.pages.reduce((sum, [, count]) => sum + count, 0)
+    const count = head.pages.reduce((sum, [, each]) => sum + each, 0)
+    const pagesAt = headEnd + DIGEST_BYTES * count
+    const pagesEnd = pagesAt + PAGE_BYTES * count
     const modulesBytes = (await file.stat()).size - pagesEnd
     if (modulesBytes < 0) return undefined
+    const leaves = new Uint8Array(DIGEST_BYTES * count)
+    await file.read(leaves, 0, leaves.length, headEnd)
     const modules = new Uint8Array(modulesBytes)
     await file.read(modules, 0, modulesBytes, pagesEnd)
     if (hex(sha256(modules)) !== head.modules) return undefined
-    return { head, modules, unpack: (target) => readPages(path, headEnd, placesOf(head, target)) }
+    return { head, leaves, modules, unpack: (target) => readPages(path, pagesAt, placesOf(head, target)) }
   })
 }
 

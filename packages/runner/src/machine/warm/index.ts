@@ -1,3 +1,3 @@
-export { keptStack, warmStack, type WarmEntry, type WarmStack } from './entry.ts'
+export { isWhole, keptStack, warmStack, type WarmEntry, type WarmStack } from './entry.ts'
 export type { WarmUp } from './protocol.ts'
 export { loadWarmRoot, loadWarmStart, makeWarmStart } from './warm-up.ts'

@@ -33,7 +33,7 @@ export type Command =
   | { readonly kind: 'expect'; readonly expects: Expects }
   /** The first one otherwise: threads are started before it is known for what. */
   | { readonly kind: 'machine'; readonly data: EngineData }
-  /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with; it is hashed meanwhile. */
+  /** Follows in a machine that begins warm, when the shadow holds the memory that it begins with; it is checked meanwhile. */
   | { readonly kind: 'warm'; readonly stack: WarmStack; readonly memory: BeginRequest }
   /** In a machine that goes on from a snapshot: these parts of its memory are in the shadow. */
   | { readonly kind: 'filled'; readonly ranges: readonly ByteRange[]; readonly isLast: boolean }

@@ -104,7 +104,7 @@ export class Threads {
     })
   }
 
-  /** What a warm start begins with is hashed. @returns The root of the memory. */
+  /** What a warm start begins with. @returns The root of the memory. */
   begin(request: BeginRequest): Uint8Array {
     return this.#hasher.begin(request)
   }

@@ -127,7 +127,7 @@ async function tryToStart(options: MachineOptions): Promise<WasmMachine | undefi
 }
 
 /**
- * Puts the memory of the warm start where both threads find it, and hashes it while the guest gets it: so a machine
+ * Puts the memory of the warm start where both threads find it, and checks it while the guest gets it: so a machine
  * begins with the state that the computation seals, or not at all.
  *
  * @returns False when it is not the memory that it is kept as.

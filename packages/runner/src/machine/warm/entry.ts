@@ -6,7 +6,7 @@
  *     the leaves of the pages of memory that are not zero, these pages, the modules one after the other
  *
  * The leaves lead to the root of the memory. That the pages are those of the leaves, a CRC-32 says: it finds what accident has
- * changed, and hashing them took longer than the start of the engine.
+ * changed, in a tenth of the time that hashing them takes.
  */
 import { open, type FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'

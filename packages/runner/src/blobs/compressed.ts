@@ -22,6 +22,11 @@ const SAMPLE_PIECE_BYTES = 8192
 const PAYS_AT = 7 / 8
 /** Each piece costs the calling thread a turn: pieces of 16 KiB cost it half as much again as large ones. What comes out as a whole is fresh memory, which costs as much again. */
 const PIECE_BYTES = 1 << 19
+/**
+ * Of the file, at a time. A piece that this does not fill comes out as a part of its memory, which then cannot be given back: with the
+ * usual 64 KiB no piece of a memory that compresses well was filled.
+ */
+const READ_BYTES = 1 << 20
 /** So much may lie ready: the next pieces are inflated while one is looked at. */
 const PIECES_AHEAD = 4
 /** Sooner inflated by the thread that wants it than by another one. */
@@ -150,7 +155,7 @@ export async function* streamCompressed(path: string, sha256: string): AsyncGene
       : await readCompressed(path, sha256)
     return
   }
-  const content = pipeline(createReadStream(path), createInflate(), () => {})
+  const content = pipeline(createReadStream(path, { highWaterMark: READ_BYTES }), createInflate(), () => {})
   let lengthBytes = 0
   try {
     for await (const chunk of content as AsyncIterable<Uint8Array>) {

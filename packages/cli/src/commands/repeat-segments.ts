@@ -93,6 +93,12 @@ function print(path: string, { repetition, segments, confidence, results }: Segm
     )
   }
   if (results.some(({ available }) => !available))
-    line(`  what has no snapshot any more is repeated with the whole run: reprise repeat ${safe(path)}`)
-  line(`  chance that one bad segment among all would have been found: ${(100 * confidence).toFixed(1)} %`)
+    line(
+      `  a missing snapshot may come by --blobs, or in a record by reprise export --attach all where it ran; without, the whole run: reprise repeat ${safe(path)}`,
+    )
+  const chance = `${(100 * confidence).toFixed(1)} %`
+  const isBound = confidence > 0 && confidence < 1
+  line(
+    `  chance that one bad segment among all would have been found: ${isBound ? `at least ${chance}, for it may be the shortest` : chance}`,
+  )
 }

@@ -241,7 +241,8 @@ function hostLines({ attempt, boot, rules }: AttemptHost): readonly string[] {
 function segmentsLine({ segments: { total }, attached: { segments } }: VerifyResult): string {
   const others = total - segments.length
   const parts = count(total, 'segment')
-  if (others === 0) return `${parts}, each with its snapshot in the record: reprise repeat --segments`
+  if (others === 0)
+    return `${parts}, ${total === 1 ? '' : 'each '}with its snapshot in the record: reprise repeat --segments`
   return `${parts}; the record carries the snapshots of ${ranges(segments)}, ${others === 1 ? 'the other is' : `the other ${others} are`} only named in it`
 }
 

@@ -134,6 +134,13 @@ describe('run refuses', () => {
     )
   })
 
+  test('to run with fewer addresses than a machine asks for, in words of its own', async () => {
+    // In KiB. The engine of JavaScript needs about three GB of addresses, a guest that may take 4 GiB those besides.
+    const wrap = ['sh', '-c', 'ulimit -v 5000000; exec "$@"', 'sh']
+    const says = [/^error +MEMORY .*Array buffer/m, /try: .*ulimit -v/]
+    await expectRefusal(['run', 'guest.wasm', 'say', 'ran'], { code: 125, says }, { wrap })
+  })
+
   test('with --json in one document', async () => {
     const answer = await room.reprise(['run', '--json', 'nowhere.wasm'], { cwd: folder })
     expect(answer).toMatchObject({ code: 2, stderr: '' })

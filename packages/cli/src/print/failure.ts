@@ -5,6 +5,7 @@ import { RecoveryError } from '@reprise/recovery'
 import { RunnerError, writeFailure } from '@reprise/runner'
 import { EXIT_NO, EXIT_USAGE, ownFailureCode } from '../exit.ts'
 import { paint, safe } from './format.ts'
+import { isShortage } from './shortage.ts'
 
 export interface Failure {
   readonly code: string
@@ -28,6 +29,14 @@ export function describeFailure(error: unknown, command: string): Failure {
   // What failed on the way out matters less than what led there.
   if (error instanceof SuppressedError) return describeFailure(error.suppressed, command)
   const own = ownFailureCode(command)
+  // Wherever it shows, and whatever was about to be done.
+  if (isShortage(error))
+    return {
+      code: 'MEMORY',
+      message: `the system gives no more memory or threads (${(error as Error).message})`,
+      hint: 'a run asks for 8 GB of addresses and a stack of 1 GiB, of which it takes what it uses: allow it more (ulimit -v and -u, vm.overcommit_memory, the limits of a container), or end something',
+      exitCode: own,
+    }
   if (error instanceof RunnerError || error instanceof RecoveryError) {
     const exitCode = error.kind === 'usage' || error.kind === 'input' ? EXIT_USAGE : own
     return { code: error.code, message: error.message, hint: error.hint, exitCode }

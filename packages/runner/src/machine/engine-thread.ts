@@ -14,10 +14,17 @@ export interface EngineThread {
 let early: EngineThread | undefined
 let isExpecting = false
 
-/** For the first machine of this process. A thread that none ever asks for does not keep the process. */
+/**
+ * For the first machine of this process. A thread that none ever asks for does not keep the process; why there is none is told to
+ * who asks for one.
+ */
 export function startEngineThreadEarly(): void {
-  early = startEngineThread()
-  early.worker.unref()
+  try {
+    early = startEngineThread()
+    early.worker.unref()
+  } catch {
+    early = undefined
+  }
 }
 
 /**

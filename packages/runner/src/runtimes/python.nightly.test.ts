@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openBlobStore } from '../blobs/index.ts'
 import { CASES } from '../machine/warm/python-cases.ts'
-import { warmAndCold, type Place } from '../machine/warm/python-check.ts'
+import { inMachine, warmAndCold, type Place } from '../machine/warm/python-check.ts'
 import { buildRuntime, type BuildResult } from './build.ts'
 
 const ROOT = resolve(import.meta.dirname, '../../../..')
@@ -114,8 +114,7 @@ for attempt in (lambda: len(Length()), lambda: format(Form()), lambda: sort(0), 
     except RecursionError:
         print("caught")
 `
-    const { inWarm } = await warmAndCold(place, { name: '', script })
-    expect([inWarm.end, inWarm.texts['/dev/stdout']]).toEqual(['exited 0', 'caught\n'.repeat(6)])
+    expect(await inMachine(place, { name: '', script })).toEqual({ end: 'exited 0', stdout: 'caught\n'.repeat(6) })
   })
 
   test('ends recursion through attributes in an exception of its own', async () => {
@@ -127,7 +126,6 @@ try:
 except RecursionError:
     print("caught")
 `
-    const { inWarm } = await warmAndCold(place, { name: '', script })
-    expect([inWarm.end, inWarm.texts['/dev/stdout']]).toEqual(['exited 0', 'caught\n'])
+    expect(await inMachine(place, { name: '', script })).toEqual({ end: 'exited 0', stdout: 'caught\n' })
   })
 })

@@ -9,6 +9,7 @@ import { defineCommand, type Flags } from '../../definition/index.ts'
 import { blobPaths, warmRootOf } from '../../run/index.ts'
 import { blobReader, wasiMounts } from '../inputs.ts'
 import { loadRewritten, type LoadedModule } from '../rewritten.ts'
+import { startWasmMachine } from '../wasm-machine.ts'
 import { keptStack, loadWarmStart, warmStack, type WarmUp } from './index.ts'
 import type { Case } from './python-cases.ts'
 
@@ -31,6 +32,18 @@ export async function warmAndCold(place: Place, one: Case): Promise<Compared> {
   const warm = await define(place, folder, args, flags)
   const cold = await define(place, folder, args, { ...flags, cold: true })
   return { warm, cold, inWarm: await resultOf(place, warm), inCold: await resultOf(place, cold) }
+}
+
+/** In a machine with threads of its own, whose stack is as large as that of every run; the others here have this thread's. */
+export async function inMachine(place: Place, one: Case): Promise<{ readonly end: string; readonly stdout: string }> {
+  const { home, store } = place
+  const { folder, args, flags } = await placed(place, one)
+  const computation = await define(place, folder, args, flags)
+  await using machine = await startWasmMachine({ computation, home, blobs: blobPaths(computation, store) })
+  const stop = await machine.runTo(NEVER)
+  const { outputs } = await machine.results()
+  const stdout = outputs.find(({ path }) => path === '/dev/stdout')
+  return { end: endOf(stop), stdout: new TextDecoder().decode(stdout?.bytes) }
 }
 
 async function placed({ home }: Place, { files = {}, args = ['a.py'], flags = {}, stdin, script }: Case) {
@@ -112,11 +125,15 @@ async function resultOf(place: Place, computation: Computation) {
   })
   const texts = Object.fromEntries(wasi.outputs().map((output) => [output.path, withoutAddresses(output.read())]))
   return {
-    end: end.kind === 'exited' ? `exited ${end.code}` : end.kind,
+    end: endOf(end),
     texts,
     removed: wasi.removed(),
     notes: wasi.notes(),
   }
+}
+
+function endOf(stop: { readonly kind: string; readonly code?: number }): string {
+  return stop.kind === 'exited' ? `exited ${stop.code}` : stop.kind
 }
 
 /** Where an object lies is known to differ. */

@@ -97,7 +97,9 @@ describe('an analysis of the irises', () => {
   test('gives the same states and result when it is killed and goes on, and is repeated by segments elsewhere', async () => {
     const cwd = await exampleFolder()
     const run = await killed(cwd)
-    const resumed = json<RunAnswer>(await room.reprise(['resume', '--json', '-o', 'r.reprise', run], { cwd }))
+    // Elsewhere nothing has the snapshots that segments begin with.
+    const words = ['resume', '--json', '--attach', 'all', '-o', 'r.reprise', run]
+    const resumed = json<RunAnswer>(await room.reprise(words, { cwd }))
     const { cumulative, outputs } = whole
     expect(resumed).toMatchObject({ exit: { code: 0 }, cumulative, outputs })
     expect(await room.reprise(['verify', 'r.reprise'], { cwd })).toMatchObject({ code: 0 })
@@ -106,8 +108,8 @@ describe('an analysis of the irises', () => {
     const home = room.newHome('elsewhere')
     const elsewhere = { cwd, home, node: node24() }
     expect(await room.reprise(['runtime', 'import', 'numpy.runtime'], elsewhere)).toMatchObject({ code: 0 })
-    const words = ['repeat', '--json', '--segments', 'all', '--inputs', cwd, 'r.reprise']
-    const repeated = await room.reprise(words, elsewhere)
+    const repeat = ['repeat', '--json', '--segments', 'all', '--inputs', cwd, 'r.reprise']
+    const repeated = await room.reprise(repeat, elsewhere)
     expect(repeated).toMatchObject({ code: 0 })
     expect(json(repeated)).toMatchObject({ repetition: 'reproduced' })
   })

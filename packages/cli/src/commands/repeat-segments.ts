@@ -94,7 +94,7 @@ function print(path: string, { repetition, segments, confidence, results }: Segm
   }
   if (results.some(({ available }) => !available))
     line(
-      `  a missing snapshot may come by --blobs, or in a record by reprise export --attach all where it ran; without, the whole run: reprise repeat ${safe(path)}`,
+      `  a missing snapshot may come by --blobs, or in a record by reprise export RUN --format record --attach all where it ran; else the whole run: reprise repeat ${safe(path)}`,
     )
   const chance = `${(100 * confidence).toFixed(1)} %`
   const isBound = confidence > 0 && confidence < 1

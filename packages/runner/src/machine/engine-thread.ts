@@ -23,7 +23,7 @@ export function startEngineThreadEarly(): void {
     early = startEngineThread()
     early.worker.unref()
   } catch {
-    early = undefined
+    // Another one is tried then.
   }
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { fromHex, fromHexInBlocks, hex, utf8 } from './index.ts'
+import { ByteReader, ByteWriter, compare, compareText, fromHex, fromHexInBlocks, hex, utf8 } from './index.ts'
 
 describe('utf8', () => {
   test('encodes as the platform does, short or long, ASCII or not', () => {
@@ -8,6 +8,34 @@ describe('utf8', () => {
     fc.assert(
       fc.property(text, (each) => {
         expect(utf8(each)).toEqual(new TextEncoder().encode(each))
+      }),
+    )
+  })
+})
+
+describe('compareText', () => {
+  test('orders as the bytes do, which UTF-16 does not', () => {
+    const text = fc.string({
+      unit: fc.constantFrom('a', '/', '\u00e9', '\ud7ff', '\ue000', '\uffff', '\u{1f600}'),
+      maxLength: 4,
+    })
+    fc.assert(
+      fc.property(text, text, (a, b) => {
+        expect(Math.sign(compareText(a, b))).toBe(Math.sign(compare(utf8(a), utf8(b))))
+      }),
+    )
+    expect(compareText('\uffff', '\u{1f600}')).toBeLessThan(0)
+  })
+})
+
+describe('ByteWriter', () => {
+  test('writes numbers that a reader reads, of every size', () => {
+    const [u32, u64] = [fc.maxSafeNat().map((n) => n % 2 ** 32), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })]
+    fc.assert(
+      fc.property(u32, u64, fc.uint8Array({ maxLength: 70 }), (small, large, bytes) => {
+        const reader = new ByteReader(new ByteWriter().u32(small).u64(large).sized(bytes).done())
+        expect([reader.u32(), reader.u64(), reader.u64()]).toEqual([small, large, BigInt(bytes.length)])
+        expect(reader.rest()).toEqual(bytes)
       }),
     )
   })

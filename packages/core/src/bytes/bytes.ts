@@ -129,3 +129,13 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
   }
   return a.length - b.length
 }
+
+/** From here on the order of UTF-16 is not that of UTF-8. */
+const SURROGATES = /[\ud800-\uffff]/
+
+/** By the bytes of their UTF-8; as that of arrays, negative, zero or positive. */
+export function compareText(a: string, b: string): number {
+  if (SURROGATES.test(a) && SURROGATES.test(b)) return compare(utf8(a), utf8(b))
+  if (a === b) return 0
+  return a < b ? -1 : 1
+}

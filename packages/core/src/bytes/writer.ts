@@ -33,11 +33,24 @@ export class ByteWriter {
   }
 
   u32(value: number): this {
-    return this.u16(value >>> 16).u16(value)
+    const at = this.#reserve(4)
+    this.#put(at, value)
+    return this
   }
 
   u64(value: bigint): this {
-    return this.u32(Number((value >> 32n) & U32_MAX)).u32(Number(value & U32_MAX))
+    const at = this.#reserve(8)
+    this.#put(at, Number((value >> 32n) & U32_MAX))
+    this.#put(at + 4, Number(value & U32_MAX))
+    return this
+  }
+
+  /** 32 bits at a place that is reserved. */
+  #put(at: number, value: number): void {
+    this.#bytes[at] = value >>> 24
+    this.#bytes[at + 1] = value >>> 16
+    this.#bytes[at + 2] = value >>> 8
+    this.#bytes[at + 3] = value
   }
 
   raw(bytes: Uint8Array): this {
@@ -54,7 +67,11 @@ export class ByteWriter {
 
   /** A string or byte field of a hashed tuple: an 8-byte length, then the bytes. */
   sized(bytes: Uint8Array): this {
-    return this.u64(BigInt(bytes.length)).raw(bytes)
+    const at = this.#reserve(8 + bytes.length)
+    this.#put(at, bytes.length / 2 ** 32)
+    this.#put(at + 4, bytes.length)
+    this.#bytes.set(bytes, at + 8)
+    return this
   }
 
   get lengthBytes(): number {

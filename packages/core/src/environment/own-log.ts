@@ -4,7 +4,7 @@
  * It is the host's own word. The register shows that nothing was taken out of it or put before it since the TPM was started; it does
  * not show that the measurements are true, for whoever controls the host can extend it with anything.
  */
-import { compare, concat, equal, fromHex, hex, utf8 } from '../bytes/index.ts'
+import { compareText, concat, equal, fromHex, hex, utf8 } from '../bytes/index.ts'
 import { canonical, parseCanonicalBytes } from '../canon/index.ts'
 import type { Sha256 } from '../crypto.ts'
 import { LABEL_BYTES_MAX } from '../record/limits.ts'
@@ -212,7 +212,7 @@ function decodeEngine(value: unknown, path: string, sha256: Sha256): OwnMeasurem
   })
   if (files.length === 0) throw wrong(`${path}.files`, 'is empty')
   for (const [i, { name }] of files.entries()) {
-    if (i > 0 && compare(utf8(files[i - 1].name), utf8(name)) >= 0)
+    if (i > 0 && compareText(files[i - 1].name, name) >= 0)
       throw wrong(`${path}.files[${i}].name`, 'does not ascend by its bytes')
   }
   exactly(engine.sha256, `${path}.sha256`, engineDigest(files, sha256))

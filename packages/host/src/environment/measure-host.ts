@@ -5,7 +5,7 @@ import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { arch, cpus, platform, release } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { compare, engineDigest, type EngineFile, type OwnMeasurement, utf8 } from '@reprise/core'
+import { compareText, engineDigest, type EngineFile, type OwnMeasurement } from '@reprise/core'
 import { sha256 } from '../hashing.ts'
 import { readBootId } from '../power/boot-id.ts'
 
@@ -59,7 +59,7 @@ export async function engineFiles(cacheFolder: string, here = fileURLToPath(impo
   const form = here.endsWith('.ts') ? 'source' : 'bundle'
   // packages/host/src/environment/measure-host.ts; a build is one folder.
   const root = form === 'source' ? join(dirname(here), '../../../..') : dirname(here)
-  const names = namesOf(form, root).toSorted((a, b) => compare(utf8(a), utf8(b)))
+  const names = namesOf(form, root).toSorted(compareText)
   // At once: a hundred small files one after the other, each by way of other threads, take longer than a small program runs.
   const stats = names.map((name) => statSync(join(root, name)))
   const text = await digestsOnce(

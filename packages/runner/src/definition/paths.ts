@@ -1,5 +1,5 @@
 /** Paths as computations carry them: relative, UTF-8, `/` between names (spec/computation.md §2). */
-import { compare, utf8 } from '@reprise/core'
+import { compareText, utf8 } from '@reprise/core'
 
 export const GUEST_PATH_BYTES_MAX = 4096
 
@@ -19,10 +19,7 @@ export function guestPathProblem(path: string): string | null {
 
 /** Sorts by the bytes of the paths, which is neither the locale's order nor that of UTF-16. */
 export function sortedByPath<T>(items: readonly T[], pathOf: (item: T) => string): T[] {
-  return items
-    .map((item) => ({ item, key: utf8(pathOf(item)) }))
-    .sort((a, b) => compare(a.key, b.key))
-    .map(({ item }) => item)
+  return items.toSorted((a, b) => compareText(pathOf(a), pathOf(b)))
 }
 
 export function isBelow(path: string, folder: string): boolean {

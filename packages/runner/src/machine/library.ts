@@ -10,7 +10,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'
-import { compare, concat, equal, fromUtf8, hex, utf8, type Sha256 } from '@reprise/core'
+import { compareText, concat, equal, fromUtf8, hex, utf8, type Sha256 } from '@reprise/core'
 import { readTar, type WasiFile } from '@reprise/wasm'
 import { writeWhole } from './kept-file.ts'
 
@@ -98,9 +98,9 @@ function readAt(file: number, position: number, lengthBytes: number): Uint8Array
 
 function make(path: string, { archive, sha256 }: LibraryContext): Library {
   const { gunzipSync } = process.getBuiltinModule('node:zlib')
-  const files = readTar(gunzipSync(archive(), { maxOutputLength: ARCHIVE_BYTES_MAX }))
-    .map((file) => ({ ...file, key: utf8(file.path) }))
-    .toSorted((a, b) => compare(a.key, b.key))
+  const files = readTar(gunzipSync(archive(), { maxOutputLength: ARCHIVE_BYTES_MAX })).toSorted((a, b) =>
+    compareText(a.path, b.path),
+  )
   const list = files.map((file): Listed => [file.path, file.bytes.length, hex(sha256(file.bytes))])
   const text = utf8(JSON.stringify(list))
   const length = new Uint8Array(4)

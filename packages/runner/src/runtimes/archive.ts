@@ -5,7 +5,7 @@
 import { lstat, open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { compare, concat, utf8 } from '@reprise/core'
+import { compareText, concat, utf8 } from '@reprise/core'
 import { RunnerError } from '../error.ts'
 import { ARCHIVE_BYTES_MAX } from './manifest.ts'
 
@@ -42,7 +42,7 @@ export async function filesOfFolder(folder: string): Promise<readonly ArchivedFi
   }
   if (files.length > FILES_MAX) throw notArchivable(folder, `has more than ${FILES_MAX} files`)
   if (lengthBytes > ARCHIVE_BYTES_MAX) throw notArchivable(folder, 'has more than 1 GiB')
-  return files.toSorted((a, b) => compare(utf8(a.path), utf8(b.path)))
+  return files.toSorted((a, b) => compareText(a.path, b.path))
 }
 
 function notArchivable(path: string, what: string): RunnerError {

@@ -1,7 +1,7 @@
 /** Recipes and their locks, as they lie in `runtimes/<name>/`. Format: spec/runtime.md §1. */
 import { lstat, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { canonical, compare, decodeBlobRef, EvidenceError, hex, shape, utf8, type BlobRef } from '@reprise/core'
+import { canonical, compareText, decodeBlobRef, EvidenceError, hex, shape, utf8, type BlobRef } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
 import { digestFile } from '../durable.ts'
 import { RunnerError, readFailure, systemCode } from '../error.ts'
@@ -186,7 +186,7 @@ async function recipeFiles(folder: string): Promise<readonly { readonly path: st
     paths.push(path)
   }
   if (paths.length > FILES_MAX) throw wrongRecipe(folder, `it has more than ${FILES_MAX} files`)
-  paths.sort((a, b) => compare(utf8(a), utf8(b)))
+  paths.sort(compareText)
   return await Promise.all(paths.map(async (path) => ({ path, sha256: (await digestFile(join(folder, path))).sha256 })))
 }
 

@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs'
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { compare, EvidenceError, utf8, type BlobRef } from '@reprise/core'
+import { compareText, EvidenceError, type BlobRef } from '@reprise/core'
 import { digestFile, isTemporaryName, syncFile, syncFolder, temporaryName, writeSynced } from '../durable.ts'
 import { RunnerError, systemCode, writeFailure } from '../error.ts'
 import { runnerFolders } from '../home.ts'
@@ -81,7 +81,7 @@ function readInstalled(folder: string, id: string): InstalledRuntime | DamagedRu
 
 function bestFirst(a: InstalledRuntime, b: InstalledRuntime): number {
   return (
-    compare(utf8(a.manifest.name), utf8(b.manifest.name)) ||
+    compareText(a.manifest.name, b.manifest.name) ||
     compareVersions(b.manifest.version, a.manifest.version) ||
     b.installedAtMs - a.installedAtMs
   )
@@ -92,7 +92,7 @@ function compareVersions(a: string, b: string): number {
   const [left, right] = [a, b].map((version) => version.match(/\d+|\D+/g) ?? [])
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
     const [x, y] = [left.at(i) ?? '', right.at(i) ?? '']
-    const difference = Number(x) - Number(y) || compare(utf8(x), utf8(y))
+    const difference = Number(x) - Number(y) || compareText(x, y)
     if (difference !== 0) return difference
   }
   return 0

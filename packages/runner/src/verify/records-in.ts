@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { compare, utf8 } from '@reprise/core'
+import { compareText } from '@reprise/core'
 import { readFailure, RunnerError } from '../error.ts'
 
 const ENDING = '.reprise'
@@ -38,5 +38,5 @@ async function recordsInFolder(folder: string): Promise<readonly string[]> {
     const message = `${folder} holds no file that ends in ${ENDING}`
     throw new RunnerError('INPUT_MISSING', { message, hint: 'name the records, or another folder' })
   }
-  return records.sort((a, b) => compare(utf8(a), utf8(b)))
+  return records.sort(compareText)
 }

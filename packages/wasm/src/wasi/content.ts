@@ -36,10 +36,10 @@ export class Content {
   #bytes: Uint8Array | UnreadBytes
   #length: number
   #owned: boolean
-  #tree: PageTree | undefined
   #root: Uint8Array | undefined
-  /** Pages that differ from the tree, and the shortest length since the tree was brought up to date. */
-  readonly #changed = new Set<number>()
+  /** Its tree, since it was asked for, and the pages that differ from it. */
+  #hashed: { readonly tree: PageTree; readonly changed: Set<number> } | undefined
+  /** The shortest length since the tree was brought up to date. */
   #shortest = 0
 
   /** @param input - Bytes of the caller, never changed; without them the content is empty and owned. */
@@ -126,17 +126,17 @@ export class Content {
   root(): Uint8Array {
     if (this.#root !== undefined) return this.#root
     const bytes = this.view()
-    if (this.#tree === undefined) {
-      this.#tree = new PageTree(this.#sha256)
-      for (let page = 0; page < pageCount(bytes.length); page++) this.#changed.add(page)
+    if (this.#hashed === undefined) {
+      this.#hashed = { tree: new PageTree(this.#sha256), changed: new Set(Array(pageCount(bytes.length)).keys()) }
     } else if (this.#shortest < bytes.length) {
       // Growth after a cut: let the tree forget the pages that were cut off.
-      this.#tree.update(bytes.subarray(0, this.#shortest), [])
+      this.#hashed.tree.update(bytes.subarray(0, this.#shortest), [])
     }
-    this.#tree.update(bytes, this.#changed)
-    this.#changed.clear()
+    const { tree, changed } = this.#hashed
+    tree.update(bytes, changed)
+    changed.clear()
     this.#shortest = bytes.length
-    return (this.#root = this.#tree.root())
+    return (this.#root = tree.root())
   }
 
   /** Copies the caller's bytes, as many as will be kept; the budget has been asked. */
@@ -155,9 +155,9 @@ export class Content {
 
   #mark(from: number, to: number): void {
     this.#root = undefined
-    if (this.#tree === undefined) return
+    if (this.#hashed === undefined) return
     const last = Math.floor((to - 1) / PAGE_BYTES)
-    for (let page = Math.floor(from / PAGE_BYTES); page <= last; page++) this.#changed.add(page)
+    for (let page = Math.floor(from / PAGE_BYTES); page <= last; page++) this.#hashed.changed.add(page)
   }
 }
 

@@ -221,7 +221,7 @@ function directoryCalls(host: Host): Calls {
 }
 
 function namesIn(directory: Directory): string[] {
-  return ['.', '..', ...sortedEntries(directory).map(({ name }) => name)]
+  return ['.', '..', ...sortedEntries(directory).map(([name]) => name)]
 }
 
 /** One record of `fd_readdir`; undefined when the name has gone since the reader began. */

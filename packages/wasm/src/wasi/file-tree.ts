@@ -2,7 +2,7 @@
  * The guest's file system: mounted trees of inodes, all in memory. Errors and effects are those of Linux, so that
  * guests find what they were written for. Format: spec/wasi-host.md §3 to §5.
  */
-import { compare, utf8, type Sha256 } from '@reprise/core'
+import type { Sha256 } from '@reprise/core'
 import { Errno, refuse } from './abi.ts'
 import { Content, type Budget } from './content.ts'
 import {
@@ -15,11 +15,11 @@ import {
   type Link,
   type Mount,
   type NullDevice,
-  type Placed,
   type Stream,
+  type Times,
 } from './inode.ts'
 import type { Notes } from './notes.ts'
-import type { WasiFile, WasiLimits, WasiOptions } from './options.ts'
+import { sortedFiles, type WasiFile, type WasiLimits, type WasiOptions } from './options.ts'
 import { resolve, type Last, type NamedPlace, type Place } from './resolve.ts'
 
 export interface FileTreeParts {
@@ -52,22 +52,17 @@ export class FileTree {
     this.#parts = parts
     const { options, budget } = parts
     this.#sha256 = options.sha256
-    const stream = (name: Stream['name'], input?: Uint8Array) =>
-      this.#add((number) => ({
-        kind: 'stream',
-        ...this.#common(number),
-        name,
-        content: new Content(budget, this.#sha256, input),
-      }))
+    const stream = (name: Stream['name'], input?: Uint8Array) => {
+      const content = new Content(budget, this.#sha256, input)
+      return this.#add((number) => ({ kind: 'stream', number, times: this.#times(), opens: 0, name, content }))
+    }
     this.streams = { stdin: stream('stdin', options.stdin), stdout: stream('stdout'), stderr: stream('stderr') }
-    this.nullDevice = { kind: 'null', ...this.#common(0) }
-    this.roots = options.mounts.map(({ at, writable, output, files }, index) => {
+    this.nullDevice = { kind: 'null', number: 0, times: this.#times(), opens: 0 }
+    this.roots = options.mounts.map((mount, index) => {
+      const { at, writable, output } = mount
       const root = this.#add((number) => this.#directory(number, { index, at, writable, output }, { root: true }))
-      const paths = new Map(files.map((file) => [file.path, file]))
-      const sorted = [...paths.values()].map((file) => ({ file, key: utf8(file.path) }))
-      sorted.sort((a, b) => compare(a.key, b.key))
-      for (const { file } of sorted) this.#addInput(root, file)
-      if (paths.size < files.length) throw new RangeError(`mount ${at} names a file twice`)
+      const folders = new Map([['', root]])
+      for (const file of sortedFiles(mount)) this.#addInput(folders, file)
       return root
     })
     this.#start = this.#inodes.filter((inode) => inode !== undefined)
@@ -151,7 +146,12 @@ export class FileTree {
     const { mount } = place.directory
     return this.#enter(place, (number) => ({
       kind: 'file',
-      ...this.#placed(number, mount),
+      number,
+      times: this.#times(),
+      opens: 0,
+      mount,
+      links: [],
+      origin: undefined,
       content: this.newContent(),
       inputPath: undefined,
       readOnly: false,
@@ -169,7 +169,17 @@ export class FileTree {
     const free = this.#freeEntry(place)
     if (free.slash) refuse(Errno.NOENT)
     const { mount } = free.directory
-    this.#enter(free, (number) => ({ kind: 'symlink', ...this.#placed(number, mount), target }))
+    const times = this.#times()
+    this.#enter(free, (number) => ({
+      kind: 'symlink',
+      number,
+      times,
+      opens: 0,
+      mount,
+      links: [],
+      origin: undefined,
+      target,
+    }))
   }
 
   /** A further name for a file or symbolic link. */
@@ -313,13 +323,9 @@ export class FileTree {
     return inode
   }
 
-  #common(number: number): Pick<NullDevice, 'number' | 'times' | 'opens'> {
+  #times(): Times {
     const now = this.#parts.now()
-    return { number, times: { accessed: now, modified: now, changed: now }, opens: 0 }
-  }
-
-  #placed(number: number, mount: Mount, origin?: Link): Placed {
-    return { ...this.#common(number), mount, links: [], origin }
+    return { accessed: now, modified: now, changed: now }
   }
 
   #directory(
@@ -327,48 +333,54 @@ export class FileTree {
     mount: Mount,
     { root = false, origin }: { root?: boolean; origin?: Link } = {},
   ): Directory {
-    return {
-      kind: 'directory',
-      ...this.#placed(number, mount, origin),
-      root,
-      holdsReadOnly: false,
-      entries: new Map(),
-    }
+    const links = origin === undefined ? [] : [origin]
+    const entries = new Map<string, Entry>()
+    const times = this.#times()
+    return { kind: 'directory', number, times, opens: 0, mount, links, origin, root, holdsReadOnly: false, entries }
   }
 
-  #addInput(root: Directory, { path, bytes, readOnly = false }: WasiFile): void {
-    const names = path.split('/')
-    const last = names.pop() as string
-    let directory = root
-    for (const name of names) {
-      let next = directory.entries.get(name)
-      if (next === undefined) {
-        const origin = { directory, name }
-        next = this.#add((number) => this.#directory(number, root.mount, { origin }))
-        this.#put(next, origin)
-      }
-      if (next.kind !== 'directory') throw new RangeError(`${path} of mount ${root.mount.at} runs through a file`)
-      directory = next
-      directory.holdsReadOnly ||= readOnly
-    }
-    if (directory.entries.has(last)) throw new RangeError(`${path} of mount ${root.mount.at} is also a folder`)
-    const origin = { directory, name: last }
+  /**
+   * Enters an input: unlike a guest's change it leaves the times as they are.
+   *
+   * @param folders - Those of its mount that there are, by their paths.
+   */
+  #addInput(folders: Map<string, Directory>, { path, bytes, readOnly = false }: WasiFile): void {
+    const { folder, name } = parted(path)
+    const directory = folders.get(folder) ?? this.#addFolder(folders, folder)
+    if (readOnly) for (let at = directory; !at.root; at = at.links[0].directory) at.holdsReadOnly = true
+    const origin = { directory, name }
+    const content = new Content(this.#parts.budget, this.#sha256, bytes)
     const file = this.#add((number) => ({
       kind: 'file',
-      ...this.#placed(number, root.mount, origin),
-      content: new Content(this.#parts.budget, this.#sha256, bytes),
+      number,
+      times: this.#times(),
+      opens: 0,
+      mount: directory.mount,
+      links: [origin],
+      origin,
+      content,
       inputPath: path,
       readOnly,
       unsettled: false,
     }))
-    this.#put(file, origin)
+    directory.entries.set(name, file)
   }
 
-  /** Enters an input: unlike a guest's change it leaves the times as they are. */
-  #put(inode: Entry, origin: Link): void {
-    origin.directory.entries.set(origin.name, inode)
-    inode.links.push(origin)
+  #addFolder(folders: Map<string, Directory>, path: string): Directory {
+    const { folder, name } = parted(path)
+    const directory = folders.get(folder) ?? this.#addFolder(folders, folder)
+    const { mount, entries } = directory
+    if (entries.has(name)) throw new RangeError(`${path} of mount ${mount.at} is a file and a folder`)
+    const added = this.#add((number) => this.#directory(number, mount, { origin: { directory, name } }))
+    entries.set(name, added)
+    folders.set(path, added)
+    return added
   }
+}
+
+function parted(path: string): { readonly folder: string; readonly name: string } {
+  const nameAt = path.lastIndexOf('/') + 1
+  return { folder: path.slice(0, Math.max(0, nameAt - 1)), name: path.slice(nameAt) }
 }
 
 /** Whether a path leads to a directory: to one that was removed while open none does. */

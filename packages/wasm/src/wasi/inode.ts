@@ -1,5 +1,5 @@
 /** What stands in the file system of the guest. Plain data; `file-tree.ts` keeps it consistent. */
-import { compare, utf8 } from '@reprise/core'
+import { compareText, utf8 } from '@reprise/core'
 import { FileType } from './abi.ts'
 import type { Content } from './content.ts'
 
@@ -127,8 +127,6 @@ export function sizeOf(inode: Opened): number {
 }
 
 /** The entries in the order of their names' bytes. */
-export function sortedEntries(directory: Directory): { name: string; bytes: Uint8Array; inode: Entry }[] {
-  return [...directory.entries]
-    .map(([name, inode]) => ({ name, bytes: utf8(name), inode }))
-    .sort((a, b) => compare(a.bytes, b.bytes))
+export function sortedEntries(directory: Directory): (readonly [name: string, inode: Entry])[] {
+  return [...directory.entries].sort(([a], [b]) => compareText(a, b))
 }

@@ -1,5 +1,5 @@
 /** What a host is made of. Everything outside comes in here, so that two hosts of the same options behave the same. */
-import { utf8, type Sha256 } from '@reprise/core'
+import { compareText, utf8, type Sha256 } from '@reprise/core'
 import type { HostCall } from './trace.ts'
 
 /** Bytes of which the length is known, read when the guest wants them. */
@@ -120,9 +120,13 @@ export function checkOptions(options: WasiOptions, limits: WasiLimits): void {
   }
 }
 
-function isPath(path: string, limits: WasiLimits): boolean {
-  const names = path.split('/')
-  return path.isWellFormed() && isText(path, limits.pathBytes) && names.every((name) => isName(name, limits))
+/** Names with `/` between them, none of them empty, `.` or `..`. */
+const NAMES = /^(?!\.{1,2}(?:\/|$))[^/]+(?:\/(?!\.{1,2}(?:\/|$))[^/]+)*$/
+
+/** Asked for each of the thousands of files of a library, before each start. */
+function isPath(path: string, { pathBytes, nameBytes }: WasiLimits): boolean {
+  if (!NAMES.test(path) || !path.isWellFormed() || !isText(path, pathBytes)) return false
+  return isText(path, nameBytes) || path.split('/').every((name) => isText(name, nameBytes))
 }
 
 /** Whether a directory can hold something by this name. */
@@ -135,6 +139,15 @@ export function isName(name: string, limits: WasiLimits): boolean {
 export function isText(text: string, bytesMax: number): boolean {
   // No character of a string takes more than three bytes: most need not be encoded.
   return !text.includes('\0') && (3 * text.length <= bytesMax || utf8(text).length <= bytesMax)
+}
+
+/** By the bytes of their paths, as most are given already. @throws RangeError for a path that is there twice. */
+export function sortedFiles({ files, at }: WasiMount): readonly WasiFile[] {
+  if (files.every(({ path }, i) => i === 0 || compareText(files[i - 1].path, path) < 0)) return files
+  const ascending = files.toSorted((a, b) => compareText(a.path, b.path))
+  if (ascending.some(({ path }, i) => i > 0 && ascending[i - 1].path === path))
+    throw new RangeError(`mount ${at} names a file twice`)
+  return ascending
 }
 
 function must(condition: boolean, what: string, value: string): void {

@@ -1,5 +1,15 @@
 /** What the guest has put out: its streams, and the new and changed files of output mounts. */
-import { ByteWriter, compare, equal, HashTree, pagesRoot, treeHash, utf8, type TreeHash } from '@reprise/core'
+import {
+  ByteWriter,
+  compare,
+  compareText,
+  equal,
+  HashTree,
+  pagesRoot,
+  treeHash,
+  utf8,
+  type TreeHash,
+} from '@reprise/core'
 import type { Content } from './content.ts'
 import type { Host } from './calls.ts'
 import type { Directory, File, Mount } from './inode.ts'
@@ -74,7 +84,7 @@ export class Outputs {
   removed(): readonly string[] {
     const there = new Set<string>()
     for (const root of this.#outputRoots()) walk(root, (path) => there.add(outputPath(root.mount, path)))
-    return [...this.#inputs.keys()].filter((path) => !there.has(path)).sort((a, b) => compare(utf8(a), utf8(b)))
+    return [...this.#inputs.keys()].filter((path) => !there.has(path)).sort(compareText)
   }
 
   #present(): readonly Candidate[] {

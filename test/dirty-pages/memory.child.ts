@@ -42,6 +42,8 @@ const ways: readonly ((memory: Uint8Array<ArrayBuffer>, at: number, length: numb
   (memory, at) => void Atomics.add(memory, at, 1),
 ]
 
+const all = (parts: Iterable<Int32Array>): number[] => [...parts].flatMap((part) => [...part])
+
 const rounds: Round[] = []
 const methods: string[] = []
 for (const { choice, growth } of [
@@ -68,9 +70,9 @@ for (const { choice, growth } of [
       const length = 8 + draw(3 * PAGE_BYTES)
       ways[draw(ways.length)](memory, draw(memory.length - length), length)
     }
-    const named = dirtyPages.take(memory, shadow.subarray(0, memory.length))
-    const changed = takeChangedPages(memory, compared.subarray(0, memory.length), pagesDiffer)
-    rounds.push({ named: [...named], changed: [...changed] })
+    const named = all(dirtyPages.take(memory, shadow.subarray(0, memory.length)))
+    const changed = all(takeChangedPages(memory, compared.subarray(0, memory.length), pagesDiffer))
+    rounds.push({ named, changed })
     if (draw(2) === 0) exported.grow(growth)
   }
   scanner.stop()

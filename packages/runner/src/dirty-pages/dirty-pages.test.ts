@@ -19,7 +19,7 @@ function created(choice: DirtyPagesOptions['choice']) {
   const shadow = new Uint8Array(memory.length)
   const taken = (page: number): number[] => {
     memory[page * PAGE_BYTES]++
-    return [...dirtyPages.take(memory, shadow)]
+    return [...dirtyPages.take(memory, shadow)].flatMap((part) => [...part])
   }
   return { dirtyPages, methods, wantScanner, taken }
 }

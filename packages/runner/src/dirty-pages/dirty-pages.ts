@@ -56,9 +56,9 @@ export class DirtyPages {
   /**
    * Brings `shadow` up to `memory`, whose machine stands still. A page that is not named has not changed.
    *
-   * @returns The pages that changed, in ascending order.
+   * @returns The pages that changed, in ascending order and in parts. All must be asked for.
    */
-  take(memory: Uint8Array, shadow: Uint8Array): Int32Array {
+  take(memory: Uint8Array, shadow: Uint8Array): Iterable<Int32Array<ArrayBuffer>> {
     return takeChangedPages(memory, shadow, this.#options.differs, this.#candidates(memory))
   }
 

@@ -91,6 +91,10 @@ function post(message: EngineMessage, transfer: readonly ArrayBuffer[] = []): vo
   parentPort?.postMessage(message, [...transfer])
 }
 
+function postToHash(request: HashRequest, transfer: readonly ArrayBuffer[] = []): void {
+  hashPort.postMessage(request, [...transfer])
+}
+
 const live = new LiveOutput({ send: sendStream, nowMs: () => performance.now() })
 
 function sendStream(stream: StreamName, bytes: Uint8Array<ArrayBuffer>): void {
@@ -207,15 +211,14 @@ class EngineThread {
   /** Has the memory hashed that it was restored with. The guest need not stand still for it: the shadow does. */
   #restored({ pages }: SnapshotManifest): void {
     this.#takeShadow()
-    const request: HashRequest = {
+    postToHash({
       kind: 'restored',
       position: this.#guest.position(),
       memoryBytes: this.#guest.memory().length,
       pages: pages.map(([first, count]) => [first, count] as const),
       engineState: this.#engineState(),
       outputsRoot: this.#wasi.outputsRoot(),
-    }
-    hashPort.postMessage(request)
+    })
   }
 
   #begin(guest: Guest): void {
@@ -293,15 +296,14 @@ class EngineThread {
   /** The guest has been left; what the hash thread does not know of it yet goes there, and the guest goes on. */
   #captured(activations: Activations): 'go' {
     this.#takeShadow()
-    const request: HashRequest = {
+    postToHash({
       kind: 'snapshot',
       position: this.#guest.position(),
       phase: activations.phase === 'start' ? 'start' : 'main',
       frames: encodeFrames(activations),
       globals: this.#guest.globals(),
       host: this.#wasi.save(),
-    }
-    hashPort.postMessage(request)
+    })
     Atomics.add(counters, CONTROL_CAPTURE_US, BigInt(Math.round(1000 * (performance.now() - this.#captureStartedMs))))
     if (this.#serve() !== 'run') throw new Error('a guest that was just captured is captured again')
     return 'go'
@@ -338,18 +340,17 @@ class EngineThread {
     this.#takeShadow()
     const memory = this.#guest.memory()
     if (shadow.byteLength < memory.length) shadow.grow(memory.length)
-    const pages = this.#isAsBegun
-      ? new Int32Array()
-      : this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memory.length))
-    const request: HashRequest = {
-      kind: 'measure',
-      position: this.#guest.position(),
-      memoryBytes: memory.length,
-      pages,
-      engineState: this.#engineState(),
-      outputsRoot: this.#wasi.outputsRoot(),
+    const memoryBytes = memory.length
+    let pages = new Int32Array()
+    const taken = this.#isAsBegun ? [] : this.#dirtyPages.take(memory, new Uint8Array(shadow, 0, memoryBytes))
+    for (const part of taken) {
+      if (pages.length > 0) postToHash({ kind: 'changed', memoryBytes, pages }, [pages.buffer])
+      pages = part
     }
-    hashPort.postMessage(request, [pages.buffer as ArrayBuffer])
+    const position = this.#guest.position()
+    const engineState = this.#engineState()
+    const outputsRoot = this.#wasi.outputsRoot()
+    postToHash({ kind: 'measure', position, memoryBytes, pages, engineState, outputsRoot }, [pages.buffer])
     Atomics.add(counters, CONTROL_STALL_US, BigInt(Math.round(1000 * (performance.now() - startedMs))))
   }
 

@@ -125,6 +125,10 @@ function noteRuns({ pages }: BeginRequest): void {
 }
 
 function answer(request: HashRequest): void {
+  if (request.kind === 'changed') {
+    hashed.changed(request)
+    return packer.note(request.pages)
+  }
   if (request.kind === 'measure') return measure(request)
   if (request.kind === 'restored') return restored(request)
   // Copied before the machine may change the shadow again; written behind it.

@@ -4,6 +4,7 @@ import { nodeCrypto } from '../crypto.ts'
 import {
   CONTROL_HASHING,
   type BeginRequest,
+  type ChangedRequest,
   type MeasureRequest,
   type MeasureResult,
   type RestoredRequest,
@@ -38,9 +39,14 @@ export class HashedMemory {
     return this.#tree.root()
   }
 
-  measure({ position, memoryBytes, pages, engineState, outputsRoot }: MeasureRequest): MeasureResult {
+  changed({ memoryBytes, pages }: Omit<ChangedRequest, 'kind'>): void {
     this.memoryBytes = memoryBytes
     this.#tree.update(new Uint8Array(this.#shadow, 0, memoryBytes), pages)
+  }
+
+  measure(request: MeasureRequest): MeasureResult {
+    const { position, engineState, outputsRoot } = request
+    this.changed(request)
     this.lastState = stateRoot(this.#tree.root(), engineState, sha256)
     return { kind: 'measure', position, stateRoot: this.lastState, outputsRoot }
   }

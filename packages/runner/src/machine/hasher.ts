@@ -34,6 +34,8 @@ export class Hasher {
   readonly #hashed: HashedMemory
   #thread: Worker | undefined
   #isHandedOver = false
+  /** Pages that were hashed here for the measurement that comes. */
+  #hashedPages = 0
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: HasherOptions) {
@@ -69,9 +71,13 @@ export class Hasher {
 
   #answer(request: HashRequest): void {
     // Whoever hashes a restored memory here lets the machine wait that is to go on meanwhile.
-    if (request.kind !== 'measure' || request.pages.length > PAGES_MAX) return this.#handOver(request)
+    if (request.kind === 'restored' || request.kind === 'snapshot') return this.#handOver(request)
+    this.#hashedPages += request.pages.length
+    if (this.#hashedPages > PAGES_MAX) return this.#handOver(request)
     const { onResult, onFailure } = this.#options
     try {
+      if (request.kind === 'changed') return this.#hashed.changed(request)
+      this.#hashedPages = 0
       const result = this.#hashed.measure(request)
       releaseShadow(this.#flags)
       onResult(result)

@@ -48,41 +48,50 @@ const headBytesOf = ({ factsBytes, emptiedBytes, codeBytes }: Header): number =>
  *   buffer, which may be given back when they are no longer needed.
  */
 export function readKeptModule(path: string, { isEmptied }: { readonly isEmptied: boolean }): KeptModule | undefined {
-  const file = readParts(path, { isEmptied })
-  if (file === undefined) return undefined
-  const header = headerOf(file)
-  const headBytes = headBytesOf(header)
-  if (crc32(file.subarray(SUMS_BYTES, headBytes)) !== header.sum) return undefined
-  const factsEnd = HEADER_BYTES + header.factsBytes
-  const moduleStart = factsEnd + header.emptiedBytes
-  // There is as much room for it behind the head.
-  if (isEmptied) file.copyWithin(headBytes, factsEnd, moduleStart)
-  else if (crc32(file.subarray(headBytes)) !== header.dataSum) return undefined
-  const facts = JSON.parse(fromUtf8(file.subarray(HEADER_BYTES, factsEnd))) as ModuleFacts
-  return { bytes: file.subarray(moduleStart), facts, isEmptied }
-}
-
-/** The whole file, or all before the data and room for the emptied section behind it; undefined when it is shorter than that. */
-function readParts(path: string, { isEmptied }: { readonly isEmptied: boolean }): Uint8Array<ArrayBuffer> | undefined {
   let file: number | undefined
   try {
     file = openSync(path, 'r')
-    const sizeBytes = fstatSync(file).size
-    const begin = new Uint8Array(HEADER_BYTES)
-    if (readSync(file, begin, 0, HEADER_BYTES, 0) < HEADER_BYTES) return undefined
-    const header = headerOf(begin)
-    const headBytes = headBytesOf(header)
-    if (headBytes > sizeBytes) return undefined
-    const lengthBytes = isEmptied ? headBytes : sizeBytes
-    // Memory that is written to at once need not be zero before, and none that others have a part of can be given back.
-    const { buffer } = Buffer.allocUnsafeSlow(isEmptied ? headBytes + header.emptiedBytes : sizeBytes)
-    const bytes = new Uint8Array(buffer)
-    return readSync(file, bytes, 0, lengthBytes, 0) === lengthBytes ? bytes : undefined
+    return readOpen(file, { isEmptied })
   } catch {
     return undefined
   } finally {
     if (file !== undefined) closeSync(file)
   }
+}
+
+/** Without its data there is room for the emptied section behind what is read. */
+function readOpen(file: number, { isEmptied }: { readonly isEmptied: boolean }): KeptModule | undefined {
+  const sizeBytes = fstatSync(file).size
+  const begin = new Uint8Array(HEADER_BYTES)
+  if (readSync(file, begin, 0, HEADER_BYTES, 0) < HEADER_BYTES) return undefined
+  const header = headerOf(begin)
+  const headBytes = headBytesOf(header)
+  if (headBytes > sizeBytes) return undefined
+  // Memory that is written to at once need not be zero before, and none that others have a part of can be given back.
+  const { buffer } = Buffer.allocUnsafeSlow(isEmptied ? headBytes + header.emptiedBytes : sizeBytes)
+  const bytes = new Uint8Array(buffer)
+  if (readSummed(file, bytes, SUMS_BYTES, headBytes) !== header.sum) return undefined
+  if (!isEmptied && readSummed(file, bytes, headBytes, sizeBytes) !== header.dataSum) return undefined
+  const factsEnd = HEADER_BYTES + header.factsBytes
+  const moduleStart = factsEnd + header.emptiedBytes
+  if (isEmptied) bytes.copyWithin(headBytes, factsEnd, moduleStart)
+  const facts = JSON.parse(fromUtf8(bytes.subarray(HEADER_BYTES, factsEnd))) as ModuleFacts
+  return { bytes: bytes.subarray(moduleStart), facts, isEmptied }
+}
+
+/** What a processor still has at hand when the sum is made of it. */
+const PIECE_BYTES = 1 << 18
+
+/** Reads a part of a file to the same place in `bytes`. @returns Its CRC-32; undefined when the file ends before it. */
+function readSummed(file: number, bytes: Uint8Array, start: number, end: number): number | undefined {
+  let sum = 0
+  for (let at = start; at < end;) {
+    const count = readSync(file, bytes, at, Math.min(PIECE_BYTES, end - at), at)
+    if (count === 0) return undefined
+    sum = crc32(bytes.subarray(at, at + count), sum)
+    at += count
+  }
+  return sum
 }
 
 /** @throws RunnerError `DISK_FULL`, `WRITE`. */

@@ -67,12 +67,17 @@ export type EngineMessage =
   | { readonly kind: 'dirty-pages'; readonly method: DirtyPagesMethod }
   | { readonly kind: 'failed'; readonly error: SerializedError }
 
-/** From the engine thread to the hash thread: what changed in the shadow since the last one. */
-export interface MeasureRequest {
-  readonly kind: 'measure'
-  readonly position: bigint
+/** From the engine thread to the hash thread, before the request to measure: some of what changed, while the rest is looked for. */
+export interface ChangedRequest {
+  readonly kind: 'changed'
   readonly memoryBytes: number
   readonly pages: Int32Array
+}
+
+/** From the engine thread to the hash thread: what changed in the shadow since the last one, but for what was told before. */
+export interface MeasureRequest extends Omit<ChangedRequest, 'kind'> {
+  readonly kind: 'measure'
+  readonly position: bigint
   readonly engineState: Uint8Array
   readonly outputsRoot: Uint8Array
 }
@@ -92,7 +97,7 @@ export interface RestoredRequest extends Omit<MeasureRequest, 'kind' | 'pages'>,
   readonly kind: 'restored'
 }
 
-export type HashRequest = MeasureRequest | SnapshotRequest | RestoredRequest
+export type HashRequest = ChangedRequest | MeasureRequest | SnapshotRequest | RestoredRequest
 
 /** What the shadow holds when somebody begins to hash it. */
 export interface BeginRequest {

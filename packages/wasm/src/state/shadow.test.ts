@@ -1,11 +1,15 @@
 import { PAGE_BYTES } from '@reprise/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { pagesDiffer, takeChangedPages } from './shadow.ts'
+import { pagesDiffer, takeChangedPages, type PageRange } from './shadow.ts'
 
 /** More than are compared at once. */
 const PAGES = 40
 const at = fc.nat(PAGES * PAGE_BYTES - 1)
+
+function taken(memory: Uint8Array, shadow: Uint8Array, candidates?: readonly PageRange[]): number[] {
+  return [...takeChangedPages(memory, shadow, pagesDiffer, candidates)].flatMap((part) => [...part])
+}
 
 test('finds what was written, wherever one has to look, and the shadow is the memory afterwards', () => {
   const writes = fc.array(fc.record({ at, value: fc.nat(2) }), { maxLength: 6 })
@@ -19,7 +23,7 @@ test('finds what was written, wherever one has to look, and the shadow is the me
         const touched = [...new Set(round.map((write) => Math.floor(write.at / PAGE_BYTES)))].toSorted((a, b) => a - b)
         const candidates = touched.map((first) => ({ first, count: 1 }))
         const changed = touched.filter((page) => pagesDiffer(before, memory, page * PAGE_BYTES, PAGE_BYTES))
-        expect([...takeChangedPages(memory, shadow, pagesDiffer, isTold ? candidates : undefined)]).toEqual(changed)
+        expect(taken(memory, shadow, isTold ? candidates : undefined)).toEqual(changed)
         expect(Buffer.compare(shadow, memory)).toBe(0)
       }
     }),
@@ -30,6 +34,20 @@ test('finds what was written, wherever one has to look, and the shadow is the me
 test('looks nowhere else than it is told', () => {
   const memory = new Uint8Array(3 * PAGE_BYTES).fill(1)
   const shadow = new Uint8Array(memory.length)
-  expect([...takeChangedPages(memory, shadow, pagesDiffer, [{ first: 1, count: 1 }])]).toEqual([1])
+  expect(taken(memory, shadow, [{ first: 1, count: 1 }])).toEqual([1])
   expect([shadow[0], shadow[PAGE_BYTES], shadow[2 * PAGE_BYTES]]).toEqual([0, 1, 0])
+})
+
+test('of a part that is told, the shadow is as the memory', () => {
+  const memory = new Uint8Array(1000 * PAGE_BYTES).fill(1)
+  const shadow = new Uint8Array(memory.length)
+  let told = 0
+  let parts = 0
+  for (const part of takeChangedPages(memory, shadow, pagesDiffer)) {
+    expect(part.every((page, i) => page === told + i && shadow[page * PAGE_BYTES] === 1)).toBe(true)
+    told += part.length
+    parts++
+  }
+  expect(told).toBe(1000)
+  expect(parts).toBeGreaterThan(2)
 })

@@ -10,6 +10,9 @@ export type PagesDiffer = (a: Uint8Array, b: Uint8Array, offset: number, lengthB
 /** Compared at once before each page is: a call of memcmp takes as long as it looks at a page or two. */
 const BLOCK_PAGES = 16
 
+/** Some may be hashed while others are looked for: a megabyte is worth a message. */
+const PART_PAGES = 256
+
 /** Consecutive pages. */
 export interface PageRange {
   readonly first: number
@@ -17,21 +20,20 @@ export interface PageRange {
 }
 
 /**
- * Brings `shadow` up to `memory` and says what changed.
+ * Brings `shadow` up to `memory` and says what changed, part by part: of the pages of one the shadow is as it stays.
  *
  * @param memory - Whole pages.
  * @param shadow - As long as `memory`; zero where the memory has grown since the last time.
  * @param candidates - Where to look, ascending and apart, by a caller who knows that nothing else has changed.
- * @returns Page numbers in ascending order.
+ * @yields Page numbers in ascending order, each part above the one before.
  */
-export function takeChangedPages(
+export function* takeChangedPages(
   memory: Uint8Array,
   shadow: Uint8Array,
   differ: PagesDiffer,
   candidates: readonly PageRange[] = [{ first: 0, count: memory.length / PAGE_BYTES }],
-): Int32Array {
-  const pages = new Int32Array(candidates.reduce((sum, { count }) => sum + count, 0))
-  let changed = 0
+): Generator<Int32Array<ArrayBuffer>> {
+  let part: number[] = []
   for (const { first, count } of candidates) {
     for (let block = first; block < first + count; block += BLOCK_PAGES) {
       const end = Math.min(block + BLOCK_PAGES, first + count)
@@ -40,11 +42,14 @@ export function takeChangedPages(
         const offset = page * PAGE_BYTES
         if (!differ(memory, shadow, offset, PAGE_BYTES)) continue
         shadow.set(memory.subarray(offset, offset + PAGE_BYTES), offset)
-        pages[changed++] = page
+        part.push(page)
       }
+      if (part.length < PART_PAGES) continue
+      yield Int32Array.from(part)
+      part = []
     }
   }
-  return pages.slice(0, changed)
+  yield Int32Array.from(part)
 }
 
 /** The portable comparison, 8 bytes at a time. */

@@ -61,6 +61,7 @@ for (const { choice, growth } of [
     onMethod: ({ method }) => methods.push(method),
   })
   dirtyPages.attach(scanner.pid)
+  dirtyPages.beginsWith([])
   const shadow = new Uint8Array(400 * 65_536)
   const compared = new Uint8Array(400 * 65_536)
   for (let round = 0; round < ROUNDS; round++) {

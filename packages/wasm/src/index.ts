@@ -24,6 +24,7 @@ export {
   encodeFrames,
   pagesDiffer,
   takeChangedPages,
+  UsedBlocks,
   type Activations,
   type PagesDiffer,
   type PageRange,

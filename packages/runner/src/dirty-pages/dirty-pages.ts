@@ -5,7 +5,7 @@
  * right whatever happened before, because the shadow is exact.
  */
 import { PAGE_BYTES } from '@reprise/core'
-import { takeChangedPages, type PagesDiffer, type PageRange } from '@reprise/wasm'
+import { takeChangedPages, UsedBlocks, type PagesDiffer, type PageRange } from '@reprise/wasm'
 import { locate } from './locate.ts'
 import { compareBecause, KERNEL, type DirtyPagesMethod } from './method.ts'
 import { proveWatched, ScannerClient } from './scanner-client.ts'
@@ -45,6 +45,8 @@ type State =
 export class DirtyPages {
   readonly #options: DirtyPagesOptions
   #state: State = { kind: 'small' }
+  /** Undefined: anywhere. */
+  #used: UsedBlocks | undefined
 
   constructor(options: DirtyPagesOptions) {
     this.#options = options
@@ -53,13 +55,20 @@ export class DirtyPages {
     options.onMethod(compareBecause('it was asked for'))
   }
 
+  /** The shadow holds zeros, but for these pages; told before anything is taken, or not at all. */
+  beginsWith(pages: readonly PageRange[]): void {
+    this.#used = new UsedBlocks()
+    for (const range of pages) this.#used.add(range)
+  }
+
   /**
    * Brings `shadow` up to `memory`, whose machine stands still. A page that is not named has not changed.
    *
    * @returns The pages that changed, in ascending order and in parts. All must be asked for.
    */
   take(memory: Uint8Array, shadow: Uint8Array): Iterable<Int32Array<ArrayBuffer>> {
-    return takeChangedPages(memory, shadow, this.#options.differs, this.#candidates(memory))
+    const where = { candidates: this.#candidates(memory), used: this.#used }
+    return takeChangedPages(memory, shadow, this.#options.differs, where)
   }
 
   /** @param scanner - Its process, or why there is none. */

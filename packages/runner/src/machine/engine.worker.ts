@@ -106,10 +106,10 @@ function sendStream(stream: StreamName, bytes: Uint8Array<ArrayBuffer>): void {
 }
 
 /** memcmp beats any loop of ours by a factor of three. */
-const pagesDifferNative: PagesDiffer = (a, b, offset, lengthBytes) =>
+const pagesDifferNative: PagesDiffer = (a, b, offset, lengthBytes, offsetB = offset) =>
   Buffer.compare(
     Buffer.from(a.buffer, a.byteOffset + offset, lengthBytes),
-    Buffer.from(b.buffer, b.byteOffset + offset, lengthBytes),
+    Buffer.from(b.buffer, b.byteOffset + offsetB, lengthBytes),
   ) !== 0
 
 /** The guest of this thread, and what the main thread may ask of it while it stands. */
@@ -175,10 +175,14 @@ class EngineThread {
       const memory = { lengthBytes: from.memoryBytes, copyTo: (to: Uint8Array) => this.#fill(to) }
       return { continuations: continuations(), from: { ...snapshotOf(from, readSaved), memory } }
     }
-    if (computation.start === undefined) return { continuations: continuations() }
+    if (computation.start === undefined) {
+      this.#dirtyPages.beginsWith([])
+      return { continuations: continuations() }
+    }
     const command = nextCommand()
     if (command.kind !== 'warm') throw new Error('a machine that begins warm is told how first')
     const { stack, memory } = command
+    this.#dirtyPages.beginsWith(memory.pages.map(([first, count]) => ({ first, count })))
     const kept = keptStack(stack)
     const { globals } = stack
     return {

@@ -2,6 +2,7 @@ import { chmod, cp, open, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { canonical, utf8 } from '@reprise/core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { digestFile } from '../durable.ts'
 import { collectRuntimes, planRuntimeCollection } from './collect.ts'
 import { decodeRuntimeManifest, encodeRuntimeManifest } from './manifest.ts'
 import { findRuntime, installRuntime, listRuntimes, verifyRuntime, type InstalledRuntime } from './store.ts'
@@ -66,9 +67,28 @@ async function copyParts(folder: string, isWithManifest = false): Promise<void> 
 }
 
 describe('exported runtimes', () => {
-  test('arrive whole in another home', async () => {
+  test('arrive whole in another home, and say nothing about it', async () => {
     const [folder, home] = [await folderForTest(), await folderForTest()]
     const path = join(folder, 'tiny.runtime')
+    const large = join(folder, 'large')
+    await copyParts(large)
+    // Bytes that no compressor makes smaller arrive in many pieces.
+    const bytes = await readFile(join(large, 'runtime.wasm'))
+    const more = new Uint8Array(4 << 20)
+    for (let at = 0; at < more.length; at += 1 << 16) crypto.getRandomValues(more.subarray(at, at + (1 << 16)))
+    await chmod(join(large, 'runtime.wasm'), 0o600)
+    await writeFile(join(large, 'runtime.wasm'), Buffer.concat([bytes, more]))
+    const { sha256, lengthBytes } = await digestFile(join(large, 'runtime.wasm'))
+    const manifest = { ...built.manifest, module: { sha256, lengthBytes } }
+    await writeFile(join(large, 'manifest.json'), encodeRuntimeManifest(manifest))
+    const warnings: Error[] = []
+    const note = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', note)
+    await exportRuntime({ ...built, folder: large, manifest }, join(folder, 'large.runtime'))
+    expect((await importRuntime(join(folder, 'large.runtime'), home)).manifest).toEqual(manifest)
+    process.off('warning', note)
+    expect(warnings).toEqual([])
+
     await exportRuntime(built, path)
     const imported = await importRuntime(path, home)
     expect(imported.id).toBe(built.id)

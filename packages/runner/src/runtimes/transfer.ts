@@ -1,5 +1,4 @@
 /** A runtime as one file: to another machine and back. Format: spec/runtime.md §2.4. */
-import { createWriteStream } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
@@ -116,14 +115,14 @@ function checkEntries(entries: readonly ZipEntry[], parts: ReturnType<typeof run
 
 async function unpack(entry: ZipEntry, { sha256 }: BlobRef, path: string): Promise<void> {
   const digest = createHash('sha256')
-  const target = createWriteStream(path, { flags: 'wx', mode: 0o444 })
-  try {
+  const digested = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of entry.chunks()) {
       digest.update(chunk)
-      if (!target.write(chunk))
-        await new Promise((resolve, reject) => target.once('drain', resolve).once('error', reject))
+      yield chunk
     }
-    await new Promise<void>((resolve, reject) => target.once('error', reject).end(resolve))
+  }
+  try {
+    await writeSynced(path, digested(), 0o444)
   } catch (error) {
     throw error instanceof EvidenceError ? error : writeFailure(error, path, 'the runtime')
   }

@@ -161,11 +161,11 @@ compile_step() {
 }
 
 tests() {
-  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs unsquashfs busybox systemd-notify ip; then
-    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git, strace, file system tools, busybox, systemd-notify, ip and the model checker spin' \
-      swtpm swtpm-tools tpm2-tools openssl unzip git strace spin erofs-utils squashfs-tools busybox-static systemd iproute2
+  if lacks swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs unsquashfs busybox systemd-notify ip lua5.4; then
+    debian 'the tests need a software TPM, other TPM tools to compare with, openssl, unzip, git, strace, file system tools, busybox, systemd-notify, ip, a native Lua and the model checker spin' \
+      swtpm swtpm-tools tpm2-tools openssl unzip git strace spin erofs-utils squashfs-tools busybox-static systemd iproute2 lua5.4
   fi
-  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs unsquashfs busybox systemd-notify ip; do
+  for program in swtpm swtpm_setup tpm2_checkquote openssl unzip git strace spin mkfs.erofs unsquashfs busybox systemd-notify ip lua5.4; do
     command -v "$program" >/dev/null || give_up "$program is still missing" "look into $PWD/.cache/apt.log"
   done
   if lacks clang-19 wasm-ld-19 patch || [ ! -d /usr/lib/wasm32-wasi ] || [ ! -d /usr/lib/llvm-19/lib/clang/19/lib/wasi ]; then

@@ -2,8 +2,10 @@
 import type { ChildProcess } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Checkpoint } from '@reprise/core'
 import { type JournalRun, readRun } from '../../packages/runner/src/journal/index.ts'
+import type { Room } from './room.ts'
 
 export const journalOf = (home: string, run: string): string => join(home, 'runs', run, 'journal')
 
@@ -37,6 +39,23 @@ export async function peekHeld(child: ChildProcess, home: string, run: string): 
     return await peek(home, run)
   } finally {
     child.kill('SIGCONT')
+  }
+}
+
+/** Runs a command in a room and ends it when its second snapshot is signed for. @returns The run. */
+export async function killedAfterSnapshots(room: Room, words: readonly string[], cwd: string): Promise<string> {
+  const before = new Set(await runsIn(room.home))
+  const { child, ended } = room.start(words, { cwd })
+  for (;;) {
+    const run = (await runsIn(room.home)).find((name) => !before.has(name))
+    const seen = run === undefined ? undefined : await peek(room.home, run)
+    if (child.exitCode !== null) throw new Error(`it ended before it could be killed: ${(await ended).stderr}`)
+    if (run !== undefined && (seen?.snapshots.filter(({ seq }) => seq <= seen.signedSeq).length ?? 0) >= 2) {
+      child.kill('SIGKILL')
+      await ended
+      return run
+    }
+    await sleep(20)
   }
 }
 

@@ -6,9 +6,8 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { peek, runsIn } from './journals.ts'
+import { killedAfterSnapshots } from './journals.ts'
 import { json, node24, ROOT, Room, type RunAnswer } from './room.ts'
 
 /** Five times what a quiet machine with two cores needs, base and all. */
@@ -32,27 +31,6 @@ afterAll(() => room[Symbol.asyncDispose]())
 async function exampleFolder(): Promise<string> {
   const files = ['analysis.py', 'iris.csv'].map(async (name) => [name, await readFile(join(EXAMPLE, name))] as const)
   return await room.newFolder(Object.fromEntries(await Promise.all(files)))
-}
-
-/** Starts the analysis and ends it when its second snapshot is signed for. */
-async function killed(folder: string): Promise<string> {
-  const before = new Set(await runsIn(room.home))
-  const { child, ended } = room.start(['run', '-o', 'r.reprise', '--snapshot-ms', '500', ...WORDS], { cwd: folder })
-  for (;;) {
-    const run = (await runsIn(room.home)).find((name) => !before.has(name))
-    const seen = run === undefined ? undefined : await peek(room.home, run)
-    if (child.exitCode !== null) throw new Error(`it ended before it could be killed: ${(await ended).stderr}`)
-    if (
-      run !== undefined &&
-      seen !== undefined &&
-      seen.snapshots.filter(({ seq }) => seq <= seen.signedSeq).length >= 2
-    ) {
-      child.kill('SIGKILL')
-      await ended
-      return run
-    }
-    await sleep(20)
-  }
 }
 
 test(
@@ -96,7 +74,7 @@ describe('an analysis of the irises', () => {
 
   test('gives the same states and result when it is killed and goes on, and is repeated by segments elsewhere', async () => {
     const cwd = await exampleFolder()
-    const run = await killed(cwd)
+    const run = await killedAfterSnapshots(room, ['run', '-o', 'r.reprise', '--snapshot-ms', '500', ...WORDS], cwd)
     // Elsewhere nothing has the snapshots that segments begin with.
     const words = ['resume', '--json', '--attach', 'all', '-o', 'r.reprise', run]
     const resumed = json<RunAnswer>(await room.reprise(words, { cwd }))

@@ -44,6 +44,7 @@ export class Bench implements AsyncDisposable {
       stdin: (async function* () {})(),
       store,
       // These programs begin at their beginning.
+      recipes: async () => [],
       warmRoot: () => Promise.reject(new Error('nothing here begins warm')),
     }
     const { computation } = await defineCommand({ command, flags }, context)

@@ -63,6 +63,7 @@ export async function action(options: object, command: readonly string[]): Promi
       stdin: { [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator]() },
       now: () => BigInt(Date.now()) * 1_000_000n,
       random: (lengthBytes) => randomBytes(lengthBytes),
+      recipes: () => recipeNames(recipesFolder()),
       warmRoot: (warmUp, title) =>
         warmRootOf(warmUp, {
           store,

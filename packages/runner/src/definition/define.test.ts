@@ -237,6 +237,8 @@ describe('what cannot be run', () => {
       'PROGRAM_UNKNOWN',
       /^give a \.wasm command module, python, ruby, php, qjs, sqlite with a script or arguments, or a computation\.yaml$/,
     ],
+    ['buildable a.txt', 'RUNTIME_UNKNOWN', /^reprise runtime build buildable, or import it/],
+    ['tool.lua', 'PROGRAM_UNKNOWN', /^reprise run lua tool\.lua$/],
     ['frobnicate', 'PROGRAM_UNKNOWN', /a computation\.yaml/],
     ['component.wasm', 'PROGRAM_UNKNOWN', /wasm32-wasip1/],
     ['text.wasm', 'PROGRAM_UNKNOWN', /a \.wasm command module/],
@@ -253,6 +255,7 @@ describe('what cannot be run', () => {
       'sub/x': '',
       'text.wasm': '(module)',
       'tool.js': '',
+      'tool.lua': '',
     })
     await expect(define(folder, command.split(' '))).rejects.toMatchObject({ code, hint: expect.stringMatching(hint) })
   })

@@ -42,6 +42,8 @@ export interface DefinitionContext extends Draws, WarmContext {
   readonly folder: string
   /** The standard input of the process, read only for `--stdin -`. */
   readonly stdin: AsyncIterable<Uint8Array>
+  /** Names of the runtimes that can be built; asked when a program is not there. */
+  readonly recipes: () => Promise<readonly string[]>
 }
 
 export interface DefinitionRequest {
@@ -131,7 +133,7 @@ export async function defineYaml(
   const { readYaml } = await import('./yaml.ts')
   const yaml = await readYaml(resolve(context.folder, path), path, context)
   const flags = await settingsOfFlags(request.flags ?? {}, context.folder, context)
-  const place = { home: context.home, folder: yaml.folder, wanted: request.flags?.runtime }
+  const place = { ...context, folder: yaml.folder, wanted: request.flags?.runtime }
   const program = await programOf(yaml.program, yaml.arguments, place)
   if (program.kind === 'yaml')
     throw new RunnerError('DEFINITION', {
@@ -159,9 +161,7 @@ function packagePaths({ flags }: Pick<DefinitionRequest, 'flags'>, { folder }: D
   return (flags?.package ?? []).map((path) => resolve(folder, path))
 }
 
-interface ProgramPlace {
-  readonly home: string
-  readonly folder: string
+interface ProgramPlace extends Pick<DefinitionContext, 'home' | 'folder' | 'recipes'> {
   /** As `--runtime`. */
   readonly wanted: string | undefined
 }
@@ -169,10 +169,10 @@ interface ProgramPlace {
 async function programOf(
   word: string,
   args: readonly string[],
-  { home, folder, wanted }: ProgramPlace,
+  { home, folder, recipes, wanted }: ProgramPlace,
 ): Promise<Start['program'] | { readonly kind: 'yaml'; readonly path: string }> {
   if (word === wanted) return { kind: 'runtime', runtime: await chooseRuntime(home, word, wanted) }
-  const program = await detectProgram(word, args, { folder, runtimes: await runtimeWords(home) })
+  const program = await detectProgram(word, args, { folder, recipes, runtimes: await runtimeWords(home) })
   if (program.kind === 'runtime') return { kind: 'runtime', runtime: await chooseRuntime(home, program.name, wanted) }
   if (wanted === undefined || program.kind === 'yaml') return program
   throw new RunnerError('USAGE', {

@@ -26,6 +26,7 @@ async function defined(command: readonly string[], flags: Flags = {}) {
     stdin: { async *[Symbol.asyncIterator]() {} },
     now: () => 0n,
     random: (lengthBytes: number) => new Uint8Array(lengthBytes),
+    recipes: () => Promise.resolve([]),
     warmRoot: () => Promise.resolve('00'.repeat(32)),
   }
   const { computation } = await defineCommand({ command, flags }, context)

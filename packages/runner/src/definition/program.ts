@@ -13,6 +13,7 @@ export type Program =
 const RUNTIME_BY_EXTENSION: Readonly<Record<string, string>> = {
   '.cjs': 'qjs',
   '.js': 'qjs',
+  '.lua': 'lua',
   '.mjs': 'qjs',
   '.php': 'php',
   '.py': 'python',
@@ -21,10 +22,17 @@ const RUNTIME_BY_EXTENSION: Readonly<Record<string, string>> = {
 
 /** What the native programs are called. */
 export const OTHER_NAMES: Readonly<Record<string, string>> = {
+  'lua5.4': 'lua',
   node: 'qjs',
   python3: 'python',
   quickjs: 'qjs',
   sqlite3: 'sqlite',
+}
+
+export interface ProgramNames {
+  readonly folder: string
+  readonly runtimes: readonly string[]
+  readonly recipes: () => Promise<readonly string[]>
 }
 
 /**
@@ -32,12 +40,13 @@ export const OTHER_NAMES: Readonly<Record<string, string>> = {
  *
  * @param place.folder - Relative paths are below it.
  * @param place.runtimes - The names of all runtimes that are here.
- * @throws RunnerError `PROGRAM_UNKNOWN`, `INPUT_MISSING`, `INPUT_UNREADABLE`.
+ * @param place.recipes - Those of all that can be built.
+ * @throws RunnerError `PROGRAM_UNKNOWN`, `RUNTIME_UNKNOWN`, `INPUT_MISSING`, `INPUT_UNREADABLE`.
  */
 export async function detectProgram(
   word: string,
   rest: readonly string[],
-  { folder, runtimes }: { readonly folder: string; readonly runtimes: readonly string[] },
+  { folder, runtimes, recipes }: ProgramNames,
 ): Promise<Program> {
   if (runtimes.includes(word)) return { kind: 'runtime', name: word }
   const path = resolve(folder, word)
@@ -45,6 +54,11 @@ export async function detectProgram(
   const commandLine = ['reprise', 'run', word, ...rest]
   const runtime = RUNTIME_BY_EXTENSION[extname(word)]
   if (head === 'missing') {
+    if ((await recipes()).includes(word))
+      throw new RunnerError('RUNTIME_UNKNOWN', {
+        message: `the runtime ${word} was not built on this machine`,
+        hint: `reprise runtime build ${word}, or import it: reprise runtime import FILE`,
+      })
     const other = Object.hasOwn(OTHER_NAMES, word) ? OTHER_NAMES[word] : undefined
     if (other) throw unknown(`no runtime ${word}`, other, commandLine.with(2, other))
     if (runtime || extname(word) !== '' || word.includes('/'))

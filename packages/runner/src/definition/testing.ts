@@ -43,6 +43,7 @@ export async function contextIn(folder: string, stdin = ''): Promise<DefinitionC
     store: await openBlobStore(home),
     // What programs come to is not what these tests are about.
     warmRoot: async () => '5a'.repeat(32),
+    recipes: async () => ['buildable'],
   }
 }
 

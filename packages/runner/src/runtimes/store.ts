@@ -123,7 +123,7 @@ export async function findRuntime(home: string, word: string): Promise<Installed
     hint:
       begun.length > 1
         ? 'give more digits'
-        : `${names.length === 0 ? 'none was built yet' : `there are: ${names.join(', ')}`}; build one with reprise runtime build NAME, or import it: reprise runtime import FILE`,
+        : `${names.length === 0 ? 'none was built yet' : `there are: ${names.join(', ')}`}; build one with reprise runtime build ${isRuntimeId(word) ? 'NAME' : word}, or import it: reprise runtime import FILE`,
   })
 }
 

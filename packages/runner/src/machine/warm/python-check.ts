@@ -71,6 +71,7 @@ async function define(
       stdin: (async function* () {})(),
       now: () => 0n,
       random: (lengthBytes) => new Uint8Array(lengthBytes),
+      recipes: async () => [],
       warmRoot: (warmUp) => warmRootOf(warmUp, { home, store }),
     },
   )

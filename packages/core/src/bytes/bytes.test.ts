@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ByteReader, ByteWriter, compare, compareText, fromHex, fromHexInBlocks, hex, utf8 } from './index.ts'
+import { ByteReader, ByteWriter, compare, compareText, fromHex, fromHexInBlocks, hex, isHex, utf8 } from './index.ts'
 
 describe('utf8', () => {
   test('encodes as the platform does, short or long, ASCII or not', () => {
@@ -39,6 +39,22 @@ describe('ByteWriter', () => {
       }),
     )
   })
+})
+
+test('a TPM2B has a length of 16 bits', () => {
+  const longest = new Uint8Array(0xffff)
+  const writer = new ByteWriter().tpm2b(longest)
+  expect(writer.lengthBytes).toBe(2 + 0xffff)
+  expect(new ByteReader(writer.done()).tpm2b()).toEqual(longest)
+  expect(() => new ByteWriter().tpm2b(new Uint8Array(0x10000))).toThrow(RangeError)
+})
+
+test('hexadecimal is of whole bytes, in small digits, and nothing else', () => {
+  for (const text of ['', '00', '0123456789abcdef', 'ff'.repeat(100)]) {
+    expect(isHex(text)).toBe(true)
+    expect(hex(fromHex(text))).toBe(text)
+  }
+  for (const text of ['0', 'abc', 'AB', '0g', ' 00', '00\n', 'x00', '0x00']) expect(isHex(text)).toBe(false)
 })
 
 describe('fromHexInBlocks', () => {

@@ -133,4 +133,39 @@ describe('PageTree', () => {
     tree.update(new Uint8Array(4 * PAGE_BYTES), [])
     expect(hex(tree.root())).toBe(hex(pagesRoot(new Uint8Array(4 * PAGE_BYTES), sha256)))
   })
+
+  test('takes over leaves that are known, and gives those that it has', () => {
+    const bytes = Uint8Array.from({ length: 7 * PAGE_BYTES }, (_, i) => (i * 31) >> 7)
+    const read = new PageTree(sha256)
+    read.update(bytes, [0, 1, 2, 3, 4, 5, 6])
+    const pages = treeHash('pages', sha256)
+    const page = (i: number): Uint8Array => pages.leaf(bytes.subarray(i * PAGE_BYTES, (i + 1) * PAGE_BYTES))
+    expect(read.leaves(2, 3)).toEqual(concat(page(2), page(3), page(4)))
+
+    const told = new PageTree(sha256)
+    told.update(bytes, [0, 1])
+    told.setLeaves(2, read.leaves(2, 5))
+    expect(hex(told.root())).toBe(hex(read.root()))
+    told.setLeaves(3, page(4))
+    expect(hex(told.root())).not.toBe(hex(read.root()))
+  })
+})
+
+test('a leaf has its tag before it, however long it is', () => {
+  for (const lengthBytes of [0, 31, 32, 33, PAGE_BYTES, PAGE_BYTES + 1, 5, 3 * PAGE_BYTES]) {
+    const data = new Uint8Array(lengthBytes).fill(lengthBytes)
+    expect(hex(hash.leaf(data))).toBe(hex(sha256(concat(utf8('reprise/batch/leaf\0'), data))))
+  }
+})
+
+test('places that no tree has are refused', () => {
+  const tree = new HashTree(hash)
+  tree.resize(3)
+  for (const [i, leaf] of leavesOf(3).entries()) tree.setLeaf(i, leaf)
+  const [leaf] = leavesOf(1)
+  expect(() => tree.setLeaf(3, leaf)).toThrow(RangeError)
+  expect(hex(tree.leafAt(1))).toBe(hex(leavesOf(2)[1]))
+  const path = inclusionPath(hash, leavesOf(2), 0)
+  for (const index of [-1, 0.5, 2, Number.NaN])
+    expect(rootFromPath(hash, { leaf, index, leafCount: 2, path })).toBeUndefined()
 })

@@ -16,6 +16,7 @@ import { guest, json, namesIn, Room, type Answer, type RunAnswer, type Running }
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
 /** Snapshots and checkpoints several times a second. */
 const FINE = ['--snapshot-ms', '100', '--checkpoint', 'every=100000000']
+/** It works for seconds on any machine: what nobody waits for is in the journal after one. */
 const WORDS = [
   'guest.wasm',
   'say',
@@ -25,7 +26,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '1500',
+  '4000',
   'append',
   'o.txt',
   'two',

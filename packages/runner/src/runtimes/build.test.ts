@@ -1,4 +1,4 @@
-import { access, appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, appendFile, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
@@ -103,6 +103,24 @@ describe('what goes wrong in a build', () => {
       message: expect.stringContaining(SOURCE_FILE.sha256),
     })
     expect(await listRuntimes(room.home)).toEqual({ runtimes: [], damaged: [] })
+  })
+
+  test('a log that cannot be written ends the build and all that it started', async () => {
+    const room = await tinyRoom({}, `echo $$ >"$WORK/pid"; echo "step: long"; sleep 60\n${TINY_SCRIPT}`)
+    const begun = new AbortController()
+    const interrupted = buildIn(room, { signal: begun.signal, onStep: () => begun.abort(new Error('enough')) })
+    await expect(interrupted).rejects.toThrow('enough')
+    const builds = join(room.home, 'cache', 'runtimes', 'builds')
+    const [folder] = await readdir(builds)
+    await rm(join(builds, folder, 'build.log'))
+    await symlink('/dev/full', join(builds, folder, 'build.log'))
+    await expect(buildIn(room)).rejects.toMatchObject({
+      code: 'DISK_FULL',
+      message: expect.stringContaining('build.log'),
+    })
+    expect((await listRuntimes(room.home)).runtimes).toEqual([])
+    const pid = Number(await readFile(join(builds, folder, 'work', 'pid'), 'utf8'))
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH')
   })
 
   test('a script that fails is told with the end of its log, and the next build goes on in its folder', async () => {

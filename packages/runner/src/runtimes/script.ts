@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
-import { RunnerError } from '../error.ts'
+import { RunnerError, writeFailure } from '../error.ts'
 import type { BuildFolder } from './folders.ts'
 import type { Recipe } from './recipe.ts'
 
@@ -30,7 +30,7 @@ export interface ScriptRequest {
   readonly onStep: (step: string) => void
 }
 
-/** @throws RunnerError `RUNTIME_BUILD` with the end of the log; the signal's reason. */
+/** @throws RunnerError `RUNTIME_BUILD` with the end of the log, `DISK_FULL` or `WRITE` for a log that cannot be written; the signal's reason. */
 export async function runScript(request: ScriptRequest): Promise<void> {
   const { recipe, at, signal } = request
   const log = createWriteStream(at.log, { flags: 'a' })
@@ -49,12 +49,19 @@ export async function runScript(request: ScriptRequest): Promise<void> {
   })
   const end = (): void => endGroup(child.pid)
   signal.addEventListener('abort', end)
+  // A build of which nobody could say later what went wrong is not gone on with.
+  let unwritten: Error | undefined
+  log.on('error', (error) => {
+    unwritten ??= error
+    end()
+  })
   try {
     if (signal.aborted) end()
     const [code] = (await once(child, 'close')) as [number | null]
     log.end()
-    await finished(log)
+    await finished(log).catch(() => {})
     signal.throwIfAborted()
+    if (unwritten !== undefined) throw writeFailure(unwritten, at.log, 'the log of the build')
     if (code !== 0) throw await failed(request, code)
   } finally {
     signal.removeEventListener('abort', end)

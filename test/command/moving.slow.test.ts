@@ -16,7 +16,6 @@ import { guest, json, namesIn, Room, type Answer, type RunAnswer, type Running }
 const NIGHTLY = process.env['REPRISE_TESTS'] === 'nightly'
 /** Snapshots and checkpoints several times a second. */
 const FINE = ['--snapshot-ms', '100', '--checkpoint', 'every=100000000']
-/** It works for seconds on any machine: what nobody waits for is in the journal after one. */
 const WORDS = [
   'guest.wasm',
   'say',
@@ -26,7 +25,7 @@ const WORDS = [
   'one',
   'random',
   'spin',
-  '4000',
+  '1500',
   'append',
   'o.txt',
   'two',

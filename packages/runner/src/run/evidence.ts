@@ -140,14 +140,14 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       isSealed = true
       attestations += 1
       journal.append({ kind: 'changed' })
-      journal.append({ kind: 'attestation', attestation })
+      write(journal, attestation)
     },
     onReceipt(attestation) {
       if (isSealed) return
       attestations += 1
       signedSeq = attestation.seq
       while (unsigned[0] !== undefined && unsigned[0].seq <= signedSeq) unsigned.shift()
-      journal.append({ kind: 'attestation', attestation })
+      write(journal, attestation)
     },
     attach(runSigner) {
       signer = runSigner
@@ -159,4 +159,10 @@ export function createEvidence({ computationId, journal, sha256, clock, earlier 
       await journal.sync()
     },
   }
+}
+
+/** No kill is to lose what is signed. Whoever waits for it, or writes next, sees what fails. */
+function write(journal: JournalWriter, attestation: Attestation): void {
+  journal.append({ kind: 'attestation', attestation })
+  journal.sync().catch(() => {})
 }

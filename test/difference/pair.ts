@@ -43,8 +43,8 @@ export class Bench implements AsyncDisposable {
       random: (lengthBytes: number) => new Uint8Array(lengthBytes),
       stdin: (async function* () {})(),
       store,
-      // These programs begin at their beginning.
       recipes: async () => [],
+      // These programs begin at their beginning.
       warmRoot: () => Promise.reject(new Error('nothing here begins warm')),
     }
     const { computation } = await defineCommand({ command, flags }, context)

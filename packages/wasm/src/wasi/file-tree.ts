@@ -169,11 +169,10 @@ export class FileTree {
     const free = this.#freeEntry(place)
     if (free.slash) refuse(Errno.NOENT)
     const { mount } = free.directory
-    const times = this.#times()
     this.#enter(free, (number) => ({
       kind: 'symlink',
       number,
-      times,
+      times: this.#times(),
       opens: 0,
       mount,
       links: [],

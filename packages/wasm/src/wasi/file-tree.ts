@@ -7,6 +7,9 @@ import { Errno, refuse } from './abi.ts'
 import { Content, type Budget } from './content.ts'
 import {
   isAt,
+  isAttached,
+  isFixed,
+  isInside,
   linkCountOf,
   type Directory,
   type Entry,
@@ -36,7 +39,7 @@ export class FileTree {
   /** The roots of the mounts, in their order. */
   readonly roots: readonly Directory[]
   readonly nullDevice: NullDevice
-  /** The inode numbers whose record may have changed since the reader cleared this. */
+  /** The numbers of inodes that can change, and may have since the reader cleared this. */
   readonly changed = new Set<number>()
   /** Counts the changes of names, and of which files are the guest's own. */
   namesRevision = 0
@@ -46,6 +49,8 @@ export class FileTree {
   readonly #inodes: (Inode | undefined)[] = []
   /** What the computation put there, by number less one. */
   readonly #start: readonly Inode[]
+  /** The inodes of mounts that are not writable: nothing of them ever changes. Ascending. */
+  readonly #fixed: readonly { readonly first: number; readonly count: number }[]
   #lowestFree = 0
 
   constructor(parts: FileTreeParts) {
@@ -66,6 +71,10 @@ export class FileTree {
       return root
     })
     this.#start = this.#inodes.filter((inode) => inode !== undefined)
+    const firsts = [...this.roots.map(({ number }) => number), this.inodeCount + 1]
+    this.#fixed = this.roots
+      .map(({ mount, number }, i) => ({ writable: mount.writable, first: number, count: firsts[i + 1] - number }))
+      .filter(({ writable }) => !writable)
   }
 
   /** The highest inode number ever used; numbers without an inode are free. */
@@ -75,6 +84,12 @@ export class FileTree {
 
   inodeAt(number: number): Inode | undefined {
     return this.#inodes[number - 1]
+  }
+
+  /** How many numbers up to this one can change what they stand for. */
+  changeableUpTo(number: number): number {
+    const fixed = this.#fixed.map(({ first, count }) => Math.max(0, Math.min(count, number + 1 - first)))
+    return fixed.reduce((left, count) => left - count, number)
   }
 
   /** Whether what has this number, or that nothing has it, is as the computation made it. */
@@ -96,7 +111,9 @@ export class FileTree {
     change(this.#inodes)
     this.#lowestFree = 0
     this.namesRevision++
-    for (let number = 1; number <= this.inodeCount; number++) this.changed.add(number)
+    for (let number = 1; number <= this.inodeCount; number++) {
+      if (!isFixed(this.inodeAt(number))) this.changed.add(number)
+    }
   }
 
   /** Of a file that the guest makes. */
@@ -318,7 +335,7 @@ export class FileTree {
     const inode = make(index + 1)
     this.#inodes[index] = inode
     this.#lowestFree = index + 1
-    this.changed.add(inode.number)
+    if (!isFixed(inode)) this.changed.add(inode.number)
     return inode
   }
 
@@ -380,17 +397,4 @@ export class FileTree {
 function parted(path: string): { readonly folder: string; readonly name: string } {
   const nameAt = path.lastIndexOf('/') + 1
   return { folder: path.slice(0, Math.max(0, nameAt - 1)), name: path.slice(nameAt) }
-}
-
-/** Whether a path leads to a directory: to one that was removed while open none does. */
-function isAttached(directory: Directory): boolean {
-  return directory.root || directory.links.length > 0
-}
-
-/** Whether `inode` is `directory` or above it. */
-function isInside(directory: Directory, inode: Entry): boolean {
-  for (let at: Directory | undefined = directory; at !== undefined; at = at.links[0]?.directory) {
-    if (at === inode) return true
-  }
-  return false
 }

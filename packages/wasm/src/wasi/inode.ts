@@ -112,6 +112,24 @@ export function isAt({ links }: Entry, origin: Link | undefined): boolean {
   return links.length === 1 && link.directory.number === origin.directory.number && link.name === origin.name
 }
 
+/** Whether nothing of it can ever change. */
+export function isFixed(inode: Inode | undefined): boolean {
+  return inode !== undefined && inode.kind !== 'stream' && !inode.mount.writable
+}
+
+/** Whether a path leads to a directory: to one that was removed while open none does. */
+export function isAttached(directory: Directory): boolean {
+  return directory.root || directory.links.length > 0
+}
+
+/** Whether `inode` is `directory` or above it. */
+export function isInside(directory: Directory, inode: Entry): boolean {
+  for (let at: Directory | undefined = directory; at !== undefined; at = at.links[0]?.directory) {
+    if (at === inode) return true
+  }
+  return false
+}
+
 /** A stream has no size, as a pipe. */
 export function sizeOf(inode: Opened): number {
   switch (inode.kind) {

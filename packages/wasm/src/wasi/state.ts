@@ -6,7 +6,7 @@
 import { ByteWriter, equal, HashTree, treeHash, utf8, type TreeHash } from '@reprise/core'
 import type { Host } from './calls.ts'
 import type { Descriptor } from './descriptor.ts'
-import { linkCountOf, sortedEntries, type Directory, type File, type Inode, type Mount } from './inode.ts'
+import { linkCountOf, sortedEntries, type Directory, type File, type Inode } from './inode.ts'
 
 const TAG = utf8('reprise/wasi/v1\0')
 /** The kinds of record, as they are written. */
@@ -17,8 +17,6 @@ export class StateEncoder {
   readonly #hash: TreeHash
   readonly #inodes: HashTree
   #root: Uint8Array | undefined
-  /** For each mount the record of a file that is as it was given, without number and path. */
-  readonly #given = new Map<Mount, Uint8Array>()
 
   constructor(host: Host) {
     this.#host = host
@@ -39,27 +37,13 @@ export class StateEncoder {
   #inodesRoot(): Uint8Array {
     const { tree } = this.#host
     if (this.#root !== undefined && tree.changed.size === 0) return this.#root
-    this.#inodes.resize(tree.inodeCount)
-    for (const number of tree.changed) this.#inodes.setLeaf(number - 1, this.#hash.leaf(this.#record(number)))
+    this.#inodes.resize(tree.changeableUpTo(tree.inodeCount))
+    for (const number of tree.changed) {
+      const leaf = this.#hash.leaf(record(number, tree.inodeAt(number)))
+      this.#inodes.setLeaf(tree.changeableUpTo(number) - 1, leaf)
+    }
     tree.changed.clear()
     return (this.#root = this.#inodes.root())
-  }
-
-  /** Of the thousands of files of a library all are as they were given, and before each start each has its record written. */
-  #record(number: number): Uint8Array {
-    const { tree } = this.#host
-    const inode = tree.inodeAt(number)
-    if (inode?.kind !== 'file' || inode.inputPath === undefined || !tree.isAsAtStart(number))
-      return record(number, inode)
-    let given = this.#given.get(inode.mount)
-    if (given === undefined) this.#given.set(inode.mount, (given = record(number, { ...inode, inputPath: '' })))
-    const path = utf8(inode.inputPath)
-    const bytes = new Uint8Array(given.length + path.length)
-    bytes.set(given)
-    put32(bytes, NUMBER_AT, number)
-    put32(bytes, given.length - 4, path.length)
-    bytes.set(path, given.length)
-    return bytes
   }
 }
 
@@ -79,13 +63,6 @@ function encodeDescriptor(state: ByteWriter, fd: number, descriptor: Descriptor)
   else state.u8(1).sized(utf8(preopen))
   if (listing === undefined) state.u8(0)
   else state.u8(1).raw(listing.digest)
-}
-
-/** The lower half of what a record begins with. */
-const NUMBER_AT = 4
-
-function put32(bytes: Uint8Array, at: number, value: number): void {
-  for (let i = 0; i < 4; i++) bytes[at + i] = value >>> (24 - 8 * i)
 }
 
 function record(number: number, inode: Inode | undefined): Uint8Array {

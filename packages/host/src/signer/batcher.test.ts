@@ -3,12 +3,14 @@ import {
   type Attestation,
   attestationDigest,
   batchDigest,
+  decodeTpmsAttest,
   equal,
   fromHex,
   headDigest,
   hex,
   joinedDigest,
   rootFromPath,
+  type TpmsAttest,
   treeHash,
   ZERO_DIGEST,
 } from '@reprise/core'
@@ -76,6 +78,8 @@ function leadsTo(receipt: Attestation, signed: OpenRun & RunHead, host: FakeHost
   const expected = batchDigest({ hostId: host.facts.hostId, seq: BigInt(seq), root }, sha256)
   return host.quoted.some((data) => equal(data, expected)) && receipt.attest.includes(hex(expected))
 }
+
+const certified = ({ counter }: Attestation): TpmsAttest => decodeTpmsAttest(fromHex(counter!.attest))
 
 describe('Batcher', () => {
   test('gives a receipt that leads to what was quoted', async () => {
@@ -161,7 +165,7 @@ describe('Batcher', () => {
     fresh.run.submit(head(0), true)
     await eventually(() => old.receipts.length === 2 && fresh.receipts.length === 1)
     const [before, joined] = old.receipts
-    expect(joined.boot).toEqual((await host.boot()).statement)
+    expect(joined.boot?.startup).toEqual((await host.boot()).statement.startup)
     const previous = attestationDigest(fromHex(before.attest), fromHex(before.signature), sha256)
     const taken = joinedDigest(previous, { boot: joined.boot! }, sha256)
     expect(leadsTo(joined, { ...old.opened, ...second, previous: taken }, host)).toBe(true)
@@ -187,6 +191,32 @@ describe('Batcher', () => {
       { purpose: 'begin', previous: ZERO_DIGEST },
       { purpose: 'end', previous },
     ])
+  })
+
+  test('counts the begin of an attempt before there is anything to sign', async () => {
+    const { host, open } = setUp()
+    const { run, receipts } = open(newRun({ begun: false }))
+    const gone = open(newRun({ begun: false }))
+    gone.run.close()
+    await eventually(() => host.counted.length === 1)
+    run.submit(head(0), false)
+    await eventually(() => receipts.length === 1)
+    expect(host.counted).toHaveLength(1)
+    expect(certified(receipts[0])).toMatchObject({ attested: { nvContents: Uint8Array.of(1) } })
+  })
+
+  test('counts a begin again when the TPM was reset since', async () => {
+    const { host, open } = setUp()
+    const { run, receipts } = open(newRun({ begun: false }))
+    await eventually(() => host.counted.length === 1)
+    host.resetCount++
+    run.submit(head(0), true)
+    await eventually(() => receipts.length === 1)
+    expect(host.counted).toHaveLength(2)
+    expect(certified(receipts[0])).toMatchObject({
+      attested: { nvContents: Uint8Array.of(2) },
+      clockInfo: { resetCount: host.resetCount },
+    })
   })
 
   test('takes up a run with the counts of its last receipt', async () => {

@@ -11,6 +11,8 @@ import {
   batchDigest,
   type Count,
   type CounterStatement,
+  decodeTpmsAttest,
+  fromHex,
   headDigest,
   hex,
   inclusionPaths,
@@ -68,6 +70,8 @@ interface Run {
   since: TpmClock | null
   /** What the next attestation has to be joined over: its attempt begins, or the TPM was in another power cycle. */
   join: 'begin' | 'change' | null
+  /** Counted before there was anything to sign. */
+  begun: CounterStatement | null
   /** How often in a row the TPM was in yet another power cycle when a quote came back. */
   changes: number
   /** The newest seq that was given to the TPM. */
@@ -90,6 +94,8 @@ export class Batcher {
   readonly #intervalMs: number
   readonly #waiting = new Set<Run>()
   readonly #open = new Set<Run>()
+  /** Those whose begin is to be counted. */
+  readonly #uncounted = new Set<Run>()
   #busy = false
   #stopped = false
   #lastStartMs = -Infinity
@@ -103,9 +109,11 @@ export class Batcher {
   open(opened: OpenRun, events: RunEvents): BatchedRun {
     const { previous, since, firstSeq, begun } = opened
     const join = begun ? null : 'begin'
-    const at = { join, changes: 0, givenSeq: firstSeq - 1, waiting: null, urgent: false } as const
+    const at = { join, begun: null, changes: 0, givenSeq: firstSeq - 1, waiting: null, urgent: false } as const
     const run: Run = { opened, events, previous, since, ...at }
     this.#open.add(run)
+    if (join === 'begin') this.#uncounted.add(run)
+    this.#next()
     return {
       submit: (head, urgent) => this.#submit(run, head, urgent),
       close: () => this.#close(run),
@@ -120,6 +128,7 @@ export class Batcher {
   #close(run: Run): void {
     this.#open.delete(run)
     this.#waiting.delete(run)
+    this.#uncounted.delete(run)
   }
 
   #submit(run: Run, head: RunHead, urgent: boolean): void {
@@ -131,19 +140,31 @@ export class Batcher {
     this.#next()
   }
 
-  /** Starts a batch if there is something to sign and it is time. */
+  /** Starts a batch if there is something to sign and it is time; else what will have to be said with one. */
   #next(): void {
-    if (this.#busy || this.#stopped || this.#waiting.size === 0) return
+    if (this.#busy || this.#stopped) return
     clearTimeout(this.#timer)
-    const urgent = [...this.#waiting].some((run) => run.urgent)
-    const restMs = urgent ? 0 : this.#lastStartMs + this.#intervalMs - performance.now()
-    if (restMs > 0) {
-      this.#timer = setTimeout(() => this.#next(), restMs)
+    const restMs = this.#restMs()
+    if (restMs <= 0) {
+      this.#lastStartMs = performance.now()
+      this.#work(this.#sign())
       return
     }
+    const [run] = this.#uncounted
+    if (run !== undefined) this.#work(this.#countBegin(run))
+    else if (restMs < Infinity) this.#timer = setTimeout(() => this.#next(), restMs)
+  }
+
+  /** Until the next batch is due. */
+  #restMs(): number {
+    if (this.#waiting.size === 0) return Infinity
+    if ([...this.#waiting].some((run) => run.urgent)) return 0
+    return this.#lastStartMs + this.#intervalMs - performance.now()
+  }
+
+  #work(done: Promise<void>): void {
     this.#busy = true
-    this.#lastStartMs = performance.now()
-    this.#sign().then(
+    done.then(
       () => {
         this.#busy = false
         this.#next()
@@ -153,6 +174,16 @@ export class Batcher {
         this.#options.onFailure(error)
       },
     )
+  }
+
+  /** A run is opened before its machine is ready: its first head need not wait for what only says that it begins. */
+  async #countBegin(run: Run): Promise<void> {
+    this.#uncounted.delete(run)
+    run.begun = await this.#count(run, 'begin')
+  }
+
+  #count({ opened: { runId, attempt }, previous }: Run, purpose: Count['purpose']): Promise<CounterStatement> {
+    return this.#options.count({ purpose, runId, attempt, previous })
   }
 
   async #sign(): Promise<void> {
@@ -199,16 +230,22 @@ export class Batcher {
     const boot = batch.some(({ run }) => run.join !== null) ? await this.#options.boot() : undefined
     const joined: Joined[] = []
     for (const { run, head } of batch) {
-      const { runId, attempt } = run.opened
-      const purpose = run.join === 'begin' ? 'begin' : head.end ? 'end' : undefined
-      const about = { runId, attempt, previous: run.previous }
-      const counter = purpose === undefined ? undefined : await this.#options.count({ purpose, ...about })
+      const counter = await this.#counted(run, head, boot)
       joined.push({
         ...(run.join !== null && boot !== undefined && { boot: boot.statement }),
         ...(counter !== undefined && { counter }),
       })
     }
     return { boot, joined }
+  }
+
+  /** What was counted in the power cycle of the statement beside it counts; a begin that was counted before is counted again. */
+  async #counted(run: Run, head: RunHead, boot: SignedBoot | undefined): Promise<CounterStatement | undefined> {
+    if (run.join !== 'begin') return head.end ? await this.#count(run, 'end') : undefined
+    this.#uncounted.delete(run)
+    if (run.begun === null || boot === undefined || !sameCounts(countsOf(run.begun), boot))
+      run.begun = await this.#count(run, 'begin')
+    return run.begun
   }
 
   #takeWaiting(): Waited[] {
@@ -255,6 +292,10 @@ export class Batcher {
     run.events.onRefused(error)
     return false
   }
+}
+
+function countsOf({ attest }: CounterStatement): TpmCounts {
+  return decodeTpmsAttest(fromHex(attest)).clockInfo
 }
 
 function sameCounts(a: TpmCounts, b: TpmCounts): boolean {

@@ -43,17 +43,19 @@ export class FakeHost implements SigningHost {
   async quote(extraData: Uint8Array): Promise<Quote> {
     this.quoted.push(extraData)
     await this.beforeQuote()
+    const attested = { pcrSelect: [{ hash: TPM_ALG.SHA256, pcrs: [0] }], pcrDigest: new Uint8Array(32) }
+    const attest = encodeTpmsAttest({ ...this.#said(extraData), type: TPM_ST.ATTEST_QUOTE, attested })
+    return { attest, signature: Uint8Array.of(9), pcrs: { '0': '00'.repeat(32) }, ...(await this.clock()) }
+  }
+
+  #said(extraData: Uint8Array) {
     const { resetCount, restartCount } = this
-    const attest = encodeTpmsAttest({
-      type: TPM_ST.ATTEST_QUOTE,
+    return {
       qualifiedSigner: qualifiedName({ parent: TPM_RH.ENDORSEMENT, name: this.akName, hash }),
       extraData,
       clockInfo: { clock: BigInt(this.quoted.length), resetCount, restartCount, safe: true },
       firmwareVersion: 1n,
-      attested: { pcrSelect: [{ hash: TPM_ALG.SHA256, pcrs: [0] }], pcrDigest: new Uint8Array(32) },
-    })
-    const clock = BigInt(this.quoted.length)
-    return { attest, signature: Uint8Array.of(9), pcrs: { '0': '00'.repeat(32) }, resetCount, restartCount, clock }
+    }
   }
 
   async measure(): Promise<string> {
@@ -81,7 +83,9 @@ export class FakeHost implements SigningHost {
   }
 
   #counter(): CounterStatement {
-    return { attest: hex(Uint8Array.of(this.counted.length)), public: '03', signature: '04' }
+    const attested = { indexName: Uint8Array.of(5), offset: 0, nvContents: Uint8Array.of(this.counted.length) }
+    const attest = encodeTpmsAttest({ ...this.#said(Uint8Array.of(6)), type: TPM_ST.ATTEST_NV, attested })
+    return { attest: hex(attest), public: '03', signature: '04' }
   }
 
   async report(): Promise<HostReport> {

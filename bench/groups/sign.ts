@@ -49,10 +49,10 @@ async function measureSigner(home: string): Promise<{ readonly rate: Sample } & 
           }
           const run = await signer.openRun({
             ...{ runId: digest(), attempt: 1, firstSeq: 0, environmentDigest: digest(), previous: null },
-            onReceipt({ batch }) {
-              batches.add(batch.seq)
-              submit()
-            },
+          })
+          run.listen(({ batch }) => {
+            batches.add(batch.seq)
+            submit()
           })
           return { run, submit }
         }),

@@ -28,8 +28,6 @@ export interface RunToSign {
   readonly previous: Attestation | null
   /** Registers that its quotes cover besides 0 to 7. */
   readonly pcrs?: readonly number[]
-  /** Every receipt, in the order of signing. */
-  readonly onReceipt?: (attestation: Attestation) => void
 }
 
 export interface WaitOptions {
@@ -41,6 +39,8 @@ export interface WaitOptions {
 export interface RunSigner {
   /** The seq of the last receipt; -1 before the first. */
   readonly signedSeq: number
+  /** Hears every receipt from now on, in the order of signing, in place of who did before. */
+  listen(onReceipt: (attestation: Attestation) => void): void
   /**
    * Offers a head; only the newest counts. Never blocks, never throws: trouble shows in `waitFor`.
    *
@@ -87,6 +87,7 @@ export class ClientRun implements RunSigner {
   #scheduled = false
   #opened = false
   #failure: HostError | undefined
+  #onReceipt: ((attestation: Attestation) => void) | undefined
 
   constructor(run: RunToSign, channel: RunChannel) {
     this.#run = run
@@ -100,6 +101,10 @@ export class ClientRun implements RunSigner {
 
   get signedSeq(): number {
     return this.#signedSeq
+  }
+
+  listen(onReceipt: (attestation: Attestation) => void): void {
+    this.#onReceipt = onReceipt
   }
 
   submit(head: RunHead, options: { readonly urgent?: boolean } = {}): void {
@@ -166,7 +171,7 @@ export class ClientRun implements RunSigner {
     this.#last = attestation
     this.#signedSeq = attestation.seq
     for (const waiter of this.#waiters) if (waiter.seq <= attestation.seq) waiter.resolve(attestation)
-    this.#run.onReceipt?.(attestation)
+    this.#onReceipt?.(attestation)
   }
 
   /** The first reason stays. */

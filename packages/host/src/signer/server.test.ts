@@ -89,9 +89,8 @@ describe('the signer', () => {
     const { home } = await serve()
     const clients = await Promise.all([client(home), client(home), client(home)])
     const receipts: Attestation[] = []
-    const runs = await Promise.all(
-      clients.map((client) => client.openRun({ ...newRun(), onReceipt: (receipt) => receipts.push(receipt) })),
-    )
+    const runs = await Promise.all(clients.map((client) => client.openRun(newRun())))
+    for (const run of runs) run.listen((receipt) => receipts.push(receipt))
     for (const run of runs) for (let seq = 0; seq <= 20; seq++) run.submit(head(seq))
     const last = await Promise.all(runs.map((run) => run.waitFor(20)))
     expect(last.map(({ seq }) => seq)).toEqual([20, 20, 20])

@@ -59,7 +59,8 @@ async function openRun(signer: Signer) {
   const receipts: Attestation[] = []
   const run: RunToSign = { runId: digest(), attempt: 1, firstSeq: 0, environmentDigest: digest(), previous: null }
   const heads = new Map<number, RunHead>()
-  const signing = await signer.openRun({ ...run, onReceipt: (receipt) => receipts.push(receipt) })
+  const signing = await signer.openRun(run)
+  signing.listen((receipt) => receipts.push(receipt))
   const submit = (seq: number): void => {
     heads.set(seq, head(seq))
     signing.submit(heads.get(seq)!)

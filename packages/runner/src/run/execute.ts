@@ -6,19 +6,15 @@ import {
   CHECKPOINT_FINAL,
   CHECKPOINT_GRID,
   computationId,
-  environmentDigest,
-  fromHex,
   hex,
   nextGridPosition,
   type Attempt,
-  type Attestation,
   type Computation,
   type MachineNote,
   type Outcome,
   type SnapshotRef,
-  wantedRegisters,
 } from '@reprise/core'
-import type { Signer } from '@reprise/host'
+import type { HostFacts, RunSigner } from '@reprise/host'
 import { nodeCrypto } from '../crypto.ts'
 import {
   journalPath,
@@ -49,7 +45,9 @@ export interface Session {
   readonly run: string
   readonly computation: Computation
   readonly attempt: Attempt
-  readonly signer: Signer
+  readonly host: HostFacts
+  /** Knows the attempt already. */
+  readonly runSigner: RunSigner
   /** How the host was just before. */
   readonly look: HostLook
   readonly machine: WasmMachine
@@ -60,13 +58,10 @@ export interface Session {
   readonly earlier: Earlier | undefined
 }
 
-export interface Earlier extends EarlierEvidence, SignedBefore {
-  readonly lastAttestation: Attestation | undefined
-}
+export interface Earlier extends EarlierEvidence, SignedBefore {}
 
 export async function execute(request: ExecuteRequest, session: Session): Promise<RunResult> {
-  const { signer, machine, journal, computation, attempt, earlier } = session
-  const { host } = signer
+  const { host, machine, journal, computation, attempt, earlier } = session
   const id = computationId(computation, sha256)
   const evidence = createEvidence({ computationId: id, journal, sha256, clock: () => performance.now(), earlier })
   const watch = watchHost({
@@ -76,19 +71,11 @@ export async function execute(request: ExecuteRequest, session: Session): Promis
     isRequired: attempt.environment.repeats === null,
     onTrouble: request.onTrouble,
   })
-  using signing = await createSigning({
+  using signing = createSigning({
     watch,
     onStop: () => machine.interrupt(),
-    signer,
+    runSigner: session.runSigner,
     evidence,
-    run: {
-      runId: fromHex(session.run),
-      attempt: attempt.attempt,
-      firstSeq: attempt.firstSeq,
-      environmentDigest: environmentDigest(attempt.environment, sha256),
-      previous: earlier?.lastAttestation ?? null,
-      pcrs: wantedRegisters(session.look.logs, computation.host),
-    },
     maxLagMs: request.maxLagMs ?? MAX_LAG_MS,
     onTrouble: request.onTrouble,
     signal: request.signal,

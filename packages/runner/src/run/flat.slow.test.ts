@@ -107,7 +107,7 @@ function quoteAt(seq: number): Parameters<typeof encodeTpmsAttest>[0] {
 }
 
 /** Signs every few heads, and those that somebody waits for. */
-function countingSigner(attempt: number): Signer {
+function countingSigner(attempt: number): { readonly signer: Signer; readonly runSigner: RunSigner } {
   let onReceipt: ((attestation: Attestation) => void) | undefined
   let signedSeq = -1
   const sign = (seq: number): Attestation => {
@@ -129,9 +129,10 @@ function countingSigner(attempt: number): Signer {
     },
     submit: ({ seq }, { urgent } = {}) => void ((urgent === true || seq % SIGN_EVERY === 0) && sign(seq)),
     waitFor: async (seq) => sign(seq),
+    listen: (listener) => void (onReceipt = listener),
     close: () => undefined,
   }
-  return {
+  const signer: Signer = {
     host: {
       hostId: fromHex(D),
       akPublic: fromHex(HOSTS[0].ak),
@@ -141,10 +142,7 @@ function countingSigner(attempt: number): Signer {
       tpm: { manufacturer: 'TEST', firmware: '1', transport: 'swtpm' },
       notices: [],
     },
-    openRun: async (run) => {
-      onReceipt = run.onReceipt
-      return runSigner
-    },
+    openRun: async () => runSigner,
     show: async () => Promise.reject(new Error('not asked for')),
     endorsement: async () => Promise.reject(new Error('not asked for')),
     prove: async () => Promise.reject(new Error('not asked for')),
@@ -155,6 +153,7 @@ function countingSigner(attempt: number): Signer {
     close: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,
   }
+  return { signer, runSigner }
 }
 
 describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
@@ -187,7 +186,7 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
       if (seq === until - 1) lastBytes = await usedBytes()
     }
     const machine = countingMachine({ from: Math.max(0, from), until, onStop })
-    const signer = countingSigner(attempt.attempt)
+    const { signer, runSigner } = countingSigner(attempt.attempt)
     const result = await execute(
       {
         store,
@@ -197,7 +196,10 @@ describe(`a run of ${CHECKPOINTS} checkpoints`, () => {
         attach: 'none',
         snapshotMs,
       },
-      { run, computation, attempt, look: NOTHING_SEEN, signer, machine, prepareMs: 0, keep: 'all', ...parts },
+      {
+        ...{ run, computation, attempt, look: NOTHING_SEEN, machine, prepareMs: 0, keep: 'all' },
+        ...{ host: signer.host, runSigner, ...parts },
+      },
     )
     expect(result).toMatchObject({ checkpoints: until, signedSeq: until - 1 })
     return lastBytes - firstBytes

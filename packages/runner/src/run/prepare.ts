@@ -1,13 +1,14 @@
 /** Getting ready: the signer and the machine at the same time. */
 import {
   manifestBlobs,
+  type Attempt,
   type Computation,
   type Environment,
   type HostRules,
   type MountSource,
   type SnapshotManifest,
 } from '@reprise/core'
-import type { Signer } from '@reprise/host'
+import type { RunSigner, Signer } from '@reprise/host'
 import type { BlobStore } from '../blobs/index.ts'
 import { RunnerError } from '../error.ts'
 import { loadWarmRoot, startWasmMachine, type SavedMachine, type WarmUp, type WasmMachine } from '../machine/index.ts'
@@ -15,8 +16,13 @@ import type { HostLook } from '../host/index.ts'
 import { keepLogs, lookAtHost, refuseOtherHosts, tierOf } from '../host/index.ts'
 import type { ExecuteRequest } from './types.ts'
 
-export interface Prepared extends ReadyHost {
+export interface Prepared extends ReadyHost, BegunAttempt {
   readonly machine: WasmMachine
+}
+
+export interface BegunAttempt {
+  readonly attempt: Attempt
+  readonly runSigner: RunSigner
 }
 
 export interface ReadyHost {
@@ -31,7 +37,7 @@ export interface ReadyHost {
  * The signer and the machine get ready at the same time; when one fails, neither is left behind.
  *
  * @param options.host - As {@link readyHost} gets it ready.
- * @param options.onHost - What follows as soon as the host is ready; the machine is waited for meanwhile.
+ * @param options.begin - Begins the attempt as soon as the host is ready; the machine is waited for meanwhile.
  * @throws RunnerError as the two of them.
  */
 export async function prepare(
@@ -40,11 +46,11 @@ export async function prepare(
   {
     from,
     host,
-    onHost,
+    begin,
   }: {
     readonly from?: SavedMachine
     readonly host: Promise<ReadyHost>
-    readonly onHost?: (host: ReadyHost) => Promise<void>
+    readonly begin: (host: ReadyHost) => Promise<BegunAttempt>
   },
 ): Promise<Prepared> {
   const { store } = request
@@ -55,17 +61,17 @@ export async function prepare(
     from,
     ...(request.onStream !== undefined && { onStream: request.onStream }),
   })
-  const followed = host.then(async (ready) => {
-    await onHost?.(ready)
-    return ready
-  })
-  const [looked, started] = await Promise.allSettled([followed, machine])
-  if (started.status === 'rejected') throw refusalOf(computation, started.reason)
-  if (looked.status === 'rejected') {
-    await started.value[Symbol.asyncDispose]()
-    throw looked.reason
+  const beginning = host.then(async (ready) => ({ ...ready, ...(await begin(ready)) }))
+  const [begun, started] = await Promise.allSettled([beginning, machine])
+  if (started.status === 'rejected') {
+    if (begun.status === 'fulfilled') begun.value.runSigner.close()
+    throw refusalOf(computation, started.reason)
   }
-  return { ...looked.value, machine: started.value }
+  if (begun.status === 'rejected') {
+    await started.value[Symbol.asyncDispose]()
+    throw begun.reason
+  }
+  return { ...begun.value, machine: started.value }
 }
 
 /**

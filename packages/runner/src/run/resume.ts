@@ -22,9 +22,10 @@ import { chainsAt } from './chains.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute, type Earlier } from './execute.ts'
 import { mapLimited } from '../parallel.ts'
-import { computationBlobs, prepare, readyHost, type ReadyHost } from './prepare.ts'
+import { computationBlobs, prepare, readyHost, type BegunAttempt, type ReadyHost } from './prepare.ts'
 import { alarmed, hasEnded, notResumable } from './refusals.ts'
 import { journalHost } from './run.ts'
+import { openAttempt } from './signing.ts'
 import { checkBlob, readSnapshot } from './snapshot.ts'
 import type { ExecuteRequest, RunResult } from './types.ts'
 
@@ -54,41 +55,29 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   await using journal = opened
   const { point, readying } = begun
   const { snapshot } = point
-  const { seq } = snapshot
-  const [first] = earlier.attempts
-  const repeats = repeatsOf(earlier)
   await gatherBlobs(request.sources, earlier.computation)
   const before = await begun.before
   const [manifest] = await Promise.all([
     gatheredSnapshot(request, snapshot, before.checkpoint),
     mapLimited(computationBlobs(earlier.computation), CHECKED_AT_ONCE, (digest) => checkBlob(request.store, digest)),
   ])
+  const beginAttempt = async (ready: ReadyHost): Promise<BegunAttempt> => {
+    const attempt = await nextAttempt(earlier, snapshot, ready)
+    const { run, computation, lastAttestation: previous = null } = earlier
+    return { attempt, runSigner: await openAttempt(ready, { run, computation, attempt, previous }) }
+  }
   const prepared = await prepare(request, earlier.computation, {
     from: { manifest, expected: before.checkpoint },
     host: readying,
+    begin: beginAttempt,
   })
-  const { signer, machine, look, logs } = prepared
+  const { signer, machine, look, attempt, runSigner } = prepared
   await using _machine = machine
   const prepareMs = performance.now() - startedMs
-  const host = journalHost(signer.host)
-  const environment = await describeEnvironment({
-    host: signer.host,
-    startedAt: new Date(),
-    logs,
-    follows: first?.environment.follows ?? [],
-    repeats,
-  })
-  const attempt: Attempt = {
-    attempt: earlier.attempts.length + 1,
-    environment,
-    firstSeq: seq + 1,
-    from: seq,
-    host: hostNumber(earlier, host.ak),
-  }
   const { keepSnapshots: keep = earlier.keep } = request
   const begin = async (): Promise<void> => {
     if (earlier.alarm !== null) journal.append({ kind: 'discard' })
-    journal.append({ kind: 'attempt', attempt, host })
+    journal.append({ kind: 'attempt', attempt, host: journalHost(signer.host) })
     if (keep !== earlier.keep) journal.append({ kind: 'keep', snapshots: keep })
     await journal.sync()
   }
@@ -97,7 +86,8 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     run: request.run,
     computation: earlier.computation,
     attempt,
-    signer,
+    host: signer.host,
+    runSigner,
     look,
     machine,
     journal,
@@ -105,6 +95,28 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
     keep,
     earlier: { ...before, manifest, begin },
   })
+}
+
+async function nextAttempt(
+  earlier: JournalRun,
+  { seq }: Snapshot,
+  { signer: { host }, logs }: ReadyHost,
+): Promise<Attempt> {
+  const environment = await describeEnvironment({
+    host,
+    startedAt: new Date(),
+    logs,
+    follows: earlier.attempts[0]?.environment.follows ?? [],
+    repeats: repeatsOf(earlier),
+  })
+  const { attempts } = earlier
+  return {
+    attempt: attempts.length + 1,
+    environment,
+    firstSeq: seq + 1,
+    from: seq,
+    host: hostNumber(earlier, journalHost(host).ak),
+  }
 }
 
 interface Begun {
@@ -173,7 +185,6 @@ export async function earlierOf(run: JournalRun, point: ResumePoint): Promise<Om
     ...(await chainsAt(run, snapshot.seq, snapshots)),
     laterSnapshots: snapshots.filter(({ seq }) => seq > snapshot.seq),
     attestations: run.attestationCount,
-    lastAttestation: run.lastAttestation,
     run,
     snapshot,
     expected: { last: expected.last, stream: new Cursor(run.checkpoints(expected.first, expected.last)) },

@@ -2,13 +2,14 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { assert, hex, type Attempt } from '@reprise/core'
+import { hex, type Attempt } from '@reprise/core'
 import type { HostFacts } from '@reprise/host'
 import { createJournal, journalPath, type JournalHost, type JournalWriter } from '../journal/index.ts'
 import { checkRecordPlace } from '../record/index.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute } from './execute.ts'
-import { prepare, readyHost, type Prepared, type ReadyHost } from './prepare.ts'
+import { prepare, readyHost, type BegunAttempt, type Prepared, type ReadyHost } from './prepare.ts'
+import { openAttempt } from './signing.ts'
 import type { RunRequest, RunResult } from './types.ts'
 
 /**
@@ -21,8 +22,8 @@ export async function run(request: RunRequest): Promise<RunResult> {
   const { computation } = request
   const id = hex(randomBytes(32))
   await checkRecordPlace(request.recordPath)
-  const { prepared, attempt, journal: opened } = await prepareWithJournal(request, id)
-  const { signer, machine, look } = prepared
+  const { prepared, journal: opened } = await prepareWithJournal(request, id)
+  const { signer, machine, look, attempt, runSigner } = prepared
   await using _machine = machine
   await using journal = opened
   const prepareMs = performance.now() - startedMs
@@ -31,7 +32,8 @@ export async function run(request: RunRequest): Promise<RunResult> {
     run: id,
     computation,
     attempt,
-    signer,
+    host: signer.host,
+    runSigner,
     look,
     machine,
     journal,
@@ -41,32 +43,29 @@ export async function run(request: RunRequest): Promise<RunResult> {
   })
 }
 
-interface Begun {
-  readonly attempt: Attempt
-  readonly journal: JournalWriter
-}
-
 /**
  * The journal's first lines are on disk when the machine is ready: to make, lock and sync it takes as long as a small
  * program runs. A run that cannot begin leaves none.
  */
-async function prepareWithJournal(request: RunRequest, id: string): Promise<Begun & { readonly prepared: Prepared }> {
+async function prepareWithJournal(
+  request: RunRequest,
+  id: string,
+): Promise<{ readonly prepared: Prepared; readonly journal: JournalWriter }> {
   const path = journalPath(request.home, id)
   const opening = createJournal(path)
   opening.catch(() => {})
-  let begun: Begun | undefined
-  const onHost = async (host: ReadyHost): Promise<void> => {
+  const { computation } = request
+  const begin = async (host: ReadyHost): Promise<BegunAttempt> => {
     const attempt = await firstAttempt(request, host)
-    const journal = await opening
-    await writeStart(request, { id, attempt, host: host.signer.host, journal })
-    begun = { attempt, journal }
+    await writeStart(request, { id, attempt, host: host.signer.host, journal: await opening })
+    const runSigner = await openAttempt(host, { run: id, computation, attempt, previous: null })
+    return { attempt, runSigner }
   }
   try {
     const isRequired = (request.repeats ?? null) === null
-    const host = readyHost(request, request.computation, { isRequired })
-    const prepared = await prepare(request, request.computation, { host, onHost })
-    assert(begun !== undefined, 'the journal is begun when the host is ready')
-    return { ...begun, prepared }
+    const host = readyHost(request, computation, { isRequired })
+    const prepared = await prepare(request, computation, { host, begin })
+    return { prepared, journal: await opening }
   } catch (error) {
     const journal = await opening.catch(() => undefined)
     await journal?.[Symbol.asyncDispose]()

@@ -2,16 +2,39 @@
  * Waiting for signatures: the machine may run ahead of the TPM by a bounded time, never past it for
  * good. When signing is lost the run goes on and says so; it never pretends.
  */
-import type { Attestation } from '@reprise/core'
-import type { RunToSign, Signer } from '@reprise/host'
+import { environmentDigest, fromHex, wantedRegisters, type Attestation } from '@reprise/core'
+import type { RunSigner } from '@reprise/host'
+import { nodeCrypto } from '../crypto.ts'
 import { RunnerError } from '../error.ts'
 import type { HostWatch } from '../host/index.ts'
 import type { Evidence } from './evidence.ts'
+import type { Session } from './execute.ts'
+import type { ReadyHost } from './prepare.ts'
+
+/** Tells the signer of an attempt: what its TPM says of the begin, it says while the machine gets ready. */
+export async function openAttempt(
+  { signer, look }: Pick<ReadyHost, 'signer' | 'look'>,
+  {
+    run,
+    computation,
+    attempt,
+    previous,
+  }: Pick<Session, 'run' | 'computation' | 'attempt'> & { readonly previous: Attestation | null },
+): Promise<RunSigner> {
+  return await signer.openRun({
+    runId: fromHex(run),
+    attempt: attempt.attempt,
+    firstSeq: attempt.firstSeq,
+    environmentDigest: environmentDigest(attempt.environment, nodeCrypto.sha256),
+    previous,
+    pcrs: wantedRegisters(look.logs, computation.host),
+  })
+}
 
 export interface SigningOptions {
-  readonly signer: Signer
+  /** Closed with the signing. */
+  readonly runSigner: RunSigner
   readonly evidence: Evidence
-  readonly run: Omit<RunToSign, 'onReceipt'>
   readonly maxLagMs: number
   readonly onTrouble: ((message: string) => void) | undefined
   readonly signal: AbortSignal | undefined
@@ -34,8 +57,8 @@ export interface Signing extends Disposable {
 /** After an interrupt, a TPM that does not answer is waited for this long. */
 const INTERRUPT_GRACE_MS = 5000
 
-export async function createSigning(options: SigningOptions): Promise<Signing> {
-  const { signer, evidence, maxLagMs, onTrouble } = options
+export function createSigning(options: SigningOptions): Signing {
+  const { runSigner, evidence, maxLagMs, onTrouble } = options
   let lost: string | undefined
   let waiting = 0
   let waitedMs = 0
@@ -55,7 +78,7 @@ export async function createSigning(options: SigningOptions): Promise<Signing> {
     giveUp.abort(new Error('the host is not one that the computation demands'))
     options.onStop()
   }
-  const runSigner = await signer.openRun({ ...options.run, onReceipt })
+  runSigner.listen(onReceipt)
   evidence.attach(runSigner)
 
   const waitFor = async (seq: number): Promise<void> => {

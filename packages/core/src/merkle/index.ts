@@ -1,5 +1,6 @@
 export {
   DIGEST_BYTES,
+  digestCount,
   HashTree,
   inclusionPath,
   inclusionPaths,

@@ -3,8 +3,7 @@
  * true length. An all-zero page is an ordinary leaf. Format: spec/measurement.md §2.2.
  */
 import type { Sha256 } from '../crypto.ts'
-import { concat } from '../bytes/index.ts'
-import { DIGEST_BYTES, HashTree, PAGE_BYTES, treeHash, type TreeHash } from './tree.ts'
+import { HashTree, PAGE_BYTES, treeHash, type TreeHash } from './tree.ts'
 
 export function pageCount(lengthBytes: number): number {
   return Math.ceil(lengthBytes / PAGE_BYTES)
@@ -49,15 +48,18 @@ export class PageTree {
     }
   }
 
-  /** As {@link update} of memory in which the pages from `first` on have these leaves, one after the other. */
-  setLeaves(first: number, leaves: Uint8Array): void {
-    for (let at = 0; at < leaves.length; at += DIGEST_BYTES)
-      this.#tree.setLeaf(first + at / DIGEST_BYTES, leaves.subarray(at, at + DIGEST_BYTES))
+  /** Of all its leaves and nodes, as many as {@link digestCount} says of its pages. */
+  digests(): Uint8Array {
+    return this.#tree.digests()
   }
 
-  /** Of `count` pages from `first` on, one after the other. */
-  leaves(first: number, count: number): Uint8Array {
-    return concat(...Array.from({ length: count }, (_, i) => this.#tree.leafAt(first + i)))
+  /**
+   * As {@link update} of that many bytes with all their pages, whose tree had these {@link digests}.
+   *
+   * @throws RangeError when such a tree has more of them, or fewer.
+   */
+  takeOver(lengthBytes: number, digests: Uint8Array): void {
+    this.#tree.takeOver(pageCount(lengthBytes), digests)
   }
 
   root(): Uint8Array {

@@ -142,13 +142,9 @@ export class HashTree {
     const old = this.#leafCount
     this.#leafCount = leafCount
     for (const index of this.#changed) if (index >= leafCount) this.#changed.delete(index)
-    for (let depth = 0, width = leafCount; ; depth++, width = (width + 1) >>> 1) {
-      this.#levels[depth] = resized(this.#levels[depth] ?? new Uint8Array(0), width * DIGEST_BYTES)
-      if (width <= 1) {
-        this.#levels.length = depth + 1
-        break
-      }
-    }
+    this.#levels = widths(leafCount).map((width, depth) =>
+      resized(this.#levels[depth] ?? new Uint8Array(0), width * DIGEST_BYTES),
+    )
     // The right edge changes shape on both sides of the cut: hash the last common leaf's path again.
     const edge = Math.min(old, leafCount) - 1
     if (edge >= 0) this.#changed.add(edge)
@@ -163,10 +159,6 @@ export class HashTree {
     if (index < this.#filledFrom) this.#changed.add(index)
   }
 
-  leafAt(index: number): Uint8Array {
-    return this.#levels[0].slice(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES)
-  }
-
   /** Sets all leaves from `first` to the last to one digest. */
   fill(first: number, digest: Uint8Array): void {
     if (first >= this.#leafCount) return
@@ -177,6 +169,27 @@ export class HashTree {
     for (let done = DIGEST_BYTES; start + done < level.length; done *= 2)
       level.copyWithin(start + done, start, start + Math.min(done, level.length - start - done))
     this.#filledFrom = Math.min(this.#filledFrom, first)
+  }
+
+  /** The digests of all leaves and of all nodes above them, level by level: what {@link takeOver} goes on from. */
+  digests(): Uint8Array {
+    this.root()
+    return concat(...this.#levels)
+  }
+
+  /**
+   * Becomes the tree of so many leaves that had these digests, without hashing anything.
+   *
+   * @throws RangeError when they are not as many as such a tree has.
+   */
+  takeOver(leafCount: number, digests: Uint8Array): void {
+    const wanted = digestCount(leafCount) * DIGEST_BYTES
+    if (digests.length !== wanted) throw new RangeError(`${digests.length} bytes of digests, not ${wanted}`)
+    let at = 0
+    this.#leafCount = leafCount
+    this.#levels = widths(leafCount).map((width) => digests.slice(at, (at += width * DIGEST_BYTES)))
+    this.#changed.clear()
+    this.#filledFrom = Infinity
   }
 
   root(): Uint8Array {
@@ -220,6 +233,18 @@ export class HashTree {
     const right = level.subarray((2 * parent + 1) * DIGEST_BYTES, (2 * parent + 2) * DIGEST_BYTES)
     return right.length === 0 ? left : this.#hash.node(left, right)
   }
+}
+
+/** How many digests each level of a tree has, from its leaves up. */
+function widths(leafCount: number): number[] {
+  const all = [leafCount]
+  for (let width = leafCount; width > 1;) all.push((width = (width + 1) >>> 1))
+  return all
+}
+
+/** Those of leaves and nodes, all together. */
+export function digestCount(leafCount: number): number {
+  return widths(leafCount).reduce((sum, width) => sum + width, 0)
 }
 
 const PAIR_WORDS = (2 * DIGEST_BYTES) / 4

@@ -1,5 +1,5 @@
 /** The shadow of a machine's memory and the tree over it: what a measurement of the machine is made of. */
-import { DIGEST_BYTES, PageTree, stateRoot } from '@reprise/core'
+import { PageTree, stateRoot } from '@reprise/core'
 import { nodeCrypto } from '../crypto.ts'
 import {
   CONTROL_HASHING,
@@ -25,13 +25,11 @@ export class HashedMemory {
   }
 
   /** Hashes what the shadow holds, or takes over what it is known to hash to. @returns The root of the memory. */
-  begin({ memoryBytes, pages, leaves }: BeginRequest): Uint8Array {
+  begin({ memoryBytes, pages, digests }: BeginRequest): Uint8Array {
     this.#tree = new PageTree(sha256)
     this.memoryBytes = memoryBytes
-    if (leaves !== undefined) {
-      this.#tree.update(new Uint8Array(this.#shadow, 0, memoryBytes), [])
-      let at = 0
-      for (const [first, count] of pages) this.#tree.setLeaves(first, leaves.subarray(at, (at += count * DIGEST_BYTES)))
+    if (digests !== undefined) {
+      this.#tree.takeOver(memoryBytes, digests)
       return this.#tree.root()
     }
     const wanted = pages.flatMap(([first, count]) => Array.from({ length: count }, (_, i) => first + i))

@@ -104,8 +104,8 @@ export interface BeginRequest {
   readonly memoryBytes: number
   /** Those that may not be zero: [first, count]. */
   readonly pages: readonly (readonly [number, number])[]
-  /** What these hash to, one after the other, where that is known. */
-  readonly leaves?: Uint8Array
+  /** Of the tree over all pages, where they are known. */
+  readonly digests?: Uint8Array
 }
 
 /** From the main thread to the hash thread, which takes over from it. */

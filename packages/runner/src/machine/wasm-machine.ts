@@ -153,8 +153,7 @@ async function beginWarm(
   const memory = { memoryBytes, pages }
   threads.tell({ kind: 'warm', stack: warmStack(entry), memory })
   return (
-    isWhole(entry.head, new Uint8Array(shadow)) &&
-    hex(threads.begin({ ...memory, leaves: entry.leaves })) === memoryRoot
+    isWhole(entry, new Uint8Array(shadow)) && hex(threads.begin({ ...memory, digests: entry.digests })) === memoryRoot
   )
 }
 

@@ -2,17 +2,18 @@
  * What is kept of a warm-up, in one file: all that a machine is restored from, and the small modules that continue its
  * stack. It is a cache and no evidence: the computation seals the snapshotRoot, and what gives another one is made anew.
  *
- *     32 bytes SHA-256 of what follows up to the leaves, 4 bytes length of the head (big-endian), the head as JSON,
- *     the leaves of the pages of memory that are not zero, these pages, the modules one after the other
+ *     32 bytes SHA-256 of what follows up to the digests, 4 bytes length of the head (big-endian), the head as JSON,
+ *     the digests of the tree over the memory, its pages that are not zero, the modules one after the other
  *
- * The leaves lead to the root of the memory. That the pages are those of the leaves, a CRC-32 says: it finds what accident has
- * changed, in a tenth of the time that hashing them takes.
+ * That digests and pages belong to the root of the memory, a CRC-32 says: it finds what accident has changed, in a tenth of the
+ * time that hashing them takes.
  */
 import { open, type FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import {
   concat,
   DIGEST_BYTES,
+  digestCount,
   equal,
   fromHex,
   fromUtf8,
@@ -60,7 +61,7 @@ export interface WarmHead {
   readonly globals: readonly { readonly type: GlobalState['type']; readonly bits: string }[]
   readonly hostState: string
   readonly continuations: readonly (Omit<KeptContinuation, 'bytes'> & { readonly lengthBytes: number })[]
-  /** CRC-32 of the pages. */
+  /** CRC-32 of the digests and the pages. */
   readonly sum: number
   /** Of the modules. */
   readonly modules: string
@@ -68,8 +69,8 @@ export interface WarmHead {
 
 export interface WarmEntry {
   readonly head: WarmHead
-  /** Of the pages, one after the other. */
-  readonly leaves: Uint8Array
+  /** Of the tree over the memory. */
+  readonly digests: Uint8Array
   readonly modules: Uint8Array
   /**
    * Puts the pages into a memory of zeros, as far as they are there: see {@link isWhole}.
@@ -92,6 +93,7 @@ export function warmEntry({ activations, globals, hostState, memory, continuatio
     Int32Array.from({ length: memory.length / PAGE_BYTES }, (_, page) => page),
   )
   const memoryRoot = tree.root()
+  const digests = tree.digests()
   const runs = pageRuns(memory)
   const frames = encodeFrames(activations)
   const modules = concat(...continuations.map(({ bytes }) => bytes))
@@ -108,12 +110,12 @@ export function warmEntry({ activations, globals, hostState, memory, continuatio
     globals: globals.map(({ type, bits }) => ({ type, bits: bits.toString(16) })),
     hostState: hex(hostState),
     continuations: continuations.map(({ bytes, ...rest }) => ({ ...rest, lengthBytes: bytes.length })),
-    sum: crc32(pages),
+    sum: crc32(pages, crc32(digests)),
     modules: hex(sha256(modules)),
   }
   return {
     head,
-    leaves: concat(...runs.map(([first, count]) => tree.leaves(first, count))),
+    digests,
     pages,
     modules,
     unpack: async (target) => {
@@ -127,9 +129,9 @@ function placesOf({ pages }: WarmHead, target: Uint8Array): Uint8Array[] {
   return pages.map(([first, count]) => target.subarray(first * PAGE_BYTES, (first + count) * PAGE_BYTES))
 }
 
-/** Whether a memory has the pages of an entry where they belong. What else it has is zeros. */
-export function isWhole(head: WarmHead, memory: Uint8Array): boolean {
-  return placesOf(head, memory).reduce((sum, place) => crc32(place, sum), 0) === head.sum
+/** Whether an entry has its digests, and a memory its pages where they belong. What else it has is zeros. */
+export function isWhole({ head, digests }: Pick<WarmEntry, 'head' | 'digests'>, memory: Uint8Array): boolean {
+  return placesOf(head, memory).reduce((sum, place) => crc32(place, sum), crc32(digests)) === head.sum
 }
 
 function pageRuns(memory: Uint8Array): readonly (readonly [number, number])[] {
@@ -145,11 +147,11 @@ function pageRuns(memory: Uint8Array): readonly (readonly [number, number])[] {
   return runs
 }
 
-export function encodeWarmEntry({ head, leaves, pages, modules }: MadeEntry): Uint8Array {
+export function encodeWarmEntry({ head, digests, pages, modules }: MadeEntry): Uint8Array {
   const text = utf8(JSON.stringify(head))
   const length = new Uint8Array(4)
   new DataView(length.buffer).setUint32(0, text.length)
-  return concat(sha256(concat(length, text)), length, text, leaves, pages, modules)
+  return concat(sha256(concat(length, text)), length, text, digests, pages, modules)
 }
 
 /** Undefined when there is no entry, or one with a damaged head. */
@@ -158,8 +160,8 @@ export async function readWarmHead(path: string): Promise<WarmHead | undefined> 
 }
 
 /**
- * Reads an entry whose head is whole and gives its snapshotRoot, and whose modules are whole. Whether leaves and pages are,
- * {@link isWhole} says, and the root that the leaves lead to.
+ * Reads an entry whose head is whole and gives its snapshotRoot, and whose modules are whole. Whether digests and pages are,
+ * {@link isWhole} says.
  *
  * @returns Undefined when there is none, or a damaged one.
  */
@@ -169,16 +171,16 @@ export async function readWarmEntry(path: string): Promise<WarmEntry | undefined
     if (decoded === undefined) return undefined
     const { head, headEnd } = decoded
     const count = head.pages.reduce((sum, [, each]) => sum + each, 0)
-    const pagesAt = headEnd + DIGEST_BYTES * count
+    const digests = new Uint8Array(DIGEST_BYTES * digestCount(head.memoryBytes / PAGE_BYTES))
+    const pagesAt = headEnd + digests.length
     const pagesEnd = pagesAt + PAGE_BYTES * count
     const modulesBytes = (await file.stat()).size - pagesEnd
     if (modulesBytes < 0) return undefined
-    const leaves = new Uint8Array(DIGEST_BYTES * count)
-    await file.read(leaves, 0, leaves.length, headEnd)
+    await file.read(digests, 0, digests.length, headEnd)
     const modules = new Uint8Array(modulesBytes)
     await file.read(modules, 0, modulesBytes, pagesEnd)
     if (hex(sha256(modules)) !== head.modules) return undefined
-    return { head, leaves, modules, unpack: (target) => readPages(path, pagesAt, placesOf(head, target)) }
+    return { head, digests, modules, unpack: (target) => readPages(path, pagesAt, placesOf(head, target)) }
   })
 }
 

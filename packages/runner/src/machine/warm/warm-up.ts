@@ -59,7 +59,7 @@ function pathOf({ computation, home }: WarmUpRequest): string {
   const { arguments: args, environment, mounts: sources } = start
   const places = mounts.map(({ at, output, writable }) => ({ at, output, writable }))
   const key = canonical({
-    ...{ arguments: args, entry: 3, environment, floats, limits, places, program: program.sha256 },
+    ...{ arguments: args, entry: 4, environment, floats, limits, places, program: program.sha256 },
     ...{ rewriter: REWRITER_VERSION, semantics, sources },
   })
   return join(runnerFolders(home).cache, 'warm', `${hex(nodeCrypto.sha256(utf8(key)))}.warm`)

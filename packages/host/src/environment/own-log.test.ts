@@ -62,6 +62,21 @@ describe('OwnLogKeeper', () => {
     expect(register.extensions).toBe(4)
   })
 
+  test('says the same again while the register is as it was, and looks again when it is not', async () => {
+    const register = new Register()
+    const keeper = new OwnLogKeeper(path, register)
+    const text = await keeper.measure([node('1')])
+    expect(await keeper.measure([node('1')])).toBe(text)
+    await rm(path)
+    expect(await keeper.measure([node('1')])).toBe(text)
+    expect(register.extensions).toBe(2)
+    expect(await keeper.measure([node('2')])).not.toBe(text)
+    register.resetCount += 1
+    register.value = new Uint8Array(32)
+    const anew = decodeOwnLog(utf8(await keeper.measure([node('2')])), sha256)
+    expect([anew.begin.resetCount, anew.measurements]).toEqual([2, [node('2')]])
+  })
+
   test('measures a value that was there before again, once another one came between', async () => {
     const register = new Register()
     await held(register, [node('1')])

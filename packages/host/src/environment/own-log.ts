@@ -27,10 +27,19 @@ import { writeAtomically } from '../files.ts'
 import { sha256 } from '../hashing.ts'
 import type { TpmCounts } from '../signer/protocol.ts'
 
+export type RegisterValue = { readonly value: Uint8Array } & TpmCounts
+
 /** The register, and the power cycle that it belongs to. */
 export interface OwnRegister {
-  read(): Promise<{ readonly value: Uint8Array } & TpmCounts>
+  read(): Promise<RegisterValue>
   extend(digest: Uint8Array): Promise<void>
+}
+
+/** What was measured, when the register held all of it and when that was. */
+interface Measured {
+  readonly said: string
+  readonly register: RegisterValue
+  readonly text: string
 }
 
 /** Somebody else extended the register in between this often: another home at the same TPM, starting a run just now. */
@@ -39,6 +48,7 @@ const ATTEMPTS_MAX = 3
 export class OwnLogKeeper {
   readonly #path: string
   readonly #register: OwnRegister
+  #last: Measured | undefined
   #turn: Promise<unknown> = Promise.resolve()
 
   constructor(path: string, register: OwnRegister) {
@@ -59,13 +69,19 @@ export class OwnLogKeeper {
   }
 
   async #measure(measured: readonly OwnMeasurement[]): Promise<string> {
+    const said = JSON.stringify(measured)
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const { log, extended } = await this.#extended(await this.#register.read())
+      const register = await this.#register.read()
+      if (this.#last?.said === said && isSame(this.#last.register, register)) return this.#last.text
+      const { log, extended } = await this.#extended(register)
       const next: OwnLog = { ...log, measurements: [...log.measurements, ...newMeasurements(log, measured)] }
       const text = encodeOwnLog(next, sha256)
       const entries = ownLogEntries(next)
       if (Buffer.byteLength(text) > OWN_LOG_BYTES_MAX || entries.length > OWN_LOG_ENTRIES_MAX) throw tooLong()
-      if (extended === entries.length) return text
+      if (extended === entries.length) {
+        this.#last = { said, register, text }
+        return text
+      }
       await writeAtomically(this.#path, text)
       for (const entry of entries.slice(extended)) await this.#register.extend(ownEntryDigest(entry, sha256))
       if (equal((await this.#register.read()).value, ownLogValues(next, sha256).at(-1) as Uint8Array)) return text
@@ -81,7 +97,7 @@ export class OwnLogKeeper {
     value,
     resetCount,
     restartCount,
-  }: { readonly value: Uint8Array } & TpmCounts): Promise<{ readonly log: OwnLog; readonly extended: number }> {
+  }: RegisterValue): Promise<{ readonly log: OwnLog; readonly extended: number }> {
     const kept = await this.#read()
     if (kept?.begin.resetCount === resetCount && kept.begin.restartCount === restartCount) {
       const extended = ownLogValues(kept, sha256).findLastIndex((each) => equal(each, value))
@@ -100,6 +116,10 @@ export class OwnLogKeeper {
       throw error
     }
   }
+}
+
+function isSame(a: RegisterValue, b: RegisterValue): boolean {
+  return equal(a.value, b.value) && a.resetCount === b.resetCount && a.restartCount === b.restartCount
 }
 
 function tooLong(): HostError {

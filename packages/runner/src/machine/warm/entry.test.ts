@@ -76,7 +76,7 @@ describe('an entry of the cache', () => {
     const pagesEnd = whole.length - 3
     const pagesAt = pagesEnd - 3 * PAGE_BYTES
     const digestsAt = pagesAt - made.digests.length
-    for (let at = 0; at < whole.length; at += at > pagesAt && at < pagesEnd - 200 ? 97 : 1) {
+    for (let at = 0; at < whole.length; at += at > digestsAt && at < pagesEnd - 200 ? 97 : 1) {
       const damaged = whole.slice()
       damaged[at] ^= 0x10
       await writeFile(path, damaged)

@@ -99,6 +99,31 @@ describe('./reprise', () => {
     expect(reprise([])).toEqual({ status: 0, stdout: why, stderr: '' })
   })
 
+  test('gives a machine large pages, where the kernel leaves these to it, and nothing that it starts', () => {
+    const main = `const memory = Buffer.allocUnsafeSlow(64 << 20)
+const isLarge = readFileSync('/proc/self/smaps', 'utf8').match(/^VmFlags:.*/gm).some((flags) => / hg( |$)/.test(flags))
+console.log(memory.length, isLarge, spawnSync('env').stdout.toString().match(/^(GLIBC|LD|REPRISE_T).*/gm))`
+    const imported = "import { readFileSync } from 'node:fs'\nimport { spawnSync } from 'node:child_process'\n"
+    writeFileSync(join(root, 'packages/cli/src/main.ts'), imported + main)
+    for (const tool of ['swtpm', 'swtpm_setup']) writeFileSync(join(bin, tool), '#!/bin/sh\n', { mode: 0o755 })
+    const plain = mkdtempSync('/tmp/reprise-launcher-')
+    try {
+      cpSync(root, plain, { recursive: true, verbatimSymlinks: true })
+      mkdirSync(join(plain, 'dist/dirty-pages'), { recursive: true })
+      cpSync(join(ours, 'dist/dirty-pages/descriptor.so'), join(plain, 'dist/dirty-pages/descriptor.so'))
+      const path = join(plain, 'reprise')
+      const isLeft = readFileSync('/sys/kernel/mm/transparent_hugepage/enabled', 'utf8').includes('[madvise]')
+      expect(reprise(['run'], { path }).stdout).toBe(`67108864 ${isLeft} null\n`)
+      expect(reprise(['verify'], { path }).stdout).toBe('67108864 false null\n')
+      const env = { ...bare(), GLIBC_TUNABLES: 'glibc.malloc.arena_max=3' }
+      expect(reprise(['run'], { path, env }).stdout).toBe(
+        `67108864 false [ 'GLIBC_TUNABLES=glibc.malloc.arena_max=3' ]\n`,
+      )
+    } finally {
+      rmSync(plain, { recursive: true })
+    }
+  })
+
   test('without a C compiler it says nothing, and leaves why', () => {
     mkdirSync(join(root, 'packages/runner/src/dirty-pages'), { recursive: true })
     writeFileSync(join(root, 'packages/runner/src/dirty-pages/scanner.c'), '')

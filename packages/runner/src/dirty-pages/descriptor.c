@@ -1,6 +1,7 @@
 /*
  * Gives a process a userfaultfd before its main function begins, because only a process itself can make one for its
- * memory, and JavaScript has no way to. Loaded into Node by LD_PRELOAD (see ./reprise); it does nothing else there.
+ * memory, and JavaScript has no way to. Loaded into Node by LD_PRELOAD (see ./reprise); there it also keeps what the
+ * launcher meant for this process from those that it starts, and does nothing else.
  *
  * The descriptor's number stands in the variable REPRISE_USERFAULTFD afterwards, or why there is none. Whoever holds
  * the descriptor can watch writes to memory of this process that it registers; nothing is registered here.
@@ -39,6 +40,13 @@ static void forget_preload(void) {
   else setenv("LD_PRELOAD", strdup(rest + 1), 1);
 }
 
+/* The C library has read them when this begins. They are the user's own without that variable. */
+static void forget_tunables(void) {
+  if (getenv("REPRISE_TUNABLES") == NULL) return;
+  unsetenv("REPRISE_TUNABLES");
+  unsetenv("GLIBC_TUNABLES");
+}
+
 static void tell_failure(const char *what) {
   char text[200];
   snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
@@ -47,6 +55,7 @@ static void tell_failure(const char *what) {
 
 __attribute__((constructor)) static void make_descriptor(void) {
   forget_preload();
+  forget_tunables();
   int descriptor = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | USER_MODE_ONLY);
   if (descriptor < 0) {
     tell_failure("the kernel gives no userfaultfd");

@@ -58,7 +58,7 @@ export interface Session {
   readonly earlier: Earlier | undefined
 }
 
-export interface Earlier extends EarlierEvidence, SignedBefore {}
+export type Earlier = EarlierEvidence & SignedBefore
 
 export async function execute(request: ExecuteRequest, session: Session): Promise<RunResult> {
   const { host, machine, journal, computation, attempt, earlier } = session

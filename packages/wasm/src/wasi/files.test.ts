@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { utf8 } from '@reprise/core'
+import { hex, utf8 } from '@reprise/core'
 import { describe, expect, test } from 'vitest'
 import { DIRECTORY_RIGHTS, Errno, FdFlags, FileType, OpenFlags, Rights, TimeFlags } from './abi.ts'
 import type { WasiHost, WasiOptions } from './index.ts'
@@ -204,6 +204,26 @@ describe('read-only files', () => {
     const { readOnly: _, ...writable } = readOnly
     const { wasi } = startWith({ mounts: [{ at: '/', writable: true, output: true, files: [own, writable] }] })
     expect(startWith().wasi.encodeState()).toEqual(wasi.encodeState())
+  })
+})
+
+describe('the state', () => {
+  test('has nothing of a mount that is not writable, and all of those before and behind it', () => {
+    const holding = (path: string, saved?: WasiOptions['saved']) => {
+      const library = { at: '/lib', writable: false, output: false, files: [{ path, bytes: utf8(path) }] }
+      return start({ mounts: [OPTIONS.mounts[0], library, OPTIONS.mounts[2]], saved })
+    }
+    const { guest, wasi } = holding('code')
+    expect(hex(holding('other').wasi.encodeState())).toBe(hex(wasi.encodeState()))
+    const [work, temporary] = [3, 6]
+    const states = new Set([hex(wasi.encodeState())])
+    for (const dir of [temporary, work, temporary]) {
+      expect(guest.makeDirectory(`new ${states.size}`, dir).errno).toBe(0)
+      const state = hex(wasi.encodeState())
+      states.add(state)
+      expect(hex(holding('code', wasi.save()).wasi.encodeState())).toBe(state)
+    }
+    expect(states.size).toBe(4)
   })
 })
 

@@ -1,7 +1,8 @@
 /**
  * The canonical bytes of everything in the host that decides the rest of a run. Format: spec/wasi-host.md §10.
  *
- * Records of inodes are leaves of a tree that is kept, so that a measurement costs what changed since the last one.
+ * Records of the inodes that can change are leaves of a tree that is kept, so that a measurement costs what changed since the
+ * last one.
  */
 import { ByteWriter, equal, HashTree, treeHash, utf8, type TreeHash } from '@reprise/core'
 import type { Host } from './calls.ts'

@@ -2,6 +2,7 @@
 
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,6 +13,7 @@ import { compiledProgram } from '../../tools/compile-c.ts'
 import { Room } from '../command/room.ts'
 import { ROOT, runGuests, runPrepared, startGuests, temporaryFolder } from './children.ts'
 import type { Answer, Case, Way } from './machine.child.ts'
+import type { LargePages } from './large-pages.child.ts'
 import type { Rounds } from './memory.child.ts'
 import { moduleOf, PAGES_MAX, writes } from './random-writes.ts'
 
@@ -65,6 +67,14 @@ test('what the kernel itself writes into a memory on behalf of the host is named
   expect(rounds.filter(({ changed }) => changed.length > 0).length).toBeGreaterThan(20)
   for (const { named, changed } of rounds) expect(named, `seed ${seed}`).toEqual(changed)
   expect(methods.slice(0, 5)).toEqual(['kernel', 'kernel', 'kernel', 'compare', 'kernel'])
+})
+
+test('a large memory asks for large pages, and is watched in small ones', async () => {
+  const { flags, written, named, sparse } = await runPrepared<LargePages>('large-pages.child.ts', [])
+  // Where the kernel has them.
+  if (existsSync('/sys/kernel/mm/transparent_hugepage')) expect(flags).toContain('hg')
+  expect(named).toEqual(written)
+  expect(sparse.changed).toEqual(sparse.written)
 })
 
 test('a guest that grows, one that moves to another machine, and one of which nobody knows at first how large it is', async () => {

@@ -1,7 +1,7 @@
 /*
  * Gives a process a userfaultfd before its main function begins, because only a process itself can make one for its
  * memory, and JavaScript has no way to. Loaded into Node by LD_PRELOAD (see ./reprise); there it also keeps what the
- * launcher meant for this process from those that it starts, and does nothing else.
+ * launcher meant for this process from those that it starts, and asks for large pages for large memories.
  *
  * The descriptor's number stands in the variable REPRISE_USERFAULTFD afterwards, or why there is none. Whoever holds
  * the descriptor can watch writes to memory of this process that it registers; nothing is registered here.
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -71,3 +72,22 @@ __attribute__((constructor)) static void make_descriptor(void) {
   snprintf(number, sizeof number, "%d", descriptor);
   setenv("REPRISE_USERFAULTFD", number, 1);
 }
+
+#ifdef MADV_HUGEPAGE
+/* Two large pages of most processors. What V8 allows itself to write of its own heap is smaller. */
+#define LARGE_BYTES (4u << 20)
+
+/*
+ * V8 reserves the memory of a guest and the shadow of it, then allows as much of it to be written as there is, from its
+ * beginning again whenever it grows. This stands for the C library's function, which does the same system call, and asks
+ * for large pages for what is large, where the kernel leaves these to the program. When it says no, all is as before.
+ */
+int mprotect(void *address, size_t length, int protection) {
+  int result = (int)syscall(SYS_mprotect, address, length, protection);
+  if (result != 0 || protection != (PROT_READ | PROT_WRITE) || length < LARGE_BYTES) return result;
+  int before = errno;
+  madvise(address, length, MADV_HUGEPAGE);
+  errno = before;
+  return result;
+}
+#endif

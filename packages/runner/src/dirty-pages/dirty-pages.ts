@@ -8,7 +8,7 @@ import { PAGE_BYTES } from '@reprise/core'
 import { takeChangedPages, UsedBlocks, type PagesDiffer, type PageRange } from '@reprise/wasm'
 import { locate } from './locate.ts'
 import { compareBecause, KERNEL, type DirtyPagesMethod } from './method.ts'
-import { proveWatched, ScannerClient } from './scanner-client.ts'
+import { ScannerClient, watch } from './scanner-client.ts'
 import type { DirtyPagesChoice } from './start.ts'
 
 /** Comparing that much takes about 10 ms; the scanner costs its start, and each page a fault when it is first written. */
@@ -128,14 +128,12 @@ export class DirtyPages {
   #watch(client: ScannerClient, memory: Uint8Array, before: Watched | undefined): PageRange[] | undefined {
     const pages = memory.length / PAGE_BYTES
     const address = locate(memory, before?.address)
-    client.register(address, pages)
-    const written = client.take(address, pages)
-    proveWatched(client, memory, address)
+    const touched = watch(client, memory, address)
     this.#state = { kind: 'attached', client, watched: { buffer: memory.buffer, address, pages } }
     if (before === undefined) this.#options.onMethod(KERNEL)
     // Of pages that are watched for the first time, the kernel names all that were ever touched. The others are zero
     // and always were, so they are zero in the shadow too, unless the memory had lain elsewhere.
-    return before === undefined || before.address === address ? written : undefined
+    return before === undefined || before.address === address ? touched : undefined
   }
 
   #giveUp(error: Error): void {

@@ -105,17 +105,26 @@ export class ScannerClient {
 }
 
 /**
- * Shows on three pages of a memory, which stands still and was just taken, that the scanner watches this very memory
- * at this address: one byte of each is written with its own value, and exactly these pages must be named.
+ * Has the pages of a memory watched, which stands still, and shows on three of them that it is this very memory at this
+ * address: one byte of each is written with its own value, and exactly these pages must be named. They are written
+ * before, too: a page that nobody touched yet may come as a part of a large one, which is then named as a whole.
  *
- * @throws Error when they are not.
+ * @returns The pages that were ever touched; with large pages these count whole.
+ * @throws Error when others are named.
  */
-export function proveWatched(client: ScannerClient, memory: Uint8Array, address: number): void {
+export function watch(client: ScannerClient, memory: Uint8Array, address: number): PageRange[] {
   const pages = memory.length / PAGE_BYTES
   const written = [...new Set([0, Math.floor(Math.random() * pages), pages - 1])].sort((a, b) => a - b)
-  for (const page of written) Atomics.or(memory, page * PAGE_BYTES + Math.floor(Math.random() * PAGE_BYTES), 0)
+  const write = (): void => {
+    for (const page of written) Atomics.or(memory, page * PAGE_BYTES + Math.floor(Math.random() * PAGE_BYTES), 0)
+  }
+  client.register(address, pages)
+  write()
+  const touched = client.take(address, pages)
+  write()
   const named = client
     .take(address, pages)
     .flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
   if (named.join() !== written.join()) throw new Error('the kernel did not name exactly the pages that were written')
+  return touched
 }

@@ -37,6 +37,21 @@ describe('bundle', () => {
     expect(run('dist/reprise.cjs')).toBe('from echo.worker.js\n')
   })
 
+  test('text of any kind is the same from source and from the bundle, whose files are ASCII', async () => {
+    const text = `const name: string = 'naïve — 𝔘'
+const tagged = (parts: TemplateStringsArray, ...values: unknown[]): string => parts.join('|') + values.join()
+/** «Ünïcode» in a comment */
+console.log(JSON.stringify({ name, 'größe': \`\${name}…\n\\u00e9\`, tagged: tagged\`é\${1}ü\` }))
+console.log(/^[\u{1d518}𝔙—ï]+$/u.test('𝔙—ï𝔘'), /[ä-ü]/.exec('xöx')?.index, 'e\u0301'.length)`
+    write('packages/cli/src/main.ts', text)
+    const build = await bundle(root, join(root, 'dist'))
+    for (const name of readdirSync(build).filter((each) => each.endsWith('.js')))
+      expect(readFileSync(join(build, name), 'latin1')).toMatch(/^[\0-\x7f]*$/)
+    const run = (path: string): string => execFileSync(process.execPath, [join(root, path)], { encoding: 'utf8' })
+    expect(run('packages/cli/src/main.ts')).toContain('naïve — 𝔘')
+    expect(run('dist/reprise.cjs')).toBe(run('packages/cli/src/main.ts'))
+  })
+
   test("of the project's own files none is loaded by one that it loads: what is shared is there before it is used", async () => {
     const build = await bundle(join(import.meta.dirname, '..'), join(root, 'dist'))
     const names = readdirSync(build).filter((name) => name.endsWith('.js'))
@@ -55,6 +70,13 @@ describe('bundle', () => {
       )
     }
     for (const name of names) expect(around(name, [])).toEqual([])
+    // Before it begins, nothing is loaded that takes as long as a thread does.
+    const first = names.filter((name) =>
+      /^function startEngineThreadEarly\(/m.test(readFileSync(join(build, name), 'utf8')),
+    )
+    expect(first).toHaveLength(1)
+    const [, bits] = /^const SMALL_BYTES = 1 << (\d+)$/m.exec(readFileSync(join(build, 'load.js'), 'utf8')) ?? []
+    expect(statSync(join(build, first[0])).size).toBeLessThanOrEqual(2 ** Number(bits))
   })
 
   test('leaves an older build in place, and nothing unfinished', async () => {

@@ -8,11 +8,11 @@
  * command, for each of its subcommands. Node's own compile cache keeps what V8 compiles before a file runs. This one keeps
  * what had been compiled when the process ended, so the functions that a command calls are not parsed again by the next one.
  *
- *     32 bytes SHA-256 of what follows, 4 bytes length of the head (big-endian), the head as JSON, V8's data
- *     head: { name: { source: SHA-256 of the file, at, lengthBytes } }
+ *     4 bytes CRC-32 of what follows, 4 bytes length of the head (both big-endian), the head as JSON, V8's data
+ *     head: { name: { source: CRC-32 of the file, at, lengthBytes } }
  *
  * It is a cache: one that is missing, damaged, of other sources or of another V8 costs time, and a folder that cannot be
- * written to keeps none.
+ * written to keeps none. Who means to change it can change the files beside it as well: what is asked is whether chance did.
  */
 const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs')
 const { createRequire } = require('node:module')
@@ -22,7 +22,7 @@ const { constants, Script } = require('node:vm')
 /** A process that took so long keeps what it compiled besides, when that is more: it takes tens of milliseconds. */
 const LONG_MS = 2000
 /** Smaller files are compiled as fast as they are found: the first ones start a thread, which is not to wait for anything. */
-const SMALL_BYTES = 1 << 13
+const SMALL_BYTES = 1 << 14
 /** What was typed may be no command at all. */
 const EXIT_USAGE = 2
 /** Of a thread that does not end by itself. */
@@ -30,9 +30,9 @@ const THREAD_MS = 1500
 
 const builtin = createRequire(__filename)
 /** Loading it takes longer than the first files do. */
-const sha256 = (bytes, encoding) => builtin('node:crypto').hash('sha256', bytes, encoding)
+const crc32 = (bytes) => builtin('node:zlib').crc32(bytes)
 const modules = new Map()
-/** What was loaded, by name: the script, the digest of its source, and whether its compiled form was kept. */
+/** What was loaded, by name: the script, the CRC-32 of its source, and whether its compiled form was kept. */
 const loaded = new Map()
 /** Undefined until it is read. */
 let kept
@@ -45,9 +45,10 @@ function load(name) {
   const filename = `${__dirname}/${name}`
   const text = readFileSync(filename)
   const isCached = keptPath !== undefined && text.length > SMALL_BYTES
-  const source = isCached ? sha256(text, 'hex') : undefined
+  const source = isCached ? crc32(text) : undefined
   const found = isCached ? (kept ??= readKept()).get(name) : undefined
-  const script = new Script(`(function (exports, require, module, __filename, __dirname) {${text}\n})`, {
+  // A function of `exports, require, module, __filename, __dirname`, in ASCII: V8 takes it as it is.
+  const script = new Script(text.latin1Slice(), {
     filename,
     cachedData: found?.source === source ? found?.data : undefined,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
@@ -64,13 +65,13 @@ function requireFrom(name) {
 }
 requireFrom.resolve = builtin.resolve
 
-/** What is kept: the digest of its source and the compiled form, by name. */
+/** What is kept: the CRC-32 of its source and the compiled form, by name. */
 function readKept() {
   const found = new Map()
   try {
     const file = readFileSync(keptPath)
-    const content = file.subarray(32)
-    if (!sha256(content, 'buffer').equals(file.subarray(0, 32))) return found
+    const content = file.subarray(4)
+    if (crc32(content) !== file.readUInt32BE(0)) return found
     const dataAt = 4 + content.readUInt32BE(0)
     const head = JSON.parse(content.toString('utf8', 4, dataAt))
     for (const [name, { source, at, lengthBytes }] of Object.entries(head))
@@ -116,10 +117,14 @@ function encode(entries) {
     at += data.length
   }
   const text = Buffer.from(JSON.stringify(head))
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(text.length)
-  const content = Buffer.concat([length, text, ...[...entries.values()].map(({ data }) => data)])
-  return Buffer.concat([sha256(content, 'buffer'), content])
+  const content = Buffer.concat([word(text.length), text, ...[...entries.values()].map(({ data }) => data)])
+  return Buffer.concat([word(crc32(content)), content])
+}
+
+function word(value) {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
 }
 
 /** @param name - The entry point. */

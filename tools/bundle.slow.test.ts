@@ -121,6 +121,17 @@ console.log(/^[\u{1d518}𝔙—ï]+$/u.test('𝔙—ï𝔘'), /[ä-ü]/.exec('x�
       expect(kept()).toHaveLength(2)
     })
 
+    test('is that of a start: of a process that goes on, nothing that it loads late', async () => {
+      write('packages/cli/src/third.ts', second.replace('say =', 'other ='))
+      write('packages/cli/src/main.ts', `${withSecond}; setTimeout(() => void import('./third.ts'), 2200)`)
+      await bundle(root, join(root, 'dist'))
+      expect(run('one')).toBe('said by the second file\n')
+      const bytes = readFileSync(join(root, kept()[0]))
+      const head = bytes.toString('utf8', 8, 8 + bytes.readUInt32BE(4))
+      expect(Object.keys(JSON.parse(head) as object)).toHaveLength(1)
+      expect(globSync('dist/build-*/main-*.js', { cwd: root })).toHaveLength(2)
+    })
+
     test('is not kept for a question, nor for what is no command', async () => {
       run('--version')
       write('packages/cli/src/main.ts', `process.exitCode = 2; ${withSecond}`)

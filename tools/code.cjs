@@ -6,7 +6,8 @@
  *
  * V8's compiled form of what was loaded is kept in `compiled/` beside the files: one file for each entry point and, of the
  * command, for each of its subcommands. Node's own compile cache keeps what V8 compiles before a file runs. This one keeps
- * what had been compiled when the process ended, so the functions that a command calls are not parsed again by the next one.
+ * what had been compiled when the process ended, or was past its start, so the functions that a command calls are not parsed
+ * again by the next one.
  *
  *     4 bytes CRC-32 of what follows, 4 bytes length of the head (both big-endian), the head as JSON, V8's data
  *     head: { name: { source: CRC-32 of the file, at, lengthBytes } }
@@ -19,14 +20,17 @@ const { createRequire } = require('node:module')
 const { isMainThread } = require('node:worker_threads')
 const { constants, Script } = require('node:vm')
 
-/** A process that took so long keeps what it compiled besides, when that is more: it takes tens of milliseconds. */
-const LONG_MS = 2000
+/**
+ * Later a process is no longer at its start: of what it has compiled by then a short one needs half, and would read all. That took
+ * 15 of 290 ms.
+ */
+const START_MS = 2000
 /** Smaller files are compiled as fast as they are found: the first ones start a thread, which is not to wait for anything. */
 const SMALL_BYTES = 1 << 14
 /** What was typed may be no command at all. */
 const EXIT_USAGE = 2
-/** Of a thread that does not end by itself. */
-const THREAD_MS = 1500
+/** Of a process that goes on, and a thread that does not end by itself. */
+const KEEP_MS = 1500
 
 const builtin = createRequire(__filename)
 /** Loading it takes longer than the first files do. */
@@ -82,13 +86,12 @@ function readKept() {
   return found
 }
 
-/** Keeps the compiled form of all that this thread has loaded, if some of it was not, or what is there now is more. */
+/** Keeps the compiled form of all that this thread has loaded, if some of it was not. */
 function keep() {
-  const isNew = [...loaded.values()].some(({ isKept }) => !isKept)
-  if (kept === undefined || (!isNew && performance.now() < LONG_MS)) return
+  if (kept === undefined || performance.now() >= START_MS) return
+  if ([...loaded.values()].every(({ isKept }) => isKept)) return
   const made = new Map(kept)
   for (const [name, { script, source }] of loaded) made.set(name, { source, data: script.createCachedData() })
-  if (!isNew && lengthOf(made) <= lengthOf(kept)) return
   kept = made
   for (const each of loaded.values()) each.isKept = true
   const temporary = `${keptPath}.${process.pid}-${isMainThread ? 0 : builtin('node:worker_threads').threadId}`
@@ -103,10 +106,6 @@ function keep() {
       // Where it could not be written it need not be removed.
     }
   }
-}
-
-function lengthOf(entries) {
-  return [...entries.values()].reduce((sum, { data }) => sum + data.length, 0)
 }
 
 function encode(entries) {
@@ -136,7 +135,7 @@ module.exports = (name) => {
     const role = command === undefined ? name : `${name}-${command}`
     keptPath = `${__dirname}/compiled/${role}-${process.version}-${process.arch}`
     if (isMainThread) process.once('exit', (code) => code !== EXIT_USAGE && keep())
-    else setTimeout(keep, THREAD_MS).unref()
+    setTimeout(keep, KEEP_MS).unref()
     // For a thread that stands still where no timer reaches it, and is ended from outside.
     globalThis[Symbol.for('reprise.keepCode')] = keep
   }

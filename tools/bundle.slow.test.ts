@@ -121,15 +121,38 @@ console.log(/^[\u{1d518}𝔙—ï]+$/u.test('𝔙—ï𝔘'), /[ä-ü]/.exec('x�
       expect(kept()).toHaveLength(2)
     })
 
+    const filesOf = (path: string): string[] => {
+      const bytes = readFileSync(join(root, path))
+      const { files } = JSON.parse(bytes.toString('utf8', 8, 8 + bytes.readUInt32BE(4))) as { files: object }
+      return Object.keys(files)
+    }
+
     test('is that of a start: of a process that goes on, nothing that it loads late', async () => {
       write('packages/cli/src/third.ts', second.replace('say =', 'other ='))
       write('packages/cli/src/main.ts', `${withSecond}; setTimeout(() => void import('./third.ts'), 2200)`)
       await bundle(root, join(root, 'dist'))
       expect(run('one')).toBe('said by the second file\n')
-      const bytes = readFileSync(join(root, kept()[0]))
-      const head = bytes.toString('utf8', 8, 8 + bytes.readUInt32BE(4))
-      expect(Object.keys(JSON.parse(head) as object)).toHaveLength(1)
-      expect(globSync('dist/build-*/main-*.js', { cwd: root })).toHaveLength(2)
+      expect(filesOf(kept()[0])).toHaveLength(1)
+    })
+
+    test('is made again by the first that comes to a good end', async () => {
+      write('packages/cli/src/main.ts', `${withSecond}; process.exitCode = Number(process.env.FAILS)`)
+      await bundle(root, join(root, 'dist'))
+      const go = (fails: string): void =>
+        void execFileSync(process.execPath, [join(root, 'dist/reprise.cjs'), 'one'], {
+          env: { ...process.env, FAILS: fails },
+        })
+      const times = (): bigint => statSync(join(root, kept()[0]), { bigint: true }).mtimeNs
+      expect(() => go('1')).toThrow('Command failed')
+      const failed = times()
+      expect(() => go('1')).toThrow('Command failed')
+      expect(times()).toBe(failed)
+      go('0')
+      const ended = times()
+      expect(ended).toBeGreaterThan(failed)
+      go('0')
+      expect(() => go('1')).toThrow('Command failed')
+      expect(times()).toBe(ended)
     })
 
     test('is not kept for a question, nor for what is no command', async () => {

@@ -10,7 +10,7 @@
  * again by the next one.
  *
  *     4 bytes CRC-32 of what follows, 4 bytes length of the head (both big-endian), the head as JSON, V8's data
- *     head: { name: { source: CRC-32 of the file, at, lengthBytes } }
+ *     head: { isWhole, files: { name: { source: CRC-32 of the file, at, lengthBytes } } }
  *
  * It is a cache: one that is missing, damaged, of other sources or of another V8 costs time, and a folder that cannot be
  * written to keeps none. Who means to change it can change the files beside it as well: what is asked is whether chance did.
@@ -40,6 +40,8 @@ const modules = new Map()
 const loaded = new Map()
 /** Undefined until it is read. */
 let kept
+/** It comes from a process that came to a good end. */
+let isWhole = false
 /** Undefined where none is kept. */
 let keptPath
 
@@ -78,18 +80,20 @@ function readKept() {
     if (crc32(content) !== file.readUInt32BE(0)) return found
     const dataAt = 4 + content.readUInt32BE(0)
     const head = JSON.parse(content.toString('utf8', 4, dataAt))
-    for (const [name, { source, at, lengthBytes }] of Object.entries(head))
+    for (const [name, { source, at, lengthBytes }] of Object.entries(head.files))
       found.set(name, { source, data: content.subarray(dataAt + at, dataAt + at + lengthBytes) })
+    isWhole = head.isWhole
   } catch {
     // There is none.
   }
   return found
 }
 
-/** Keeps the compiled form of all that this thread has loaded, if some of it was not. */
-function keep() {
+/** Keeps the compiled form of all that this thread has loaded, if some of it was not, or not by one that came to its end. */
+function keep(isEnd) {
   if (kept === undefined || performance.now() >= START_MS) return
-  if ([...loaded.values()].every(({ isKept }) => isKept)) return
+  if ((isWhole || !isEnd) && [...loaded.values()].every(({ isKept }) => isKept)) return
+  isWhole = isEnd
   const made = new Map(kept)
   for (const [name, { script, source }] of loaded) made.set(name, { source, data: script.createCachedData() })
   kept = made
@@ -109,13 +113,13 @@ function keep() {
 }
 
 function encode(entries) {
-  const head = {}
+  const files = {}
   let at = 0
   for (const [name, { source, data }] of entries) {
-    head[name] = { source, at, lengthBytes: data.length }
+    files[name] = { source, at, lengthBytes: data.length }
     at += data.length
   }
-  const text = Buffer.from(JSON.stringify(head))
+  const text = Buffer.from(JSON.stringify({ isWhole, files }))
   const content = Buffer.concat([word(text.length), text, ...[...entries.values()].map(({ data }) => data)])
   return Buffer.concat([word(crc32(content)), content])
 }
@@ -134,10 +138,10 @@ module.exports = (name) => {
   if (isWork && !process.argv.includes('--help')) {
     const role = command === undefined ? name : `${name}-${command}`
     keptPath = `${__dirname}/compiled/${role}-${process.version}-${process.arch}`
-    if (isMainThread) process.once('exit', (code) => code !== EXIT_USAGE && keep())
-    setTimeout(keep, KEEP_MS).unref()
+    if (isMainThread) process.once('exit', (code) => code !== EXIT_USAGE && keep(code === 0))
+    setTimeout(keep, KEEP_MS, false).unref()
     // For a thread that stands still where no timer reaches it, and is ended from outside.
-    globalThis[Symbol.for('reprise.keepCode')] = keep
+    globalThis[Symbol.for('reprise.keepCode')] = () => keep(true)
   }
   return load(`${name}.body.js`)
 }

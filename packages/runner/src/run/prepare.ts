@@ -33,39 +33,47 @@ export interface ReadyHost {
   readonly logs: Environment['logs']
 }
 
+/** Nothing of it is executed: whoever it is handed to has it go, or takes it down. @throws RunnerError as `startWasmMachine`. */
+export async function startMachine(
+  { home, onStream, store }: ExecuteRequest,
+  computation: Computation,
+  from?: SavedMachine,
+): Promise<WasmMachine> {
+  try {
+    return await startWasmMachine({
+      computation,
+      blobs: { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from.manifest, store)) },
+      home,
+      from,
+      ...(onStream !== undefined && { onStream }),
+    })
+  } catch (error) {
+    throw refusalOf(computation, error)
+  }
+}
+
 /**
  * The signer and the machine get ready at the same time; when one fails, neither is left behind.
  *
  * @param options.host - As {@link readyHost} gets it ready.
+ * @param options.machine - Of {@link startMachine}.
  * @param options.begin - Begins the attempt as soon as the host is ready; the machine is waited for meanwhile.
  * @throws RunnerError as the two of them.
  */
-export async function prepare(
-  request: ExecuteRequest,
-  computation: Computation,
-  {
-    from,
-    host,
-    begin,
-  }: {
-    readonly from?: SavedMachine
-    readonly host: Promise<ReadyHost>
-    readonly begin: (host: ReadyHost) => Promise<BegunAttempt>
-  },
-): Promise<Prepared> {
-  const { store } = request
-  const machine = startWasmMachine({
-    computation,
-    blobs: { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from.manifest, store)) },
-    home: request.home,
-    from,
-    ...(request.onStream !== undefined && { onStream: request.onStream }),
-  })
+export async function prepare({
+  host,
+  machine,
+  begin,
+}: {
+  readonly host: Promise<ReadyHost>
+  readonly machine: Promise<WasmMachine>
+  readonly begin: (host: ReadyHost) => Promise<BegunAttempt>
+}): Promise<Prepared> {
   const beginning = host.then(async (ready) => ({ ...ready, ...(await begin(ready)) }))
   const [begun, started] = await Promise.allSettled([beginning, machine])
   if (started.status === 'rejected') {
     if (begun.status === 'fulfilled') begun.value.runSigner.close()
-    throw refusalOf(computation, started.reason)
+    throw started.reason
   }
   if (begun.status === 'rejected') {
     await started.value[Symbol.asyncDispose]()

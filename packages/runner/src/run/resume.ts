@@ -5,7 +5,7 @@ import type { Attempt, Checkpoint, Snapshot, SnapshotManifest } from '@reprise/c
 import { RunnerError, systemCode } from '../error.ts'
 import { runnerFolders } from '../home.ts'
 import { gatherBlobs, gatherSnapshot, type BlobSources } from '../gather/index.ts'
-import { expectModule } from '../machine/index.ts'
+import { expectModule, type WasmMachine } from '../machine/index.ts'
 import {
   Cursor,
   hostNumber,
@@ -22,7 +22,7 @@ import { chainsAt } from './chains.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute, type Earlier } from './execute.ts'
 import { mapLimited } from '../parallel.ts'
-import { computationBlobs, prepare, readyHost, type BegunAttempt, type ReadyHost } from './prepare.ts'
+import { computationBlobs, prepare, readyHost, startMachine, type BegunAttempt, type ReadyHost } from './prepare.ts'
 import { alarmed, hasEnded, notResumable } from './refusals.ts'
 import { journalHost } from './run.ts'
 import { openAttempt } from './signing.ts'
@@ -53,26 +53,17 @@ export async function resume(request: ResumeRequest): Promise<RunResult> {
   request.store.begin()
   const { run: earlier, journal: opened, begun } = await openAndBegin(request)
   await using journal = opened
-  const { point, readying } = begun
-  const { snapshot } = point
-  await gatherBlobs(request.sources, earlier.computation)
-  const before = await begun.before
-  const [manifest] = await Promise.all([
-    gatheredSnapshot(request, snapshot, before.checkpoint),
-    mapLimited(computationBlobs(earlier.computation), CHECKED_AT_ONCE, (digest) => checkBlob(request.store, digest)),
-  ])
+  const { snapshot } = begun.point
   const beginAttempt = async (ready: ReadyHost): Promise<BegunAttempt> => {
     const attempt = await nextAttempt(earlier, snapshot, ready)
     const { run, computation, lastAttestation: previous = null } = earlier
     return { attempt, runSigner: await openAttempt(ready, { run, computation, attempt, previous }) }
   }
-  const prepared = await prepare(request, earlier.computation, {
-    from: { manifest, expected: before.checkpoint },
-    host: readying,
-    begin: beginAttempt,
-  })
+  const restoring = begun.restored.then(({ machine }) => machine)
+  const prepared = await prepare({ host: begun.readying, machine: restoring, begin: beginAttempt })
   const { signer, machine, look, attempt, runSigner } = prepared
   await using _machine = machine
+  const { before, manifest } = await begun.restored
   const prepareMs = performance.now() - startedMs
   const { keepSnapshots: keep = earlier.keep } = request
   const begin = async (): Promise<void> => {
@@ -123,12 +114,18 @@ interface Begun {
   readonly earlier: JournalRun
   readonly point: ResumePoint
   readonly readying: Promise<ReadyHost>
-  readonly before: ReturnType<typeof earlierOf>
+  readonly restored: Promise<RestoredMachine>
+}
+
+interface RestoredMachine {
+  readonly before: Awaited<ReturnType<typeof earlierOf>>
+  readonly manifest: SnapshotManifest
+  readonly machine: WasmMachine
 }
 
 /**
  * Opens the journal, which takes as long as to lock it does: what it said before that is most likely what it says then, so all
- * that follows from it is begun meanwhile.
+ * that follows from it is begun meanwhile, the machine too. A guess that is wrong costs work and nothing else.
  */
 async function openAndBegin(
   request: ResumeRequest,
@@ -138,16 +135,28 @@ async function openAndBegin(
   const opening = openJournal(path, peeking)
   // Whatever is wrong is said of the journal that is locked.
   const guessing = peeking.then(({ run }) => run && beginAfter(request, run)).catch(() => undefined)
-  const { run, journal } = await opening
+  let journal: JournalWriter | undefined
   try {
+    const opened = await opening
+    journal = opened.journal
+    const { run } = opened
     // Cut off before its first line was on disk.
     if (run === undefined) throw notResumable(request.run, 'it has no signed snapshot')
     const guessed = await guessing
-    return { run, journal, begun: guessed?.earlier === run ? guessed : beginAfter(request, run) }
+    if (guessed?.earlier === run) return { run, journal, begun: guessed }
+    await takeDown(guessed)
+    return { run, journal, begun: beginAfter(request, run) }
   } catch (error) {
-    await journal[Symbol.asyncDispose]()
+    await takeDown(await guessing)
+    await journal?.[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** What nobody asks for any more. */
+async function takeDown(guessed: Begun | undefined): Promise<void> {
+  const restored = await guessed?.restored.catch(() => undefined)
+  await restored?.machine[Symbol.asyncDispose]()
 }
 
 /** The host and the engine's thread are at work while everything is looked for. @throws RunnerError for a run that does not go on. */
@@ -159,9 +168,21 @@ function beginAfter(request: ResumeRequest, earlier: JournalRun): Begun {
   const { floats, limits, program, start } = earlier.computation
   expectModule({ floats, limits, program, ...(start !== undefined && { start: {} }) }, request.home)
   const readying = readyHost(request, earlier.computation, { isRequired: repeatsOf(earlier) === null })
-  const before = earlierOf(earlier, point)
-  before.catch(() => {})
-  return { earlier, point, readying, before }
+  const restored = restore(request, earlier, point)
+  restored.catch(() => {})
+  return { earlier, point, readying, restored }
+}
+
+/** The machine as the newest signed snapshot has it, when all is there that it needs. */
+async function restore(request: ResumeRequest, earlier: JournalRun, point: ResumePoint): Promise<RestoredMachine> {
+  const { computation } = earlier
+  const [before] = await Promise.all([earlierOf(earlier, point), gatherBlobs(request.sources, computation)])
+  const [manifest] = await Promise.all([
+    gatheredSnapshot(request, point.snapshot, before.checkpoint),
+    mapLimited(computationBlobs(computation), CHECKED_AT_ONCE, (digest) => checkBlob(request.store, digest)),
+  ])
+  const machine = await startMachine(request, computation, { manifest, expected: before.checkpoint })
+  return { before, manifest, machine }
 }
 
 function repeatsOf({ attempts: [first] }: JournalRun): string | null {

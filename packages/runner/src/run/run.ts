@@ -8,7 +8,7 @@ import { createJournal, journalPath, type JournalHost, type JournalWriter } from
 import { checkRecordPlace } from '../record/index.ts'
 import { describeEnvironment } from './environment.ts'
 import { execute } from './execute.ts'
-import { prepare, readyHost, type BegunAttempt, type Prepared, type ReadyHost } from './prepare.ts'
+import { prepare, readyHost, startMachine, type BegunAttempt, type Prepared, type ReadyHost } from './prepare.ts'
 import { openAttempt } from './signing.ts'
 import type { RunRequest, RunResult } from './types.ts'
 
@@ -64,7 +64,7 @@ async function prepareWithJournal(
   try {
     const isRequired = (request.repeats ?? null) === null
     const host = readyHost(request, computation, { isRequired })
-    const prepared = await prepare(request, computation, { host, begin })
+    const prepared = await prepare({ host, machine: startMachine(request, computation), begin })
     return { prepared, journal: await opening }
   } catch (error) {
     const journal = await opening.catch(() => undefined)

@@ -1,8 +1,10 @@
 /** What an outage cut off goes on by one command; what a person ended does not. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { killProcess } from '../../packages/host/src/software-home.ts'
-import { peek, peekHeld, runsIn } from './journals.ts'
+import { journalOf, peek, peekHeld, runsIn } from './journals.ts'
 import { guest, namesIn, Room, type Running } from './room.ts'
 
 const FINE = ['--snapshot-ms', '150', '--checkpoint', 'every=40000000']
@@ -61,6 +63,22 @@ test('runs that were cut off go on; those that ended, or were ended, are left al
 
   const again = await room.reprise(['resume', '--cut-off'], { cwd: folder, home })
   expect(again).toMatchObject({ code: 0, stdout: '' })
+})
+
+test('one goes on after all when its journal was another one before it was locked', async () => {
+  const home = await room.newHost('guess')
+  const cwd = await room.newFolder({ 'guest.wasm': await guest() })
+  const words = ['run', '-o', 'r.reprise', ...FINE, 'guest.wasm', 'say', 'one', 'random', 'spin', '1500', 'random']
+  const running = room.start(words, { cwd, home })
+  const run = await signedRun(running, home, [])
+  running.child.kill('SIGKILL')
+  await running.ended
+  // What was begun meanwhile, on what the journal said before, is taken down.
+  const script = 'exec 9<>"$1"; flock --exclusive 9; echo held; sleep 0.7; touch "$1"'
+  const holder = spawn('bash', ['-c', script, 'holder', journalOf(home, run)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(holder.stdout, 'data')
+  expect(await room.reprise(['resume', '-o', 'r.reprise', run], { cwd, home })).toMatchObject({ code: 0 })
+  expect(await room.reprise(['repeat', 'r.reprise'], { cwd, home })).toMatchObject({ code: 0 })
 })
 
 test('it is for all runs, or one is named', async () => {

@@ -1,6 +1,4 @@
 /** Runs that are cut off go on inside the same proof, and are repeated in parts. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readFile, rename, rm, stat, truncate, writeFile, chmod } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -311,15 +309,6 @@ describe('a run that cannot be gone on with says why', () => {
     expect(late).toMatchObject({ code: 2, stdout: expect.stringContaining('RUN_BUSY') as string })
     await expectWhole(programs.C, folder, await first.ended)
   })
-})
-
-test('goes on after all when the journal was another one before it was locked', async () => {
-  const { run, folder } = await startAndCut(programs.C)
-  // What was begun meanwhile, on what the journal said before, is taken down.
-  const script = 'exec 9<>"$1"; flock --exclusive 9; echo held; sleep 0.7; touch "$1"'
-  const holder = spawn('bash', ['-c', script, 'holder', journalOf(run)], { stdio: ['ignore', 'pipe', 'inherit'] })
-  await once(holder.stdout, 'data')
-  await expectWhole(programs.C, folder, await resume(folder, run))
 })
 
 describe('snapshots', () => {

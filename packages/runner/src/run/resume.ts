@@ -147,7 +147,8 @@ async function openAndBegin(
     await takeDown(guessed)
     return { run, journal, begun: beginAfter(request, run) }
   } catch (error) {
-    await takeDown(await guessing)
+    // Who is refused does not wait until a large memory is there to be taken down.
+    void guessing.then(takeDown).catch(() => {})
     await journal?.[Symbol.asyncDispose]()
     throw error
   }

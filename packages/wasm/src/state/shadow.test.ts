@@ -1,7 +1,7 @@
 import { PAGE_BYTES } from '@reprise/core'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { pagesDiffer, takeChangedPages, UsedBlocks, type WhereToLook } from './shadow.ts'
+import { pagesDiffer, takeChangedPages, UsedBlocks, type PageRange, type WhereToLook } from './shadow.ts'
 
 /** More than are compared at once. */
 const PAGES = 40
@@ -11,24 +11,59 @@ function taken(memory: Uint8Array, shadow: Uint8Array, where?: WhereToLook): num
   return [...takeChangedPages(memory, shadow, pagesDiffer, where)].flatMap((part) => [...part])
 }
 
+const ascending = (pages: readonly number[]): number[] => [...new Set(pages)].toSorted((a, b) => a - b)
+
+/** Within the memory. */
+const pagesOf = ({ first, count }: PageRange): number[] =>
+  Array.from({ length: count }, (_, i) => first + i).filter((page) => page < PAGES)
+
+function runsOf(pages: readonly number[]): PageRange[] {
+  const runs: { first: number; count: number }[] = []
+  for (const page of ascending(pages)) {
+    const last = runs.at(-1)
+    if (last !== undefined && last.first + last.count === page) last.count += 1
+    else runs.push({ first: page, count: 1 })
+  }
+  return runs
+}
+
 test('finds what was written, wherever one has to look, and the shadow is the memory afterwards', () => {
   const writes = fc.array(fc.record({ at, value: fc.nat(2) }), { maxLength: 6 })
+  // What is told may be more than was written, and lie across what is compared at once.
+  const more = fc.array(fc.record({ first: fc.nat(PAGES - 1), count: fc.integer({ min: 1, max: 20 }) }), {
+    maxLength: 3,
+  })
+  const round = fc.record({ writes, more })
   fc.assert(
-    fc.property(fc.array(writes), fc.boolean(), fc.boolean(), (rounds, isTold, isZeroAtFirst) => {
+    fc.property(fc.array(round), fc.boolean(), fc.boolean(), (rounds, isTold, isZeroAtFirst) => {
       const memory = new Uint8Array(PAGES * PAGE_BYTES)
       const shadow = new Uint8Array(memory.length)
       const used = isZeroAtFirst ? new UsedBlocks() : undefined
       for (const round of rounds) {
         const before = memory.slice()
-        for (const write of round) memory[write.at] = write.value
-        const touched = [...new Set(round.map((write) => Math.floor(write.at / PAGE_BYTES)))].toSorted((a, b) => a - b)
-        const candidates = touched.map((first) => ({ first, count: 1 }))
+        for (const write of round.writes) memory[write.at] = write.value
+        const touched = ascending(round.writes.map((write) => Math.floor(write.at / PAGE_BYTES)))
+        const candidates = runsOf([...touched, ...round.more.flatMap(pagesOf)])
         const changed = touched.filter((page) => pagesDiffer(before, memory, page * PAGE_BYTES, PAGE_BYTES))
         expect(taken(memory, shadow, { used, ...(isTold && { candidates }) })).toEqual(changed)
         expect(Buffer.compare(shadow, memory)).toBe(0)
       }
     }),
-    { numRuns: 50 },
+    {
+      numRuns: 500,
+      // Written across the end of a block that was in use and one that was not; then only the latter is named, and is zero again.
+      examples: [
+        [
+          [
+            { writes: [{ at: 2 * PAGE_BYTES, value: 1 }], more: [] },
+            { writes: [{ at: 20 * PAGE_BYTES, value: 1 }], more: [{ first: 8, count: 16 }] },
+            { writes: [{ at: 20 * PAGE_BYTES, value: 0 }], more: [] },
+          ],
+          true,
+          true,
+        ],
+      ],
+    },
   )
 })
 

@@ -76,14 +76,18 @@ export function* takeChangedPages(
     for (let block = first; block < first + count; block += BLOCK_PAGES) {
       const end = Math.min(block + BLOCK_PAGES, first + count)
       const pages = { first: block, count: end - block }
-      if (used?.has(pages) === false) {
-        if (!differ(memory, ZEROS, block * PAGE_BYTES, pages.count * PAGE_BYTES, 0)) continue
-        used.add(pages)
-      } else if (!differ(memory, shadow, block * PAGE_BYTES, pages.count * PAGE_BYTES)) continue
+      const [offset, lengthBytes] = [block * PAGE_BYTES, pages.count * PAGE_BYTES]
+      const isZero = used?.has(pages) === false
+      const isSame = isZero
+        ? !differ(memory, ZEROS, offset, lengthBytes, 0)
+        : !differ(memory, shadow, offset, lengthBytes)
+      if (isSame) continue
+      // Both blocks that these pages may lie in: of two the shadow may have used one.
+      used?.add(pages)
       for (let page = block; page < end; page++) {
-        const offset = page * PAGE_BYTES
-        if (!differ(memory, shadow, offset, PAGE_BYTES)) continue
-        shadow.set(memory.subarray(offset, offset + PAGE_BYTES), offset)
+        const start = page * PAGE_BYTES
+        if (!differ(memory, shadow, start, PAGE_BYTES)) continue
+        shadow.set(memory.subarray(start, start + PAGE_BYTES), start)
         part.push(page)
       }
       if (part.length < PART_PAGES) continue

@@ -21,8 +21,8 @@ const { isMainThread } = require('node:worker_threads')
 const { constants, Script } = require('node:vm')
 
 /**
- * Later a process is no longer at its start: of what it has compiled by then a short one needs half, and would read all. That took
- * 15 of 290 ms.
+ * Later a process is no longer at its start: of what it has compiled by then a short one needs two thirds, and would read all. That
+ * took 9 to 19 of 295 ms.
  */
 const START_MS = 2000
 /** Smaller files are compiled as fast as they are found: the first ones start a thread, which is not to wait for anything. */

@@ -94,7 +94,7 @@ describe('./reprise', () => {
     writeFileSync(join(root, 'packages/cli/src/main.ts'), 'console.log(process.env.REPRISE_USERFAULTFD)')
     expect(reprise([]).stdout).toBe('undefined\n')
     mkdirSync(join(root, 'dist/dirty-pages'))
-    writeFileSync(join(root, 'dist/dirty-pages/descriptor.so'), '')
+    writeFileSync(join(root, 'dist/dirty-pages/preload.so'), '')
     const why = 'the path of Reprise has a space or a colon\n'
     expect(reprise([])).toEqual({ status: 0, stdout: why, stderr: '' })
   })
@@ -110,7 +110,7 @@ console.log(memory.length, isLarge, spawnSync('env').stdout.toString().match(/^(
     try {
       cpSync(root, plain, { recursive: true, verbatimSymlinks: true })
       mkdirSync(join(plain, 'dist/dirty-pages'), { recursive: true })
-      cpSync(join(ours, 'dist/dirty-pages/descriptor.so'), join(plain, 'dist/dirty-pages/descriptor.so'))
+      cpSync(join(ours, 'dist/dirty-pages/preload.so'), join(plain, 'dist/dirty-pages/preload.so'))
       const path = join(plain, 'reprise')
       const isLeft = readFileSync('/sys/kernel/mm/transparent_hugepage/enabled', 'utf8').includes('[madvise]')
       expect(reprise(['run'], { path }).stdout).toBe(`67108864 ${isLeft} null\n`)

@@ -110,14 +110,15 @@ command_() {
   mv dist/.built.new dist/.built
 }
 
-# Compiles what asks the kernel which pages of a guest were written (docs/decisions/0007) into dist/dirty-pages. Nothing
-# is installed for it: without it a run compares the whole memory. Then the file `absent` holds the reason, as a clause.
+# Compiles what asks the kernel which pages of a guest were written, and for large ones (docs/decisions/0007), into
+# dist/dirty-pages. Nothing is installed for it: without it a run compares the whole memory, in small pages. Then the file
+# `absent` holds the reason, as a clause.
 dirty_pages() {
   source=packages/runner/src/dirty-pages
   target=dist/dirty-pages
   [ -d "$source" ] || return 0
-  if [ "$target/scanner" -nt "$source/scanner.c" ] && [ "$target/descriptor.so" -nt "$source/descriptor.c" ]; then return; fi
-  compiled "$target" dirty-pages "-shared -fPIC $source/descriptor.c" descriptor.so "$source/scanner.c" scanner
+  if [ "$target/scanner" -nt "$source/scanner.c" ] && [ "$target/preload.so" -nt "$source/preload.c" ]; then return; fi
+  compiled "$target" dirty-pages "-shared -fPIC $source/preload.c" preload.so "$source/scanner.c" scanner
 }
 
 # Compiles what makes namespaces and starts services of host recovery (spec/loading.md) into dist/recovery, in the same way.

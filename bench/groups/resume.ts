@@ -14,7 +14,7 @@ import { type Bench, type Group, median } from '../harness.ts'
 import { TemporaryHome } from '../home.ts'
 
 const MEMORY_MB = [16, 128, 512]
-/** Of the memory, which the table fills but for the first of its rounds. */
+/** Of the memory: the table comes to use all of it. */
 const IN_USE = 0.9
 const FRESH = [REPRISE, 'run', '--json', '--no-write-back', '-o', 'fresh.reprise', 'hash-table.wasm', '1']
 
@@ -54,7 +54,7 @@ async function startAndStop(home: TemporaryHome, cwd: string, megabytes: number)
   const child = spawn(REPRISE, [...words, 'hash-table.wasm', '1000', String(megabytes)], {
     cwd,
     env: home.environment,
-    stdio: ['ignore', 'ignore', 'ignore'],
+    stdio: 'ignore',
   })
   const ended = once(child, 'close')
   while ((await savedBytes(home, store, before)) < IN_USE * megabytes * (1 << 20)) {

@@ -33,13 +33,13 @@ const QUICK = guestOf(256, 671)
 /** Two thirds of all pages: a fault for each, unless it is noticed. */
 const DENSE = guestOf(512, 131_072)
 
-const DESCRIPTOR = fileURLToPath(new URL('../../dist/dirty-pages/descriptor.so', import.meta.url))
+const PRELOAD = fileURLToPath(new URL('../../dist/dirty-pages/preload.so', import.meta.url))
 const CHILD = fileURLToPath(new URL('./stall.child.ts', import.meta.url))
 
 /** In a process that is prepared as ./reprise does. */
 async function runOnce(choice: 'auto' | 'kernel' | 'compare', guest: Guest): Promise<StallAnswer> {
   const args = [choice, guest.mib, guest.writes, guest.rounds, guest.fuel].map(String)
-  const env = { ...process.env, LD_PRELOAD: DESCRIPTOR }
+  const env = { ...process.env, LD_PRELOAD: PRELOAD }
   const { stdout } = await promisify(execFile)(process.execPath, [CHILD, ...args], { env })
   return JSON.parse(stdout) as StallAnswer
 }

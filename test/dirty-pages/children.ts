@@ -21,7 +21,7 @@ export async function temporaryFolder(): Promise<Folder> {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
-const prepared = (): NodeJS.ProcessEnv => ({ ...process.env, LD_PRELOAD: join(COMPILED, 'descriptor.so') })
+const prepared = (): NodeJS.ProcessEnv => ({ ...process.env, LD_PRELOAD: join(COMPILED, 'preload.so') })
 const script = (name: string): string => join(import.meta.dirname, name)
 
 /** Runs a script of this folder in a prepared process. @returns The JSON that it prints. */

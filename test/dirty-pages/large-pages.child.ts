@@ -14,8 +14,8 @@ export interface LargePages {
   readonly flags: readonly string[]
   readonly written: readonly number[]
   readonly named: readonly number[]
-  /** Of a memory that nobody had touched but for these pages. */
-  readonly sparse: { readonly written: readonly number[]; readonly changed: readonly number[] }
+  /** Those that changed in a memory that nobody had touched before. */
+  readonly sparse: readonly number[]
 }
 
 const PAGE_BYTES = 4096
@@ -44,7 +44,7 @@ const answer: LargePages = { flags: flagsAt(address), written, named, sparse: aw
 process.stdout.write(JSON.stringify(answer))
 
 /** A large page comes with all its small ones: those that were not written are compared and have not changed. */
-async function sparse(): Promise<LargePages['sparse']> {
+async function sparse(): Promise<readonly number[]> {
   const other = new Uint8Array(new WebAssembly.Memory({ initial: MEMORY_PAGES }).buffer)
   const second = await startScanner()
   const dirtyPages = new DirtyPages({
@@ -61,7 +61,7 @@ async function sparse(): Promise<LargePages['sparse']> {
   for (const page of written) other[page * PAGE_BYTES] = 3
   const changed = take()
   second.stop()
-  return { written, changed }
+  return changed
 }
 
 function flagsAt(wanted: number): string[] {

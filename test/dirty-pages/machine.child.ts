@@ -9,7 +9,7 @@ import { decodeManifestBytes, hex, NEVER, type Computation, type Machine } from 
 import { openBlobStore } from '../../packages/runner/src/blobs/index.ts'
 import type { DirtyPagesChoice, DirtyPagesMethod } from '../../packages/runner/src/dirty-pages/index.ts'
 import { startWasmMachine } from '../../packages/runner/src/machine/index.ts'
-import { blobPaths, snapshotPaths } from '../../packages/runner/src/run/prepare.ts'
+import { blobPaths } from '../../packages/runner/src/run/prepare.ts'
 
 export interface Case {
   readonly home: string
@@ -60,8 +60,7 @@ async function run(given: Case, way: Way): Promise<Answer> {
     success: [],
   }
   const common = { computation, home: given.home, dirtyPages: way.dirtyPages }
-  const own = blobPaths(computation, store)
-  let machine = await startWasmMachine({ ...common, blobs: own })
+  let machine = await startWasmMachine({ ...common, blobs: blobPaths(computation, store) })
   const states: string[] = []
   const stallMs: number[] = []
   let stoodMs = 0
@@ -98,7 +97,7 @@ async function run(given: Case, way: Way): Promise<Answer> {
       const manifest = decodeManifestBytes(await store.read(digest))
       machine = await startWasmMachine({
         ...common,
-        blobs: { ...own, ...snapshotPaths(manifest, store) },
+        blobs: blobPaths(computation, store, manifest),
         from: { manifest, expected },
       })
       stoodMs = 0

@@ -17,7 +17,7 @@ import { RunnerError } from '../error.ts'
 import { startProbe, type Look, type Probe } from '../machine/index.ts'
 import type { LoadedRecord } from '../record/index.ts'
 import { snapshotAt } from '../repeat/index.ts'
-import { blobPaths, snapshotPaths } from '../run/index.ts'
+import { blobPaths } from '../run/index.ts'
 import { explainStep, type StepDifference } from './explain.ts'
 import { both, searchStep, TO_THE_END, type Pair, type Search, type Step } from './steps.ts'
 import { BYTES_MAX, PAGES_MAX, type MemoryDifference } from './types.ts'
@@ -146,7 +146,7 @@ async function openBoth(
 ): Promise<Pair<Probe> & AsyncDisposable> {
   const opening = ([record, from]: readonly [LoadedRecord, SnapshotManifest | undefined]): Promise<Probe> => {
     const { computation } = record.document
-    const blobs = { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from, store)) }
+    const blobs = blobPaths(computation, store, from)
     return startProbe({ computation, blobs, home, from })
   }
   const [first, second] = await Promise.allSettled([opening([a, starts.a]), opening([b, starts.b])])

@@ -3,7 +3,7 @@
  * a child of the one whose memory it is: it is handed that process's userfaultfd and page map, and touches nothing
  * but the protection of pages. When it dies, pages stay protected; a write to one costs a fault and goes on.
  *
- *     scanner PARENT-PID      descriptors: 1 ready line, 3 userfaultfd (see descriptor.c), 4 the parent's pagemap
+ *     scanner PARENT-PID      descriptors: 1 ready line, 3 userfaultfd (see preload.c), 4 the parent's pagemap
  *
  * It makes two pipes, which the thread opens by /proc/PID/fd so that it can wait on them without an event loop:
  * requests at 6, answers at 7. It ends with its parent or when the requests end.

@@ -62,7 +62,7 @@ export async function startScanner(): Promise<Scanner> {
   return { pid, stop: () => void child.kill('SIGKILL') }
 }
 
-/** The descriptor that descriptor.c made when this process began. */
+/** The descriptor that preload.c made when this process began. */
 function ownUserfaultfd(): number {
   const text = process.env['REPRISE_USERFAULTFD']
   if (text === undefined) throw new Error('Node was not started by ./reprise, which prepares it')

@@ -16,7 +16,7 @@ import { RunnerError } from '../error.ts'
 import { gatherSnapshot, type BlobPlace, type BlobSources, type GatherProgress } from '../gather/index.ts'
 import { startWasmMachine, type WasmMachine } from '../machine/index.ts'
 import type { LoadedRecord } from '../record/index.ts'
-import { blobPaths, drive, outcomeOf, readSnapshot, snapshotPaths } from '../run/index.ts'
+import { blobPaths, drive, outcomeOf, readSnapshot } from '../run/index.ts'
 import { compareCheckpoint, recordedPositions, type FirstDivergence } from './repeat.ts'
 import type { Segment } from './schedule.ts'
 import { repeatStart, startDiffers } from './warm.ts'
@@ -120,7 +120,7 @@ async function startMachine(
   const expected = original.checkpoints.at(first)
   return await startWasmMachine({
     computation,
-    blobs: { ...blobPaths(computation, store), ...(manifest !== undefined && snapshotPaths(manifest, store)) },
+    blobs: blobPaths(computation, store, manifest),
     home,
     from: manifest && expected && { manifest, expected },
     // The one at the end is only compared.

@@ -26,7 +26,7 @@ import { journalPath, type JournalRun, type JournalWriter } from '../journal/ind
 import { startWasmMachine, type SavedMachine, type WasmMachine } from '../machine/index.ts'
 import { drive } from './drive.ts'
 import type { Evidence } from './evidence.ts'
-import { blobPaths, snapshotPaths } from './prepare.ts'
+import { blobPaths } from './prepare.ts'
 import { readSnapshot } from './snapshot.ts'
 
 const PAGES_SHOWN_MAX = 64
@@ -230,7 +230,7 @@ async function measuredAgain(
   { from, seq: first }: Start,
   wanted: number,
 ): Promise<{ readonly measured: Checkpoint | undefined; readonly state: MachineState }> {
-  const blobs = { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from.manifest, store)) }
+  const blobs = blobPaths(computation, store, from?.manifest)
   await using machine = await startWasmMachine({ computation, blobs, home, from })
   const interrupt = (): void => machine.interrupt()
   signal?.addEventListener('abort', interrupt)

@@ -42,7 +42,7 @@ export async function startMachine(
   try {
     return await startWasmMachine({
       computation,
-      blobs: { ...blobPaths(computation, store), ...(from !== undefined && snapshotPaths(from.manifest, store)) },
+      blobs: blobPaths(computation, store, from?.manifest),
       home,
       from,
       ...(onStream !== undefined && { onStream }),
@@ -125,8 +125,19 @@ function refusalOf({ arguments: [name] }: Computation, error: unknown): unknown 
   })
 }
 
-export function blobPaths(computation: Computation, store: BlobStore): Readonly<Record<string, string>> {
-  return Object.fromEntries(computationBlobs(computation).map((digest) => [digest, store.path(digest)]))
+/**
+ * Of all that a machine reads, by digest.
+ *
+ * @param manifest - Of the snapshot that it goes on from.
+ */
+export function blobPaths(
+  computation: Computation,
+  store: BlobStore,
+  manifest?: SnapshotManifest,
+): Readonly<Record<string, string>> {
+  const saved = manifest === undefined ? [] : manifestBlobs(manifest).map(({ sha256 }) => sha256)
+  const digests = [...computationBlobs(computation), ...saved]
+  return Object.fromEntries(digests.map((digest) => [digest, store.path(digest)]))
 }
 
 /** The digests of all that a machine reads besides a snapshot. */
@@ -152,8 +163,4 @@ export async function warmRootOf(
   const digests = [warmUp.program.sha256, ...warmUp.start.mounts.flatMap(sourceBlobs)]
   const blobs = Object.fromEntries(digests.map((digest) => [digest, store.path(digest)]))
   return await loadWarmRoot({ computation: warmUp, blobs, home, onMake })
-}
-
-export function snapshotPaths(manifest: SnapshotManifest, store: BlobStore): Readonly<Record<string, string>> {
-  return Object.fromEntries(manifestBlobs(manifest).map(({ sha256: digest }) => [digest, store.path(digest)]))
 }

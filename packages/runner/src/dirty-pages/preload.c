@@ -1,7 +1,7 @@
 /*
- * Gives a process a userfaultfd before its main function begins, because only a process itself can make one for its
- * memory, and JavaScript has no way to. Loaded into Node by LD_PRELOAD (see ./reprise); there it also keeps what the
- * launcher meant for this process from those that it starts, and asks for large pages for large memories.
+ * Loaded into Node by LD_PRELOAD (see ./reprise), for what JavaScript has no way to. It gives the process a userfaultfd
+ * before its main function begins, because only a process itself can make one for its memory; it keeps what the launcher
+ * meant for this process from those that it starts; and it asks for large pages for large memories.
  *
  * The descriptor's number stands in the variable REPRISE_USERFAULTFD afterwards, or why there is none. Whoever holds
  * the descriptor can watch writes to memory of this process that it registers; nothing is registered here.
@@ -74,7 +74,7 @@ __attribute__((constructor)) static void make_descriptor(void) {
 }
 
 #ifdef MADV_HUGEPAGE
-/* Two large pages of most processors. What V8 allows itself to write of its own heap is smaller. */
+/* Two large pages of most processors. What V8 allows itself to write of its own heap is seldom as large. */
 #define LARGE_BYTES (4u << 20)
 
 /*
